@@ -1,0 +1,14 @@
+//! Edge inference runtime for densely connected networks: DenseNet and DenseNet-BC (Huang et al., CVPR 2017).
+//!
+//! The life of a picture: [`camera`] captures a [`frame`], [`pipeline`] keeps the newest, [`runtime`] turns it into
+//! the network's input and runs the ONNX graph of a [`model`], [`prediction`]s come out, [`overlay`] draws them and
+//! [`output`] delivers them.
+
+pub mod camera;
+pub mod error;
+pub mod frame;
+pub mod model;
+pub mod output;
+pub mod overlay;
+pub mod picture;
+pub mod prediction;

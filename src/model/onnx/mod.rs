@@ -1,0 +1,12 @@
+//! Networks as ONNX files: reading, checking and writing them. The protobuf types are tract's.
+
+mod export;
+mod nodes;
+mod properties;
+mod read;
+
+pub use export::export;
+pub use read::{GraphInput, OnnxFile};
+
+/// Opset of the files written here.
+pub const OPSET: i64 = 17;

@@ -1,0 +1,240 @@
+//! An ONNX file's message, checked as far as it can be without running it.
+
+use prost::Message;
+use tract_onnx::pb::{
+    GraphProto, ModelProto, TensorProto, ValueInfoProto, tensor_proto::DataType, tensor_shape_proto::dimension,
+    type_proto,
+};
+
+use super::super::Metadata;
+use super::properties;
+use crate::error::{Error, ErrorKind, Result};
+
+/// An ONNX image classifier as read from its file: one f32 NCHW picture of 3 channels in, scores out.
+#[derive(Debug, Clone)]
+pub struct OnnxFile {
+    /// The message, with the batch set to 1.
+    pub proto: ModelProto,
+    /// What the file says of itself under Densight's keys.
+    pub metadata: Metadata,
+    /// The network's input.
+    pub input: GraphInput,
+    /// Whether the graph ends in a softmax, so that its output needs none.
+    pub ends_in_softmax: bool,
+}
+
+/// Name and size of the picture a graph takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GraphInput {
+    /// The input's name.
+    pub name: String,
+    /// Height in pixels.
+    pub height: usize,
+    /// Width in pixels.
+    pub width: usize,
+}
+
+impl OnnxFile {
+    /// Reads and checks the bytes of an ONNX file. A symbolic batch becomes 1; a symbolic height or width takes the
+    /// configured input size if the file has one.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Model`]: empty, cut short or no ONNX at all; weights outside the file; NaN weights; not one f32
+    /// input `[1, 3, height, width]`; no output.
+    pub fn parse(bytes: &[u8]) -> Result<Self> {
+        let mut proto = decode(bytes)?;
+        let metadata = properties::read(&proto.metadata_props)?;
+        let side = metadata.config.as_ref().map(|c| c.side());
+        let graph =
+            proto.graph.as_mut().ok_or_else(|| refuse("the file holds no graph: it is not ONNX, or cut short"))?;
+        check_values(graph)?;
+        let input = fix_input(graph, side)?;
+        let output = graph.output.first().ok_or_else(|| refuse("the graph has no output"))?.name.clone();
+        let last = graph.node.iter().find(|node| node.output.contains(&output));
+        let ends_in_softmax = last.is_some_and(|node| node.op_type == "Softmax");
+        Ok(Self { metadata, input, ends_in_softmax, proto })
+    }
+}
+
+fn decode(bytes: &[u8]) -> Result<ModelProto> {
+    if bytes.is_empty() {
+        return Err(refuse("the file is empty"));
+    }
+    let text = bytes.iter().take(512).all(|&b| b.is_ascii_graphic() || b.is_ascii_whitespace());
+    if text {
+        return Err(refuse("this is a text file, not ONNX"));
+    }
+    let proto = ModelProto::decode(bytes)
+        .map_err(|e| refuse("this is not an ONNX file, or it is cut short: fetch or export it again").caused_by(e))?;
+    if proto.graph.is_some() && proto.opset_import.is_empty() {
+        return Err(refuse("the file names no opset: it is cut short, fetch or export it again"));
+    }
+    Ok(proto)
+}
+
+/// Refuses constants that are NaN or not in the file.
+fn check_values(graph: &GraphProto) -> Result<()> {
+    let constants = graph.node.iter().filter(|node| node.op_type == "Constant");
+    let constants =
+        constants.flat_map(|node| node.attribute.iter().filter_map(move |a| Some((&node.name, a.t.as_ref()?))));
+    for (name, tensor) in graph.initializer.iter().map(|t| (&t.name, t)).chain(constants) {
+        if !tensor.external_data.is_empty() {
+            let message = format!("tensor {name} is stored in another file: save the model as one file");
+            return Err(refuse(message));
+        }
+        if let Some(at) = first_nan(tensor) {
+            let message = format!("tensor {name} holds NaN at position {at}: the training or conversion failed");
+            return Err(refuse(message));
+        }
+    }
+    Ok(())
+}
+
+fn first_nan(tensor: &TensorProto) -> Option<usize> {
+    let raw = &tensor.raw_data;
+    match DataType::try_from(tensor.data_type) {
+        Ok(DataType::Float) if raw.is_empty() => tensor.float_data.iter().position(|v| v.is_nan()),
+        Ok(DataType::Float) => raw.chunks_exact(4).position(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]).is_nan()),
+        Ok(DataType::Double) if raw.is_empty() => tensor.double_data.iter().position(|v| v.is_nan()),
+        Ok(DataType::Float16) => raw.chunks_exact(2).position(|b| half::f16::from_le_bytes([b[0], b[1]]).is_nan()),
+        Ok(DataType::Bfloat16) => raw.chunks_exact(2).position(|b| half::bf16::from_le_bytes([b[0], b[1]]).is_nan()),
+        _ => None,
+    }
+}
+
+/// Finds the graph's one real input and sets what is symbolic in its shape.
+fn fix_input(graph: &mut GraphProto, side: Option<usize>) -> Result<GraphInput> {
+    // Before IR version 4 initializers had to be listed among the inputs.
+    let given: std::collections::HashSet<&str> = graph.initializer.iter().map(|t| t.name.as_str()).collect();
+    let mut inputs = graph.input.iter_mut().filter(|input| !given.contains(input.name.as_str()));
+    let input = inputs.next().ok_or_else(|| refuse("the graph has no input"))?;
+    if let Some(second) = inputs.next() {
+        let message = format!(
+            "the graph has more than one input ({}, {}): Densight runs image classifiers",
+            input.name, second.name
+        );
+        return Err(refuse(message));
+    }
+    let name = input.name.clone();
+    let expected = "Densight takes f32 pictures, [1, 3, height, width]";
+    let dims =
+        tensor_dims(input).ok_or_else(|| refuse(format!("input {name} is no tensor of known rank: {expected}")))?;
+    let (elem_type, dims) = dims;
+    if elem_type != DataType::Float as i32 {
+        let kind = DataType::try_from(elem_type).map_or("unknown".into(), |t| format!("{t:?}").to_lowercase());
+        return Err(refuse(format!("input {name} has elements of type {kind}: {expected}")));
+    }
+    let shown = dims.iter().map(show).collect::<Vec<_>>().join(", ");
+    let [batch, channels, height, width] = dims else {
+        return Err(refuse(format!("input {name} has rank {}, [{shown}]: {expected}", dims.len())));
+    };
+    let fix = |dim: &mut dimension_of::Dimension, value: Option<usize>| match (&dim.value, value) {
+        (Some(dimension::Value::DimValue(n)), _) if *n > 0 => usize::try_from(*n).ok(),
+        (_, Some(n)) => {
+            dim.value = Some(dimension::Value::DimValue(n as i64));
+            Some(n)
+        }
+        _ => None,
+    };
+    let fixed = [fix(batch, Some(1)), fix(channels, Some(3)), fix(height, side), fix(width, side)];
+    match fixed {
+        [Some(1), Some(3), Some(height), Some(width)] => Ok(GraphInput { name, height, width }),
+        [_, _, None, _] | [_, _, _, None] => {
+            Err(refuse(format!("input {name} has no fixed height and width, [{shown}]: export it with a fixed size")))
+        }
+        _ => Err(refuse(format!("input {name} has the shape [{shown}]: {expected}"))),
+    }
+}
+
+use tract_onnx::pb::tensor_shape_proto as dimension_of;
+
+fn tensor_dims(input: &mut ValueInfoProto) -> Option<(i32, &mut [dimension_of::Dimension])> {
+    let type_proto::Value::TensorType(tensor) = input.r#type.as_mut()?.value.as_mut()?;
+    Some((tensor.elem_type, tensor.shape.as_mut()?.dim.as_mut_slice()))
+}
+
+fn show(dim: &dimension_of::Dimension) -> String {
+    match &dim.value {
+        Some(dimension::Value::DimValue(n)) => n.to_string(),
+        Some(dimension::Value::DimParam(name)) => name.clone(),
+        None => "?".into(),
+    }
+}
+
+fn refuse(message: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Model, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::{Architecture, DenseNetConfig, Weights};
+    use super::super::nodes::{initializer, value};
+    use super::*;
+
+    fn good() -> Vec<u8> {
+        let config = DenseNetConfig { block_config: vec![1, 1], input_size: Some(8), ..Default::default() };
+        let weights = Weights::init(&Architecture::of(&config).unwrap(), 1);
+        super::super::export(&config, &weights, &Metadata::default()).unwrap()
+    }
+
+    fn refused(change: impl FnOnce(&mut GraphProto)) -> String {
+        let mut proto = ModelProto::decode(good().as_slice()).unwrap();
+        change(proto.graph.as_mut().unwrap());
+        let error = OnnxFile::parse(&proto.encode_to_vec()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Model);
+        error.to_string()
+    }
+
+    #[test]
+    fn an_exported_file_reads_back() {
+        let file = OnnxFile::parse(&good()).unwrap();
+        assert_eq!(file.input, GraphInput { name: "input".into(), height: 8, width: 8 });
+        assert_eq!(file.metadata.config.unwrap().block_config, [1, 1]);
+        assert!(!file.ends_in_softmax);
+    }
+
+    #[test]
+    fn whatever_is_cut_off_is_noticed() {
+        let bytes = good();
+        let said = |bytes: &[u8]| OnnxFile::parse(bytes).unwrap_err().to_string();
+        assert_eq!(said(b""), "the file is empty");
+        assert_eq!(said(b"ir_version: 8\n"), "this is a text file, not ONNX");
+        for kept in [1, 7, 40, bytes.len() / 2, bytes.len() - 1] {
+            assert!(said(&bytes[..kept]).contains("cut short"), "{kept} bytes: {}", said(&bytes[..kept]));
+        }
+    }
+
+    #[test]
+    fn graphs_that_classify_no_picture_are_refused() {
+        assert!(refused(|g| g.input[0] = value("x", &[3, 8, 8])).starts_with("input x has rank 3, [3, 8, 8]"));
+        assert!(refused(|g| g.input[0] = value("x", &[2, 3, 8, 8])).contains("shape [2, 3, 8, 8]"));
+        assert!(refused(|g| g.input[0] = value("x", &[1, 1, 8, 8])).contains("shape [1, 1, 8, 8]"));
+        assert!(refused(|g| g.input.clear()).contains("no input"));
+        assert!(refused(|g| g.output.clear()).contains("no output"));
+        assert!(refused(|g| g.input.push(value("y", &[1]))).contains("more than one input"));
+        assert!(refused(|g| g.initializer[0].raw_data[..4].copy_from_slice(&f32::NAN.to_le_bytes())).contains("conv0"));
+        let bytes = |g: &mut GraphProto| {
+            let dims = tensor_dims(&mut g.input[0]).unwrap().1;
+            dims[2].value = Some(dimension::Value::DimParam("h".into()));
+        };
+        let mut proto = ModelProto::decode(good().as_slice()).unwrap();
+        bytes(proto.graph.as_mut().unwrap());
+        assert_eq!(OnnxFile::parse(&proto.encode_to_vec()).unwrap().input.height, 8, "from the configuration");
+        proto.metadata_props.clear();
+        assert!(OnnxFile::parse(&proto.encode_to_vec()).unwrap_err().to_string().contains("no fixed height"));
+    }
+
+    #[test]
+    fn a_symbolic_batch_becomes_one_and_listed_initializers_are_no_inputs() {
+        let mut proto = ModelProto::decode(good().as_slice()).unwrap();
+        let graph = proto.graph.as_mut().unwrap();
+        tensor_dims(&mut graph.input[0]).unwrap().1[0].value = Some(dimension::Value::DimParam("N".into()));
+        let weight = crate::model::Tensor { shape: vec![1], data: vec![0.0] };
+        graph.initializer.push(initializer("w", &weight));
+        graph.input.insert(0, value("w", &[1]));
+        let file = OnnxFile::parse(&proto.encode_to_vec()).unwrap();
+        assert_eq!(file.input.name, "input");
+        let mut graph = file.proto.graph.unwrap();
+        assert_eq!(show(&tensor_dims(&mut graph.input[1]).unwrap().1[0]), "1");
+    }
+}

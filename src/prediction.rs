@@ -1,0 +1,92 @@
+//! What a network says of a picture: labels with scores, and the record of one processed frame.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+/// One class with its probability.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Prediction {
+    /// Index of the network's output.
+    pub class: usize,
+    /// The class's name, or `class N` where the model carries no labels.
+    pub label: Arc<str>,
+    /// Softmax probability, 0 to 1.
+    pub score: f32,
+}
+
+/// Softmax over logits, stable for large values.
+pub fn softmax(logits: &[f32]) -> Vec<f32> {
+    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let exponentials: Vec<f32> = logits.iter().map(|&x| (x - largest).exp()).collect();
+    let sum: f32 = exponentials.iter().sum();
+    exponentials.into_iter().map(|x| x / sum).collect()
+}
+
+/// Indices of the `k` largest scores, largest first; equal scores keep their order.
+pub fn top_k(scores: &[f32], k: usize) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..scores.len()).collect();
+    order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));
+    order.truncate(k);
+    order
+}
+
+/// How long each stage of one picture took.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct StageTimes {
+    /// From encoded bytes to RGB.
+    pub decode: Duration,
+    /// Resize, crop, normalize.
+    pub preprocess: Duration,
+    /// The network.
+    pub inference: Duration,
+    /// Softmax and top-k.
+    pub postprocess: Duration,
+}
+
+/// Everything known of one processed frame: what overlay and outputs show.
+#[derive(Debug, Clone)]
+pub struct FrameReport {
+    /// Position in the source's sequence, from 0.
+    pub sequence: u64,
+    /// Wall-clock time of capture.
+    pub timestamp: SystemTime,
+    /// Monotonic time of capture, counted from the start of the program.
+    pub monotonic: Duration,
+    /// What the frame came from (a file's path), where that is more than the source itself.
+    pub origin: Option<Arc<str>>,
+    /// Best classes, most probable first.
+    pub predictions: Vec<Prediction>,
+    /// Time spent in each stage.
+    pub stages: StageTimes,
+    /// From capture to result.
+    pub latency: Duration,
+    /// Results a second over the last second or so.
+    pub fps: f32,
+    /// Frames captured but not processed, so far.
+    pub dropped: u64,
+    /// Whether the processor is being slowed down by heat or low voltage; `None` where it cannot be told.
+    pub throttled: Option<bool>,
+    /// The model's name.
+    pub model: Arc<str>,
+    /// First 16 hexadecimal digits of the model file's SHA-256.
+    pub model_hash: Arc<str>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn softmax_sums_to_one_and_survives_large_logits() {
+        let p = softmax(&[1000.0, 1001.0, 999.0]);
+        assert!((p.iter().sum::<f32>() - 1.0).abs() < 1e-6);
+        assert!((p[1] / p[0] - std::f32::consts::E).abs() < 1e-4);
+    }
+
+    #[test]
+    fn top_k_is_sorted_and_stable() {
+        assert_eq!(top_k(&[0.1, 0.7, 0.1, 0.1], 3), [1, 0, 2]);
+        assert_eq!(top_k(&[0.5], 5), [0]);
+        assert!(top_k(&[], 5).is_empty());
+    }
+}
