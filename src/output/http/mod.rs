@@ -1,0 +1,108 @@
+//! A web page with the annotated pictures as they come.
+//!
+//! | path | answer |
+//! |---|---|
+//! | `/` | the page |
+//! | `/stream.mjpg` | pictures without end, `multipart/x-mixed-replace` |
+//! | `/snapshot.jpg` | the next picture |
+//! | `/status.json` | the newest record, as `json://` writes it |
+//!
+//! Pictures are encoded only while somebody watches, once for all who do. There is no password: by default only
+//! this computer can connect.
+
+mod answer;
+mod feed;
+mod request;
+mod server;
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use super::encode::Encoding;
+use super::{Delivery, Sink, SinkOptions};
+use crate::error::{Error, ErrorKind, Result, reason};
+use crate::frame::RgbImage;
+use crate::prediction::FrameReport;
+use answer::Limits;
+use feed::Feed;
+use server::Server;
+
+/// Shows results to web browsers.
+#[derive(Debug)]
+pub(super) struct Http {
+    feed: Arc<Feed>,
+    server: Server,
+    encoding: Encoding,
+}
+
+impl Http {
+    /// Starts serving at `place`: `HOST:PORT`, where the host is an IP address or `localhost`, or `:PORT` for
+    /// this computer only.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Usage`] for a place that is none, [`ErrorKind::Output`] for one that cannot be had.
+    pub(super) fn open(place: &str, options: &SinkOptions) -> Result<Self> {
+        Self::with_limits(place, options, Limits::default())
+    }
+
+    fn with_limits(place: &str, options: &SinkOptions, limits: Limits) -> Result<Self> {
+        let address = parse(place)?;
+        let feed = Arc::new(Feed::default());
+        let server = Server::start(address, feed.clone(), limits).map_err(|error| {
+            let port = address.port();
+            let message = match error.kind() {
+                io::ErrorKind::AddrInUse => format!("port {port} is in use: choose another, or 0 for any free one"),
+                io::ErrorKind::PermissionDenied => format!("port {port} needs privileges: choose one above 1023"),
+                io::ErrorKind::AddrNotAvailable => {
+                    format!("{} is no address of this computer: use 127.0.0.1, or 0.0.0.0 for all", address.ip())
+                }
+                _ => format!("cannot serve at {address}: {}", reason(&error)),
+            };
+            Error::new(ErrorKind::Output, message).caused_by(error)
+        })?;
+        Ok(Self { feed, server, encoding: Encoding::Jpeg(options.jpeg_quality) })
+    }
+}
+
+impl Sink for Http {
+    fn wants_picture(&self) -> bool {
+        self.feed.is_watched()
+    }
+
+    fn deliver(&mut self, report: &FrameReport, picture: Option<&RgbImage>) -> Result<Delivery> {
+        let picture = picture.filter(|_| self.feed.is_watched()).map(|picture| self.encoding.encode(picture));
+        self.feed.publish(report, picture.transpose()?);
+        Ok(Delivery::Continue)
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        self.server.stop();
+        Ok(())
+    }
+
+    fn describe(&self) -> String {
+        let address = self.server.address();
+        let reach = if address.ip().is_loopback() { "this computer only" } else { "reachable from the network" };
+        format!("http://{address}/ ({reach})")
+    }
+}
+
+/// The address that `HOST:PORT`, with or without a final slash, means.
+fn parse(place: &str) -> Result<SocketAddr> {
+    let trimmed = place.strip_suffix('/').unwrap_or(place);
+    let local = trimmed.strip_prefix("localhost:").or_else(|| trimmed.strip_prefix(':'));
+    let parsed = match local {
+        Some(port) => port.parse().ok().map(|port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)),
+        None => trimmed.parse().ok(),
+    };
+    parsed.ok_or_else(|| {
+        let message = format!(
+            "'http://{place}' is no address to serve at: write http://127.0.0.1:8080 (0.0.0.0 for the whole network)"
+        );
+        Error::new(ErrorKind::Usage, message)
+    })
+}
+
+#[cfg(test)]
+mod tests;

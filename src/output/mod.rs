@@ -1,0 +1,106 @@
+//! Where results go: lines, records, pictures or a web page, all opened from a URI.
+//!
+//! | URI | sink |
+//! |---|---|
+//! | `-`, `terminal://` | one line a frame on standard output |
+//! | `json://-`, `json://PATH` | one JSON record a line (schema in `record.rs`) |
+//! | `file://DIR/NAME_%04d.png` (`.jpg`) | numbered annotated pictures; without `%d` always the newest one |
+//! | `http://127.0.0.1:8080` | a web page with the annotated pictures as they come |
+//! | `null://` | nowhere |
+
+mod encode;
+mod http;
+mod images;
+mod json;
+mod lines;
+mod null;
+mod record;
+mod terminal;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::frame::RgbImage;
+use crate::prediction::FrameReport;
+
+/// The outputs there are, for messages.
+const SUPPORTED: &str = "supported today: - (terminal lines), json://- or json://PATH, file://DIR/NAME_%04d.png or .jpg, http://127.0.0.1:PORT, null://";
+/// Outputs that Densight means to have, but has not.
+const PLANNED: [&str; 4] = ["fb", "drm", "spi", "mqtt"];
+
+/// Whether results are still wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub enum Delivery {
+    /// Go on.
+    Continue,
+    /// The reader is gone (a closed pipe): there is nothing left to do, which is no error.
+    Stop,
+}
+
+/// Takes the result of each frame, in order.
+pub trait Sink: Send {
+    /// Whether the next [`deliver`](Self::deliver) needs the annotated picture; false where nobody would see it,
+    /// so that no overlay is drawn for nothing. May change from frame to frame.
+    fn wants_picture(&self) -> bool;
+
+    /// Takes one frame's result. `picture` is the annotated frame; a sink that wants one and gets `None` goes
+    /// without.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Output`] when the result could not be delivered. What was delivered before stays.
+    fn deliver(&mut self, report: &FrameReport, picture: Option<&RgbImage>) -> Result<Delivery>;
+
+    /// Ends the output: after this all that was delivered is where it should be, and threads have ended. Dropping
+    /// a sink does the same, without a word about failures.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Output`] when the last results could not be delivered.
+    fn finish(&mut self) -> Result<()>;
+
+    /// One line for people, for example `http://127.0.0.1:8080/ (this computer only)`.
+    fn describe(&self) -> String;
+}
+
+/// What to ask of a sink.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SinkOptions {
+    /// Quality of JPEG pictures, 1 (small) to 100 (fine).
+    pub jpeg_quality: u8,
+}
+
+impl Default for SinkOptions {
+    fn default() -> Self {
+        Self { jpeg_quality: 85 }
+    }
+}
+
+/// Opens the sink that `uri` names.
+///
+/// # Errors
+/// [`ErrorKind::Usage`] for a URI or an option that means nothing, with what is supported.
+/// [`ErrorKind::Output`] for a file or folder that cannot be written, or a port that cannot be had.
+pub fn open(uri: &str, options: &SinkOptions) -> Result<Box<dyn Sink>> {
+    let usage = |message: String| Error::new(ErrorKind::Usage, message);
+    if !(1..=100).contains(&options.jpeg_quality) {
+        return Err(usage(format!("a JPEG quality of {} is not between 1 and 100", options.jpeg_quality)));
+    }
+    if uri == "-" {
+        return Ok(Box::new(terminal::Terminal::stdout()));
+    }
+    let Some((scheme, rest)) = uri.split_once("://") else {
+        return Err(usage(format!("'{uri}' is no output; {SUPPORTED}")));
+    };
+    match scheme {
+        "terminal" if rest.is_empty() => Ok(Box::new(terminal::Terminal::stdout())),
+        "terminal" => Err(usage(format!("'{uri}' is no output: write terminal:// or -"))),
+        "json" => Ok(Box::new(json::Json::open(rest)?)),
+        "file" => Ok(Box::new(images::Images::open(rest, options)?)),
+        "http" => Ok(Box::new(http::Http::open(rest, options)?)),
+        "null" if rest.is_empty() => Ok(Box::new(null::Null::default())),
+        "null" => Err(usage(format!("'{uri}' is no output: write null://"))),
+        _ if PLANNED.contains(&scheme) => Err(usage(format!("{scheme}:// is not supported yet; {SUPPORTED}"))),
+        _ => Err(usage(format!("{scheme}:// is not supported; {SUPPORTED}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests;

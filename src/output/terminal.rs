@@ -1,0 +1,99 @@
+//! One line a frame, for people.
+//!
+//! ```text
+//! #41   93.8% Egyptian cat    3.1% tabby |  23.5 ms | 29.8 fps | 7 dropped | photos/cat.jpg
+//! ```
+
+use std::fmt::Write;
+
+use super::lines::Lines;
+use super::{Delivery, Sink};
+use crate::error::Result;
+use crate::frame::RgbImage;
+use crate::prediction::FrameReport;
+
+/// Plain lines, alike on a terminal and in a pipe.
+pub(super) struct Terminal {
+    lines: Lines,
+}
+
+impl Terminal {
+    /// Lines to standard output.
+    pub(super) fn stdout() -> Self {
+        Self { lines: Lines::stdout() }
+    }
+}
+
+impl Sink for Terminal {
+    fn wants_picture(&self) -> bool {
+        false
+    }
+
+    fn deliver(&mut self, report: &FrameReport, _: Option<&RgbImage>) -> Result<Delivery> {
+        self.lines.write(&line(report))
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    fn describe(&self) -> String {
+        format!("lines to {}", self.lines.name())
+    }
+}
+
+/// `report` as one line.
+fn line(report: &FrameReport) -> String {
+    let mut text = format!("#{:<4}", report.sequence);
+    // Writing to a string cannot fail.
+    for prediction in &report.predictions {
+        let _ = write!(text, " {:5.1}% {} ", prediction.score * 100.0, printable(&prediction.label));
+    }
+    if report.predictions.is_empty() {
+        text.push_str(" no class ");
+    }
+    let milliseconds = report.latency.as_secs_f64() * 1e3;
+    let _ = write!(text, "| {milliseconds:5.1} ms | {:4.1} fps | {} dropped", report.fps, report.dropped);
+    if report.throttled == Some(true) {
+        text.push_str(" | THROTTLED");
+    }
+    if let Some(origin) = &report.origin {
+        let _ = write!(text, " | {}", printable(origin));
+    }
+    text.push('\n');
+    text
+}
+
+/// `text` without control characters: a label or file name must neither break the line nor steer the terminal.
+fn printable(text: &str) -> String {
+    text.replace(char::is_control, "\u{fffd}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::report;
+    use super::*;
+
+    #[test]
+    fn a_line_says_it_all() {
+        let mut report = report();
+        assert_eq!(
+            line(&report),
+            "#41    93.8% Egyptian cat    3.1% tabby |  23.5 ms | 29.8 fps | 7 dropped | photos/cat \"1\".jpg\n"
+        );
+        report.throttled = Some(true);
+        report.origin = None;
+        report.predictions.clear();
+        assert_eq!(line(&report), "#41   no class |  23.5 ms | 29.8 fps | 7 dropped | THROTTLED\n");
+    }
+
+    #[test]
+    fn names_cannot_steer_the_terminal() {
+        let mut report = report();
+        report.predictions[0].label = "cat\x1b[2J\n".into();
+        report.origin = Some("a\nb\u{9b}".into());
+        let text = line(&report);
+        assert_eq!(text.chars().filter(|c| c.is_control()).count(), 1);
+        assert!(text.ends_with('\n'));
+    }
+}

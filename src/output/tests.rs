@@ -1,0 +1,65 @@
+//! What all sinks have in common, and a report for their tests.
+
+use std::time::{Duration, SystemTime};
+
+use super::*;
+use crate::prediction::{Prediction, StageTimes};
+
+/// A frame's report with two classes.
+pub(super) fn report() -> FrameReport {
+    let prediction = |class, label: &str, score| Prediction { class, label: label.into(), score };
+    FrameReport {
+        sequence: 41,
+        timestamp: SystemTime::UNIX_EPOCH + Duration::from_micros(1_700_000_000_123_456),
+        monotonic: Duration::from_micros(3_000_001),
+        origin: Some("photos/cat \"1\".jpg".into()),
+        predictions: vec![prediction(285, "Egyptian cat", 0.9375), prediction(281, "tabby", 0.03125)],
+        stages: StageTimes {
+            decode: Duration::from_micros(1500),
+            preprocess: Duration::from_micros(700),
+            inference: Duration::from_micros(20_250),
+            postprocess: Duration::from_micros(9),
+        },
+        latency: Duration::from_micros(23_456),
+        fps: 29.75,
+        dropped: 7,
+        throttled: Some(false),
+        model: "densenet121".into(),
+        model_hash: "0123456789abcdef".into(),
+    }
+}
+
+fn refused(uri: &str) -> Error {
+    open(uri, &SinkOptions::default()).err().unwrap_or_else(|| panic!("{uri} was opened"))
+}
+
+#[test]
+fn unknown_outputs_are_usage_errors_that_list_the_known_ones() {
+    for uri in
+        ["ftp://x", "https://127.0.0.1:1", "out.png", "", "fb://", "drm://0", "spi:///dev/spidev0.0", "mqtt://h/t"]
+    {
+        let error = refused(uri);
+        assert_eq!(error.kind(), ErrorKind::Usage, "{uri}");
+        for known in ["json://", "file://", "http://", "null://"] {
+            assert!(error.to_string().contains(known), "{error}");
+        }
+    }
+    assert!(refused("mqtt://host/topic").to_string().starts_with("mqtt:// is not supported yet"));
+    for uri in ["json://", "file://", "http://", "terminal://x", "null://x"] {
+        assert_eq!(refused(uri).kind(), ErrorKind::Usage, "{uri}");
+    }
+}
+
+#[test]
+fn jpeg_quality_has_limits() {
+    for (jpeg_quality, good) in [(0, false), (1, true), (100, true), (101, false)] {
+        assert_eq!(open("null://", &SinkOptions { jpeg_quality }).is_ok(), good, "{jpeg_quality}");
+    }
+}
+
+#[test]
+fn plain_sinks_want_no_picture() {
+    for uri in ["-", "terminal://", "json://-", "null://"] {
+        assert!(!open(uri, &SinkOptions::default()).unwrap().wants_picture(), "{uri}");
+    }
+}

@@ -1,0 +1,80 @@
+//! What the network saw, drawn on the picture: the best classes with a bar each, and a line of status.
+//!
+//! ```text
+//! +--------------------------------------------------+
+//! |# densenet121           29.8 fps  12.3 ms 0 dropped|  status.rs
+//! |                                                  |
+//! |  +------------------------+                      |
+//! |  | 93.4% Egyptian cat     |                      |  bars.rs
+//! |  | =====================  |                      |
+//! |  |  4.1% tabby            |                      |
+//! |  | =                      |                      |
+//! |  +------------------------+                      |
+//! +--------------------------------------------------+
+//! ```
+//!
+//! Everything stands on darkened panels through which the picture still shows, dark enough for the text to be
+//! read on a white picture too. Sizes follow the frame's; what does not fit is left out or cut.
+
+mod bars;
+mod canvas;
+mod status;
+mod text;
+
+use std::convert::Infallible;
+
+use embedded_graphics::pixelcolor::Rgb888;
+
+pub use canvas::Canvas;
+
+use crate::frame::RgbImage;
+use crate::prediction::FrameReport;
+use text::Face;
+
+/// What panels are darkened with, and how much of it: white becomes grey 66, on which [`TEXT`] has a contrast of
+/// 7 to 1.
+const PANEL: (Rgb888, u8) = (Rgb888::new(10, 12, 18), 196);
+/// The best class and the model.
+const STRONG: Rgb888 = Rgb888::new(255, 255, 255);
+/// All other text.
+const TEXT: Rgb888 = Rgb888::new(206, 211, 220);
+/// Bars of all classes but the best.
+const MUTED: Rgb888 = Rgb888::new(138, 147, 163);
+/// The best class's bar, and what else should catch the eye.
+const ACCENT: Rgb888 = Rgb888::new(62, 224, 168);
+/// That the processor is throttled.
+const WARNING: Rgb888 = Rgb888::new(255, 176, 32);
+/// Text on [`WARNING`].
+const ON_WARNING: Rgb888 = Rgb888::new(24, 16, 0);
+
+/// Draws `report` on `image`. On a frame too small for any text nothing is drawn.
+pub fn draw(image: &mut RgbImage, report: &FrameReport) {
+    let layout = Layout::new(image.width, image.height);
+    let mut canvas = Canvas::new(image);
+    let drawn: Result<(), Infallible> =
+        status::draw(&mut canvas, &layout, report).and_then(|()| bars::draw(&mut canvas, &layout, &report.predictions));
+    let Ok(()) = drawn;
+}
+
+/// The measures that all parts share, in pixels.
+#[derive(Debug)]
+struct Layout {
+    face: Face,
+    width: u32,
+    height: u32,
+    /// Between a panel's edge and what is on it, between rows: a quarter of a line.
+    gap: u32,
+    /// Height of the status line, at the frame's top.
+    status: u32,
+}
+
+impl Layout {
+    fn new(width: u32, height: u32) -> Self {
+        let face = Face::for_frame(width, height);
+        let gap = (face.height() / 4).max(2);
+        Self { face, width, height, gap, status: face.height() + gap }
+    }
+}
+
+#[cfg(test)]
+mod tests;
