@@ -1,19 +1,15 @@
 //! Annotated pictures in a folder: numbered, or one file that always holds the newest.
 //!
-//! A picture appears under its name only when it is complete: it is written under another name in the same
-//! folder and then renamed, which POSIX does in one step. Whoever reads never sees half a picture, and a full
-//! disk leaves none behind.
+//! Each appears under its name only when it is complete, see [`crate::files`].
 
 use std::ffi::OsStr;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use tempfile::{Builder, NamedTempFile};
-
 use super::encode::Encoding;
-use super::lines::advice;
 use super::{Delivery, Sink, SinkOptions};
 use crate::error::{Error, ErrorKind, Result, reason};
+use crate::files;
 use crate::frame::RgbImage;
 use crate::prediction::FrameReport;
 
@@ -46,16 +42,13 @@ impl Images {
             "jpg" | "jpeg" => Encoding::Jpeg(options.jpeg_quality),
             _ => return Err(usage(format!("pictures cannot be written as '{pattern}': end it with .png or .jpg"))),
         };
-        let folder = match path.parent() {
-            Some(parent) if parent != Path::new("") => parent.to_path_buf(),
-            _ => PathBuf::from("."),
-        };
+        let folder = files::folder(path).to_path_buf();
         if folder.to_string_lossy().contains('%') && !folder.is_dir() {
             return Err(usage(format!("'{pattern}' has a number in the folder: %d may be in the file's name only")));
         }
         let sink = Self { folder, name, encoding, written: 0 };
         // Creating a file is the only sure way to find out whether one can be created.
-        sink.create().map_err(|error| {
+        files::create(&sink.folder).map_err(|error| {
             let (folder, reason) = (sink.folder.display(), reason(&error));
             let message = match error.kind() {
                 io::ErrorKind::NotFound => {
@@ -67,31 +60,6 @@ impl Images {
         })?;
         Ok(sink)
     }
-
-    /// A file without a final name yet, which vanishes unless it gets one.
-    fn create(&self) -> io::Result<NamedTempFile> {
-        let mut builder = Builder::new();
-        builder.prefix(".densight-").suffix(".part");
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            // As any program's files: what the user's umask allows, not private as temporary files are.
-            builder.permissions(std::fs::Permissions::from_mode(0o666));
-        }
-        builder.tempfile_in(&self.folder)
-    }
-
-    /// Writes a file at once or not at all.
-    fn store(&self, path: &Path, write: impl FnOnce(&mut NamedTempFile) -> io::Result<()>) -> Result<()> {
-        let stored = self.create().and_then(|mut file| {
-            write(&mut file)?;
-            file.persist(path).map_err(|failed| failed.error)
-        });
-        stored.map(drop).map_err(|error| {
-            let message = format!("cannot write {}: {}{}", path.display(), reason(&error), advice(&error));
-            Error::new(ErrorKind::Output, message).caused_by(error)
-        })
-    }
 }
 
 impl Sink for Images {
@@ -102,7 +70,7 @@ impl Sink for Images {
     fn deliver(&mut self, _: &FrameReport, picture: Option<&RgbImage>) -> Result<Delivery> {
         if let Some(picture) = picture {
             let bytes = self.encoding.encode(picture)?;
-            self.store(&self.folder.join(self.name.for_number(self.written)), |file| file.write_all(&bytes))?;
+            files::write(&self.folder.join(self.name.for_number(self.written)), |file| file.write_all(&bytes))?;
             self.written += 1;
         }
         Ok(Delivery::Continue)
@@ -246,37 +214,6 @@ mod tests {
         assert_eq!(names(folder.path()), ["latest.PNG"]);
         let stored = image::open(folder.path().join("latest.PNG")).unwrap().into_rgb8();
         assert_eq!(stored.into_raw(), [2; 48]);
-    }
-
-    #[test]
-    fn a_full_disk_leaves_what_was_there() {
-        let folder = tempfile::tempdir().unwrap();
-        let sink = open(folder.path(), "latest.png").unwrap();
-        let path = folder.path().join("latest.png");
-        std::fs::write(&path, "old").unwrap();
-        let error = sink
-            .store(&path, |file| {
-                file.write_all(b"half a pic")?;
-                Err(io::ErrorKind::StorageFull.into())
-            })
-            .unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Output);
-        assert!(error.to_string().contains("latest.png") && error.to_string().contains("free some space"), "{error}");
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), "old");
-        assert_eq!(names(folder.path()), ["latest.png"]);
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn pictures_are_readable_as_other_files_are() {
-        use std::os::unix::fs::PermissionsExt;
-        let folder = tempfile::tempdir().unwrap();
-        let ordinary = folder.path().join("ordinary");
-        std::fs::write(&ordinary, "").unwrap();
-        let mut sink = open(folder.path(), "0.png").unwrap();
-        assert_eq!(sink.deliver(&report(), Some(&RgbImage::filled(1, 1, [0; 3]))).unwrap(), Delivery::Continue);
-        let mode = |path: &Path| path.metadata().unwrap().permissions().mode();
-        assert_eq!(mode(&folder.path().join("0.png")), mode(&ordinary));
     }
 
     #[test]

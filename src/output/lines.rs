@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::Delivery;
 use crate::error::{Error, ErrorKind, Result, reason};
+use crate::files::advice;
 
 /// Writes whole lines.
 pub(super) struct Lines {
@@ -67,14 +68,6 @@ impl Lines {
     /// What the lines go to.
     pub(super) fn name(&self) -> &str {
         &self.name
-    }
-}
-
-/// What to do about a failed write, where that can be said.
-pub(super) fn advice(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ": free some space or write elsewhere",
-        _ => "",
     }
 }
 

@@ -54,6 +54,12 @@ impl OnnxFile {
         let ends_in_softmax = last.is_some_and(|node| node.op_type == "Softmax");
         Ok(Self { metadata, input, ends_in_softmax, proto })
     }
+
+    /// How many numbers the graph's initializers hold: weights, and the statistics of norms.
+    pub fn initializer_values(&self) -> u64 {
+        let tensors = self.proto.graph.iter().flat_map(|graph| &graph.initializer);
+        tensors.map(|tensor| tensor.dims.iter().map(|&dim| dim.max(0) as u64).product::<u64>()).sum()
+    }
 }
 
 fn decode(bytes: &[u8]) -> Result<ModelProto> {

@@ -69,13 +69,11 @@ fn check(spec: &TensorSpec, tensor: &Tensor) -> Result<()> {
     if let Some(at) = tensor.data.iter().position(|v| !v.is_finite()) {
         return Err(refuse(format!("tensor {name} holds {} at position {at}", tensor.data[at])));
     }
-    if name.ends_with(".running_var") {
-        if let Some(at) = tensor.data.iter().position(|&v| v < 0.0) {
-            return Err(refuse(format!(
-                "tensor {name} holds the negative variance {} at position {at}",
-                tensor.data[at]
-            )));
-        }
+    if name.ends_with(".running_var")
+        && let Some(at) = tensor.data.iter().position(|&v| v < 0.0)
+    {
+        let variance = tensor.data[at];
+        return Err(refuse(format!("tensor {name} holds the negative variance {variance} at position {at}")));
     }
     Ok(())
 }

@@ -16,10 +16,11 @@ pub(super) fn reference(name: &str) -> Option<String> {
             _ => parts.push(part.into()),
         }
     }
-    if let [features, norm, _] = parts.as_mut_slice() {
-        if features == "features" && norm == "norm5" {
-            *norm = "norm_final".into();
-        }
+    if let [features, norm, _] = parts.as_mut_slice()
+        && features == "features"
+        && norm == "norm5"
+    {
+        *norm = "norm_final".into();
     }
     Some(parts.join("."))
 }

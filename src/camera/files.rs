@@ -1,0 +1,262 @@
+//! `file://`: a picture, a folder of pictures, a wildcard or a Motion JPEG file.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::mjpeg::MjpegFile;
+use super::{Source, SourceOptions, refuse_camera_wishes, uri};
+use crate::error::{Error, ErrorKind, Result};
+use crate::frame::{Frame, PixelFormat, RgbImage};
+use crate::picture;
+
+/// Pictures from files, in the order of their names' bytes. Every one is delivered: none is dropped.
+#[derive(Debug)]
+struct Files {
+    /// What was asked for, for `describe`.
+    name: String,
+    paths: Vec<PathBuf>,
+    /// Index of the file to open next.
+    next: usize,
+    /// The Motion JPEG file that is being read.
+    mjpeg: Option<MjpegFile>,
+    repeat: bool,
+    /// Whether this round has delivered a picture: a round without one is not repeated.
+    delivered: bool,
+    sequence: u64,
+}
+
+/// Opens a picture, a folder, a wildcard or a Motion JPEG file. Of folders and wildcards, names that end in jpg, jpeg,
+/// png, mjpeg or mjpg count; what exists under the given name is not a wildcard.
+pub(super) fn open(path: &Path, options: &SourceOptions) -> Result<Box<dyn Source>> {
+    refuse_camera_wishes(options, "file://")?;
+    let name = path.display();
+    let none = |what: &str| Err(Error::new(ErrorKind::Io, format!("{what} {name} (jpg, jpeg, png, mjpeg, mjpg)")));
+    let paths = match fs::metadata(path) {
+        Ok(found) if found.is_dir() => {
+            let found = folder(path).map_err(|e| Error::io(ErrorKind::Io, "read folder", path, e))?;
+            if found.is_empty() {
+                return none("there is no picture in");
+            }
+            found
+        }
+        Ok(found) if found.is_file() => vec![path.to_path_buf()],
+        Ok(_) => {
+            return Err(Error::new(ErrorKind::Io, format!("{name} is neither a file nor a folder (a pipe or device)")));
+        }
+        Err(_) if path.to_str().is_some_and(uri::is_wildcard) => {
+            let found = wildcard(path.to_str().unwrap_or_default())?;
+            if found.is_empty() {
+                return none("no picture matches");
+            }
+            found
+        }
+        Err(error) => return Err(Error::io(ErrorKind::Io, "open", path, error)),
+    };
+    let (name, repeat) = (name.to_string(), options.repeat);
+    Ok(Box::new(Files { name, paths, next: 0, mjpeg: None, repeat, delivered: false, sequence: 0 }))
+}
+
+fn folder(path: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(path)? {
+        let path = entry?.path();
+        if is_picture(&path) && path.is_file() {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+fn wildcard(pattern: &str) -> Result<Vec<PathBuf>> {
+    let usage = |e: glob::PatternError| Error::new(ErrorKind::Usage, format!("wildcard {pattern}: {}", e.msg));
+    let mut paths = Vec::new();
+    for found in glob::glob(pattern).map_err(usage)? {
+        let path = found.map_err(|e| Error::new(ErrorKind::Io, format!("wildcard {pattern}: {e}")).caused_by(e))?;
+        if is_picture(&path) && path.is_file() {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+fn is_picture(path: &Path) -> bool {
+    picture::has_picture_name(path) || is_mjpeg(path)
+}
+
+fn is_mjpeg(path: &Path) -> bool {
+    path.extension().is_some_and(|e| e.eq_ignore_ascii_case("mjpeg") || e.eq_ignore_ascii_case("mjpg"))
+}
+
+impl Files {
+    /// A frame of this source; whether the bytes decode shows when they are decoded.
+    fn frame(&mut self, data: Vec<u8>, format: PixelFormat, origin: String) -> Frame {
+        let mut frame = Frame::from_image(RgbImage::new(0, 0, Vec::new()), self.sequence);
+        (frame.data, frame.format, frame.origin) = (data, format, Some(Arc::from(origin)));
+        frame.captured = Instant::now();
+        self.sequence += 1;
+        self.delivered = true;
+        frame
+    }
+
+    /// A still picture. JPEG stays encoded; anything else (PNG) is decoded here.
+    fn still(&mut self, path: &Path) -> Result<Frame> {
+        let origin = path.display().to_string();
+        let data = picture::read_file(path)?;
+        if picture::is_jpeg(&data) {
+            return Ok(self.frame(data, PixelFormat::Jpeg, origin));
+        }
+        let image = picture::decode(&data).map_err(|e| e.at(&origin))?;
+        let (width, height) = (image.width, image.height);
+        let frame = self.frame(image.pixels, PixelFormat::Rgb8, origin);
+        Ok(Frame { width, height, stride: width * 3, ..frame })
+    }
+}
+
+impl Source for Files {
+    fn next_frame(&mut self) -> Result<Option<Frame>> {
+        loop {
+            if let Some(mjpeg) = &mut self.mjpeg {
+                if let Some((data, number)) = mjpeg.next_picture()? {
+                    let origin = format!("{} frame {number}", self.paths[self.next - 1].display());
+                    return Ok(Some(self.frame(data, PixelFormat::Jpeg, origin)));
+                }
+                self.mjpeg = None;
+            }
+            if self.next == self.paths.len() {
+                if !(self.repeat && self.delivered) {
+                    return Ok(None);
+                }
+                (self.next, self.delivered) = (0, false);
+            }
+            let path = self.paths[self.next].clone();
+            self.next += 1;
+            if !is_mjpeg(&path) {
+                return self.still(&path).map(Some);
+            }
+            self.mjpeg = Some(MjpegFile::open(&path)?);
+        }
+    }
+
+    fn describe(&self) -> String {
+        match self.paths.len() {
+            1 => format!("file://{}", self.name),
+            count => format!("file://{} ({count} files)", self.name),
+        }
+    }
+
+    fn is_live(&self) -> bool {
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Flip, decode};
+    use super::*;
+    use crate::picture::jpeg::tests::sample;
+
+    fn png(width: u32, height: u32) -> Vec<u8> {
+        let image = image::RgbaImage::from_pixel(width, height, image::Rgba([10, 20, 30, 128]));
+        let mut bytes = std::io::Cursor::new(Vec::new());
+        image.write_to(&mut bytes, image::ImageFormat::Png).unwrap();
+        bytes.into_inner()
+    }
+
+    /// A folder with two JPEG, a PNG, an MJPEG of three frames, and what is not to be read.
+    fn pictures() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, bytes: &[u8]| fs::write(folder.path().join(name), bytes).unwrap();
+        write("10.jpg", &sample(10, 10));
+        write("9.JPEG", &sample(9, 9));
+        write("a.png", &png(5, 4));
+        write("b.mjpeg", &[sample(16, 8), sample(17, 8), sample(18, 8)].concat());
+        write("notes.txt", b"not a picture");
+        fs::create_dir(folder.path().join("sub.jpg")).unwrap();
+        folder
+    }
+
+    fn open_str(path: &str, repeat: bool) -> Result<Box<dyn Source>> {
+        open(Path::new(path), &SourceOptions { repeat, ..SourceOptions::default() })
+    }
+
+    /// Name and decoded width of each frame.
+    fn all(source: &mut dyn Source) -> Vec<(String, u32)> {
+        std::iter::from_fn(|| source.next_frame().unwrap())
+            .map(|frame| {
+                let origin = frame.origin.as_deref().unwrap();
+                (origin.rsplit('/').next().unwrap().into(), decode(&frame, Flip::None).unwrap().width)
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_folder_is_read_whole_in_the_order_of_names() {
+        let folder = pictures();
+        let mut source = open_str(folder.path().to_str().unwrap(), false).unwrap();
+        assert!(!source.is_live() && source.describe().ends_with("(4 files)"));
+        let expected = [("10.jpg", 10), ("9.JPEG", 9), ("a.png", 5)].map(|(n, w)| (n.to_string(), w));
+        let frames = all(&mut *source);
+        assert_eq!(frames[..3], expected);
+        assert_eq!(frames[3..], [16, 17, 18].map(|w| (format!("b.mjpeg frame {}", w - 16), w)));
+        assert!(source.next_frame().unwrap().is_none());
+    }
+
+    #[test]
+    fn a_wildcard_and_a_single_file_are_sources_too() {
+        let folder = pictures();
+        let path = |name: &str| format!("{}/{name}", folder.path().display());
+        assert_eq!(all(&mut *open_str(&path("*.jpg"), false).unwrap()), [("10.jpg".into(), 10)]);
+        assert_eq!(all(&mut *open_str(&path("a.png"), false).unwrap()), [("a.png".into(), 5)]);
+        fs::write(path("c[1].jpg"), sample(12, 8)).unwrap();
+        assert_eq!(all(&mut *open_str(&path("c[1].jpg"), false).unwrap()), [("c[1].jpg".into(), 12)]);
+    }
+
+    #[test]
+    fn repeated_it_begins_again_and_numbers_go_on() {
+        let folder = pictures();
+        let mut source = open_str(folder.path().to_str().unwrap(), true).unwrap();
+        let frames: Vec<Frame> = (0..13).map(|_| source.next_frame().unwrap().unwrap()).collect();
+        assert!(frames.iter().enumerate().all(|(i, f)| f.sequence == i as u64));
+        assert_eq!((&frames[0].data, &frames[0].origin), (&frames[12].data, &frames[12].origin));
+    }
+
+    #[test]
+    fn a_bad_file_is_named_and_the_next_one_still_comes() {
+        let folder = pictures();
+        fs::write(folder.path().join("0.png"), b"\x89PNG nonsense").unwrap();
+        fs::write(folder.path().join("1.jpg"), &sample(8, 8)[..100]).unwrap();
+        let mut source = open_str(folder.path().to_str().unwrap(), false).unwrap();
+        let error = source.next_frame().err().unwrap();
+        assert!(
+            error.kind() == ErrorKind::Image && error.to_string().contains("/0.png: neither a JPEG nor"),
+            "{error}"
+        );
+        let error = decode(&source.next_frame().unwrap().unwrap(), Flip::None).unwrap_err();
+        assert!(error.kind() == ErrorKind::Image && error.to_string().contains("/1.jpg: "), "{error}");
+        assert_eq!(all(&mut *source).len(), 6);
+    }
+
+    #[test]
+    fn repeating_nothing_but_bad_files_ends() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("0.png"), b"nonsense").unwrap();
+        let mut source = open_str(folder.path().to_str().unwrap(), true).unwrap();
+        assert!(source.next_frame().is_err() && source.next_frame().unwrap().is_none());
+    }
+
+    #[test]
+    fn nothing_to_read_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().display();
+        let error = |name: String| open_str(&name, false).err().unwrap();
+        assert!(error(path.to_string()).to_string().starts_with("there is no picture in"));
+        assert!(error(format!("{path}/*.jpg")).to_string().starts_with("no picture matches"));
+        assert!(error(format!("{path}/a.jpg")).to_string().ends_with("a.jpg: no such file or directory"));
+        assert_eq!(error(format!("{path}/[")).kind(), ErrorKind::Usage);
+        assert!(error("/dev/null".into()).to_string().contains("neither a file nor a folder"));
+    }
+}

@@ -1,0 +1,192 @@
+//! Where frames come from: cameras, files, the bundled clip and the test pattern, all opened from a URI.
+//!
+//! | URI | source |
+//! |---|---|
+//! | `v4l2:///dev/video0`, `/dev/video0`, `0` | a Linux camera |
+//! | `file://PATH`, or a plain path | one picture, a folder, a wildcard or an MJPEG file |
+//! | `test://pattern` | moving colour bars, computed |
+//! | `clip://` | the clip inside the program |
+//!
+//! A source delivers [`Frame`]s still encoded; [`decode()`] turns one into RGB, so that a frame that
+//! is dropped costs no decoding.
+
+use std::time::Duration;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::frame::Frame;
+
+mod bundled;
+mod decode;
+#[cfg(test)]
+pub mod fake;
+mod files;
+mod mjpeg;
+mod pace;
+mod test_pattern;
+mod uri;
+pub mod v4l2;
+
+pub use decode::decode;
+
+use uri::Location;
+
+/// A stream of frames.
+pub trait Source: Send {
+    /// The next frame; `Ok(None)` when the stream has ended, and again on every later call.
+    ///
+    /// Blocks for [`SourceOptions::timeout`] at most.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Camera`] when the camera delivered nothing in time, was unplugged or failed.
+    /// [`ErrorKind::Image`] or [`ErrorKind::Io`] when one picture of a file source cannot be read: the error
+    /// names it, and the next call goes on with the picture after it.
+    fn next_frame(&mut self) -> Result<Option<Frame>>;
+
+    /// One line for people, for example `v4l2:///dev/video0 640x480 MJPEG 30 fps`.
+    fn describe(&self) -> String;
+
+    /// Whether frames appear at their own pace, so that old ones should be dropped for the newest.
+    /// False for files: each of their frames is to be processed.
+    fn is_live(&self) -> bool;
+}
+
+/// What to ask of a source. Sizes, rate and codec are wishes that a camera meets as nearly as it can
+/// ([`Source::describe`] says what it gave); clip and files have sizes of their own and refuse them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceOptions {
+    /// Width in pixels (camera, test pattern).
+    pub width: Option<u32>,
+    /// Height in pixels (camera, test pattern).
+    pub height: Option<u32>,
+    /// Frames a second (camera, test pattern).
+    pub rate: Option<u32>,
+    /// How the camera is to encode its frames (camera).
+    pub codec: Option<Codec>,
+    /// How the picture is turned over; [`decode()`] does it, not the source.
+    pub flip: Flip,
+    /// Begin again at the end (files, clip).
+    pub repeat: bool,
+    /// Clip and test pattern: frames appear 30 times a second (or `rate` times), as from a live camera.
+    /// Without it they come as fast as they are asked for, none is to be dropped, and
+    /// [`Source::is_live`] is false.
+    pub paced: bool,
+    /// Longest wait for one frame of a camera.
+    pub timeout: Duration,
+}
+
+impl Default for SourceOptions {
+    fn default() -> Self {
+        Self {
+            width: None,
+            height: None,
+            rate: None,
+            codec: None,
+            flip: Flip::None,
+            repeat: false,
+            paced: true,
+            timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+/// How a camera encodes its frames.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Codec {
+    /// Packed YUV 4:2:2.
+    Yuyv,
+    /// Planar YUV 4:2:0.
+    Nv12,
+    /// One JPEG a frame.
+    Mjpeg,
+}
+
+impl Codec {
+    /// Its usual name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Yuyv => "YUYV",
+            Self::Nv12 => "NV12",
+            Self::Mjpeg => "MJPEG",
+        }
+    }
+}
+
+impl std::str::FromStr for Codec {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        match name.to_ascii_lowercase().as_str() {
+            "yuyv" => Ok(Self::Yuyv),
+            "nv12" => Ok(Self::Nv12),
+            "mjpeg" | "mjpg" => Ok(Self::Mjpeg),
+            _ => Err(Error::new(ErrorKind::Usage, format!("unknown codec '{name}': use yuyv, nv12 or mjpeg"))),
+        }
+    }
+}
+
+/// How a picture is turned over before anything looks at it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Flip {
+    /// As it came.
+    #[default]
+    None,
+    /// Left and right change places.
+    Horizontal,
+    /// Top and bottom change places.
+    Vertical,
+    /// Both: turned by 180 degrees.
+    Both,
+}
+
+/// Opens the source that `uri` names.
+///
+/// # Errors
+/// [`ErrorKind::Usage`] for a URI or an option that means nothing, with what is supported.
+/// [`ErrorKind::Camera`] for a camera that is missing, busy or unusable.
+/// [`ErrorKind::Io`] or [`ErrorKind::Image`] for files that cannot be read.
+pub fn open(uri: &str, options: &SourceOptions) -> Result<Box<dyn Source>> {
+    for (name, value) in [("width", options.width), ("height", options.height), ("rate", options.rate)] {
+        if value == Some(0) {
+            return Err(Error::new(ErrorKind::Usage, format!("a {name} of 0 cannot be asked of a source")));
+        }
+    }
+    match uri::parse(uri)? {
+        Location::TestPattern => Ok(Box::new(test_pattern::TestPattern::new(options)?)),
+        Location::Clip => Ok(Box::new(bundled::Clip::new(options)?)),
+        Location::Files(path) => files::open(&path, options),
+        Location::V4l2(path) => v4l2::open(&path, options),
+    }
+}
+
+/// Refuses the wishes that only a camera (or, for size and rate, the test pattern) can meet.
+fn refuse_camera_wishes(options: &SourceOptions, source: &str) -> Result<()> {
+    if options.width.or(options.height).or(options.rate).is_some() || options.codec.is_some() {
+        let message =
+            format!("{source} has its own size and rate: ask for a width, height, rate or codec of cameras only");
+        return Err(Error::new(ErrorKind::Usage, message));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wishes_that_mean_nothing_are_usage_errors() {
+        let kind = |uri: &str, options: SourceOptions| open(uri, &options).err().map(|e| e.kind());
+        let default = SourceOptions::default;
+        assert_eq!(kind("test://pattern", SourceOptions { rate: Some(0), ..default() }), Some(ErrorKind::Usage));
+        assert_eq!(kind("clip://", SourceOptions { width: Some(64), ..default() }), Some(ErrorKind::Usage));
+        assert_eq!(kind("clip://", default()), None);
+        assert_eq!(kind("rtsp://host/stream", default()), Some(ErrorKind::Usage));
+    }
+
+    #[test]
+    fn codecs_have_names() {
+        for codec in [Codec::Yuyv, Codec::Nv12, Codec::Mjpeg] {
+            assert_eq!(codec.name().parse::<Codec>().unwrap(), codec);
+        }
+        assert_eq!("h264".parse::<Codec>().unwrap_err().kind(), ErrorKind::Usage);
+    }
+}

@@ -1,0 +1,250 @@
+//! A camera as a source of frames, and what its failures mean to people.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime};
+
+use super::device::{self, Device, Sizes};
+use super::list_devices;
+use super::modes::{self, Mode};
+use super::stream::{Filled, Stream};
+use super::sys::{self, Fraction, PixelLayout};
+use crate::camera::{Codec, Source, SourceOptions};
+use crate::error::{Error, ErrorKind, Result, reason};
+use crate::frame::{Frame, PixelFormat};
+
+/// A longer wait than this is as good as none that ends, and clocks can be added up to it.
+const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A camera that is running.
+#[derive(Debug)]
+pub(super) struct Camera {
+    path: PathBuf,
+    stream: Stream,
+    codec: Codec,
+    layout: PixelLayout,
+    interval: Option<Fraction>,
+    timeout: Duration,
+    count: Count,
+    /// Damaged frames that were skipped.
+    damaged: u64,
+}
+
+impl Camera {
+    /// Opens the device, chooses and sets a mode (see `modes`), and starts it.
+    pub(super) fn open(path: &Path, options: &SourceOptions) -> Result<Self> {
+        let device = Device::open(path).map_err(|e| explain("open", path, e))?;
+        let refuse = |why: String| Err(Error::new(ErrorKind::Camera, format!("{} {why}", path.display())));
+        let capabilities = device.capabilities();
+        if capabilities & sys::CAP_VIDEO_CAPTURE == 0 {
+            return match capabilities & sys::CAP_VIDEO_CAPTURE_MPLANE {
+                0 => refuse("captures no pictures: it is another node of its device (metadata, output, codec)".into()),
+                _ => refuse("delivers multi-planar buffers only, which are not supported".into()),
+            };
+        }
+        if capabilities & sys::CAP_STREAMING == 0 {
+            return refuse("cannot stream into memory".into());
+        }
+        let modes = offered(&device, options).map_err(|e| explain("list the formats of", path, e))?;
+        let Some((mode, interval)) = modes::choose(&modes, options) else {
+            return refuse(no_mode(&device, options));
+        };
+        let mut layout = device
+            .set_format(mode.fourcc, mode.width, mode.height)
+            .map_err(|e| explain("set the format of", path, e))?;
+        if layout.fourcc != mode.fourcc {
+            let (asked, got) = (device::fourcc_name(mode.fourcc), device::fourcc_name(layout.fourcc));
+            return refuse(format!("was asked for {asked} and gives {got}"));
+        }
+        if layout.bytesperline == 0 {
+            // Some drivers leave it out where rows are not padded.
+            layout.bytesperline = if mode.codec == Codec::Yuyv { layout.width.saturating_mul(2) } else { layout.width };
+        }
+        let interval = device.set_interval(interval).map_err(|e| explain("set the rate of", path, e))?;
+        let codec = mode.codec;
+        let stream = Stream::start(device.file).map_err(|e| explain("start", path, e))?;
+        let (timeout, count) = (options.timeout, Count::default());
+        Ok(Self { path: device.path, stream, codec, layout, interval, timeout, count, damaged: 0 })
+    }
+
+    fn frame(&self, filled: Filled, sequence: u64) -> Frame {
+        let age = filled.age.unwrap_or_default();
+        let format = match self.codec {
+            Codec::Yuyv => PixelFormat::Yuyv,
+            Codec::Nv12 => PixelFormat::Nv12,
+            Codec::Mjpeg => PixelFormat::Jpeg,
+        };
+        // Instant is CLOCK_MONOTONIC on Linux, the clock of the driver's time stamps.
+        let (now, clock) = (Instant::now(), SystemTime::now());
+        Frame {
+            data: filled.data,
+            format,
+            width: self.layout.width,
+            height: self.layout.height,
+            stride: self.layout.bytesperline,
+            sequence,
+            captured: now.checked_sub(age).unwrap_or(now),
+            timestamp: clock.checked_sub(age).unwrap_or(clock),
+            origin: None,
+        }
+    }
+}
+
+impl Source for Camera {
+    fn next_frame(&mut self) -> Result<Option<Frame>> {
+        let deadline = Instant::now() + self.timeout.min(LONGEST_WAIT);
+        let before = self.damaged;
+        while let Some(filled) = self.stream.next(deadline).map_err(|e| explain("read from", &self.path, e))? {
+            let sequence = self.count.next(filled.sequence);
+            if !filled.damaged {
+                return Ok(Some(self.frame(filled, sequence)));
+            }
+            self.damaged += 1;
+            if Instant::now() >= deadline {
+                break;
+            }
+        }
+        let seconds = self.timeout.as_secs_f32();
+        let what = match self.damaged - before {
+            0 => "delivered nothing".to_string(),
+            damaged => format!("delivered only damaged frames ({damaged})"),
+        };
+        let message = format!(
+            "{} {what} for {seconds} s: check its cable, power and privacy switch, or plug it in again",
+            self.path.display()
+        );
+        Err(Error::new(ErrorKind::Camera, message))
+    }
+
+    fn describe(&self) -> String {
+        let (width, height, codec) = (self.layout.width, self.layout.height, self.codec.name());
+        let rate = self.interval.map(|i| format!(" {} fps", (i.rate() * 100.0).round() / 100.0)).unwrap_or_default();
+        format!("v4l2://{} {width}x{height} {codec}{rate}", self.path.display())
+    }
+
+    fn is_live(&self) -> bool {
+        true
+    }
+}
+
+/// The modes in encodings that Densight reads. A range of sizes counts as the one nearest to what is wanted.
+fn offered(device: &Device, options: &SourceOptions) -> io::Result<Vec<Mode>> {
+    let wanted = (options.width.unwrap_or(modes::USUAL_SIZE.0), options.height.unwrap_or(modes::USUAL_SIZE.1));
+    let mut modes = Vec::new();
+    for format in device.formats()? {
+        let (fourcc, Some(codec)) = (format.fourcc, device::codec(format.fourcc)) else { continue };
+        let sizes = match device.sizes(fourcc)? {
+            Sizes::Range(range) => vec![range.nearest(wanted.0, wanted.1)],
+            Sizes::List(sizes) if sizes.is_empty() => vec![wanted],
+            Sizes::List(sizes) => sizes,
+        };
+        for (width, height) in sizes {
+            let intervals = device.intervals(fourcc, (width, height), options.rate)?;
+            modes.push(Mode { codec, fourcc, width, height, intervals });
+        }
+    }
+    Ok(modes)
+}
+
+/// Why there is no mode to choose: what is offered of what Densight reads, or else the first of what is offered.
+fn no_mode(device: &Device, options: &SourceOptions) -> String {
+    let mut offers = device.formats().unwrap_or_default();
+    if offers.iter().any(|format| device::codec(format.fourcc).is_some()) {
+        offers.retain(|format| device::codec(format.fourcc).is_some());
+    }
+    let names: Vec<String> = offers.iter().take(8).map(|format| device::fourcc_name(format.fourcc)).collect();
+    let wanted = options.codec.map_or("YUYV, NV12 or MJPEG", Codec::name);
+    match names.is_empty() {
+        true => "offers no picture format".into(),
+        false => format!("does not offer {wanted}; it offers {}", names.join(", ")),
+    }
+}
+
+/// The driver's count of frames as one that starts at 0 and does not wrap. A driver that does not count (every
+/// frame 0), or starts over, counts on by one.
+#[derive(Debug, Default)]
+struct Count {
+    last: Option<(u32, u64)>,
+}
+
+impl Count {
+    fn next(&mut self, sequence: u32) -> u64 {
+        let position = match self.last {
+            None => 0,
+            Some((last, position)) => match sequence.wrapping_sub(last) {
+                step @ 1..=0x7fff_ffff => position + u64::from(step),
+                _ => position + 1,
+            },
+        };
+        self.last = Some((sequence, position));
+        position
+    }
+}
+
+/// What an error of the driver's means, and what to do about it; `doing` is a verb.
+fn explain(doing: &str, path: &Path, error: io::Error) -> Error {
+    let name = path.display();
+    let message = match error.raw_os_error() {
+        Some(libc::ENOENT) => format!("there is no camera {name}; {}", cameras()),
+        Some(libc::EACCES | libc::EPERM) => format!(
+            "may not use {name}: permission denied; join the group video (sudo usermod -aG video $USER) and log in again"
+        ),
+        Some(libc::EBUSY) => format!("{name} is in use by another program: close it and try again"),
+        Some(libc::ENODEV | libc::ENXIO) => format!("{name} was unplugged, or its driver removed: plug it in again"),
+        Some(libc::ENOTTY | libc::EISDIR | libc::ENOTDIR) => format!("{name} is not a camera; {}", cameras()),
+        Some(libc::ENOSPC) => {
+            format!("{name} finds no room on its USB bus: use a smaller size, MJPEG, or another USB port")
+        }
+        Some(libc::EIO) => format!("{name} failed (input/output error): unplug it and plug it in again"),
+        _ => format!("cannot {doing} {name}: {}", reason(&error)),
+    };
+    Error::new(ErrorKind::Camera, message).caused_by(error)
+}
+
+/// The cameras there are, for messages.
+fn cameras() -> String {
+    let devices = list_devices().unwrap_or_default();
+    let names: Vec<String> = devices.iter().map(|d| format!("{} ({})", d.path, d.name)).collect();
+    match names.is_empty() {
+        true => "no camera is connected".into(),
+        false => format!("cameras here: {}", names.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_count_starts_at_zero_keeps_gaps_and_never_goes_back() {
+        let count = |sequences: &[u32]| {
+            let mut count = Count::default();
+            sequences.iter().map(|&s| count.next(s)).collect::<Vec<_>>()
+        };
+        assert_eq!(count(&[0, 1, 2, 5]), [0, 1, 2, 5]);
+        assert_eq!(count(&[7, 8, 10]), [0, 1, 3]);
+        assert_eq!(count(&[u32::MAX - 1, u32::MAX, 0, 1]), [0, 1, 2, 3]);
+        assert_eq!(count(&[0, 0, 0]), [0, 1, 2]);
+        assert_eq!(count(&[100, 101, 0, 1]), [0, 1, 2, 3]);
+    }
+
+    #[test]
+    fn errors_say_what_to_do() {
+        let says =
+            |code: i32| explain("start", Path::new("/dev/video0"), io::Error::from_raw_os_error(code)).to_string();
+        assert!(says(libc::EBUSY).contains("in use by another program"));
+        assert!(says(libc::EACCES).contains("group video"));
+        assert!(says(libc::ENODEV).contains("unplugged"));
+        assert!(says(libc::ENOENT).starts_with("there is no camera /dev/video0; "));
+        assert!(says(libc::EPIPE) == "cannot start /dev/video0: broken pipe");
+    }
+
+    #[test]
+    fn what_is_no_camera_is_refused() {
+        let open = |path: &str| Camera::open(Path::new(path), &SourceOptions::default()).unwrap_err();
+        assert!(open("/dev/null").to_string().starts_with("/dev/null is not a camera"));
+        assert!(open("/dev").to_string().starts_with("/dev is not a camera"));
+        assert!(open("/dev/video4095").to_string().starts_with("there is no camera /dev/video4095"));
+        assert_eq!(open("/dev/null").kind(), ErrorKind::Camera);
+    }
+}

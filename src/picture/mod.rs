@@ -1,0 +1,196 @@
+//! JPEG and PNG pictures: from files and bytes to RGB.
+//!
+//! JPEG is decoded by zune-jpeg (through the `image` crate). Decoders may differ by a few of 255 steps in a pixel, as
+//! the standard leaves them some freedom: so accuracies measured through libjpeg differ in a picture or two of thousands.
+
+use std::fs;
+use std::io::Cursor;
+use std::path::Path;
+
+use image::codecs::jpeg::JpegDecoder;
+use image::{DynamicImage, ImageDecoder};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::frame::RgbImage;
+
+pub(crate) mod jpeg;
+
+use jpeg::Flaw;
+
+/// Most pixels a picture may have: more than any camera's, few enough to hold in memory.
+pub(crate) const MOST_PIXELS: u64 = 100_000_000;
+
+/// Largest file that is read as one picture, in bytes.
+const LARGEST_FILE: u64 = 256 << 20;
+
+/// Reads and decodes the JPEG or PNG picture in a file.
+///
+/// # Errors
+/// [`ErrorKind::Io`] when the file cannot be read, [`ErrorKind::Image`] when it is no picture; both name it.
+pub fn read(path: &Path) -> Result<RgbImage> {
+    decode(&read_file(path)?).map_err(|e| e.at(path.display()))
+}
+
+/// The bytes of a file that may be one picture.
+///
+/// # Errors
+/// [`ErrorKind::Io`] when the file cannot be read, [`ErrorKind::Image`] when it has more than 256 MiB.
+pub fn read_file(path: &Path) -> Result<Vec<u8>> {
+    let unreadable = |e| Error::io(ErrorKind::Io, "read", path, e);
+    let length = fs::metadata(path).map_err(unreadable)?.len();
+    if length > LARGEST_FILE {
+        let message = format!("{} is too large for a picture: {} MiB, at most 256", path.display(), length >> 20);
+        return Err(Error::new(ErrorKind::Image, message));
+    }
+    fs::read(path).map_err(unreadable)
+}
+
+/// Whether a file of this name is taken for a picture: it ends in jpg, jpeg or png, in small or capital letters.
+pub fn has_picture_name(path: &Path) -> bool {
+    path.extension().is_some_and(|e| ["jpg", "jpeg", "png"].iter().any(|wanted| e.eq_ignore_ascii_case(wanted)))
+}
+
+/// Whether `bytes` begin as a JPEG picture does.
+pub fn is_jpeg(bytes: &[u8]) -> bool {
+    bytes.starts_with(&[0xff, 0xd8])
+}
+
+/// Decodes a JPEG or PNG picture. Transparency is dropped, 16 bits become 8, an EXIF orientation is not applied.
+///
+/// # Errors
+/// [`ErrorKind::Image`] when the bytes are neither, or incomplete, or of more than 100 megapixels.
+pub fn decode(bytes: &[u8]) -> Result<RgbImage> {
+    if is_jpeg(bytes) {
+        return decode_jpeg(bytes);
+    }
+    let failed = |e: image::ImageError| {
+        let message = format!("neither a JPEG nor a PNG picture that can be decoded: {e}");
+        Error::new(ErrorKind::Image, message).caused_by(e)
+    };
+    let reader = image::ImageReader::new(Cursor::new(bytes)).with_guessed_format();
+    let reader = reader.map_err(|e| failed(image::ImageError::IoError(e)))?;
+    from_decoder(reader.into_decoder().map_err(failed)?, failed)
+}
+
+/// Decodes the first JPEG in `bytes`; drivers leave padding before and behind it. Motion JPEG without Huffman tables is
+/// decoded with the typical ones.
+///
+/// # Errors
+/// [`ErrorKind::Image`] when the bytes are no complete JPEG, or one of more than 100 megapixels.
+pub fn decode_jpeg(bytes: &[u8]) -> Result<RgbImage> {
+    let flawed = |what: &str| Error::new(ErrorKind::Image, format!("not a JPEG picture: {what}"));
+    let picture = match jpeg::read_picture(&mut &*bytes) {
+        Ok(Some(picture)) => picture.into_complete(),
+        Ok(None) => return Err(flawed("no bytes")),
+        Err(Flaw::Truncated) => {
+            return Err(Error::new(ErrorKind::Image, "the JPEG picture ends before its end marker"));
+        }
+        Err(Flaw::NotJpeg(what)) => return Err(flawed(what)),
+        Err(Flaw::Io(error)) => return Err(flawed("unreadable").caused_by(error)),
+    };
+    let failed = |e: image::ImageError| Error::new(ErrorKind::Image, format!("cannot decode JPEG: {e}")).caused_by(e);
+    from_decoder(JpegDecoder::new(Cursor::new(picture)).map_err(failed)?, failed)
+}
+
+fn from_decoder(decoder: impl ImageDecoder, failed: impl Fn(image::ImageError) -> Error) -> Result<RgbImage> {
+    let (width, height) = decoder.dimensions();
+    if u64::from(width) * u64::from(height) > MOST_PIXELS {
+        let message = format!("a picture of {width}x{height} is larger than 100 megapixels");
+        return Err(Error::new(ErrorKind::Image, message));
+    }
+    let image = DynamicImage::from_decoder(decoder).map_err(failed)?.into_rgb8();
+    Ok(RgbImage::new(image.width(), image.height(), image.into_raw()))
+}
+
+#[cfg(test)]
+mod tests {
+    use image::{ExtendedColorType, ImageEncoder};
+
+    use super::jpeg::tests::sample;
+    use super::*;
+
+    fn png(pixels: &[u8], width: u32, height: u32, color: ExtendedColorType) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        image::codecs::png::PngEncoder::new(&mut bytes).write_image(pixels, width, height, color).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn png_of_any_kind_becomes_rgb() {
+        for (pixels, color, expected) in [
+            (&[10, 20, 30][..], ExtendedColorType::Rgb8, [10, 20, 30]),
+            (&[10, 20, 30, 0], ExtendedColorType::Rgba8, [10, 20, 30]),
+            (&[77], ExtendedColorType::L8, [77, 77, 77]),
+            (&[77, 9], ExtendedColorType::La8, [77, 77, 77]),
+        ] {
+            assert_eq!(decode(&png(pixels, 1, 1, color)).unwrap(), RgbImage::new(1, 1, expected.into()), "{color:?}");
+        }
+    }
+
+    #[test]
+    fn errors_name_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, bytes: &[u8]| {
+            let path = folder.path().join(name);
+            fs::write(&path, bytes).unwrap();
+            path
+        };
+        assert_eq!(read(&file("a.jpg", &sample(24, 16))).unwrap().width, 24);
+        let rgb = png(&[0; 300], 10, 10, ExtendedColorType::Rgb8);
+        for (path, wanted) in [
+            (file("b.jpg", &sample(24, 16)[..200]), "b.jpg: the JPEG picture ends before its end marker"),
+            (file("c.png", &rgb[..50]), "c.png: neither a JPEG nor a PNG picture"),
+            (file("d.png", b"hello"), "d.png: neither a JPEG nor a PNG picture"),
+            (file("e.png", b""), "e.png: neither a JPEG nor a PNG picture"),
+        ] {
+            let error = read(&path).unwrap_err();
+            assert!(error.kind() == ErrorKind::Image && error.to_string().contains(wanted), "{error}");
+        }
+        let large = folder.path().join("large.png");
+        fs::File::create(&large).unwrap().set_len(LARGEST_FILE + 1).unwrap();
+        let error = read(&large).unwrap_err();
+        assert!(error.kind() == ErrorKind::Image && error.to_string().contains("large.png is too large"), "{error}");
+        let error = read(&folder.path().join("none.png")).unwrap_err();
+        assert!(error.kind() == ErrorKind::Io && error.to_string().contains("none.png: no such file"), "{error}");
+    }
+
+    #[test]
+    fn huge_pictures_are_refused_before_they_are_decoded() {
+        let mut jpeg = sample(16, 16);
+        let sof = jpeg.windows(2).position(|w| w == [0xff, 0xc0]).unwrap();
+        jpeg[sof + 5..sof + 9].copy_from_slice(&[0xff; 4]);
+        assert!(decode_jpeg(&jpeg).unwrap_err().to_string().contains("65535x65535"));
+        let mut png = png(&[0; 3], 1, 1, ExtendedColorType::Rgb8);
+        png[16..24].copy_from_slice(&[0, 1, 0, 0, 0, 1, 0, 0]); // width and height of IHDR
+        let checksum = crc32(&png[12..29]);
+        png[29..33].copy_from_slice(&checksum.to_be_bytes());
+        assert!(decode(&png).unwrap_err().to_string().contains("65536x65536"));
+    }
+
+    fn crc32(bytes: &[u8]) -> u32 {
+        !bytes.iter().fold(!0_u32, |crc, &byte| {
+            (0..8).fold(crc ^ u32::from(byte), |crc, _| crc >> 1 ^ (0xedb8_8320 & (crc & 1).wrapping_neg()))
+        })
+    }
+
+    #[test]
+    fn damaged_jpegs_are_errors_not_panics() {
+        let jpeg = sample(48, 32);
+        for length in 0..jpeg.len() {
+            let error = decode_jpeg(&jpeg[..length]).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Image);
+        }
+        let sof = jpeg.windows(2).position(|w| w == [0xff, 0xc0]).unwrap();
+        let mut state = 1_u32;
+        // Not the size: a picture damaged there is merely large, and slow to decode.
+        for at in (0..jpeg.len()).filter(|at| !(sof + 5..sof + 9).contains(at)) {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let mut damaged = jpeg.clone();
+            damaged[at] ^= (state >> 24) as u8 | 1;
+            // Whether damage inside the scan shows at all is the decoder's affair; it must come back.
+            if let Err(error) = decode_jpeg(&damaged) {
+                assert_eq!(error.kind(), ErrorKind::Image);
+            }
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! Running a network: an ONNX file becomes a [`Session`], pictures become its input, its output becomes labels.
+
+mod labels;
+mod network;
+mod preprocess;
+mod session;
+mod sidecar;
+
+pub use labels::parse_labels;
+pub use preprocess::Preprocessor;
+pub use session::{Session, SessionOptions};
+
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::frame::RgbImage;
+use crate::prediction::{Prediction, StageTimes};
+
+/// What a network says of one picture.
+#[derive(Debug, Clone)]
+pub struct Classification {
+    /// The best classes, most probable first.
+    pub predictions: Vec<Prediction>,
+    /// How long it took; decoding happened before and is zero.
+    pub stages: StageTimes,
+}
+
+/// Something that labels pictures.
+pub trait Classifier {
+    /// The model's name.
+    fn name(&self) -> Arc<str>;
+
+    /// First 16 hexadecimal digits of the model file's SHA-256.
+    fn hash(&self) -> Arc<str>;
+
+    /// The `k` most probable classes of `image`; all of them if there are fewer.
+    ///
+    /// # Errors
+    /// [`crate::error::ErrorKind::Shape`] for an empty picture, [`crate::error::ErrorKind::Model`] if the network fails.
+    fn classify(&mut self, image: &RgbImage, k: usize) -> Result<Classification>;
+}

@@ -1,0 +1,183 @@
+//! A picture becomes the network's input.
+
+use fast_image_resize::images::{Image, ImageRef};
+use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::frame::RgbImage;
+use crate::model::{ChannelOrder, Interpolation, Preprocessing, ResizeKind};
+
+/// Resizes and normalizes pictures for one network. Keeps its buffers from picture to picture.
+pub struct Preprocessor {
+    how: Preprocessing,
+    height: u32,
+    width: u32,
+    resizer: Resizer,
+    /// The resized picture, packed RGB.
+    resized: RgbImage,
+    /// For each plane what each pixel value becomes.
+    normalized: [[f32; 256]; 3],
+}
+
+/// Which part of a picture lands on which part of the input.
+#[derive(Debug, PartialEq)]
+struct Placement {
+    /// Left, top, width, height in the picture's pixels.
+    source: [f64; 4],
+    /// Left, top, width, height in the input's pixels.
+    target: [u32; 4],
+}
+
+impl Preprocessor {
+    /// For inputs of `height` by `width` pixels.
+    pub fn new(how: Preprocessing, height: u32, width: u32) -> Self {
+        let plane = |c: usize| std::array::from_fn(|v| (v as f32 * how.scale - how.mean[c]) / how.std[c]);
+        let normalized = [plane(0), plane(1), plane(2)];
+        let resized = RgbImage::filled(width, height, how.pad);
+        Self { how, height, width, resizer: Resizer::new(), resized, normalized }
+    }
+
+    /// Resizes `image` and writes it as three planes (NCHW) to `input`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`] for a picture without pixels.
+    ///
+    /// # Panics
+    /// If `input` is not 3 * height * width long.
+    pub fn run(&mut self, image: &RgbImage, input: &mut [f32]) -> Result<()> {
+        self.resize(image)?;
+        let area = self.height as usize * self.width as usize;
+        assert_eq!(input.len(), 3 * area, "three planes of {}x{}", self.width, self.height);
+        for (c, (plane, table)) in input.chunks_exact_mut(area).zip(&self.normalized).enumerate() {
+            let channel = if self.how.channels == ChannelOrder::Rgb { c } else { 2 - c };
+            for (value, pixel) in plane.iter_mut().zip(self.resized.pixels.chunks_exact(3)) {
+                *value = table[pixel[channel] as usize];
+            }
+        }
+        Ok(())
+    }
+
+    /// The resized picture as the network is to see it, before normalization.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`] for a picture without pixels.
+    pub fn resize(&mut self, image: &RgbImage) -> Result<&RgbImage> {
+        if image.width == 0 || image.height == 0 {
+            return Err(Error::new(
+                ErrorKind::Shape,
+                format!("a picture of {}x{} has no pixels", image.width, image.height),
+            ));
+        }
+        let failed =
+            |e: &dyn std::fmt::Display| Error::new(ErrorKind::Shape, format!("the picture cannot be resized: {e}"));
+        let Placement { source, target: [left, top, width, height] } = self.place(image.width, image.height);
+        let from = ImageRef::new(image.width, image.height, &image.pixels, PixelType::U8x3).map_err(|e| failed(&e))?;
+        let [x, y, w, h] = source;
+        let filter = match self.how.interpolation {
+            Interpolation::Nearest => ResizeAlg::Nearest,
+            Interpolation::Bilinear => ResizeAlg::Convolution(FilterType::Bilinear),
+            Interpolation::Bicubic => ResizeAlg::Convolution(FilterType::CatmullRom),
+            Interpolation::Lanczos => ResizeAlg::Convolution(FilterType::Lanczos3),
+        };
+        let options = ResizeOptions::new().resize_alg(filter).crop(x, y, w, h).use_alpha(false);
+        let mut to = Image::new(width, height, PixelType::U8x3);
+        self.resizer.resize(&from, &mut to, &options).map_err(|e| failed(&e))?;
+        if (width, height) == (self.width, self.height) {
+            self.resized.pixels.copy_from_slice(to.buffer());
+        } else {
+            let pixels = self.width as usize * self.height as usize;
+            self.resized.pixels = self.how.pad.repeat(pixels);
+            let (left, row) = (left as usize * 3, width as usize * 3);
+            let rows = self.resized.pixels.chunks_exact_mut(self.width as usize * 3).skip(top as usize);
+            for (into, from) in rows.zip(to.buffer().chunks_exact(row)) {
+                into[left..left + row].copy_from_slice(from);
+            }
+        }
+        Ok(&self.resized)
+    }
+
+    fn place(&self, width: u32, height: u32) -> Placement {
+        let whole = [0.0, 0.0, f64::from(width), f64::from(height)];
+        let all = [0, 0, self.width, self.height];
+        let (w, h) = (f64::from(width), f64::from(height));
+        let (tw, th) = (f64::from(self.width), f64::from(self.height));
+        match self.how.resize {
+            ResizeKind::Squash => Placement { source: whole, target: all },
+            ResizeKind::Crop => {
+                // As torchvision: the side that decides becomes floor(target / crop), the other is cut to an integer.
+                let (cover_w, cover_h) = ((tw / self.how.crop).floor(), (th / self.how.crop).floor());
+                let (scaled_w, scaled_h) = if cover_w * h >= cover_h * w {
+                    (cover_w, (cover_w * h / w).floor().max(cover_h))
+                } else {
+                    ((cover_h * w / h).floor().max(cover_w), cover_h)
+                };
+                let start = |scaled: f64, target: f64| ((scaled - target) / 2.0).round_ties_even();
+                let (sx, sy) = (w / scaled_w, h / scaled_h);
+                let source = [start(scaled_w, tw) * sx, start(scaled_h, th) * sy, tw * sx, th * sy];
+                Placement { source: inside(source, w, h), target: all }
+            }
+            ResizeKind::Fit | ResizeKind::Letterbox => {
+                let scale = (tw / w).min(th / h);
+                let scaled = |side: f64, most: u32| ((side * scale).round() as u32).clamp(1, most);
+                let (sw, sh) = (scaled(w, self.width), scaled(h, self.height));
+                let centred = self.how.resize == ResizeKind::Letterbox;
+                let (left, top) = if centred { ((self.width - sw) / 2, (self.height - sh) / 2) } else { (0, 0) };
+                Placement { source: whole, target: [left, top, sw, sh] }
+            }
+        }
+    }
+}
+
+/// `[left, top, width, height]` without the last bit of rounding that would reach over the picture's edge.
+fn inside([x, y, w, h]: [f64; 4], width: f64, height: f64) -> [f64; 4] {
+    [x, y, w.min(width - x), h.min(height - y)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(resize: ResizeKind, crop: f64, from: (u32, u32), to: (u32, u32)) -> Placement {
+        Preprocessor::new(Preprocessing { resize, crop, ..Default::default() }, to.1, to.0).place(from.0, from.1)
+    }
+
+    #[test]
+    fn placements_by_hand() {
+        let p = place(ResizeKind::Crop, 0.875, (512, 256), (224, 224));
+        assert_eq!(p, Placement { source: [144.0, 16.0, 224.0, 224.0], target: [0, 0, 224, 224] });
+        let p = place(ResizeKind::Letterbox, 1.0, (640, 480), (32, 32));
+        assert_eq!(p.target, [0, 4, 32, 24]);
+        let p = place(ResizeKind::Fit, 1.0, (480, 640), (32, 32));
+        assert_eq!(p.target, [0, 0, 24, 32]);
+        let p = place(ResizeKind::Squash, 1.0, (7, 900), (32, 16));
+        assert_eq!(p, Placement { source: [0.0, 0.0, 7.0, 900.0], target: [0, 0, 32, 16] });
+    }
+
+    #[test]
+    fn extreme_shapes_are_placed_inside() {
+        for kind in [ResizeKind::Crop, ResizeKind::Fit, ResizeKind::Letterbox, ResizeKind::Squash] {
+            for from in [(1, 1), (1, 5000), (5000, 1), (3, 2), (31, 33)] {
+                let how = Preprocessing { resize: kind, ..Default::default() };
+                let mut p = Preprocessor::new(how, 24, 40);
+                let resized = p.resize(&RgbImage::filled(from.0, from.1, [9, 80, 200])).unwrap();
+                assert_eq!((resized.width, resized.height), (40, 24));
+                assert!(resized.pixels.chunks(3).any(|p| p == [9, 80, 200]), "{kind:?} {from:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn planes_follow_the_channel_order() {
+        let how = Preprocessing {
+            channels: ChannelOrder::Bgr,
+            scale: 1.0,
+            mean: [1.0, 2.0, 3.0],
+            std: [1.0, 2.0, 4.0],
+            ..Default::default()
+        };
+        let mut input = [0.0; 12];
+        Preprocessor::new(how, 2, 2).run(&RgbImage::filled(5, 5, [11, 22, 33]), &mut input).unwrap();
+        assert_eq!(input, [32.0, 32.0, 32.0, 32.0, 10.0, 10.0, 10.0, 10.0, 2.0, 2.0, 2.0, 2.0]);
+        assert!(Preprocessor::new(Preprocessing::default(), 2, 2).resize(&RgbImage::new(0, 3, vec![])).is_err());
+    }
+}
