@@ -1,0 +1,167 @@
+//! Labelled pictures, from a folder or a packed file.
+
+use std::fs;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::Arc;
+
+use super::{folder, packed};
+use crate::error::{Error, ErrorKind, Result};
+use crate::frame::RgbImage;
+use crate::picture;
+
+/// Which pictures of a packed data set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Split {
+    /// Those to train with.
+    Train,
+    /// Those kept for testing.
+    Test,
+    /// Both.
+    All,
+}
+
+impl Split {
+    /// Its name, as it is parsed.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Test => "test",
+            Self::All => "all",
+        }
+    }
+}
+
+impl FromStr for Split {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        let split = [Self::Train, Self::Test, Self::All].into_iter().find(|split| split.name() == name);
+        split.ok_or_else(|| Error::new(ErrorKind::Usage, format!("unknown split '{name}': use train, test or all")))
+    }
+}
+
+/// Labelled pictures, still encoded.
+#[derive(Debug)]
+pub struct Dataset {
+    name: String,
+    classes: Vec<Arc<str>>,
+    items: Vec<Item>,
+    /// The pictures of a packed file.
+    blob: Vec<u8>,
+}
+
+/// One picture.
+#[derive(Debug)]
+pub(super) struct Item {
+    /// Index of its class.
+    pub(super) class: usize,
+    pub(super) place: Place,
+}
+
+/// Where a picture is.
+#[derive(Debug)]
+pub(super) enum Place {
+    File(PathBuf),
+    /// The packed file's picture `number`, in these bytes of the blob.
+    Packed {
+        number: usize,
+        bytes: Range<usize>,
+    },
+}
+
+impl Dataset {
+    /// Opens a data set:
+    /// - a folder with one sub-folder for each class, which has the class's name and holds JPEG and PNG files;
+    /// - an `.npz` file with the arrays `blob` (u8: JPEG or PNG files one after the other), `off` (where each begins, and
+    ///   the end of the last), `y` (class of each), `classes` (names) and `split` (0 train, 1 test).
+    ///
+    /// Without a `split`, of a packed file the test pictures are taken, of a folder all.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`] for a file or folder that cannot be read, is not laid out so, or has no picture of this split;
+    /// [`ErrorKind::Labels`] for a label without a class; [`ErrorKind::Usage`] for a split of a folder.
+    pub fn open(path: &Path, split: Option<Split>) -> Result<Self> {
+        let found = fs::metadata(path).map_err(|e| Error::io(ErrorKind::Io, "open", path, e))?;
+        let data = if !found.is_dir() {
+            packed::open(path, split.unwrap_or(Split::Test))?
+        } else if matches!(split, None | Some(Split::All)) {
+            folder::open(path)?
+        } else {
+            let message = format!("folder {} has no splits: give the folder of the split itself", path.display());
+            return Err(Error::new(ErrorKind::Usage, message));
+        };
+        if data.items.is_empty() {
+            let split = split.map_or(String::new(), |split| format!(" in split {}", split.name()));
+            return Err(Error::new(ErrorKind::Io, format!("there is no picture in {}{split}", data.name)));
+        }
+        Ok(data)
+    }
+
+    pub(super) fn new(path: &Path, classes: Vec<Arc<str>>, items: Vec<Item>, blob: Vec<u8>) -> Self {
+        Self { name: path.display().to_string(), classes, items, blob }
+    }
+
+    /// Keeps `count` pictures, evenly spaced; all if there are not more. They are the same each time.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Usage`] for a count of 0.
+    pub fn limit(&mut self, count: usize) -> Result<()> {
+        if count == 0 {
+            return Err(Error::new(ErrorKind::Usage, "an evaluation needs at least one picture"));
+        }
+        let all = self.items.len();
+        let mut index = 0;
+        // The picture at `index` is kept when the count's share of the pictures up to it grows by one.
+        let share = |pictures: usize| (pictures as u128 * count as u128).div_ceil(all as u128);
+        self.items.retain(|_| {
+            index += 1;
+            count >= all || share(index) > share(index - 1)
+        });
+        Ok(())
+    }
+
+    #[cfg(test)]
+    pub(super) fn items(&self) -> &[Item] {
+        &self.items
+    }
+
+    /// What it was opened from.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Names of the classes.
+    pub fn classes(&self) -> &[Arc<str>] {
+        &self.classes
+    }
+
+    /// Number of pictures; at least one.
+    pub fn pictures(&self) -> usize {
+        self.items.len()
+    }
+
+    /// Index of a picture's class in [`Dataset::classes`].
+    ///
+    /// # Panics
+    /// If `index` is not below [`Dataset::len`].
+    pub fn class(&self, index: usize) -> usize {
+        self.items[index].class
+    }
+
+    /// Decodes a picture.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`] or [`ErrorKind::Image`] when it cannot be read; the error names it.
+    ///
+    /// # Panics
+    /// If `index` is not below [`Dataset::len`].
+    pub fn picture(&self, index: usize) -> Result<RgbImage> {
+        match &self.items[index].place {
+            Place::File(path) => picture::read(path),
+            Place::Packed { number, bytes } => picture::decode(&self.blob[bytes.clone()])
+                .map_err(|e| e.at(format_args!("{} picture {number}", self.name))),
+        }
+    }
+}
