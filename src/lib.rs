@@ -4,11 +4,18 @@
 //! the network's input and runs the ONNX graph of a [`model`], [`prediction`]s come out, [`overlay`] draws them and
 //! [`output`] delivers them.
 
+pub mod bench;
 pub mod camera;
+pub mod cli;
+pub mod cpu;
 pub mod error;
+pub mod eval;
+pub mod files;
 pub mod frame;
 pub mod model;
 pub mod output;
 pub mod overlay;
 pub mod picture;
+pub mod pipeline;
 pub mod prediction;
+pub mod runtime;

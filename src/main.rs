@@ -1,1 +1,5 @@
-fn main() {}
+//! `densight`: see [`densight::cli`].
+
+fn main() -> std::process::ExitCode {
+    densight::cli::densight()
+}

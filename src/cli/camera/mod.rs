@@ -1,0 +1,116 @@
+//! `densight-camera`: labels what a camera sees.
+
+mod settings;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::Context;
+use clap::Parser;
+
+use crate::camera;
+use crate::error::{Error, ErrorKind, Result};
+use crate::output;
+use crate::pipeline::{self, End, Outcome};
+use crate::runtime::Classifier;
+
+use settings::Settings;
+
+/// Exit code after Ctrl-C, as shells have it.
+const INTERRUPTED: u8 = 130;
+
+/// Label what a camera sees
+///
+/// Without INPUT it plays a clip that is inside the program, writes one line a frame, and leaves the newest annotated
+/// picture in densight.png.
+#[derive(Debug, Parser)]
+#[command(name = "densight-camera", version, after_help = AFTER)]
+pub(super) struct Args {
+    /// Where frames come from [default: clip://]
+    input: Option<String>,
+    /// Where results go [default: -]
+    outputs: Vec<String>,
+    #[command(flatten)]
+    settings: Settings,
+    /// Settings from a TOML file, named as the options; options given here win
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Print the settings as they would be used, as TOML, and end
+    #[arg(long)]
+    print_config: bool,
+    /// Say nothing but warnings and errors
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+const AFTER: &str = "\
+Inputs:
+  v4l2:///dev/video0, /dev/video0, 0   camera (`densight devices` lists them)
+  file://PATH, PATH                    picture, folder, wildcard, .mjpeg
+  test://pattern                       moving colour bars
+  clip://                              the clip inside the program
+Outputs:
+  -, terminal://                       one line a frame
+  json://-, json://PATH                one JSON object a line
+  file://DIR/NAME_%04d.png, .jpg       annotated pictures; without %d always the newest
+  http://127.0.0.1:PORT                web page with the annotated pictures
+  null://                              nowhere
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted (Ctrl-C)";
+
+/// Runs the program.
+///
+/// # Errors
+/// Settings that mean nothing; a model, input or output that cannot be opened or fails.
+pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let quiet = args.quiet;
+    let mut given = args.settings;
+    (given.input, given.outputs) = (args.input, Some(args.outputs).filter(|outputs| !outputs.is_empty()));
+    let settings = given.over(args.config.as_deref().map(Settings::read).transpose()?)?;
+    if args.print_config {
+        super::print(&settings.to_toml()?)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let (source_options, sink_options, options) = settings.check()?;
+    let stop = on_ctrl_c()?;
+    let say = |text: &str| {
+        if !quiet {
+            super::tell(text);
+        }
+    };
+    let mut session =
+        super::model::session(settings.model.as_deref(), settings.labels.as_deref(), settings.threads.unwrap_or(1))?;
+    say(&format!("model   {} ({})", session.name(), session.hash()));
+    let source = camera::open(settings.input(), &source_options)?;
+    say(&format!("input   {}", source.describe()));
+    let sinks = settings.outputs().iter().map(|uri| output::open(uri, &sink_options)).collect::<Result<Vec<_>>>()?;
+    for sink in &sinks {
+        say(&format!("output  {}", sink.describe()));
+    }
+    let mut warn = |error: &Error| super::tell(&format!("warning: {error}"));
+    let Outcome { summary, end } = pipeline::run(source, &mut session, sinks, &options, &stop, &mut warn);
+    say(&summary.to_string());
+    Ok(match end? {
+        End::Stopped => ExitCode::from(INTERRUPTED),
+        End::Source | End::Limit | End::Reader => ExitCode::SUCCESS,
+    })
+}
+
+/// A flag that Ctrl-C and a request to terminate raise; the second one ends the program at once.
+fn on_ctrl_c() -> anyhow::Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let raised = stop.clone();
+    ctrlc::set_handler(move || {
+        if raised.swap(true, Ordering::Relaxed) {
+            std::process::exit(i32::from(INTERRUPTED));
+        }
+    })
+    .context("cannot watch for Ctrl-C")?;
+    Ok(stop)
+}
+
+fn usage(message: String) -> Error {
+    Error::new(ErrorKind::Usage, message)
+}

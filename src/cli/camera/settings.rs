@@ -1,0 +1,259 @@
+//! The camera loop's settings: options over a file over defaults.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::usage;
+use crate::camera::{Flip, SourceOptions};
+use crate::error::{Error, ErrorKind, Result};
+use crate::output::SinkOptions;
+use crate::pipeline::Options;
+
+/// Every setting as far as it is given; the keys of the file are the options' names.
+#[derive(Debug, Clone, Default, PartialEq, clap::Args, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct Settings {
+    #[arg(skip)]
+    pub(super) input: Option<String>,
+    #[arg(skip)]
+    pub(super) outputs: Option<Vec<String>>,
+    /// ONNX model [default: the one inside the program]
+    #[arg(long, value_name = "FILE")]
+    pub(super) model: Option<PathBuf>,
+    /// Names of the model's classes, one a line, instead of those it carries
+    #[arg(long, value_name = "FILE")]
+    pub(super) labels: Option<PathBuf>,
+    /// Classes to show [default: 3]
+    #[arg(long, value_name = "K")]
+    topk: Option<usize>,
+    /// Least score of a class that is shown, 0 to 1 [default: 0]
+    #[arg(long, value_name = "SCORE")]
+    threshold: Option<f32>,
+    /// Share of the past in each score, 0 to below 1 [default: 0]
+    #[arg(long, value_name = "SHARE")]
+    smoothing: Option<f32>,
+    /// Width to ask of a camera
+    #[arg(long, value_name = "PIXELS")]
+    input_width: Option<u32>,
+    /// Height to ask of a camera
+    #[arg(long, value_name = "PIXELS")]
+    input_height: Option<u32>,
+    /// Frames a second to ask of a camera
+    #[arg(long, value_name = "FPS")]
+    input_rate: Option<u32>,
+    /// Encoding to ask of a camera: yuyv, nv12 or mjpeg
+    #[arg(long, value_name = "CODEC")]
+    input_codec: Option<String>,
+    /// Turn pictures over: none, horizontal, vertical or both (180 degrees) [default: none]
+    #[arg(long, value_name = "HOW")]
+    input_flip: Option<String>,
+    /// Begin again at the end of files or clip
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    input_loop: Option<bool>,
+    /// Longest wait for a camera's frame [default: 5]
+    #[arg(long, value_name = "SECONDS")]
+    input_timeout: Option<f64>,
+    /// Play clip and test pattern as fast as frames are processed, dropping none
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    no_pace: Option<bool>,
+    /// Quality of JPEG pictures, 1 to 100 [default: 85]
+    #[arg(long, value_name = "QUALITY")]
+    jpeg_quality: Option<u8>,
+    /// Threads that compute; 1 means one [default: 1]
+    #[arg(long, value_name = "N")]
+    pub(super) threads: Option<usize>,
+    /// Pictures to run through the network before capturing [default: 2]
+    #[arg(long, value_name = "N")]
+    warmup: Option<u32>,
+    /// Stop after N frames
+    #[arg(long, value_name = "N")]
+    frames: Option<u64>,
+    /// Stop after this time
+    #[arg(long, value_name = "SECONDS")]
+    duration: Option<f64>,
+}
+
+impl Settings {
+    /// Reads a settings file. Paths in it are relative to the working directory, as options are.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`] for a file that cannot be read, [`ErrorKind::Usage`] for one that is not understood.
+    pub(super) fn read(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).map_err(|e| Error::io(ErrorKind::Io, "read", path, e))?;
+        toml::from_str(&text).map_err(|e| {
+            let line = e.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1);
+            usage(format!("{} line {line}: {}", path.display(), e.message())).caused_by(e)
+        })
+    }
+
+    /// These settings where they are given, else those of `file`, else the defaults.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Usage`] for values that no TOML holds (not UTF-8).
+    pub(super) fn over(self, file: Option<Self>) -> Result<Self> {
+        let table = |settings: &Self| toml::Table::try_from(settings).map_err(|e| usage(e.to_string()));
+        let mut merged = table(&Self::defaults())?;
+        let from_file = file.unwrap_or_default();
+        if self.input.is_none() && from_file.input.is_none() && self.outputs.is_none() && from_file.outputs.is_none() {
+            merged.insert("outputs".into(), vec!["-", "file://densight.png"].into());
+        }
+        merged.extend(table(&from_file)?);
+        merged.extend(table(&self)?);
+        merged.try_into().map_err(|e: toml::de::Error| usage(e.message().to_owned()))
+    }
+
+    fn defaults() -> Self {
+        let (source, sink, options) = (SourceOptions::default(), SinkOptions::default(), Options::default());
+        Self {
+            input: Some("clip://".into()),
+            outputs: Some(vec!["-".into()]),
+            topk: Some(options.topk),
+            threshold: Some(options.threshold),
+            smoothing: Some(options.smoothing),
+            input_flip: Some("none".into()),
+            input_loop: Some(source.repeat),
+            input_timeout: Some(source.timeout.as_secs_f64()),
+            no_pace: Some(!source.paced),
+            jpeg_quality: Some(sink.jpeg_quality),
+            threads: Some(1),
+            warmup: Some(options.warmup),
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn to_toml(&self) -> Result<String> {
+        toml::to_string(self).map_err(|e| usage(e.to_string()))
+    }
+
+    pub(super) fn input(&self) -> &str {
+        self.input.as_deref().unwrap_or("clip://")
+    }
+
+    pub(super) fn outputs(&self) -> &[String] {
+        self.outputs.as_deref().unwrap_or_default()
+    }
+
+    /// The settings as their users take them.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Usage`] naming the option.
+    pub(super) fn check(&self) -> Result<(SourceOptions, SinkOptions, Options)> {
+        let source = SourceOptions {
+            width: self.input_width,
+            height: self.input_height,
+            rate: self.input_rate,
+            codec: self.input_codec.as_deref().map(str::parse).transpose()?,
+            flip: flip(self.input_flip.as_deref().unwrap_or("none"))?,
+            repeat: self.input_loop.unwrap_or(false),
+            paced: !self.no_pace.unwrap_or(false),
+            timeout: seconds("input-timeout", self.input_timeout)?.unwrap_or(SourceOptions::default().timeout),
+        };
+        let sink = SinkOptions { jpeg_quality: self.jpeg_quality.unwrap_or(SinkOptions::default().jpeg_quality) };
+        let default = Options::default();
+        let options = Options {
+            flip: source.flip,
+            topk: self.topk.unwrap_or(default.topk),
+            threshold: self.threshold.unwrap_or(default.threshold),
+            smoothing: self.smoothing.unwrap_or(default.smoothing),
+            warmup: self.warmup.unwrap_or(default.warmup),
+            frames: self.frames,
+            duration: seconds("duration", self.duration)?,
+        };
+        let wrong = |name: &str, value: &dyn std::fmt::Display, expected: &str| {
+            Err(usage(format!("{name} is {value}: it must be {expected}")))
+        };
+        if options.topk == 0 {
+            return wrong("topk", &0, "1 or more");
+        }
+        if !(0.0..=1.0).contains(&options.threshold) {
+            return wrong("threshold", &options.threshold, "between 0 and 1");
+        }
+        if !(0.0..1.0).contains(&options.smoothing) {
+            return wrong("smoothing", &options.smoothing, "at least 0 and below 1");
+        }
+        if options.frames == Some(0) {
+            return wrong("frames", &0, "1 or more");
+        }
+        if self.outputs().is_empty() {
+            return Err(usage("outputs is empty: null:// is an output that goes nowhere".into()));
+        }
+        Ok((source, sink, options))
+    }
+}
+
+fn flip(name: &str) -> Result<Flip> {
+    match name {
+        "none" => Ok(Flip::None),
+        "horizontal" => Ok(Flip::Horizontal),
+        "vertical" => Ok(Flip::Vertical),
+        "both" => Ok(Flip::Both),
+        _ => Err(usage(format!("input-flip is '{name}': use none, horizontal, vertical or both"))),
+    }
+}
+
+fn seconds(name: &str, value: Option<f64>) -> Result<Option<Duration>> {
+    let refuse = |value: f64| usage(format!("{name} is {value}: it must be seconds above 0"));
+    let duration = |value: f64| Duration::try_from_secs_f64(value).ok().filter(|d| !d.is_zero());
+    value.map(|value| duration(value).ok_or_else(|| refuse(value))).transpose()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_win_over_the_file_and_the_file_over_defaults() {
+        let file: Settings = toml::from_str("topk = 7\nthreshold = 0.5\ninput = 'test://pattern'").unwrap();
+        let given = Settings { topk: Some(2), ..Settings::default() };
+        let merged = given.over(Some(file)).unwrap();
+        let (source, _, options) = merged.check().unwrap();
+        assert_eq!((options.topk, options.threshold, options.warmup), (2, 0.5, Options::default().warmup));
+        assert_eq!((merged.input(), merged.outputs().len(), source.paced), ("test://pattern", 1, true));
+        let again: Settings = toml::from_str(&merged.to_toml().unwrap()).unwrap();
+        assert_eq!(again, merged);
+    }
+
+    #[test]
+    fn alone_it_leaves_a_picture() {
+        let outputs = |given: Settings| given.over(None).unwrap().outputs().join(" ");
+        assert_eq!(outputs(Settings::default()), "- file://densight.png");
+        assert_eq!(outputs(Settings { input: Some("0".into()), ..Settings::default() }), "-");
+        assert_eq!(outputs(Settings { outputs: Some(vec!["null://".into()]), ..Settings::default() }), "null://");
+    }
+
+    #[test]
+    fn values_that_mean_nothing_are_named() {
+        let wrong = |text: &str| {
+            let settings: Settings = toml::from_str(text).unwrap();
+            let error = settings.over(None).unwrap().check().unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Usage);
+            error.to_string()
+        };
+        for (text, start) in [
+            ("topk = 0", "topk is 0"),
+            ("threshold = nan", "threshold is NaN"),
+            ("threshold = 1.5", "threshold is 1.5"),
+            ("smoothing = 1.0", "smoothing is 1"),
+            ("frames = 0", "frames is 0"),
+            ("duration = -1.0", "duration is -1"),
+            ("input-timeout = 0.0", "input-timeout is 0"),
+            ("input-flip = 'left'", "input-flip is 'left'"),
+            ("input-codec = 'h264'", "unknown codec"),
+            ("outputs = []", "outputs is empty"),
+        ] {
+            assert!(wrong(text).starts_with(start), "{text}: {}", wrong(text));
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_not_understood_says_where() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "topk = 1\nthreshhold = 1.0\n").unwrap();
+        let error = Settings::read(file.path()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Usage);
+        assert!(error.to_string().contains(" line 2: unknown field `threshhold`"), "{error}");
+        assert_eq!(Settings::read(Path::new("no/such.toml")).unwrap_err().kind(), ErrorKind::Io);
+    }
+}

@@ -1,0 +1,95 @@
+//! `densight classify`: the labels of pictures.
+
+use std::fmt::Write;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use serde_json::{Value, json};
+
+use crate::error::Result;
+use crate::picture;
+use crate::prediction::{Prediction, StageTimes};
+use crate::runtime::{Classifier, Session};
+
+/// Label pictures
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// JPEG or PNG pictures
+    #[arg(required = true, value_name = "IMAGE")]
+    images: Vec<PathBuf>,
+    /// ONNX model; the one inside the program if none is given
+    #[arg(long, value_name = "FILE")]
+    model: Option<PathBuf>,
+    /// Names of the model's classes, one a line, instead of those it carries
+    #[arg(long, value_name = "FILE")]
+    labels: Option<PathBuf>,
+    /// Classes to show
+    #[arg(long, value_name = "K", default_value = "5")]
+    topk: NonZeroUsize,
+    /// Threads that compute; 1 means one
+    #[arg(long, value_name = "N", default_value = "1")]
+    threads: NonZeroUsize,
+    /// Print one JSON object a line for each picture
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command. A picture that cannot be read is told of, and the others are labelled all the same; the exit code is
+/// then 1.
+///
+/// # Errors
+/// A model that cannot be loaded or fails.
+pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let mut session = super::model::session(args.model.as_deref(), args.labels.as_deref(), args.threads.get())?;
+    let mut failed = false;
+    for path in &args.images {
+        let begin = Instant::now();
+        let (text, json) = match picture::read(path) {
+            Ok(image) => {
+                let decode = begin.elapsed();
+                let result = session.classify(&image, args.topk.get())?;
+                let stages = StageTimes { decode, ..result.stages };
+                (text(path, &result.predictions), record(&session, path, &result.predictions, &stages))
+            }
+            Err(error) => {
+                failed = true;
+                super::tell(&format!("error: {error}"));
+                (String::new(), json!({ "image": path.display().to_string(), "error": error.to_string() }))
+            }
+        };
+        print(args.json, &text, &json)?;
+    }
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn print(as_json: bool, text: &str, json: &Value) -> Result<()> {
+    if as_json { super::print(&format!("{json}\n")) } else { super::print(text) }
+}
+
+fn text(path: &Path, predictions: &[Prediction]) -> String {
+    let mut text = format!("{}\n", path.display());
+    for prediction in predictions {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "  {:5.1}%  {}", prediction.score * 100.0, prediction.label);
+    }
+    text
+}
+
+fn record(session: &Session, path: &Path, predictions: &[Prediction], stages: &StageTimes) -> Value {
+    let predictions: Vec<Value> =
+        predictions.iter().map(|p| json!({ "class": p.class, "label": &*p.label, "score": p.score })).collect();
+    json!({
+        "image": path.display().to_string(),
+        "model": &*session.name(),
+        "model_hash": &*session.hash(),
+        "predictions": predictions,
+        "stages": {
+            "decode_us": stages.decode.as_micros() as u64,
+            "preprocess_us": stages.preprocess.as_micros() as u64,
+            "inference_us": stages.inference.as_micros() as u64,
+            "postprocess_us": stages.postprocess.as_micros() as u64,
+        },
+    })
+}

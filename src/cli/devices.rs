@@ -1,0 +1,131 @@
+//! `densight devices`: the cameras and what they deliver.
+
+use std::fmt::Write;
+use std::process::ExitCode;
+
+use crate::camera::v4l2::{DeviceInfo, FormatInfo, list_devices};
+
+/// List the cameras and what they deliver
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Print one JSON array
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// A system without Video4Linux.
+pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let devices = list_devices()?;
+    if args.json {
+        super::print(&format!("{}\n", serde_json::to_string(&devices)?))?;
+    } else {
+        super::print(&text(&devices))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn text(devices: &[DeviceInfo]) -> String {
+    let mut text = String::new();
+    for device in devices {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{}", headline(device));
+        for link in &device.links {
+            let _ = writeln!(text, "  also {link}");
+        }
+        for format in &device.formats {
+            let _ = writeln!(text, "  {}", describe(format));
+            for size in &format.sizes {
+                let rates: Vec<String> = size.rates.iter().map(|rate| format!("{rate:.4}")).collect();
+                let rates: Vec<&str> = rates.iter().map(|r| r.trim_end_matches('0').trim_end_matches('.')).collect();
+                let fps = if rates.is_empty() { String::new() } else { format!("  {} fps", rates.join(", ")) };
+                let _ = writeln!(text, "    {}x{}{fps}", size.width, size.height);
+            }
+        }
+    }
+    if devices.is_empty() {
+        text.push_str("no camera found; `densight-camera test://pattern` needs none\n");
+    }
+    text
+}
+
+/// A camera in one line, with what is wrong with it.
+pub(super) fn headline(device: &DeviceInfo) -> String {
+    let mut line = device.path.clone();
+    for detail in [&device.name, &device.driver, &device.bus] {
+        if !detail.is_empty() {
+            let _ = write!(line, "  {detail}");
+        }
+    }
+    if let Some(problem) = &device.problem {
+        let _ = write!(line, "  ({problem})");
+    }
+    line
+}
+
+fn describe(format: &FormatInfo) -> String {
+    let mut line = format!("{} {}", format.fourcc, format.description);
+    if let Some(range) = format.range {
+        let _ = write!(line, ", any size from {}x{}", range.min_width, range.min_height);
+        let _ = write!(line, " to {}x{}", range.max_width, range.max_height);
+    }
+    if !format.supported {
+        line.push_str(" (not supported)");
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::camera::v4l2::{SizeInfo, SizeRange};
+
+    #[test]
+    fn cameras_are_listed_with_what_they_deliver() {
+        let size = |width, height, rates: &[f64]| SizeInfo { width, height, rates: rates.into() };
+        let format = |fourcc: &str, supported, sizes, range| FormatInfo {
+            fourcc: fourcc.into(),
+            description: "some encoding".into(),
+            supported,
+            sizes,
+            range,
+        };
+        let range =
+            SizeRange { min_width: 2, max_width: 800, step_width: 2, min_height: 1, max_height: 600, step_height: 1 };
+        let camera = DeviceInfo {
+            path: "/dev/video0".into(),
+            name: "A Camera".into(),
+            driver: "uvcvideo".into(),
+            bus: "usb-1".into(),
+            links: vec!["/dev/v4l/by-id/a".into()],
+            formats: vec![
+                format("YUYV", true, vec![size(640, 480, &[30.0, 29.97, 7.5]), size(320, 240, &[])], None),
+                format("H264", false, vec![], Some(range)),
+            ],
+            problem: None,
+        };
+        let none = String::new;
+        let closed = DeviceInfo {
+            path: "/dev/video2".into(),
+            name: none(),
+            driver: none(),
+            bus: none(),
+            links: vec![],
+            formats: vec![],
+            problem: Some("permission denied: join the group video".into()),
+        };
+        let expected = "\
+/dev/video0  A Camera  uvcvideo  usb-1
+  also /dev/v4l/by-id/a
+  YUYV some encoding
+    640x480  30, 29.97, 7.5 fps
+    320x240
+  H264 some encoding, any size from 2x1 to 800x600 (not supported)
+/dev/video2  (permission denied: join the group video)
+";
+        assert_eq!(text(&[camera, closed]), expected);
+        assert!(text(&[]).starts_with("no camera found"));
+    }
+}

@@ -1,0 +1,128 @@
+//! `densight inspect`: what a model is and what it costs.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use serde_json::{Value, json};
+
+use super::network::Network;
+use crate::error::{Error, ErrorKind};
+use crate::model::{DenseNetConfig, count};
+use crate::runtime::{Classifier, Session, SessionOptions};
+
+/// Show what a model is and what it costs
+#[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("what").required(true).args(["model", "preset", "config"]))]
+pub(super) struct Args {
+    /// ONNX model
+    model: Option<PathBuf>,
+    #[command(flatten)]
+    network: Network,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// A model or definition that cannot be read, or is none.
+pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let described = match (&args.model, args.network.config()?) {
+        (Some(path), None) => of_model(&Session::open(path, &SessionOptions::default())?)?,
+        (None, Some((name, config))) => {
+            let mut described = json!({ "name": name });
+            add_costs(&mut described, &config)?;
+            described
+        }
+        _ => return Err(Error::new(ErrorKind::Usage, "inspect needs a model, or --preset or --config").into()),
+    };
+    let text = if args.json { format!("{described}\n") } else { table(&described) };
+    super::print(&text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn of_model(session: &Session) -> crate::error::Result<Value> {
+    let input = [&[1], &session.input_shape()[..]].concat();
+    // By way of text, so that numbers stay as short as they are in the model.
+    let preprocessing = serde_json::to_string(session.preprocessing()).and_then(|text| serde_json::from_str(&text));
+    let preprocessing: Value = preprocessing.unwrap_or_default();
+    let mut described = json!({
+        "name": &*session.name(),
+        "hash": &*session.hash(),
+        "input": input,
+        "output": session.output_shape(),
+        "labels": session.labels().map(|labels| labels.iter().map(|l| l.to_string()).collect::<Vec<_>>()),
+        "preprocessing": preprocessing,
+    });
+    described["initializer_values"] = session.initializer_values().into();
+    if let Some(config) = session.config() {
+        add_costs(&mut described, config)?;
+    }
+    Ok(described)
+}
+
+/// Adds the keys `parameters`, `flops_thop`, `macs`, `activation_bytes` and `config`.
+fn add_costs(described: &mut Value, config: &DenseNetConfig) -> crate::error::Result<()> {
+    let costs = count(config)?;
+    described["parameters"] = costs.parameters.into();
+    described["flops_thop"] = costs.flops_thop.into();
+    described["macs"] = costs.macs.into();
+    described["activation_bytes"] =
+        json!({ "separate": costs.activation_bytes.separate, "shared": costs.activation_bytes.shared });
+    described["config"] = json!(config);
+    Ok(())
+}
+
+/// One line for each key.
+fn table(described: &Value) -> String {
+    let mut rows = Vec::new();
+    for (key, value) in described.as_object().into_iter().flatten() {
+        match value {
+            Value::Object(members) => {
+                rows.extend(members.iter().map(|(name, value)| (format!("{key}.{name}"), show(value))));
+            }
+            value => rows.push((key.clone(), show(value))),
+        }
+    }
+    let width = rows.iter().map(|(key, _)| key.len()).max().unwrap_or(0);
+    rows.into_iter().map(|(key, value)| format!("{key:width$}  {value}\n")).collect()
+}
+
+fn show(value: &Value) -> String {
+    match value {
+        Value::Null => "none".into(),
+        Value::String(text) => text.clone(),
+        Value::Number(number) if number.is_u64() => grouped(&number.to_string()),
+        Value::Array(items) => items
+            .iter()
+            .map(|item| item.as_str().map_or_else(|| item.to_string(), str::to_owned))
+            .collect::<Vec<_>>()
+            .join(", "),
+        other => other.to_string(),
+    }
+}
+
+/// Digits in groups of three.
+fn grouped(digits: &str) -> String {
+    let mut grouped = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped() {
+        for (digits, expected) in [("1", "1"), ("123", "123"), ("1234", "1,234"), ("7978856", "7,978,856")] {
+            assert_eq!(grouped(digits), expected);
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! The programs: `densight` (commands) and `densight-camera` (the camera loop).
+//!
+//! Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a benchmark that says nothing because the processor was slowed down,
+//! 130 interrupted (Ctrl-C).
+
+mod bench;
+mod camera;
+mod classify;
+mod devices;
+mod doctor;
+mod eval;
+mod export;
+mod inspect;
+mod model;
+mod network;
+mod run;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::error::{Error, ErrorKind, reason};
+
+/// Label pictures with DenseNets, build, measure and inspect them
+#[derive(Parser)]
+#[command(name = "densight", version, arg_required_else_help = true, after_help = EXIT_CODES)]
+struct Densight {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str =
+    "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 benchmark void (processor slowed down), 130 interrupted";
+
+#[derive(Subcommand)]
+enum Command {
+    Classify(classify::Args),
+    Run(run::Args),
+    Inspect(inspect::Args),
+    Export(export::Args),
+    Eval(eval::Args),
+    Bench(bench::Args),
+    Devices(devices::Args),
+    Doctor(doctor::Args),
+}
+
+/// The program `densight`.
+pub fn densight() -> ExitCode {
+    exit(match Densight::parse().command {
+        Command::Classify(args) => classify::run(&args),
+        Command::Run(args) => run::run(&args),
+        Command::Inspect(args) => inspect::run(&args),
+        Command::Export(args) => export::run(&args),
+        Command::Eval(args) => eval::run(&args),
+        Command::Bench(args) => bench::run(&args),
+        Command::Devices(args) => devices::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
+    })
+}
+
+/// The program `densight-camera`.
+pub fn densight_camera() -> ExitCode {
+    exit(camera::run(camera::Args::parse()))
+}
+
+/// Tells of an error in one line, and which exit code it means.
+fn exit(result: anyhow::Result<ExitCode>) -> ExitCode {
+    result.unwrap_or_else(|error| {
+        tell(&format!("error: {error}"));
+        let usage = error.downcast_ref::<Error>().is_some_and(|e| e.kind() == ErrorKind::Usage);
+        ExitCode::from(if usage { 2 } else { 1 })
+    })
+}
+
+/// One line on standard error; if that is closed, nobody is there to be told.
+fn tell(message: &str) {
+    let line = message.replace(char::is_control, " ");
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
+/// Writes `text` to standard output. A reader that is gone has read all it wanted.
+fn print(text: &str) -> crate::error::Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            let message = format!("cannot write to standard output: {}", reason(&error));
+            Err(Error::new(ErrorKind::Output, message).caused_by(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn commands_are_consistent() {
+        super::Densight::command().debug_assert();
+        super::camera::Args::command().debug_assert();
+    }
+}

@@ -1,0 +1,29 @@
+//! Which model a command works with.
+
+use std::path::Path;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::runtime::{Session, SessionOptions, parse_labels};
+
+/// The model inside the program; `models/README.md` says what it is.
+const EMBEDDED: &[u8] = include_bytes!("../../models/cifar10_densenet_bc_L40_k12.onnx");
+
+/// Opens `model`, or the one inside the program, with the label file `labels` instead of its own labels.
+pub(super) fn session(model: Option<&Path>, labels: Option<&Path>, threads: usize) -> Result<Session> {
+    let labels = labels.map(read_labels).transpose()?;
+    let options = SessionOptions { threads, labels };
+    match model {
+        Some(path) => Session::open(path, &options),
+        None => Session::from_onnx(EMBEDDED, &options),
+    }
+}
+
+/// The labels in a file, one a line.
+pub(super) fn read_labels(path: &Path) -> Result<Vec<String>> {
+    let text = std::fs::read_to_string(path).map_err(|e| Error::io(ErrorKind::Io, "read", path, e))?;
+    let labels = parse_labels(&text);
+    if labels.is_empty() {
+        return Err(Error::new(ErrorKind::Labels, format!("{} has no labels: give one a line", path.display())));
+    }
+    Ok(labels)
+}
