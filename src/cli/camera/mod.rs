@@ -31,6 +31,7 @@ pub(super) struct Args {
     /// Where frames come from [default: clip://]
     input: Option<String>,
     /// Where results go [default: -]
+    #[arg(value_name = "OUTPUT")]
     outputs: Vec<String>,
     #[command(flatten)]
     settings: Settings,

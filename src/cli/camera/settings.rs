@@ -50,13 +50,13 @@ pub(super) struct Settings {
     #[arg(long, value_name = "HOW")]
     input_flip: Option<String>,
     /// Begin again at the end of files or clip
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
     input_loop: Option<bool>,
     /// Longest wait for a camera's frame [default: 5]
     #[arg(long, value_name = "SECONDS")]
     input_timeout: Option<f64>,
     /// Play clip and test pattern as fast as frames are processed, dropping none
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
     no_pace: Option<bool>,
     /// Quality of JPEG pictures, 1 to 100 [default: 85]
     #[arg(long, value_name = "QUALITY")]

@@ -1,0 +1,61 @@
+//! Larger networks and data, which lie beside the project and are not part of it. Without them these tests say so.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use densight::eval::{Dataset, evaluate};
+use densight::runtime::{Session, SessionOptions};
+use ndarray_npy::NpzReader;
+
+use super::{error, npy};
+
+/// A file of the shared folder; `None` after saying that it is missing.
+fn shared(name: &str) -> Option<PathBuf> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared").join(name);
+    if !path.exists() {
+        // Written so that it shows although the test passes.
+        let _ = writeln!(std::io::stderr(), "SKIPPED: ../shared/{name} is missing");
+        return None;
+    }
+    Some(path)
+}
+
+/// The network's logits of the shared photographs are ONNX Runtime's.
+fn agrees(network: &str, pictures: &str, count: usize) {
+    let (Some(model), Some(pictures)) = (shared(&format!("models/{network}.onnx")), shared(pictures)) else { return };
+    let Some(outputs) = shared(&format!("models/{network}.outputs.npz")) else { return };
+    let mut outputs = NpzReader::new(std::fs::File::open(outputs).unwrap()).unwrap();
+    let truth: ndarray::Array2<f32> = outputs.by_name("f32_literal").unwrap();
+    let mut session = Session::open(&model, &SessionOptions::default()).unwrap();
+    let (pixels, shape) = npy::<u8>(&pictures);
+    let area = shape[1] * shape[2];
+    let (mean, std) = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]);
+    for (picture, truth) in pixels.chunks_exact(3 * area).zip(truth.outer_iter()).take(count) {
+        let plane = |c: usize| (0..area).map(move |i| (f32::from(picture[3 * i + c]) / 255.0 - mean[c]) / std[c]);
+        let input: Vec<f32> = (0..3).flat_map(plane).collect();
+        let error = error(&session.run(&input).unwrap(), truth.as_slice().unwrap());
+        assert!(error <= 1e-4, "{network}: {error}");
+    }
+}
+
+#[test]
+fn densenet_bc_100_12_is_onnx_runtimes() {
+    agrees("densenet_bc100_12", "models/eval_32.npy", 51);
+}
+
+#[test]
+fn densenet_121_is_onnx_runtimes() {
+    agrees("densenet121", "models/eval_224.npy", 4);
+}
+
+#[test]
+fn the_embedded_model_is_as_accurate_as_its_readme_says() {
+    let Some(data) = shared("data/cifar10_jpeg.npz") else { return };
+    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/cifar10_densenet_bc_L40_k12.onnx");
+    let mut session = Session::open(&model, &SessionOptions::default()).unwrap();
+    let data = Dataset::open(&data, None).unwrap();
+    assert_eq!(data.pictures(), 10_000);
+    let labels = session.labels().map(<[_]>::to_vec);
+    let report = evaluate(&mut session, labels.as_deref(), 10, &data, |_| {}).unwrap();
+    assert!((report.top1 - 0.8321).abs() <= 0.001, "{}", report.top1);
+}
