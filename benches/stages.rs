@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use densight::bench::{Limit, measure};
 use densight::camera::{self, Flip};
+use densight::error::Result;
 use densight::frame::{Frame, PixelFormat, RgbImage};
 use densight::model::Preprocessing;
 use densight::overlay;
@@ -16,7 +17,10 @@ use densight::runtime::{Classifier, Preprocessor, Session, SessionOptions};
 const TURN: Duration = Duration::from_millis(250);
 const TURNS: usize = 8;
 
-fn main() -> densight::error::Result<()> {
+/// A stage's name and one run of it.
+type Stage<'a> = (&'static str, Box<dyn FnMut() -> Result<()> + 'a>);
+
+fn main() -> Result<()> {
     let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/cifar10_densenet_bc_L40_k12.onnx");
     let photo = std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/camera/clip/chelsea.jpg"));
     let photo = photo.expect("the clip's photograph is in the repository");
@@ -38,7 +42,7 @@ fn main() -> densight::error::Result<()> {
     let input = small_input.clone();
     let mut canvas = RgbImage::filled(640, 480, [120; 3]);
 
-    let mut stages: Vec<(&str, Box<dyn FnMut() -> densight::error::Result<()> + '_>)> = vec![
+    let mut stages: Vec<Stage> = vec![
         ("decode JPEG 451x300", Box::new(|| camera::decode(&jpeg, Flip::None).map(drop))),
         ("decode YUYV 640x480", Box::new(|| camera::decode(&yuyv, Flip::None).map(drop))),
         ("preprocess to 32x32", Box::new(|| small.run(&image, &mut small_input))),
@@ -68,7 +72,7 @@ fn main() -> densight::error::Result<()> {
 }
 
 /// What the overlay shows of a frame.
-fn report(session: &mut Session, image: &RgbImage) -> densight::error::Result<FrameReport> {
+fn report(session: &mut Session, image: &RgbImage) -> Result<FrameReport> {
     let result = session.classify(image, 3)?;
     Ok(FrameReport {
         sequence: 0,
