@@ -145,7 +145,7 @@ impl Dataset {
     /// Index of a picture's class in [`Dataset::classes`].
     ///
     /// # Panics
-    /// If `index` is not below [`Dataset::len`].
+    /// If `index` is not below [`Dataset::pictures`].
     pub fn class(&self, index: usize) -> usize {
         self.items[index].class
     }
@@ -156,7 +156,7 @@ impl Dataset {
     /// [`ErrorKind::Io`] or [`ErrorKind::Image`] when it cannot be read; the error names it.
     ///
     /// # Panics
-    /// If `index` is not below [`Dataset::len`].
+    /// If `index` is not below [`Dataset::pictures`].
     pub fn picture(&self, index: usize) -> Result<RgbImage> {
         match &self.items[index].place {
             Place::File(path) => picture::read(path),
