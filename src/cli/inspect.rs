@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::network::Network;
 use crate::error::{Error, ErrorKind};
 use crate::model::{DenseNetConfig, count};
-use crate::runtime::{Classifier, Session, SessionOptions};
+use crate::runtime::{Classifier, Execution, Session, SessionOptions};
 
 /// Show what a model is and what it costs
 #[derive(Debug, clap::Args)]
@@ -18,18 +18,34 @@ pub(super) struct Args {
     model: Option<PathBuf>,
     #[command(flatten)]
     network: Network,
+    /// List what really runs: each node with its type, its kernel and its multiply-adds
+    #[arg(long, conflicts_with_all = ["preset", "config"])]
+    executed: bool,
+    /// Exit with 3 if less than this share of the multiply-adds is in int8
+    #[arg(long, value_name = "PERCENT", conflicts_with_all = ["preset", "config"], value_parser = percent)]
+    require_int8: Option<f64>,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
 }
+
+/// Exit code for a model that runs less in int8 than required.
+const SHORT: u8 = 3;
 
 /// Runs the command.
 ///
 /// # Errors
 /// A model or definition that cannot be read, or is none.
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let described = match (&args.model, args.network.config()?) {
-        (Some(path), None) => of_model(&Session::open(path, &SessionOptions::default())?)?,
+    let mut execution = None;
+    let mut described = match (&args.model, args.network.config()?) {
+        (Some(path), None) => {
+            let session = Session::open(path, &SessionOptions::default())?;
+            if args.executed || args.require_int8.is_some() {
+                execution = Some(session.execution()?);
+            }
+            of_model(&session)?
+        }
         (None, Some((name, config))) => {
             let mut described = json!({ "name": name });
             add_costs(&mut described, &config)?;
@@ -37,9 +53,53 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         }
         _ => return Err(Error::new(ErrorKind::Usage, "inspect needs a model, or --preset or --config").into()),
     };
-    let text = if args.json { format!("{described}\n") } else { table(&described) };
+    if let Some(execution) = execution.as_ref().filter(|_| args.executed && args.json) {
+        described["executed"] = serde_json::to_value(execution)?;
+    }
+    let mut text = if args.json { format!("{described}\n") } else { table(&described) };
+    if let Some(execution) = execution.as_ref().filter(|_| args.executed && !args.json) {
+        text.push_str(&executed(execution));
+    }
     super::print(&text)?;
-    Ok(ExitCode::SUCCESS)
+    match (args.require_int8, execution) {
+        (Some(required), Some(execution)) if 100.0 * execution.int8_share < required => {
+            super::tell(&format!("error: {}, {required} % are required", share(&execution)));
+            Ok(ExitCode::from(SHORT))
+        }
+        _ => Ok(ExitCode::SUCCESS),
+    }
+}
+
+fn percent(text: &str) -> Result<f64, String> {
+    let percent: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    if (0.0..=100.0).contains(&percent) { Ok(percent) } else { Err("a share is 0 to 100 percent".into()) }
+}
+
+fn share(execution: &Execution) -> String {
+    let share = 100.0 * execution.int8_share;
+    let (int8, float) = (execution.int8_convolutions, execution.float_convolutions);
+    format!("{share:.1} % of the multiply-adds are in int8 ({int8} convolutions and products; {float} are not)")
+}
+
+/// What runs, a line for each node, and what it comes to.
+fn executed(execution: &Execution) -> String {
+    let rows: Vec<[String; 5]> = execution
+        .nodes
+        .iter()
+        .map(|n| [n.r#type.clone(), n.op.clone(), grouped(&n.macs.to_string()), n.kernel.clone(), n.node.clone()])
+        .collect();
+    let head = ["type", "computes", "multiply-adds", "kernel", "node"].map(String::from);
+    let width = |column: usize| rows.iter().chain([&head]).map(|row| row[column].len()).max().unwrap_or(0);
+    let [a, b, c, d] = [width(0), width(1), width(2), width(3)];
+    let mut text = String::from("\n");
+    for [kind, op, macs, kernel, node] in [&head].into_iter().chain(&rows) {
+        text.push_str(&format!("{kind:a$}  {op:b$}  {macs:>c$}  {kernel:d$}  {node}\n"));
+    }
+    text.push_str(&format!("\n{}\n", share(execution)));
+    for left in &execution.left {
+        text.push_str(&format!("left to tract: {} ({}): {}\n", left.node, left.op, left.reason));
+    }
+    text
 }
 
 fn of_model(session: &Session) -> crate::error::Result<Value> {

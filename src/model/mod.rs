@@ -6,6 +6,7 @@
 mod architecture;
 mod config;
 mod count;
+pub mod fused;
 mod metadata;
 pub mod onnx;
 mod presets;

@@ -1,11 +1,13 @@
 //! Running a network: an ONNX file becomes a [`Session`], pictures become its input, its output becomes labels.
 
+mod executed;
 mod labels;
 mod network;
 mod preprocess;
 mod session;
 mod sidecar;
 
+pub use executed::{Executed, Execution, Left};
 pub use labels::parse_labels;
 pub use preprocess::Preprocessor;
 pub use session::{Session, SessionOptions};

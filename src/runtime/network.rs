@@ -2,27 +2,32 @@
 
 use tract_core::internal::*;
 use tract_linalg::multithread::Executor;
-use tract_onnx::prelude::{Framework, InferenceModelExt};
 
+use super::executed::Execution;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::onnx::OnnxFile;
+use crate::model::onnx::{OnnxFile, Opaque, Wanted};
+use crate::optimize::optimized;
 
 /// A planned graph: one f32 input `[1, 3, height, width]`, one f32 output.
 pub(super) struct Network {
     plan: Arc<TypedSimplePlan>,
     input: [usize; 4],
     output: Vec<usize>,
+    opaque: Vec<Opaque>,
 }
 
 impl Network {
-    pub(super) fn new(file: &OnnxFile, threads: usize) -> Result<Self> {
+    pub(super) fn new(file: &mut OnnxFile, threads: usize) -> Result<Self> {
         let refuse = |e: TractError| {
             // The innermost cause says which operator; the outer ones where in tract's own loading it was met.
             let reason = e.root_cause().to_string().replace('\n', " ");
             Error::new(ErrorKind::Model, format!("the graph cannot be run: {reason}")).caused_by(e)
         };
         let input = [1, 3, file.input.height, file.input.width];
-        let model = load(file, &input).map_err(refuse)?;
+        let fusion = file.fuse(Wanted::Int8);
+        // Where no network was fused, all is tract's, and there is nothing to give reasons for.
+        let opaque = if fusion.networks.is_empty() { Vec::new() } else { fusion.opaque };
+        let model = optimized(&file.proto, fusion.networks, &input).map_err(refuse)?;
         let fact = model.output_fact(0).map_err(refuse)?.clone();
         let output = fact.shape.as_concrete().map(<[usize]>::to_vec);
         let output =
@@ -34,7 +39,7 @@ impl Network {
         let executor = if threads == 1 { Executor::SingleThread } else { Executor::multithread(threads) };
         let options = RunOptions { executor: Some(executor), ..Default::default() };
         let plan = TypedSimplePlan::new_with_options(model, &options).map_err(refuse)?;
-        Ok(Self { plan, input, output })
+        Ok(Self { plan, input, output, opaque })
     }
 
     pub(super) fn input_shape(&self) -> [usize; 4] {
@@ -43,6 +48,12 @@ impl Network {
 
     pub(super) fn output_shape(&self) -> &[usize] {
         &self.output
+    }
+
+    pub(super) fn execution(&self) -> Result<Execution> {
+        Execution::of(self.plan.model(), &self.opaque).map_err(|e| {
+            Error::new(ErrorKind::Model, format!("the graph cannot be listed: {}", e.root_cause())).caused_by(e)
+        })
     }
 
     /// Runs one picture, as many values as the product of the input's shape.
@@ -57,12 +68,4 @@ impl Network {
             Error::new(ErrorKind::Model, format!("the network failed on this input: {reason}")).caused_by(e)
         })
     }
-}
-
-fn load(file: &OnnxFile, input: &[usize]) -> TractResult<TypedModel> {
-    // Shapes that the file states of values inside may name the symbolic batch: they are inferred afresh.
-    let onnx = tract_onnx::onnx().with_ignore_value_info(true).with_ignore_output_shapes(true);
-    let mut model = onnx.model_for_proto_model(&file.proto)?;
-    model.set_input_fact(0, f32::fact(input).into())?;
-    model.into_optimized()
 }

@@ -7,7 +7,7 @@ use std::time::Instant;
 use sha2::{Digest, Sha256};
 
 use super::network::Network;
-use super::{Classification, Classifier, Preprocessor, labels, sidecar};
+use super::{Classification, Classifier, Execution, Preprocessor, labels, sidecar};
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::RgbImage;
 use crate::model::onnx::OnnxFile;
@@ -66,13 +66,13 @@ impl Session {
         Self::build(OnnxFile::parse(bytes)?, bytes, "model", options)
     }
 
-    fn build(file: OnnxFile, bytes: &[u8], fallback: &str, options: &SessionOptions) -> Result<Self> {
+    fn build(mut file: OnnxFile, bytes: &[u8], fallback: &str, options: &SessionOptions) -> Result<Self> {
         if options.threads == 0 {
             return Err(Error::new(ErrorKind::Usage, "0 threads cannot run a network: ask for 1 or more"));
         }
-        let network = Network::new(&file, options.threads)?;
+        let initializer_values = file.initializer_values;
+        let network = Network::new(&mut file, options.threads)?;
         let classes = network.output_shape().iter().product();
-        let initializer_values = file.initializer_values();
         let Metadata { name, preprocessing, labels: own, config } = file.metadata;
         let chosen = options.labels.as_ref().or(own.as_ref());
         let preprocessing = preprocessing.unwrap_or_default();
@@ -126,6 +126,14 @@ impl Session {
     /// How many numbers the file's initializers hold: weights, and the statistics of norms.
     pub fn initializer_values(&self) -> u64 {
         self.initializer_values
+    }
+
+    /// What runs for each picture, node by node.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Model`] if tract cannot list its own graph.
+    pub fn execution(&self) -> Result<Execution> {
+        self.network.execution()
     }
 
     /// Runs the bare network on one picture already in its input's form: `input_shape()` values, planes of f32.

@@ -3,6 +3,7 @@
 mod counts;
 mod networks;
 mod preprocessing;
+mod quantized;
 mod shared;
 
 use std::path::{Path, PathBuf};

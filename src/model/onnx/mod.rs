@@ -1,11 +1,13 @@
 //! Networks as ONNX files: reading, checking and writing them. The protobuf types are tract's.
 
 mod export;
+mod fuse;
 mod nodes;
 mod properties;
 mod read;
 
 pub use export::export;
+pub use fuse::{FUSED, Fusion, Opaque, Wanted, fuse, node_name};
 pub use read::{GraphInput, OnnxFile};
 
 /// Opset of the files written here.

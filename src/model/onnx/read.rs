@@ -7,7 +7,7 @@ use tract_onnx::pb::{
 };
 
 use super::super::Metadata;
-use super::properties;
+use super::{Fusion, Wanted, fuse, properties};
 use crate::error::{Error, ErrorKind, Result};
 
 /// An ONNX image classifier as read from its file: one f32 NCHW picture of 3 channels in, scores out.
@@ -21,6 +21,8 @@ pub struct OnnxFile {
     pub input: GraphInput,
     /// Whether the graph ends in a softmax, so that its output needs none.
     pub ends_in_softmax: bool,
+    /// How many numbers the file's initializers hold: weights, and the statistics of norms.
+    pub initializer_values: u64,
 }
 
 /// Name and size of the picture a graph takes.
@@ -48,17 +50,22 @@ impl OnnxFile {
         let graph =
             proto.graph.as_mut().ok_or_else(|| refuse("the file holds no graph: it is not ONNX, or cut short"))?;
         check_values(graph)?;
+        let initializer_values = count_values(graph);
+        check_codes(graph)?;
+        fuse::expand(graph);
         let input = fix_input(graph, side)?;
         let output = graph.output.first().ok_or_else(|| refuse("the graph has no output"))?.name.clone();
         let last = graph.node.iter().find(|node| node.output.contains(&output));
         let ends_in_softmax = last.is_some_and(|node| node.op_type == "Softmax");
-        Ok(Self { metadata, input, ends_in_softmax, proto })
+        Ok(Self { metadata, input, ends_in_softmax, initializer_values, proto })
     }
 
-    /// How many numbers the graph's initializers hold: weights, and the statistics of norms.
-    pub fn initializer_values(&self) -> u64 {
-        let tensors = self.proto.graph.iter().flat_map(|graph| &graph.initializer);
-        tensors.map(|tensor| tensor.dims.iter().map(|&dim| dim.max(0) as u64).product::<u64>()).sum()
+    /// Finds densely connected networks in the graph and puts one node in the place of each; see [`fuse`](super::fuse()).
+    pub fn fuse(&mut self, wanted: Wanted) -> Fusion {
+        match &mut self.proto.graph {
+            Some(graph) => fuse::fuse(graph, &self.input, wanted),
+            None => Fusion::default(),
+        }
     }
 }
 
@@ -76,6 +83,28 @@ fn decode(bytes: &[u8]) -> Result<ModelProto> {
         return Err(refuse("the file names no opset: it is cut short, fetch or export it again"));
     }
     Ok(proto)
+}
+
+/// Refuses codes that are not of 8 bits: tract would stumble over them later.
+fn check_codes(graph: &GraphProto) -> Result<()> {
+    let wide = [DataType::Uint16, DataType::Int16, DataType::Uint4, DataType::Int4].map(|kind| kind as i32);
+    for tensor in graph.initializer.iter().filter(|tensor| wide.contains(&tensor.data_type)) {
+        let quantizes = |node: &&tract_onnx::pb::NodeProto| {
+            ["QuantizeLinear", "DequantizeLinear"].contains(&node.op_type.as_str()) && node.input.contains(&tensor.name)
+        };
+        if let Some(node) = graph.node.iter().find(quantizes) {
+            let kind =
+                DataType::try_from(tensor.data_type).map_or("?".into(), |kind| format!("{kind:?}").to_lowercase());
+            let message =
+                format!("node {} quantizes to {kind}: Densight runs 8 bits, quantize the model to int8", node.name);
+            return Err(refuse(message));
+        }
+    }
+    Ok(())
+}
+
+fn count_values(graph: &GraphProto) -> u64 {
+    graph.initializer.iter().map(|tensor| tensor.dims.iter().map(|&dim| dim.max(0) as u64).product::<u64>()).sum()
 }
 
 /// Refuses constants that are NaN or not in the file.

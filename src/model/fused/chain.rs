@@ -1,0 +1,288 @@
+//! Affine functions, bounds and roundings in a row, put together as far as that changes nothing.
+
+use crate::quant::{Encoding, Step};
+
+/// How far a number may be from a whole one that it is meant to be: scales are f32 in the file.
+const NEARLY: f64 = 1e-3;
+
+/// What happens to the values of some channels, in the order it is pushed. Numbers are f64, so that putting functions
+/// together loses nothing; [`Chain::steps`] rounds them once.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Chain {
+    channels: usize,
+    steps: Vec<Wide>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+struct Wide {
+    mul: Vec<f64>,
+    add: Vec<f64>,
+    low: f64,
+    high: f64,
+    round: bool,
+}
+
+impl Wide {
+    fn identity(channels: usize) -> Self {
+        Self {
+            mul: vec![1.0; channels],
+            add: vec![0.0; channels],
+            low: f64::NEG_INFINITY,
+            high: f64::INFINITY,
+            round: false,
+        }
+    }
+
+    fn is_bounded(&self) -> bool {
+        self.low > f64::NEG_INFINITY || self.high < f64::INFINITY
+    }
+
+    /// Factor and summand, where they are the same for all channels.
+    fn uniform(&self) -> Option<(f64, f64)> {
+        let (mul, add) = (*self.mul.first()?, *self.add.first()?);
+        (self.mul.iter().all(|&m| m == mul) && self.add.iter().all(|&a| a == add)).then_some((mul, add))
+    }
+
+    fn bound(&mut self, low: f64, high: f64) {
+        // What was a bound before goes through the new bounds.
+        (self.low, self.high) = (self.low.clamp(low, high), self.high.clamp(low, high));
+    }
+}
+
+impl Chain {
+    /// Nothing done to the values of `channels` channels.
+    pub fn new(channels: usize) -> Self {
+        Self { channels, steps: Vec::new() }
+    }
+
+    /// Number of channels.
+    pub fn channels(&self) -> usize {
+        self.channels
+    }
+
+    /// `value * mul + add`, each with one number for each channel.
+    ///
+    /// # Panics
+    /// If there are not as many numbers as channels.
+    pub fn affine(&mut self, mul: &[f64], add: &[f64]) {
+        assert_eq!((mul.len(), add.len()), (self.channels, self.channels), "one number a channel");
+        let next = Wide { mul: mul.into(), add: add.into(), ..Wide::identity(0) };
+        let uniform = next.uniform().filter(|(mul, _)| *mul > 0.0);
+        match self.steps.last_mut() {
+            Some(last) if !last.round && (!last.is_bounded() || uniform.is_some()) => {
+                for (channel, (m, a)) in mul.iter().zip(add).enumerate() {
+                    last.mul[channel] *= m;
+                    last.add[channel] = last.add[channel] * m + a;
+                }
+                if let Some((mul, add)) = uniform {
+                    (last.low, last.high) = (last.low * mul + add, last.high * mul + add);
+                }
+            }
+            _ => self.steps.push(next),
+        }
+    }
+
+    /// Bounds on every value; ReLU is `bound(0.0, f64::INFINITY)`.
+    pub fn bound(&mut self, low: f64, high: f64) {
+        let whole = |bound: f64| bound.is_infinite() || bound.fract() == 0.0;
+        match self.steps.last_mut() {
+            Some(last) if !last.round || (whole(low) && whole(high)) => last.bound(low, high),
+            _ => self.steps.push(Wide { low, high, ..Wide::identity(self.channels) }),
+        }
+    }
+
+    /// ONNX `QuantizeLinear`: codes from `low` to `high`; `scale` has one number for each channel.
+    pub fn quantize(&mut self, scale: &[f64], zero_point: &[f64], low: f64, high: f64) {
+        let inverse: Vec<f64> = scale.iter().map(|scale| 1.0 / scale).collect();
+        self.affine(&inverse, zero_point);
+        let last = self.steps.last_mut().expect("an affine function was pushed");
+        last.bound(low, high);
+        last.round = true;
+        self.merge_shift();
+    }
+
+    /// ONNX `DequantizeLinear`.
+    pub fn dequantize(&mut self, scale: &[f64], zero_point: &[f64]) {
+        let add: Vec<f64> = scale.iter().zip(zero_point).map(|(scale, zero)| -scale * zero).collect();
+        self.affine(scale, &add);
+    }
+
+    /// A rounding step that only moves the codes of the one before is that one, moved.
+    fn merge_shift(&mut self) {
+        let [.., before, last] = self.steps.as_slice() else { return };
+        let Some((mul, add)) = last.uniform() else { return };
+        if !before.round || !last.round || (mul - 1.0).abs() > 1e-6 || (add - add.round()).abs() > NEARLY {
+            return;
+        }
+        let last = self.steps.pop().expect("there are two");
+        self.shift(add.round());
+        self.steps.last_mut().expect("there is one").bound(last.low, last.high);
+    }
+
+    /// Moves the codes of the last step.
+    fn shift(&mut self, by: f64) {
+        if let Some(last) = self.steps.last_mut() {
+            last.add.iter_mut().for_each(|add| *add += by);
+            (last.low, last.high) = (last.low + by, last.high + by);
+        }
+    }
+
+    /// If the values are decoded codes of one encoding: the chain up to the codes, and the encoding.
+    pub fn codes(&self) -> Option<(Self, Encoding)> {
+        let [.., before, last] = self.steps.as_slice() else { return None };
+        let (scale, add) = last.uniform()?;
+        let zero_point = -add / scale;
+        if !before.round || last.round || scale <= 0.0 || (zero_point - zero_point.round()).abs() > NEARLY {
+            return None;
+        }
+        let zero_point = zero_point.round();
+        // A bound on the decoded value (ReLU behind the decoder) is one on the code.
+        let bound = |real: f64| if real.is_infinite() { real } else { real / scale + zero_point };
+        let (low, high) = (bound(last.low), bound(last.high));
+        let whole = |code: f64| code.is_infinite() || (code - code.round()).abs() < NEARLY;
+        if !whole(low) || !whole(high) {
+            return None;
+        }
+        let mut codes = Self { channels: self.channels, steps: self.steps[..self.steps.len() - 1].to_vec() };
+        let step = codes.steps.last_mut().expect("there is one");
+        step.bound(low.round(), high.round());
+        let (low, high) = (step.low.ceil() as i32, step.high.floor() as i32);
+        Some((codes, Encoding { scale: scale as f32, zero_point: zero_point as i32, low, high }))
+    }
+
+    /// The same codes, each moved by `by`.
+    ///
+    /// # Panics
+    /// If the chain does not end in codes.
+    #[must_use]
+    pub fn shifted(mut self, by: i32) -> Self {
+        assert!(self.steps.last().is_some_and(|last| last.round), "only codes can be moved");
+        self.shift(f64::from(by));
+        self
+    }
+
+    /// How many steps at the beginning are the same as those of `other`.
+    pub fn common(&self, other: &Self) -> usize {
+        self.steps.iter().zip(&other.steps).take_while(|(a, b)| a == b).count()
+    }
+
+    /// How many of the first `steps` steps there are up to the last that gives codes.
+    pub fn codes_within(&self, steps: usize) -> usize {
+        self.steps[..steps].iter().rposition(|step| step.round).map_or(0, |last| last + 1)
+    }
+
+    /// The steps from number `from` on.
+    pub fn steps(&self, from: usize) -> Vec<Step> {
+        let narrow = |values: &[f64]| values.iter().map(|&v| v as f32).collect();
+        let step = |wide: &Wide| Step {
+            mul: narrow(&wide.mul),
+            add: narrow(&wide.add),
+            low: wide.low as f32,
+            high: wide.high as f32,
+            round: wide.round,
+        };
+        self.steps[from..].iter().map(step).collect()
+    }
+
+    /// The first `count` steps.
+    pub fn first_steps(&self, count: usize) -> Vec<Step> {
+        let mut steps = self.steps(0);
+        steps.truncate(count);
+        steps
+    }
+
+    /// Number of steps.
+    pub fn len(&self) -> usize {
+        self.steps.len()
+    }
+
+    /// Whether nothing is done.
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[derive(Debug, Clone)]
+    enum Push {
+        Affine(f64, f64),
+        Relu,
+        Quantize(f64, f64),
+        Dequantize(f64, f64),
+    }
+
+    fn push() -> impl Strategy<Value = Push> {
+        prop_oneof![
+            (-2.0f64..2.0, -3.0f64..3.0).prop_map(|(m, a)| Push::Affine(m, a)),
+            Just(Push::Relu),
+            (0.01f64..0.5, 0i32..256).prop_map(|(s, z)| Push::Quantize(s, f64::from(z))),
+            (0.01f64..0.5, 0i32..256).prop_map(|(s, z)| Push::Dequantize(s, f64::from(z))),
+        ]
+    }
+
+    proptest! {
+        /// Put together or one by one: the same, up to a code where rounding is within reach of a tie.
+        #[test]
+        fn putting_together_changes_nothing(pushes in prop::collection::vec(push(), 1..6), value in -5.0f64..5.0) {
+            let mut chain = Chain::new(1);
+            let mut expected = value;
+            let mut close_to_tie = false;
+            for push in pushes {
+                match push {
+                    Push::Affine(m, a) => { chain.affine(&[m], &[a]); expected = expected * m + a; }
+                    Push::Relu => { chain.bound(0.0, f64::INFINITY); expected = expected.max(0.0); }
+                    Push::Quantize(s, z) => {
+                        chain.quantize(&[s], &[z], 0.0, 255.0);
+                        let exact = expected / s + z;
+                        close_to_tie |= ((exact - exact.floor()) - 0.5).abs() < 1e-3;
+                        expected = exact.round_ties_even().clamp(0.0, 255.0);
+                    }
+                    Push::Dequantize(s, z) => { chain.dequantize(&[s], &[z]); expected = (expected - z) * s; }
+                }
+            }
+            prop_assume!(!close_to_tie);
+            let found = chain.steps(0).iter().fold(value as f32, |value, step| step.apply(0, value));
+            let scale = expected.abs().max(1.0);
+            prop_assert!((f64::from(found) - expected).abs() < 1e-2 * scale, "{found} for {expected}: {chain:?}");
+        }
+    }
+
+    #[test]
+    fn a_layer_is_one_step() {
+        // Accumulator, scale and bias, ReLU, quantizer.
+        let mut chain = Chain::new(2);
+        chain.affine(&[0.25, 0.5], &[1.0, -1.0]);
+        chain.bound(0.0, f64::INFINITY);
+        chain.quantize(&[0.1; 2], &[0.0; 2], 0.0, 255.0);
+        chain.dequantize(&[0.1; 2], &[0.0; 2]);
+        let (codes, encoding) = chain.codes().unwrap();
+        assert_eq!((codes.len(), encoding), (1, Encoding { scale: 0.1, zero_point: 0, low: 0, high: 255 }));
+        assert_eq!(codes.steps(0)[0].apply(1, 10.0), 40.0);
+    }
+
+    #[test]
+    fn a_relu_between_quantizers_of_one_scale_is_a_bound() {
+        let mut chain = Chain::new(1);
+        chain.quantize(&[0.1], &[0.0], -128.0, 127.0);
+        chain.dequantize(&[0.1], &[0.0]);
+        chain.bound(0.0, f64::INFINITY);
+        chain.quantize(&[0.1], &[0.0], -128.0, 127.0);
+        let step = &chain.steps(0)[..];
+        assert_eq!((step.len(), step[0].low, step[0].high), (1, 0.0, 127.0));
+    }
+
+    #[test]
+    fn another_grid_stays_a_step_of_its_own() {
+        let mut chain = Chain::new(1);
+        chain.quantize(&[0.1], &[0.0], 0.0, 255.0);
+        chain.dequantize(&[0.1], &[0.0]);
+        chain.quantize(&[0.3], &[9.0], 0.0, 255.0);
+        assert_eq!(chain.len(), 2);
+        assert!(chain.codes().is_none(), "codes, not decoded ones");
+    }
+}

@@ -1,0 +1,39 @@
+//! What all readers of a segment do to it first is done once, by its writer.
+
+use super::{Chain, Layer, Read};
+
+/// A use of a segment: by whom it is read does not matter here.
+pub(in super::super) struct Use<'a> {
+    /// Which segment.
+    pub(in super::super) segment: usize,
+    /// All that happens to it from the layer's bare result on.
+    pub(in super::super) chain: &'a Chain,
+}
+
+/// The steps that belong to each segment's writer, as a number of steps from the beginning of every reader's chain:
+/// up to the last step that gives codes and that all readers share. Segments are then kept as codes, not as accumulators.
+fn shared(uses: &[Use<'_>], segments: usize) -> Vec<usize> {
+    let mut first: Vec<Option<(&Chain, usize)>> = vec![None; segments];
+    for Use { segment, chain } in uses {
+        let slot = &mut first[*segment];
+        let common = slot.map_or(chain.len(), |(other, common)| common.min(other.common(chain)));
+        *slot = Some((slot.map_or(*chain, |(other, _)| other), common));
+    }
+    first.into_iter().map(|slot| slot.map_or(0, |(chain, common)| chain.codes_within(common))).collect()
+}
+
+/// Splits the chains of every reader between reader and writer. `readers` are those of each layer, then those of each
+/// output; the first `inputs` segments have no writer.
+pub(in super::super) fn factor(inputs: usize, layers: &mut [Layer], readers: &[Vec<(usize, Chain)>]) -> Vec<Vec<Read>> {
+    let uses: Vec<Use<'_>> =
+        readers.iter().flatten().map(|(segment, chain)| Use { segment: *segment, chain }).collect();
+    let mut counts = shared(&uses, inputs + layers.len());
+    counts[..inputs].fill(0);
+    for Use { segment, chain } in &uses {
+        if let Some(layer) = segment.checked_sub(inputs) {
+            layers[layer].write = chain.first_steps(counts[*segment]);
+        }
+    }
+    let read = |(segment, chain): &(usize, Chain)| Read { segment: *segment, steps: chain.steps(counts[*segment]) };
+    readers.iter().map(|reads| reads.iter().map(read).collect()).collect()
+}

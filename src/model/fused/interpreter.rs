@@ -1,0 +1,262 @@
+//! Runs a fused network value by value, as plainly as that can be written.
+
+use super::{FusedNetwork, Layer, Op, Read, Shape, Weights, Window};
+use crate::quant::Step;
+
+/// Values of some planes of `height` by `width`, one plane behind the other. Codes are whole numbers.
+type Values = Vec<f32>;
+
+/// What an [`Observer`] is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trace {
+    /// What the layer reads, after the steps of reading.
+    Input,
+    /// What the layer computed, before the steps of writing.
+    Result,
+}
+
+/// Sees, and may change, what a layer of this number reads and computes.
+pub type Observer<'a> = dyn FnMut(usize, Trace, &mut [f32]) + 'a;
+
+impl FusedNetwork {
+    /// The outputs for one picture; `inputs` are as many values as the inputs' shapes have.
+    ///
+    /// # Panics
+    /// If there are not as many inputs, or an input has another number of values.
+    pub fn run(&self, inputs: &[&[f32]]) -> Vec<Vec<f32>> {
+        self.run_observed(inputs, &mut |_, _, _| {})
+    }
+
+    /// As [`run`](Self::run), showing each layer's work to `observer`.
+    ///
+    /// # Panics
+    /// As [`run`](Self::run).
+    pub fn run_observed(&self, inputs: &[&[f32]], observer: &mut Observer<'_>) -> Vec<Vec<f32>> {
+        assert_eq!(inputs.len(), self.inputs.len(), "one value list for each input");
+        let mut segments: Vec<Values> = Vec::with_capacity(self.inputs.len() + self.layers.len());
+        for (input, values) in self.inputs.iter().zip(inputs) {
+            assert_eq!(values.len(), input.shape.len(), "values of input {}", input.name);
+            segments.push(values.to_vec());
+        }
+        for (number, layer) in self.layers.iter().enumerate() {
+            let shape = self.input_shape(layer);
+            let mut input = self.gather(&layer.reads, &segments);
+            observer(number, Trace::Input, &mut input);
+            let mut result = compute(layer, &input, shape);
+            observer(number, Trace::Result, &mut result);
+            apply(&layer.write, &mut result, layer.output.area());
+            segments.push(result);
+        }
+        self.outputs.iter().map(|output| self.gather(&output.reads, &segments)).collect()
+    }
+
+    /// The segments that are read, one behind the other, each value after its steps.
+    fn gather(&self, reads: &[Read], segments: &[Values]) -> Values {
+        let mut all = Values::new();
+        for read in reads {
+            let start = all.len();
+            all.extend(&segments[read.segment]);
+            apply(&read.steps, &mut all[start..], self.shape(read.segment).area());
+        }
+        all
+    }
+}
+
+fn apply(steps: &[Step], values: &mut [f32], area: usize) {
+    for step in steps {
+        for (channel, plane) in values.chunks_exact_mut(area).enumerate() {
+            plane.iter_mut().for_each(|value| *value = step.apply(channel, *value));
+        }
+    }
+}
+
+fn compute(layer: &Layer, input: &[f32], shape: Shape) -> Values {
+    match &layer.op {
+        Op::Convolution { window, weights: Weights::Int8 { values, zero_points, input_zero_point } } => {
+            let centred: Vec<i16> = input.iter().map(|&code| code as i16 - *input_zero_point as i16).collect();
+            let weight = |out: usize, at: usize| {
+                i32::from(values[at]) - zero_points.get(out).map_or(0, |&zero_point| i32::from(zero_point))
+            };
+            let accumulated = convolve(&centred, shape, window, layer.output, weight, |sum: &mut i32, x: i16, w| {
+                *sum += i32::from(x) * w;
+            });
+            accumulated.into_iter().map(|sum| sum as f32).collect()
+        }
+        Op::Convolution { window, weights: Weights::Float { values, bias } } => {
+            let weight = |_, at: usize| values[at];
+            let mut result = convolve(input, shape, window, layer.output, weight, |sum: &mut f32, x: f32, w: f32| {
+                *sum += x * w;
+            });
+            for (plane, bias) in result.chunks_exact_mut(layer.output.area()).zip(bias) {
+                plane.iter_mut().for_each(|value| *value += bias);
+            }
+            result
+        }
+        Op::MaxPool(window) => pool(input, shape, window, layer.output, |values| values.reduce(f32::max)),
+        Op::SumPool(window) => pool(input, shape, window, layer.output, |values| values.reduce(|a, b| a + b)),
+    }
+}
+
+/// A convolution by its definition, but with the innermost loop along whole planes: the input is padded, each weight
+/// is multiplied with everything it meets at stride 1, and results between strides are left out at the end.
+fn convolve<X: Copy + Default, W: Copy, S: Copy + Default>(
+    input: &[X],
+    shape: Shape,
+    window: &Window,
+    output: Shape,
+    weight: impl Fn(usize, usize) -> W,
+    add: impl Fn(&mut S, X, W),
+) -> Vec<S> {
+    let [top, left, bottom, right] = window.padding;
+    let (height, width) = (shape.height + top + bottom, shape.width + left + right);
+    let mut padded = vec![X::default(); shape.channels * height * width];
+    for channel in 0..shape.channels {
+        for row in 0..shape.height {
+            let from = (channel * shape.height + row) * shape.width;
+            let to = (channel * height + row + top) * width + left;
+            padded[to..to + shape.width].copy_from_slice(&input[from..from + shape.width]);
+        }
+    }
+    let [kernel_height, kernel_width] = window.kernel;
+    // The last place where the whole window is inside, counted along the rows.
+    let places = (height - kernel_height) * width + (width - kernel_width) + 1;
+    let mut sums = vec![S::default(); places];
+    let mut result = Vec::with_capacity(output.len());
+    for out in 0..output.channels {
+        sums.fill(S::default());
+        for channel in 0..shape.channels {
+            for row in 0..kernel_height {
+                for column in 0..kernel_width {
+                    let at = ((out * shape.channels + channel) * kernel_height + row) * kernel_width + column;
+                    let start = channel * height * width + row * width + column;
+                    let weight = weight(out, at);
+                    for (sum, &x) in sums.iter_mut().zip(&padded[start..start + places]) {
+                        add(sum, x, weight);
+                    }
+                }
+            }
+        }
+        for row in 0..output.height {
+            for column in 0..output.width {
+                result.push(sums[row * window.stride[0] * width + column * window.stride[1]]);
+            }
+        }
+    }
+    result
+}
+
+/// Each result from the values that are under the window and inside the picture, row by row.
+fn pool(
+    input: &[f32],
+    shape: Shape,
+    window: &Window,
+    output: Shape,
+    reduce: impl Fn(&mut dyn Iterator<Item = f32>) -> Option<f32>,
+) -> Values {
+    let [top, left, ..] = window.padding;
+    let inside = |place: usize, stride: usize, kernel: usize, before: usize, side: usize| {
+        let start = place * stride;
+        start.saturating_sub(before)..(start + kernel).saturating_sub(before).min(side)
+    };
+    let mut result = Values::with_capacity(output.len());
+    for plane in input.chunks_exact(shape.area()) {
+        for row in 0..output.height {
+            let rows = inside(row, window.stride[0], window.kernel[0], top, shape.height);
+            for column in 0..output.width {
+                let columns = inside(column, window.stride[1], window.kernel[1], left, shape.width);
+                let mut values = rows.clone().flat_map(|y| plane[y * shape.width..][columns.clone()].iter().copied());
+                result.push(reduce(&mut values).unwrap_or(0.0));
+            }
+        }
+    }
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Input;
+    use super::*;
+
+    fn layer(op: Op, reads: Vec<Read>, write: Vec<Step>, output: Shape) -> Layer {
+        Layer { name: "l".into(), op, reads, write, output }
+    }
+
+    fn shape(channels: usize, height: usize, width: usize) -> Shape {
+        Shape { channels, height, width }
+    }
+
+    #[test]
+    fn a_convolution_by_hand() {
+        // Input codes 1 2 / 3 4 with zero point 1; window 2x2 with a column of padding on the right; stride 1.
+        let window = Window { kernel: [2, 2], stride: [1, 1], padding: [0, 0, 0, 1] };
+        let weights = Weights::Int8 { values: vec![1, 2, 3, -4], zero_points: vec![1], input_zero_point: 1 };
+        let network = FusedNetwork {
+            inputs: vec![Input { name: "x".into(), shape: shape(1, 2, 2) }],
+            layers: vec![layer(
+                Op::Convolution { window, weights },
+                vec![Read { segment: 0, steps: vec![] }],
+                vec![],
+                shape(1, 1, 2),
+            )],
+            outputs: vec![super::super::Output {
+                name: "y".into(),
+                dims: vec![1, 1, 1, 2],
+                reads: vec![Read { segment: 1, steps: vec![] }],
+            }],
+        };
+        // Centred: 0 1 0 / 2 3 0; weights less zero point: 0 1 / 2 -5.
+        let y = network.run(&[&[1.0, 2.0, 3.0, 4.0]]);
+        assert_eq!(y, [[1.0 + 4.0 - 15.0, 0.0 + 6.0]]);
+        assert_eq!(network.layers[0].macs(&network), Some(8));
+    }
+
+    #[test]
+    fn strides_and_float_weights() {
+        let window = Window { kernel: [3, 3], stride: [2, 2], padding: [1; 4] };
+        let op = Op::Convolution { window, weights: Weights::Float { values: vec![1.0; 9], bias: vec![0.5] } };
+        let input: Values = (0..16).map(|v| v as f32).collect();
+        let result = compute(&layer(op, vec![], vec![], shape(1, 2, 2)), &input, shape(1, 4, 4));
+        // Sums over the corners {0,1,4,5}, {1,2,3,5,6,7}, {4,5,8,9,12,13}, and the inner nine.
+        assert_eq!(result, [10.5, 24.5, 51.5, 90.5]);
+    }
+
+    #[test]
+    fn pools_leave_padding_out() {
+        let window = Window { kernel: [3, 3], stride: [2, 2], padding: [1; 4] };
+        let input = [-5.0, -6.0, -7.0, -8.0];
+        let run = |op| compute(&layer(op, vec![], vec![], shape(1, 1, 1)), &input, shape(1, 2, 2));
+        assert_eq!(run(Op::MaxPool(window)), [-5.0]);
+        assert_eq!(run(Op::SumPool(Window { kernel: [2, 2], stride: [2, 2], padding: [0; 4] })), [-26.0]);
+    }
+
+    #[test]
+    fn segments_are_read_each_with_its_own_steps() {
+        let step = |mul: &[f32], low| Step {
+            mul: mul.into(),
+            add: vec![1.0; mul.len()],
+            low,
+            high: f32::INFINITY,
+            round: false,
+        };
+        let read = |segment, steps| Read { segment, steps };
+        let pool = Op::MaxPool(Window::ONE);
+        let network = FusedNetwork {
+            inputs: vec![Input { name: "x".into(), shape: shape(2, 1, 1) }],
+            layers: vec![
+                layer(pool.clone(), vec![read(0, vec![])], vec![step(&[2.0, 3.0], 0.0)], shape(2, 1, 1)),
+                layer(pool, vec![read(0, vec![step(&[1.0; 2], 0.0)]), read(1, vec![])], vec![], shape(4, 1, 1)),
+            ],
+            outputs: vec![super::super::Output {
+                name: "y".into(),
+                dims: vec![1, 4],
+                reads: vec![read(2, vec![step(&[10.0; 4], 0.0)])],
+            }],
+        };
+        let mut seen = Vec::new();
+        let y = network.run_observed(&[&[3.0, -4.0]], &mut |layer, trace, values| {
+            seen.push((layer, trace, values.to_vec()));
+        });
+        assert_eq!(y, [[41.0, 1.0, 71.0, 1.0]]);
+        assert_eq!(seen[2], (1, Trace::Input, vec![4.0, 0.0, 7.0, 0.0]));
+    }
+}

@@ -1,0 +1,230 @@
+//! A network as it is run: convolutions and pools, and nothing between them but [`Step`]s.
+//!
+//! Norms, ReLUs, quantizers and concatenations are no layers here. What a layer wrote is a *segment*, kept as it was
+//! written; whoever reads it names it and says what is done to it on the way ([`Read`]). A dense block is then a list of
+//! layers each of which reads one segment more than the last: nothing is copied, and segments keep the scales they were
+//! written with.
+//!
+//! [`FusedNetwork::run`] interprets it value by value. It is the oracle that faster code has to equal bit for bit.
+
+mod chain;
+mod factor;
+mod interpreter;
+
+pub use chain::Chain;
+pub(super) use factor::factor;
+pub use interpreter::{Observer, Trace};
+
+use crate::quant::Step;
+
+/// Extent of a tensor of batch 1, NCHW.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shape {
+    /// Planes.
+    pub channels: usize,
+    /// Rows.
+    pub height: usize,
+    /// Columns.
+    pub width: usize,
+}
+
+impl Shape {
+    /// Values in one plane.
+    pub fn area(&self) -> usize {
+        self.height * self.width
+    }
+
+    /// Values in all planes.
+    pub fn len(&self) -> usize {
+        self.channels * self.area()
+    }
+
+    /// Whether there is no value.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// All channels of a segment, each value having gone through `steps`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Read {
+    /// Which segment: the inputs come first, then what each layer wrote.
+    pub segment: usize,
+    /// What is done to each value, in order.
+    pub steps: Vec<Step>,
+}
+
+/// Where a convolution or pool looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Window {
+    /// Height and width.
+    pub kernel: [usize; 2],
+    /// Step down and to the right.
+    pub stride: [usize; 2],
+    /// Rows and columns around the picture: top, left, bottom, right.
+    pub padding: [usize; 4],
+}
+
+impl Window {
+    /// A window of one value.
+    pub const ONE: Self = Self { kernel: [1; 2], stride: [1; 2], padding: [0; 4] };
+
+    /// Height and width of the output for an input of `height` by `width`; `None` where nothing is left.
+    pub fn output(&self, height: usize, width: usize) -> Option<[usize; 2]> {
+        let [top, left, bottom, right] = self.padding;
+        let along = |side: usize, kernel: usize, stride: usize| Some(side.checked_sub(kernel)? / stride + 1);
+        Some([
+            along(height + top + bottom, self.kernel[0], self.stride[0])?,
+            along(width + left + right, self.kernel[1], self.stride[1])?,
+        ])
+    }
+
+    /// Values under the window.
+    pub fn len(&self) -> usize {
+        self.kernel[0] * self.kernel[1]
+    }
+
+    /// Whether no value is under the window.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// The weights of a convolution, `[out, in, kernel height, kernel width]`.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Weights {
+    /// Codes times codes, accumulated in i32: `sum((x - input_zero_point) * (w - zero_point[out]))`. Scales and bias are in
+    /// the steps that follow.
+    Int8 {
+        /// The weights' codes.
+        values: Vec<i8>,
+        /// Zero point of each output channel's weights; empty where all are 0.
+        zero_points: Vec<i16>,
+        /// The code that stands for 0 in what is read; padding is of it.
+        input_zero_point: i32,
+    },
+    /// Real numbers: `sum(x * w) + bias[out]`.
+    Float {
+        /// The weights.
+        values: Vec<f32>,
+        /// One summand for each output channel.
+        bias: Vec<f32>,
+    },
+}
+
+/// What a layer computes of what it reads.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Op {
+    /// A convolution, of group 1; a fully connected layer is one whose window is its whole input.
+    Convolution {
+        /// Where it looks.
+        window: Window,
+        /// Its weights.
+        weights: Weights,
+    },
+    /// The greatest value under the window; padding does not count.
+    MaxPool(Window),
+    /// The sum of the values under the window, row by row, without padding. An average is this and a factor in the steps.
+    SumPool(Window),
+}
+
+/// A convolution or pool with what it reads and writes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Layer {
+    /// Name of the node it came from.
+    pub name: String,
+    /// What it computes.
+    pub op: Op,
+    /// Its input: these segments, one behind the other.
+    pub reads: Vec<Read>,
+    /// What is done to each result before it becomes the layer's segment.
+    pub write: Vec<Step>,
+    /// Shape of the segment.
+    pub output: Shape,
+}
+
+impl Layer {
+    /// Multiply-adds of one picture; `None` for a pool.
+    pub fn macs(&self, network: &FusedNetwork) -> Option<u64> {
+        match &self.op {
+            Op::Convolution { window, .. } => {
+                let inputs: usize = self.reads.iter().map(|read| network.shape(read.segment).channels).sum();
+                Some((inputs * window.len()) as u64 * self.output.len() as u64)
+            }
+            Op::MaxPool(_) | Op::SumPool(_) => None,
+        }
+    }
+
+    /// Whether all it reads are codes of 8 bits.
+    pub fn reads_codes(&self, network: &FusedNetwork) -> bool {
+        self.reads.iter().all(|read| match read.steps.last() {
+            Some(step) => step.gives_bytes(),
+            None => network.holds_codes(read.segment),
+        })
+    }
+
+    /// Whether it multiplies in int8.
+    pub fn is_int8(&self) -> bool {
+        matches!(self.op, Op::Convolution { weights: Weights::Int8 { .. }, .. })
+    }
+}
+
+/// What leaves the network under a name.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Output {
+    /// Name of the tensor.
+    pub name: String,
+    /// Its extents, with the batch of 1 in front.
+    pub dims: Vec<usize>,
+    /// Segments it consists of, one behind the other.
+    pub reads: Vec<Read>,
+}
+
+/// An input of the network.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Input {
+    /// Name of the tensor.
+    pub name: String,
+    /// Its shape.
+    pub shape: Shape,
+}
+
+/// Layers in the order they are run.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct FusedNetwork {
+    /// Real numbers that come in; the first segments.
+    pub inputs: Vec<Input>,
+    /// The layers; each writes one segment.
+    pub layers: Vec<Layer>,
+    /// Real numbers that go out.
+    pub outputs: Vec<Output>,
+}
+
+impl FusedNetwork {
+    /// Shape of a segment.
+    ///
+    /// # Panics
+    /// If there is no such segment.
+    pub fn shape(&self, segment: usize) -> Shape {
+        match segment.checked_sub(self.inputs.len()) {
+            None => self.inputs[segment].shape,
+            Some(layer) => self.layers[layer].output,
+        }
+    }
+
+    /// Whether a segment's values are codes of 8 bits.
+    pub fn holds_codes(&self, segment: usize) -> bool {
+        let Some(layer) = segment.checked_sub(self.inputs.len()).map(|layer| &self.layers[layer]) else { return false };
+        match (layer.write.last(), &layer.op) {
+            (Some(step), _) => step.gives_bytes(),
+            (None, Op::MaxPool(_)) => layer.reads_codes(self),
+            (None, _) => false,
+        }
+    }
+
+    /// Shape of what a layer reads: its segments one behind the other.
+    pub fn input_shape(&self, layer: &Layer) -> Shape {
+        let first = self.shape(layer.reads[0].segment);
+        Shape { channels: layer.reads.iter().map(|read| self.shape(read.segment).channels).sum(), ..first }
+    }
+}

@@ -1,0 +1,143 @@
+//! Operators that treat each channel by itself, and those that only rename values.
+
+use tract_onnx::pb::NodeProto;
+
+use super::attributes::Attributes;
+use super::constants::Constant;
+use super::value::Value;
+use super::walk::Walk;
+
+/// The value a node gives, if it is such an operator.
+pub(super) fn apply(walk: &Walk<'_>, node: &NodeProto) -> Result<Value, String> {
+    match node.op_type.as_str() {
+        "Identity" | "Dropout" => walk.value(node, 0),
+        "Cast" if node.int("to") == Some(1) => walk.value(node, 0),
+        "Relu" => {
+            let mut value = walk.value(node, 0)?;
+            value.bound(0.0, f64::INFINITY);
+            Ok(value)
+        }
+        "Clip" => clip(walk, node),
+        "BatchNormalization" => norm(walk, node),
+        "Add" | "Sub" | "Mul" | "Div" => binary(walk, node),
+        "QuantizeLinear" | "DequantizeLinear" => code(walk, node),
+        "Flatten" | "Reshape" | "Squeeze" | "Unsqueeze" => reshape(walk, node),
+        op => Err(format!("{op} is no operator of a DenseNet")),
+    }
+}
+
+/// One number for each channel, from a constant of one number or one for each.
+fn per_channel(constant: &Constant, value: &Value) -> Result<Vec<f64>, String> {
+    let numbers = constant.real();
+    let channels = value.shape.channels;
+    let rank = value.dims().len();
+    let expected: Vec<usize> = (0..rank).map(|axis| if axis == 1 { channels } else { 1 }).collect();
+    let mut dims = vec![1; rank.saturating_sub(constant.dims.len())];
+    dims.extend(&constant.dims);
+    if numbers.len() == 1 {
+        Ok(vec![f64::from(numbers[0]); channels])
+    } else if dims == expected && !(value.flat && value.shape.area() > 1) {
+        Ok(numbers.into_iter().map(f64::from).collect())
+    } else {
+        Err(format!("its constant of {:?} is not one number a channel", constant.dims))
+    }
+}
+
+fn binary(walk: &Walk<'_>, node: &NodeProto) -> Result<Value, String> {
+    let known = |index: usize| node.input.get(index).and_then(|name| walk.constants.get(name));
+    let (constant, operand) = match (known(0), known(1)) {
+        (_, Some(constant)) => (constant, 0),
+        (Some(constant), None) => (constant, 1),
+        (None, None) => return Err("both its inputs depend on the picture".into()),
+    };
+    let mut value = walk.value(node, operand)?;
+    let numbers = per_channel(&constant, &value)?;
+    let constant = |number: f64| vec![number; numbers.len()];
+    let inverse = || numbers.iter().map(|n| 1.0 / n).collect::<Vec<f64>>();
+    let negative = || numbers.iter().map(|n| -n).collect::<Vec<f64>>();
+    match (node.op_type.as_str(), operand) {
+        ("Add", _) => value.affine(&constant(1.0), &numbers),
+        ("Mul", _) => value.affine(&numbers, &constant(0.0)),
+        ("Sub", 0) => value.affine(&constant(1.0), &negative()),
+        ("Sub", _) => value.affine(&constant(-1.0), &numbers),
+        ("Div", 0) => value.affine(&inverse(), &constant(0.0)),
+        _ => return Err("it divides by what depends on the picture".into()),
+    }
+    Ok(value)
+}
+
+fn norm(walk: &Walk<'_>, node: &NodeProto) -> Result<Value, String> {
+    let mut value = walk.value(node, 0)?;
+    let channels = value.shape.channels;
+    let parameter = |index: usize| {
+        let constant = node.input.get(index).and_then(|name| walk.constants.get(name));
+        constant.map(|c| c.real()).filter(|numbers| numbers.len() == channels)
+    };
+    let parameters = (parameter(1), parameter(2), parameter(3), parameter(4));
+    let (Some(scale), Some(offset), Some(mean), Some(variance)) = parameters else {
+        return Err("its parameters are not one number a channel".into());
+    };
+    if value.flat && value.shape.area() > 1 {
+        return Err("it normalizes what was flattened".into());
+    }
+    let epsilon = f64::from(node.float("epsilon").unwrap_or(1e-5));
+    let mul: Vec<f64> =
+        scale.iter().zip(&variance).map(|(&s, &v)| f64::from(s) / (f64::from(v) + epsilon).sqrt()).collect();
+    let add: Vec<f64> =
+        offset.iter().zip(&mean).zip(&mul).map(|((&o, &m), mul)| f64::from(o) - f64::from(m) * mul).collect();
+    value.affine(&mul, &add);
+    Ok(value)
+}
+
+fn clip(walk: &Walk<'_>, node: &NodeProto) -> Result<Value, String> {
+    let mut value = walk.value(node, 0)?;
+    let bound = |index: usize, name: &str, otherwise: f64| match node.input.get(index).filter(|name| !name.is_empty()) {
+        Some(input) => walk.constants.get(input).and_then(|c| c.real().first().copied()).map(f64::from),
+        None => Some(node.float(name).map_or(otherwise, f64::from)),
+    };
+    match (bound(1, "min", f64::NEG_INFINITY), bound(2, "max", f64::INFINITY)) {
+        (Some(low), Some(high)) if low <= high => {
+            value.bound(low, high);
+            Ok(value)
+        }
+        _ => Err("its bounds depend on the picture".into()),
+    }
+}
+
+fn code(walk: &Walk<'_>, node: &NodeProto) -> Result<Value, String> {
+    let mut value = walk.value(node, 0)?;
+    let channels = value.shape.channels;
+    let (scales, zero_points) = walk.constants.parameters(node).ok_or("its scale or zero point is not usable")?;
+    let many = scales.len() > 1 || zero_points.len() > 1;
+    if many && (super::constants::axis_of(node, value.dims().len()) != 1 || value.flat && value.shape.area() > 1) {
+        return Err("its scales are not one number a channel".into());
+    }
+    let spread = |numbers: Vec<f64>| match numbers.len() {
+        1 => Ok(vec![numbers[0]; channels]),
+        n if n == channels => Ok(numbers),
+        n => Err(format!("it has {n} scales for {channels} channels")),
+    };
+    let scales = spread(scales.into_iter().map(f64::from).collect())?;
+    let zero_points = spread(zero_points.into_iter().map(|zero| zero as f64).collect())?;
+    if node.op_type == "QuantizeLinear" {
+        let (low, high) = walk.constants.code_range(node).ok_or("its codes are not of 8 bits")?;
+        value.quantize(&scales, &zero_points, low as f64, high as f64);
+    } else {
+        value.dequantize(&scales, &zero_points);
+    }
+    Ok(value)
+}
+
+fn reshape(walk: &Walk<'_>, node: &NodeProto) -> Result<Value, String> {
+    let mut value = walk.value(node, 0)?;
+    let dims = walk.constants.reshaped(node, &value.dims()).ok_or("its target shape depends on the picture")?;
+    let shape = value.shape;
+    match dims[..] {
+        [1, values] if values == shape.len() => value.flat = true,
+        [1, channels, height, width] if [channels, height, width] == [shape.channels, shape.height, shape.width] => {
+            value.flat = false;
+        }
+        _ => return Err(format!("it makes {dims:?} of {:?}", value.dims())),
+    }
+    Ok(value)
+}

@@ -1,0 +1,55 @@
+//! Finds densely connected networks in an ONNX graph, float or int8, by structure and never by names.
+//!
+//! This reads the file's own graph and not tract's: on loading, tract computes the real weights from their codes, and then
+//! what the codes and scales were cannot be told any more.
+
+mod attributes;
+mod constants;
+mod elementwise;
+mod operators;
+mod qoperator;
+mod region;
+mod shapes;
+mod value;
+mod walk;
+
+pub(super) use qoperator::expand;
+pub use region::{FUSED, node_name};
+pub use walk::Opaque;
+
+use tract_onnx::pb::GraphProto;
+
+use super::super::fused::{FusedNetwork, Layer, Shape};
+use super::GraphInput;
+
+/// What was found in a graph.
+#[derive(Debug, Clone, Default)]
+pub struct Fusion {
+    /// Densely connected networks.
+    pub networks: Vec<FusedNetwork>,
+    /// Nodes that depend on the picture and are in none of them because of what they compute.
+    pub opaque: Vec<Opaque>,
+}
+
+/// Which networks are wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// Those with int8 convolutions.
+    Int8,
+    /// All.
+    Any,
+}
+
+/// Finds densely connected networks in `graph` and replaces each with one node of operator [`FUSED`], called
+/// [`node_name`] of its number, with the network's inputs and outputs. All else stays.
+pub fn fuse(graph: &mut GraphProto, input: &GraphInput, wanted: Wanted) -> Fusion {
+    let shape = Shape { channels: 3, height: input.height, width: input.width };
+    let walk = walk::Walk::through(graph, &input.name, shape);
+    let is_wanted = |network: &FusedNetwork| {
+        region::is_dense(network) && (wanted == Wanted::Any || network.layers.iter().any(Layer::is_int8))
+    };
+    let networks = region::networks(&walk, is_wanted);
+    let opaque = walk.opaque;
+    region::replace(graph, &networks);
+    Fusion { networks, opaque }
+}

@@ -1,0 +1,268 @@
+//! Operators that become layers.
+
+use tract_onnx::pb::NodeProto;
+
+use super::super::super::fused::{Op, Shape, Weights, Window};
+use super::attributes::Attributes;
+use super::constants::Stored;
+use super::value::{Piece, Value};
+use super::walk::Walk;
+
+/// Largest window whose sum of u8 codes is exact in f32.
+const EXACT_SUM: usize = (1 << 24) / 255;
+
+/// Weights `[out, in, height, width]` as a file holds them.
+struct Kernel {
+    out: usize,
+    channels: usize,
+    stored: Stored,
+    /// One number for each output; empty without a bias.
+    bias: Vec<f32>,
+}
+
+pub(super) fn convolution(walk: &mut Walk<'_>, node: &NodeProto) -> Result<Value, String> {
+    let value = walk.value(node, 0)?;
+    let (dims, stored) = weights(walk, node)?;
+    let [out, channels, height, width] = dims[..] else { return Err("its weights are not of rank 4".into()) };
+    if value.flat || channels != value.shape.channels || node.int("group").unwrap_or(1) != 1 {
+        return Err("it is grouped, or its weights do not fit its input".into());
+    }
+    let window = window(node, [height, width], value.shape)?;
+    let bias = bias(walk, node, out)?;
+    layer(walk, node, &value, window, Kernel { out, channels, stored, bias })
+}
+
+/// `Gemm` and `MatMul`: a convolution whose window is the whole input.
+pub(super) fn linear(walk: &mut Walk<'_>, node: &NodeProto) -> Result<Value, String> {
+    let value = walk.value(node, 0)?;
+    let (dims, stored) = weights(walk, node)?;
+    let [rows, columns] = dims[..] else { return Err("its weights are not of rank 2".into()) };
+    let flag = |name: &str| node.int(name).unwrap_or(0) != 0;
+    let factor = |name: &str| node.float(name).unwrap_or(1.0);
+    if !value.flat || flag("transA") || factor("alpha") != 1.0 || factor("beta") != 1.0 {
+        return Err("it is more than a fully connected layer".into());
+    }
+    let out_first = flag("transB");
+    let (out, inputs) = if out_first { (rows, columns) } else { (columns, rows) };
+    if inputs != value.shape.len() {
+        return Err("its weights do not fit its input".into());
+    }
+    let stored = stored.transposed_if(!out_first, rows, columns);
+    let kernel = [value.shape.height, value.shape.width];
+    let bias = bias(walk, node, out)?;
+    let window = Window { kernel, ..Window::ONE };
+    let kernel = Kernel { out, channels: value.shape.channels, stored, bias };
+    let mut value = layer(walk, node, &value, window, kernel)?;
+    value.flat = true;
+    Ok(value)
+}
+
+fn weights(walk: &Walk<'_>, node: &NodeProto) -> Result<(Vec<usize>, Stored), String> {
+    let found = node.input.get(1).and_then(|name| walk.constants.stored(name));
+    found.ok_or_else(|| "its weights are not in the file, or of a type that is not read".into())
+}
+
+fn bias(walk: &Walk<'_>, node: &NodeProto, out: usize) -> Result<Vec<f32>, String> {
+    let Some(name) = node.input.get(2).filter(|name| !name.is_empty()) else { return Ok(Vec::new()) };
+    let bias = walk.constants.get(name).map(|c| c.real()).ok_or("its bias is not in the file")?;
+    match bias.len() {
+        1 => Ok(vec![bias[0]; out]),
+        n if n == out => Ok(bias),
+        n => Err(format!("it has {n} biases for {out} outputs")),
+    }
+}
+
+fn layer(
+    walk: &mut Walk<'_>,
+    node: &NodeProto,
+    value: &Value,
+    window: Window,
+    kernel: Kernel,
+) -> Result<Value, String> {
+    let [height, width] = window.output(value.shape.height, value.shape.width).ok_or("nothing is left of its input")?;
+    let output = Shape { channels: kernel.out, height, width };
+    let Kernel { out, channels, stored, bias } = kernel;
+    let size = channels * window.len();
+    match (stored, value.codes()) {
+        (Stored::Codes { codes, scales, zero_points, axis }, Some((pieces, scale, input_zero_point)))
+            if (axis == 0 || scales.len().max(zero_points.len()) == 1)
+                && [1, out].contains(&scales.len())
+                && [1, out].contains(&zero_points.len()) =>
+        {
+            let (values, zero_points) = signed(&codes, &zero_points, size)?;
+            let weights = Weights::Int8 { values, zero_points, input_zero_point };
+            let mut result = walk.layer(node, Op::Convolution { window, weights }, pieces, output, value.region);
+            let at = |numbers: &[f32], channel: usize| numbers[channel.min(numbers.len() - 1)];
+            let mul: Vec<f64> = (0..out).map(|o| f64::from(scale) * f64::from(at(&scales, o))).collect();
+            let add: Vec<f64> = (0..out).map(|o| bias.get(o).map_or(0.0, |&b| f64::from(b))).collect();
+            result.affine(&mul, &add);
+            Ok(result)
+        }
+        (stored, _) => {
+            let values = match stored {
+                Stored::Real(values) => values,
+                codes => real(codes, &[out, channels, window.kernel[0], window.kernel[1]]),
+            };
+            let bias = if bias.is_empty() { vec![0.0; out] } else { bias };
+            let weights = Weights::Float { values, bias };
+            let op = Op::Convolution { window, weights };
+            Ok(walk.layer(node, op, value.pieces.clone(), output, value.region))
+        }
+    }
+}
+
+/// The codes as s8, and the zero points that are then left, one for each output of `size` weights; none where all are 0.
+fn signed(codes: &[i64], zero_points: &[i64], size: usize) -> Result<(Vec<i8>, Vec<i16>), String> {
+    let zero_point = |out: usize| zero_points[out.min(zero_points.len() - 1)];
+    let outputs = codes.chunks_exact(size.max(1));
+    let centred: Option<Vec<i8>> = codes
+        .chunks_exact(size.max(1))
+        .enumerate()
+        .flat_map(|(out, channel)| channel.iter().map(move |&code| i8::try_from(code - zero_point(out)).ok()))
+        .collect();
+    if let Some(values) = centred {
+        return Ok((values, Vec::new()));
+    }
+    // Too far from their zero point for s8: the zero points stay, and what is u8 becomes 128 lower.
+    let lower = if codes.iter().any(|&code| code > 127) { 128 } else { 0 };
+    let values: Result<Vec<i8>, _> = codes.iter().map(|&code| i8::try_from(code - lower)).collect();
+    let zero_points = (0..outputs.len()).map(|out| (zero_point(out) - lower) as i16).collect();
+    values.map(|values| (values, zero_points)).map_err(|_| "its weights are not of 8 bits".into())
+}
+
+fn real(stored: Stored, dims: &[usize]) -> Vec<f32> {
+    match stored {
+        Stored::Real(values) => values,
+        Stored::Codes { codes, scales, zero_points, axis } => {
+            let inner: usize = dims.iter().skip(axis + 1).product();
+            let channel = |i: usize| i / inner.max(1) % dims.get(axis).copied().unwrap_or(1).max(1);
+            let at = |i: usize, len: usize| channel(i).min(len - 1);
+            let value = |(i, &code): (usize, &i64)| {
+                (code - zero_points[at(i, zero_points.len())]) as f32 * scales[at(i, scales.len())]
+            };
+            codes.iter().enumerate().map(value).collect()
+        }
+    }
+}
+
+/// The window of a convolution or pool.
+fn window(node: &NodeProto, kernel: [usize; 2], shape: Shape) -> Result<Window, String> {
+    let numbers = |name: &str| node.ints(name).map(|v| v.iter().map(|&n| n.max(0) as usize).collect::<Vec<usize>>());
+    if numbers("dilations").is_some_and(|d| d.iter().any(|&d| d != 1)) {
+        return Err("its window is dilated".into());
+    }
+    let stride = match numbers("strides").as_deref() {
+        None => [1, 1],
+        Some(&[down, right]) if down > 0 && right > 0 => [down, right],
+        Some(_) => return Err("its strides are not two".into()),
+    };
+    let same = |lower: bool| {
+        let along = |side: usize, kernel: usize, stride: usize| {
+            let all = ((side.div_ceil(stride) - 1) * stride + kernel).saturating_sub(side);
+            if lower { (all.div_ceil(2), all / 2) } else { (all / 2, all.div_ceil(2)) }
+        };
+        let (top, bottom) = along(shape.height, kernel[0], stride[0]);
+        let (left, right) = along(shape.width, kernel[1], stride[1]);
+        [top, left, bottom, right]
+    };
+    let padding = match node.text("auto_pad").unwrap_or(b"NOTSET") {
+        b"SAME_UPPER" => same(false),
+        b"SAME_LOWER" => same(true),
+        b"VALID" => [0; 4],
+        _ => match numbers("pads").as_deref() {
+            None => [0; 4],
+            Some(&[top, left, bottom, right]) => [top, left, bottom, right],
+            Some(_) => return Err("its padding is not four numbers".into()),
+        },
+    };
+    Ok(Window { kernel, stride, padding })
+}
+
+/// The window of a pool and the output's extents.
+fn pool(node: &NodeProto, shape: Shape) -> Result<(Window, Shape), String> {
+    let kernel = match node.ints("kernel_shape") {
+        Some(&[height, width]) if height > 0 && width > 0 => [height as usize, width as usize],
+        _ => return Err("its window is not of two dimensions".into()),
+    };
+    let window = window(node, kernel, shape)?;
+    let [height, width] = window.output(shape.height, shape.width).ok_or("nothing is left of its input")?;
+    if node.int("ceil_mode").unwrap_or(0) != 0 {
+        let [top, left, bottom, right] = window.padding;
+        let exact = |side: usize, kernel: usize, stride: usize| (side - kernel).is_multiple_of(stride);
+        if !exact(shape.height + top + bottom, kernel[0], window.stride[0])
+            || !exact(shape.width + left + right, kernel[1], window.stride[1])
+        {
+            return Err("its window reaches over the edge (ceil_mode)".into());
+        }
+    }
+    Ok((window, Shape { height, width, ..shape }))
+}
+
+pub(super) fn max_pool(walk: &mut Walk<'_>, node: &NodeProto) -> Result<Value, String> {
+    let value = walk.value(node, 0)?;
+    if value.flat {
+        return Err("it pools what was flattened".into());
+    }
+    let (window, output) = pool(node, value.shape)?;
+    let (pieces, decode) = undecoded(&value);
+    let mut result = walk.layer(node, Op::MaxPool(window), pieces, output, value.region);
+    decode(&mut result, 1.0);
+    Ok(result)
+}
+
+/// `AveragePool`, `GlobalAveragePool`, and `ReduceMean` over height and width.
+pub(super) fn average_pool(walk: &mut Walk<'_>, node: &NodeProto) -> Result<Value, String> {
+    let value = walk.value(node, 0)?;
+    let shape = value.shape;
+    if value.flat {
+        return Err("it pools what was flattened".into());
+    }
+    let whole = Window { kernel: [shape.height, shape.width], ..Window::ONE };
+    let (window, output, flat) = match node.op_type.as_str() {
+        "AveragePool" => {
+            let (window, output) = pool(node, shape)?;
+            (window, output, false)
+        }
+        "GlobalAveragePool" => (whole, Shape { height: 1, width: 1, ..shape }, false),
+        _ => {
+            let axes = match node.input.get(1).filter(|name| !name.is_empty()) {
+                Some(name) => walk.constants.get(name).and_then(|c| c.whole().map(<[i64]>::to_vec)),
+                None => node.ints("axes").map(<[i64]>::to_vec),
+            };
+            let mut axes: Vec<i64> =
+                axes.unwrap_or_default().into_iter().map(|axis| if axis < 0 { axis + 4 } else { axis }).collect();
+            axes.sort_unstable();
+            if axes != [2, 3] {
+                return Err("it reduces more than height and width".into());
+            }
+            (whole, Shape { height: 1, width: 1, ..shape }, node.int("keepdims") == Some(0))
+        }
+    };
+    if window.padding != [0; 4] || window.len() > EXACT_SUM {
+        return Err("it averages over padding, or over too many values".into());
+    }
+    let (pieces, decode) = undecoded(&value);
+    let mut result = walk.layer(node, Op::SumPool(window), pieces, output, value.region);
+    result.flat = flat;
+    decode(&mut result, window.len() as f64);
+    Ok(result)
+}
+
+/// What a pool reads: codes, where there are any, since they are ordered and spaced as what they stand for. The function
+/// decodes a result that is the sum of some values, or the greatest of them.
+fn undecoded(value: &Value) -> (Vec<Piece>, impl Fn(&mut Value, f64)) {
+    let (pieces, decoder) = match value.codes() {
+        Some((pieces, scale, zero_point)) => (pieces, Some((f64::from(scale), f64::from(zero_point)))),
+        None => (value.pieces.clone(), None),
+    };
+    let decode = move |result: &mut Value, values: f64| {
+        let channels = result.shape.channels;
+        let all = |number: f64| vec![number; channels];
+        match decoder {
+            Some((scale, zero_point)) => result.affine(&all(scale / values), &all(-scale * zero_point)),
+            None if values == 1.0 => {}
+            None => result.affine(&all(1.0 / values), &all(0.0)),
+        }
+    };
+    (pieces, decode)
+}

@@ -1,0 +1,135 @@
+//! Quantized operators as what they mean: decode, compute in real numbers, encode.
+//!
+//! ONNX has two forms of a quantized network. In the one, *QDQ*, real operators stand between `DequantizeLinear` and
+//! `QuantizeLinear`; in the other, *QOperator*, both are part of the operator (`QLinearConv`, and the contributed
+//! operators of ONNX Runtime). Here the second becomes the first, so that all else knows one form, and so that tract,
+//! which refuses most of the second, reads it.
+
+use tract_onnx::pb::{AttributeProto, GraphProto, NodeProto};
+
+use super::super::super::Tensor;
+use super::super::nodes::{initializer, int};
+use super::attributes::Attributes;
+use super::constants::Constants;
+
+/// Where an operator's code, scale and zero point stand among its inputs.
+type Place = [usize; 3];
+
+/// A quantized operator: what it is in real numbers, its operands, and where scale and zero point of its result are.
+struct Form {
+    op: &'static str,
+    operands: Vec<Place>,
+    /// Place of a bias in i32, whose scale is the product of those of the operands.
+    bias: Option<usize>,
+    result: [usize; 2],
+}
+
+impl Form {
+    fn of(node: &NodeProto) -> Option<Self> {
+        let unary = |op| Self { op, operands: vec![[0, 1, 2]], bias: None, result: [3, 4] };
+        let binary = |op, bias, result| Self { op, operands: vec![[0, 1, 2], [3, 4, 5]], bias, result };
+        Some(match node.op_type.as_str() {
+            "QLinearConv" => binary("Conv", Some(8), [6, 7]),
+            "QLinearMatMul" => binary("MatMul", None, [6, 7]),
+            "QGemm" => binary("Gemm", Some(6), [7, 8]),
+            "QLinearAdd" => binary("Add", None, [6, 7]),
+            "QLinearMul" => binary("Mul", None, [6, 7]),
+            "QLinearAveragePool" => unary("AveragePool"),
+            "QLinearGlobalAveragePool" => unary("GlobalAveragePool"),
+            "QLinearSigmoid" => unary("Sigmoid"),
+            "QLinearLeakyRelu" => unary("LeakyRelu"),
+            "QLinearConcat" => {
+                let operands = (2..node.input.len()).step_by(3).map(|at| [at, at + 1, at + 2]).collect();
+                Self { op: "Concat", operands, bias: None, result: [0, 1] }
+            }
+            _ => return None,
+        })
+    }
+}
+
+/// Replaces the quantized operators of `graph`; the others are left as they are.
+pub(in super::super) fn expand(graph: &mut GraphProto) {
+    if !graph.node.iter().any(|node| Form::of(node).is_some()) {
+        return;
+    }
+    let biases: Vec<Option<Tensor>> = {
+        let constants = Constants::of(graph);
+        graph.node.iter().map(|node| Form::of(node).and_then(|form| bias_scales(node, &form, &constants))).collect()
+    };
+    let nodes = std::mem::take(&mut graph.node);
+    for (node, bias) in nodes.into_iter().zip(biases) {
+        match Form::of(&node) {
+            Some(form) => {
+                let scales = bias.map(|scales| {
+                    let name = format!("{}.bias_scale", node.output[0]);
+                    graph.initializer.push(initializer(&name, &scales));
+                    name
+                });
+                graph.node.extend(expanded(&node, &form, scales));
+            }
+            None => graph.node.push(node),
+        }
+    }
+}
+
+/// The scales of the bias: one for each output channel.
+fn bias_scales(node: &NodeProto, form: &Form, constants: &Constants<'_>) -> Option<Tensor> {
+    let bias = constants.get(node.input.get(form.bias?).filter(|name| !name.is_empty())?)?;
+    let scale = |place: &Place| Some(constants.get(node.input.get(place[1])?)?.real());
+    let (x, w) = (scale(form.operands.first()?)?, scale(form.operands.get(1)?)?);
+    let channels = bias.dims.iter().product();
+    let data = (0..channels).map(|c| x[0] * w[if w.len() == 1 { 0 } else { c.min(w.len() - 1) }]).collect();
+    Some(Tensor { shape: vec![channels], data })
+}
+
+fn expanded(node: &NodeProto, form: &Form, bias_scales: Option<String>) -> Vec<NodeProto> {
+    let given = |at: usize| node.input.get(at).filter(|name| !name.is_empty()).cloned();
+    let result = &node.output[0];
+    let make = |op: &str, name: String, input: Vec<String>, output: String, attribute: Vec<AttributeProto>| NodeProto {
+        op_type: op.into(),
+        name,
+        input,
+        output: vec![output],
+        attribute,
+        ..Default::default()
+    };
+    let mut nodes = Vec::new();
+    let mut inputs = Vec::new();
+    for (index, place) in form.operands.iter().enumerate() {
+        let codes: Vec<String> = place.iter().filter_map(|&at| given(at)).collect();
+        let decoded = format!("{result}.operand{index}");
+        // Weights have one scale for each output; where those stand depends on the operator.
+        let axis = match (form.op, index) {
+            ("Conv", 1) => 0,
+            ("Gemm", 1) => i64::from(node.int("transB").unwrap_or(0) == 0),
+            ("MatMul", 1) => -1,
+            _ => 1,
+        };
+        nodes.push(make("DequantizeLinear", decoded.clone(), codes, decoded.clone(), vec![int("axis", axis)]));
+        inputs.push(decoded);
+    }
+    if let (Some(bias), Some(scales)) = (form.bias.and_then(given), bias_scales) {
+        let decoded = format!("{result}.bias");
+        nodes.push(make(
+            "DequantizeLinear",
+            decoded.clone(),
+            vec![bias, scales],
+            decoded.clone(),
+            vec![int("axis", 0)],
+        ));
+        inputs.push(decoded);
+    }
+    let attributes = node.attribute.iter().filter(|a| a.name != "channels_last").cloned().collect();
+    let [scale, zero_point] = form.result;
+    match given(scale) {
+        Some(scale) => {
+            let real = format!("{result}.real");
+            nodes.push(make(form.op, node.name.clone(), inputs, real.clone(), attributes));
+            let codes = [Some(real), Some(scale), given(zero_point)].into_iter().flatten().collect();
+            nodes.push(make("QuantizeLinear", format!("{result}.codes"), codes, result.clone(), vec![]));
+        }
+        // `QGemm` without a result's scale gives real numbers.
+        None => nodes.push(make(form.op, node.name.clone(), inputs, result.clone(), attributes)),
+    }
+    nodes
+}

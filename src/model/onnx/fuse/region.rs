@@ -1,0 +1,135 @@
+//! From what a walk found to fused networks, and the graph around them.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use tract_onnx::pb::{GraphProto, NodeProto};
+
+use super::super::super::fused::{Chain, FusedNetwork, Input, Layer, Op, Output, factor};
+use super::walk::{Draft, Source, Walk};
+
+/// Operator of the nodes that stand for fused networks. Node `NAME` with number i is called `densight.fused.i`.
+pub const FUSED: &str = "DensightFused";
+
+/// The fused networks of all regions in which `wanted` finds something, in the order of the regions.
+pub(super) fn networks(walk: &Walk<'_>, wanted: impl Fn(&FusedNetwork) -> bool) -> Vec<FusedNetwork> {
+    let regions: BTreeSet<usize> = walk.sources.iter().map(Source::region).collect();
+    regions.into_iter().filter_map(|region| network(walk, region)).filter(wanted).collect()
+}
+
+/// All that is needed of one region; `None` where that is no layer.
+fn network(walk: &Walk<'_>, region: usize) -> Option<FusedNetwork> {
+    let computed = |name: &&String| {
+        let value = walk.values.get(*name).filter(|value| value.region == region);
+        value.is_some_and(|value| {
+            let untouched =
+                |source: usize, chain: &Chain| matches!(walk.sources[source], Source::Input { .. }) && chain.is_empty();
+            !value.pieces.iter().all(|piece| untouched(piece.source, &piece.chain))
+        })
+    };
+    let names: BTreeSet<&String> = walk.needed.iter().filter(computed).collect();
+    let live = live(walk, &names);
+    let is_layer = |source: &&usize| matches!(walk.sources[**source], Source::Layer(_));
+    if !live.iter().any(|source| is_layer(&source)) {
+        return None;
+    }
+    // Inputs come first, then layers, each in the order they were met.
+    let (layers, inputs): (Vec<usize>, Vec<usize>) = live.iter().partition(is_layer);
+    let segment: BTreeMap<usize, usize> = inputs.iter().chain(&layers).enumerate().map(|(at, &s)| (s, at)).collect();
+    let drafts: Vec<&Draft> = layers
+        .iter()
+        .filter_map(|&source| match &walk.sources[source] {
+            Source::Layer(draft) => Some(draft),
+            Source::Input { .. } => None,
+        })
+        .collect();
+    let pieces = drafts.iter().map(|draft| &draft.reads).chain(names.iter().map(|name| &walk.values[*name].pieces));
+    let readers: Vec<Vec<(usize, Chain)>> = pieces
+        .map(|pieces| pieces.iter().map(|piece| (segment[&piece.source], piece.chain.clone())).collect())
+        .collect();
+    let layer = |draft: &&Draft| Layer {
+        name: draft.name.clone(),
+        op: draft.op.clone(),
+        reads: Vec::new(),
+        write: Vec::new(),
+        output: draft.output,
+    };
+    let mut layers: Vec<Layer> = drafts.iter().map(layer).collect();
+    let mut reads = factor(inputs.len(), &mut layers, &readers).into_iter();
+    for (layer, reads) in layers.iter_mut().zip(&mut reads) {
+        layer.reads = reads;
+    }
+    let input = |&source: &usize| match &walk.sources[source] {
+        Source::Input { name, shape, .. } => Input { name: name.clone(), shape: *shape },
+        Source::Layer(draft) => Input { name: draft.name.clone(), shape: draft.output },
+    };
+    let output =
+        |(name, reads): (&&String, _)| Output { name: (*name).clone(), dims: walk.values[*name].dims(), reads };
+    Some(FusedNetwork {
+        inputs: inputs.iter().map(input).collect(),
+        layers,
+        outputs: names.iter().zip(reads).map(output).collect(),
+    })
+}
+
+/// The sources that the tensors `names` are made of.
+fn live(walk: &Walk<'_>, names: &BTreeSet<&String>) -> BTreeSet<usize> {
+    let mut live = BTreeSet::new();
+    let mut open: Vec<usize> =
+        names.iter().flat_map(|name| walk.values[*name].pieces.iter().map(|piece| piece.source)).collect();
+    while let Some(source) = open.pop() {
+        if live.insert(source)
+            && let Source::Layer(draft) = &walk.sources[source]
+        {
+            open.extend(draft.reads.iter().map(|piece| piece.source));
+        }
+    }
+    live
+}
+
+/// Whether a network is densely connected: of what one convolution reads, another reads all and more.
+pub(super) fn is_dense(network: &FusedNetwork) -> bool {
+    let convolutions = network.layers.iter().filter(|layer| matches!(layer.op, Op::Convolution { .. }));
+    let sets: BTreeSet<BTreeSet<usize>> =
+        convolutions.map(|layer| layer.reads.iter().map(|read| read.segment).collect()).collect();
+    sets.iter().any(|set| sets.iter().any(|larger| larger.len() > set.len() && set.is_subset(larger)))
+}
+
+/// Puts one node in the place of each network's, and drops what is then not needed any more.
+pub(super) fn replace(graph: &mut GraphProto, networks: &[FusedNetwork]) {
+    if networks.is_empty() {
+        return;
+    }
+    let made: HashSet<&String> = networks.iter().flat_map(|n| n.outputs.iter().map(|output| &output.name)).collect();
+    graph.node.retain(|node| !node.output.iter().any(|name| made.contains(name)));
+    graph.node.extend(networks.iter().enumerate().map(|(number, network)| NodeProto {
+        op_type: FUSED.into(),
+        name: node_name(number),
+        input: network.inputs.iter().map(|input| input.name.clone()).collect(),
+        output: network.outputs.iter().map(|output| output.name.clone()).collect(),
+        ..Default::default()
+    }));
+    prune(graph);
+}
+
+/// Name of the node that stands for network `number`.
+pub fn node_name(number: usize) -> String {
+    format!("densight.fused.{number}")
+}
+
+/// Drops nodes and initializers that no output depends on.
+fn prune(graph: &mut GraphProto) {
+    let mut needed: HashSet<String> = graph.output.iter().map(|output| output.name.clone()).collect();
+    let mut open: Vec<String> = needed.iter().cloned().collect();
+    while let Some(name) = open.pop() {
+        for node in graph.node.iter().filter(|node| node.output.contains(&name)) {
+            // A node with inner graphs may use anything.
+            if node.attribute.iter().any(|attribute| attribute.g.is_some()) {
+                return;
+            }
+            open.extend(node.input.iter().filter(|input| needed.insert((*input).clone())).cloned());
+        }
+    }
+    graph.node.retain(|node| node.output.iter().any(|name| needed.contains(name)));
+    graph.initializer.retain(|tensor| needed.contains(&tensor.name));
+    graph.value_info.retain(|info| needed.contains(&info.name));
+}

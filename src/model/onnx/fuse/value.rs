@@ -1,0 +1,85 @@
+//! What is known of a tensor while a graph is walked: which segments it consists of, and what was done to each.
+
+use super::super::super::fused::{Chain, Shape};
+
+/// A segment with what was done to it since it was written.
+#[derive(Debug, Clone)]
+pub(super) struct Piece {
+    /// Number of the segment's source, in the order they were met.
+    pub(super) source: usize,
+    pub(super) chain: Chain,
+}
+
+/// A tensor of batch 1: pieces one behind the other.
+#[derive(Debug, Clone)]
+pub(super) struct Value {
+    pub(super) pieces: Vec<Piece>,
+    /// Its planes.
+    pub(super) shape: Shape,
+    /// Whether it has rank 2, `[1, values]`, and not 4.
+    pub(super) flat: bool,
+    /// Region of its sources; see [`super::walk`].
+    pub(super) region: usize,
+}
+
+impl Value {
+    pub(super) fn dims(&self) -> Vec<usize> {
+        if self.flat {
+            vec![1, self.shape.len()]
+        } else {
+            vec![1, self.shape.channels, self.shape.height, self.shape.width]
+        }
+    }
+
+    /// `value * mul + add`, one number for each channel.
+    pub(super) fn affine(&mut self, mul: &[f64], add: &[f64]) {
+        self.each(|chain, at| chain.affine(&mul[at.clone()], &add[at]));
+    }
+
+    pub(super) fn bound(&mut self, low: f64, high: f64) {
+        self.each(|chain, _| chain.bound(low, high));
+    }
+
+    pub(super) fn quantize(&mut self, scale: &[f64], zero_point: &[f64], low: f64, high: f64) {
+        self.each(|chain, at| chain.quantize(&scale[at.clone()], &zero_point[at], low, high));
+    }
+
+    pub(super) fn dequantize(&mut self, scale: &[f64], zero_point: &[f64]) {
+        self.each(|chain, at| chain.dequantize(&scale[at.clone()], &zero_point[at]));
+    }
+
+    /// Does something to each piece, which holds the channels `at`.
+    fn each(&mut self, mut change: impl FnMut(&mut Chain, std::ops::Range<usize>)) {
+        let mut start = 0;
+        for piece in &mut self.pieces {
+            let end = start + piece.chain.channels();
+            change(&mut piece.chain, start..end);
+            start = end;
+        }
+    }
+
+    /// If all values are decoded codes of one scale and zero point: the pieces up to the codes, which are moved so that
+    /// they fit u8 and, behind a ReLU, 0 is 0; and scale and zero point.
+    pub(super) fn codes(&self) -> Option<(Vec<Piece>, f32, i32)> {
+        let decoded: Vec<_> = self.pieces.iter().map(|piece| piece.chain.codes()).collect::<Option<_>>()?;
+        let (_, first) = decoded.first()?;
+        let (scale, zero_point) = (first.scale, first.zero_point);
+        let alike = decoded.iter().all(|(_, e)| (e.scale, e.zero_point) == (scale, zero_point));
+        let low = decoded.iter().map(|(_, e)| e.low).min()?;
+        let high = decoded.iter().map(|(_, e)| e.high).max()?;
+        let shift = if low == zero_point {
+            -zero_point
+        } else if low < 0 {
+            128
+        } else {
+            0
+        };
+        if !alike || low + shift < 0 || high + shift > 255 {
+            return None;
+        }
+        let pieces = self.pieces.iter().zip(decoded);
+        let pieces =
+            pieces.map(|(piece, (chain, _))| Piece { source: piece.source, chain: chain.shifted(shift) }).collect();
+        Some((pieces, scale, zero_point + shift))
+    }
+}

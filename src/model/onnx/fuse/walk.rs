@@ -1,0 +1,224 @@
+//! Walks a graph once and keeps for every tensor what it consists of.
+//!
+//! Convolutions and pools become layers, all that is done to single channels becomes part of a [`Chain`], concatenations
+//! become lists. A node that is none of these is *opaque*: it stays with tract, and what it writes comes in from outside.
+//! Layers up to the first opaque nodes are region 0; what depends on such a node is region 1, and so on: within a region
+//! nothing has to wait for what is outside of it.
+
+use std::collections::{HashMap, HashSet};
+
+use tract_onnx::pb::{GraphProto, NodeProto};
+
+use super::super::super::fused::{Chain, Op, Shape};
+use super::constants::Constants;
+use super::shapes::declared;
+use super::value::{Piece, Value};
+use super::{elementwise, operators};
+
+/// Where a segment comes from.
+#[derive(Debug)]
+pub(super) enum Source {
+    /// From outside of its region.
+    Input { name: String, shape: Shape, region: usize },
+    /// A layer.
+    Layer(Draft),
+}
+
+/// A layer whose chains are not yet split between writers and readers.
+#[derive(Debug)]
+pub(super) struct Draft {
+    pub(super) name: String,
+    pub(super) op: Op,
+    pub(super) reads: Vec<Piece>,
+    pub(super) output: Shape,
+    pub(super) region: usize,
+}
+
+impl Source {
+    pub(super) fn region(&self) -> usize {
+        match self {
+            Self::Input { region, .. } | Self::Layer(Draft { region, .. }) => *region,
+        }
+    }
+}
+
+/// A node that is left to tract, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Opaque {
+    /// Name of the node, or of its first output where it has none.
+    pub node: String,
+    /// Its operator.
+    pub op: String,
+    /// Why it is not fused.
+    pub reason: String,
+}
+
+/// What walking a graph gave.
+pub(super) struct Walk<'a> {
+    pub(super) constants: Constants<'a>,
+    pub(super) values: HashMap<String, Value>,
+    pub(super) sources: Vec<Source>,
+    pub(super) opaque: Vec<Opaque>,
+    /// Tensors that are needed as such: by opaque nodes, by another region, or as outputs of the graph.
+    pub(super) needed: HashSet<String>,
+    lifted: HashMap<(String, usize), usize>,
+    declared: HashMap<&'a str, Vec<usize>>,
+}
+
+impl<'a> Walk<'a> {
+    /// Walks `graph`, whose input `input` has `shape`.
+    pub(super) fn through(graph: &'a GraphProto, input: &str, shape: Shape) -> Self {
+        let mut walk = Self {
+            constants: Constants::of(graph),
+            values: HashMap::new(),
+            sources: Vec::new(),
+            opaque: Vec::new(),
+            needed: graph.output.iter().map(|output| output.name.clone()).collect(),
+            lifted: HashMap::new(),
+            declared: declared(graph),
+        };
+        let value = walk.outside(input, shape, false, 0);
+        walk.values.insert(input.into(), value);
+        for node in &graph.node {
+            walk.visit(node);
+        }
+        walk
+    }
+
+    fn visit(&mut self, node: &NodeProto) {
+        let Some(output) = node.output.first() else { return };
+        // Other nodes are constants, or depend on nothing but what is unknown already.
+        if !node.input.iter().any(|name| self.values.contains_key(name)) {
+            return;
+        }
+        if node.op_type == "Shape"
+            && let Ok(value) = self.value(node, 0)
+        {
+            self.constants.insert(output, value.dims().into_iter().map(|dim| dim as i64).collect());
+            return;
+        }
+        match self.fused(node) {
+            Ok(value) => {
+                self.values.insert(output.clone(), value);
+            }
+            Err(reason) => self.leave(node, reason),
+        }
+    }
+
+    fn fused(&mut self, node: &NodeProto) -> Result<Value, String> {
+        if node.output.iter().filter(|name| !name.is_empty()).count() > 1 && node.op_type != "Dropout" {
+            return Err("it has more than one output".into());
+        }
+        match node.op_type.as_str() {
+            "Concat" => self.concat(node),
+            "Conv" => operators::convolution(self, node),
+            "Gemm" | "MatMul" => operators::linear(self, node),
+            "MaxPool" => operators::max_pool(self, node),
+            "AveragePool" | "GlobalAveragePool" | "ReduceMean" => operators::average_pool(self, node),
+            _ => elementwise::apply(self, node),
+        }
+    }
+
+    /// The value of an input of a node.
+    pub(super) fn value(&self, node: &NodeProto, input: usize) -> Result<Value, String> {
+        let name = node.input.get(input).ok_or("it lacks an input")?;
+        self.values.get(name).cloned().ok_or_else(|| format!("nothing is known of its input {name}"))
+    }
+
+    /// Adds a layer and gives its bare result.
+    pub(super) fn layer(&mut self, node: &NodeProto, op: Op, reads: Vec<Piece>, output: Shape, region: usize) -> Value {
+        let name = if node.name.is_empty() { node.output[0].clone() } else { node.name.clone() };
+        self.sources.push(Source::Layer(Draft { name, op, reads, output, region }));
+        let piece = Piece { source: self.sources.len() - 1, chain: Chain::new(output.channels) };
+        Value { pieces: vec![piece], shape: output, flat: false, region }
+    }
+
+    /// A tensor that comes from outside of `region`.
+    fn outside(&mut self, name: &str, shape: Shape, flat: bool, region: usize) -> Value {
+        let next = self.sources.len();
+        let source = *self.lifted.entry((name.into(), region)).or_insert(next);
+        if source == next {
+            self.sources.push(Source::Input { name: name.into(), shape, region });
+        }
+        Value { pieces: vec![Piece { source, chain: Chain::new(shape.channels) }], shape, flat, region }
+    }
+
+    fn concat(&mut self, node: &NodeProto) -> Result<Value, String> {
+        let mut parts = Vec::new();
+        for index in 0..node.input.len() {
+            parts.push(self.value(node, index)?);
+        }
+        let first = parts.first().ok_or("it joins nothing")?;
+        let (flat, shape) = (first.flat, first.shape);
+        if super::constants::axis_of(node, first.dims().len()) != 1 {
+            return Err("it does not join channels".into());
+        }
+        let fits = |v: &Value| (v.flat, v.shape.height, v.shape.width) == (flat, shape.height, shape.width);
+        if !parts.iter().all(fits) || (flat && shape.area() > 1) {
+            return Err("its inputs have different extents".into());
+        }
+        let region = parts.iter().map(|part| part.region).max().unwrap_or(0);
+        let mut pieces = Vec::new();
+        for (index, mut part) in parts.into_iter().enumerate() {
+            if part.region < region {
+                self.needed.insert(node.input[index].clone());
+                part = self.outside(&node.input[index], part.shape, part.flat, region);
+            }
+            pieces.extend(part.pieces);
+        }
+        let channels = pieces.iter().map(|piece| piece.chain.channels()).sum();
+        Ok(Value { pieces, shape: Shape { channels, ..shape }, flat, region })
+    }
+
+    /// Leaves a node to tract.
+    fn leave(&mut self, node: &NodeProto, reason: String) {
+        let known: Vec<(&String, &Value)> =
+            node.input.iter().filter_map(|name| Some((name, self.values.get(name)?))).collect();
+        let region = known.iter().map(|(_, value)| value.region).max().unwrap_or(0) + 1;
+        let shape = self.shape_behind(node, &known);
+        self.needed.extend(known.into_iter().map(|(name, _)| name.clone()));
+        let name = node.output[0].clone();
+        self.opaque.push(Opaque {
+            node: if node.name.is_empty() { name.clone() } else { node.name.clone() },
+            op: node.op_type.clone(),
+            reason,
+        });
+        if let Some((shape, flat)) = shape {
+            let value = self.outside(&name, shape, flat, region);
+            self.values.insert(name, value);
+        }
+    }
+
+    /// Extents of what an opaque node writes: declared in the file, or those of its inputs where it works on single values.
+    fn shape_behind(&self, node: &NodeProto, known: &[(&String, &Value)]) -> Option<(Shape, bool)> {
+        const ALIKE: [&str; 16] = [
+            "Add",
+            "Sub",
+            "Mul",
+            "Div",
+            "Max",
+            "Min",
+            "Sigmoid",
+            "HardSigmoid",
+            "HardSwish",
+            "Tanh",
+            "LeakyRelu",
+            "Elu",
+            "PRelu",
+            "Gelu",
+            "Mish",
+            "Softmax",
+        ];
+        if let Some(dims) = self.declared.get(node.output[0].as_str()) {
+            return match dims[..] {
+                [1, channels, height, width] => Some((Shape { channels, height, width }, false)),
+                [1, channels] => Some((Shape { channels, height: 1, width: 1 }, true)),
+                _ => None,
+            };
+        }
+        let (_, first) = known.first()?;
+        let alike = known.iter().all(|(_, v)| (v.shape, v.flat) == (first.shape, first.flat));
+        let all_known = known.len() == node.input.len() || matches!(node.op_type.as_str(), "PRelu");
+        (ALIKE.contains(&node.op_type.as_str()) && alike && all_known).then_some((first.shape, first.flat))
+    }
+}

@@ -1,0 +1,18 @@
+//! The int8 rules, in one place and in scalar code. Every kernel on every instruction set gives the same bits as these.
+//!
+//! | what | form |
+//! |---|---|
+//! | weights | s8, symmetric, one scale for each output channel: real = scale * code |
+//! | what a convolution reads | u8; zero point 0 after a ReLU |
+//! | features, between layers | s8, one scale for each segment: the channels one layer wrote |
+//! | accumulators | i32, exact |
+//! | from accumulator or code to the next code | one [`Step`]: `round(fma(value, mul, add))`, between two bounds |
+//!
+//! Rounding is half to even, as ONNX's `QuantizeLinear` rounds and as the vector instructions of x86 and ARM do by
+//! default. Multiply and add are fused, rounded once, which all of those can do too.
+
+mod code;
+mod step;
+
+pub use code::{Encoding, WEIGHT_MAX, quantize_weights, round, shift, shift_correction};
+pub use step::Step;

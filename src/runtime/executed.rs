@@ -1,0 +1,116 @@
+//! What really runs: every node of the optimized graph with the type it computes in.
+
+use serde::Serialize;
+use tract_core::internal::*;
+
+use crate::model::fused::{FusedNetwork, Op};
+use crate::model::onnx::Opaque;
+use crate::optimize::FusedOp;
+
+/// One thing that is computed for each picture.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Executed {
+    /// Name of the node, as in the file.
+    pub node: String,
+    /// What it computes: `conv`, `max_pool`, `sum_pool` where Densight runs it, else tract's name for it.
+    pub op: String,
+    /// Type it computes in: `int8`, `f32`, …
+    pub r#type: String,
+    /// What computes it: `densight …`, or `tract`.
+    pub kernel: String,
+    /// Multiply-adds for one picture, of convolutions and matrix products; 0 for all else.
+    pub macs: u64,
+}
+
+/// The list of what runs, and what it comes to.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Execution {
+    /// Share of multiply-adds in int8, 0 to 1; 0 where nothing is multiplied.
+    pub int8_share: f64,
+    /// Convolutions and matrix products in int8.
+    pub int8_convolutions: usize,
+    /// Convolutions and matrix products in any other type.
+    pub float_convolutions: usize,
+    /// Nodes in the order they run.
+    pub nodes: Vec<Executed>,
+    /// Nodes that a quantized network was left to tract at, each with the reason.
+    pub left: Vec<Left>,
+}
+
+/// A node that is not part of a fused network.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Left {
+    /// Name of the node.
+    pub node: String,
+    /// Its operator.
+    pub op: String,
+    /// Why it is not fused.
+    pub reason: String,
+}
+
+impl Execution {
+    pub(super) fn of(model: &TypedModel, opaque: &[Opaque]) -> TractResult<Self> {
+        let mut nodes = Vec::new();
+        for &id in &model.eval_order()? {
+            let node = model.node(id);
+            match node.op_as::<FusedOp>() {
+                Some(fused) => nodes.extend(layers(fused.network())),
+                None if !node.inputs.is_empty() => nodes.push(by_tract(model, node)?),
+                None => {}
+            }
+        }
+        let macs = |nodes: &mut dyn Iterator<Item = &Executed>| nodes.map(|node| node.macs).sum::<u64>();
+        let is_int8 = |node: &&Executed| node.r#type == "int8";
+        let all = macs(&mut nodes.iter());
+        let int8 = macs(&mut nodes.iter().filter(is_int8));
+        let convolutions = nodes.iter().filter(|node| node.macs > 0);
+        let int8_convolutions = convolutions.clone().filter(is_int8).count();
+        let left = |o: &Opaque| Left { node: o.node.clone(), op: o.op.clone(), reason: o.reason.clone() };
+        Ok(Self {
+            int8_share: if all == 0 { 0.0 } else { int8 as f64 / all as f64 },
+            int8_convolutions,
+            float_convolutions: convolutions.count() - int8_convolutions,
+            left: opaque.iter().map(left).collect(),
+            nodes,
+        })
+    }
+}
+
+fn layers(network: &FusedNetwork) -> impl Iterator<Item = Executed> {
+    network.layers.iter().map(|layer| Executed {
+        node: layer.name.clone(),
+        op: match layer.op {
+            Op::Convolution { .. } => "conv",
+            Op::MaxPool(_) => "max_pool",
+            Op::SumPool(_) => "sum_pool",
+        }
+        .into(),
+        r#type: if layer.is_int8() || layer.macs(network).is_none() && layer.reads_codes(network) {
+            "int8"
+        } else {
+            "f32"
+        }
+        .into(),
+        kernel: "densight scalar".into(),
+        macs: layer.macs(network).unwrap_or(0),
+    })
+}
+
+fn by_tract(model: &TypedModel, node: &TypedNode) -> TractResult<Executed> {
+    let inputs = model.node_input_facts(node.id)?;
+    // Only what multiplies matrices: elementwise operators too say how often they multiply.
+    const PRODUCTS: [&str; 5] = ["Conv", "EinSum", "MatMul", "DepthWise", "DirectSpatial"];
+    let op = node.op.name().into_owned();
+    let mut macs = 0;
+    let mut kind = format!("{:?}", node.outputs[0].fact.datum_type).to_lowercase();
+    if PRODUCTS.iter().any(|product| op.contains(product)) && !op.contains("Pack") {
+        for (cost, count) in node.op.cost(&inputs)? {
+            if let Cost::FMA(datum) = cost {
+                macs += count.to_i64().unwrap_or(0).max(0) as u64;
+                kind = format!("{datum:?}").to_lowercase();
+            }
+        }
+    }
+    let kind = if ["i8", "u8"].contains(&kind.as_str()) && macs > 0 { "int8".into() } else { kind };
+    Ok(Executed { node: node.name.clone(), op, r#type: kind, kernel: "tract".into(), macs })
+}
