@@ -13,6 +13,7 @@ mod export;
 mod inspect;
 mod model;
 mod network;
+mod quantize;
 mod run;
 
 use std::io::{self, Write};
@@ -21,6 +22,9 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::error::{Error, ErrorKind, reason};
+
+/// Exit code after Ctrl-C, as shells have it.
+const INTERRUPTED: u8 = 130;
 
 /// Label pictures with DenseNets, build, measure and inspect them
 #[derive(Parser)]
@@ -39,6 +43,7 @@ enum Command {
     Run(run::Args),
     Inspect(inspect::Args),
     Export(export::Args),
+    Quantize(quantize::Args),
     Eval(eval::Args),
     Bench(bench::Args),
     Devices(devices::Args),
@@ -52,6 +57,7 @@ pub fn densight() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Export(args) => export::run(&args),
+        Command::Quantize(args) => quantize::run(&args),
         Command::Eval(args) => eval::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Devices(args) => devices::run(&args),

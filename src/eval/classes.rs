@@ -5,8 +5,11 @@ use std::sync::Arc;
 use super::Dataset;
 use crate::error::{Error, ErrorKind, Result};
 
-/// The model's output of each class of `data`.
-pub(super) fn outputs_of(data: &Dataset, labels: Option<&[Arc<str>]>, outputs: usize) -> Result<Vec<usize>> {
+/// The model's output of each class of `data`: the one with a label of the same name; without `labels`, the outputs in order.
+///
+/// # Errors
+/// [`ErrorKind::Labels`] when classes and labels do not match.
+pub fn outputs_of(data: &Dataset, labels: Option<&[Arc<str>]>, outputs: usize) -> Result<Vec<usize>> {
     let wrong = |message: String| Error::new(ErrorKind::Labels, message);
     let (name, classes) = (data.name(), data.classes());
     let Some(labels) = labels else {

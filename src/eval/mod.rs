@@ -16,6 +16,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+pub use classes::outputs_of;
 pub use dataset::{Dataset, Split};
 pub use report::{ClassReport, MeanTimes, Report};
 

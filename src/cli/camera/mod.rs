@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::Context;
 use clap::Parser;
 
+use super::INTERRUPTED;
 use crate::camera;
 use crate::error::{Error, ErrorKind, Result};
 use crate::output;
@@ -17,9 +18,6 @@ use crate::pipeline::{self, End, Outcome};
 use crate::runtime::Classifier;
 
 use settings::Settings;
-
-/// Exit code after Ctrl-C, as shells have it.
-const INTERRUPTED: u8 = 130;
 
 /// Label what a camera sees
 ///

@@ -4,10 +4,12 @@ mod export;
 mod fuse;
 mod nodes;
 mod properties;
+mod quantized;
 mod read;
 
 pub use export::export;
 pub use fuse::{FUSED, Fusion, Opaque, Wanted, fuse, node_name};
+pub use quantized::{Codes, export_quantized, is_quantized};
 pub use read::{GraphInput, OnnxFile};
 
 /// Opset of the files written here.

@@ -1,0 +1,307 @@
+//! `densight quantize`: a float model as an int8 one.
+
+use std::io::Write;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::Context;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::eval::{Dataset, Split, outputs_of};
+use crate::files;
+use crate::frame::RgbImage;
+use crate::picture;
+use crate::quantize::report::{Skipped, html};
+use crate::quantize::{Checked, Method, Options, Phase, quantize};
+use crate::runtime::{Preprocessor, Session, SessionOptions};
+
+/// Make an int8 model of a float one
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Float ONNX model
+    model: PathBuf,
+    /// Pictures to calibrate with: a folder, one with a sub-folder for each class, or a packed .npz file
+    #[arg(long, value_name = "DIR")]
+    images: PathBuf,
+    /// ONNX file to write (QDQ form, which other runtimes run too)
+    #[arg(short, long, value_name = "FILE")]
+    output: PathBuf,
+    /// Pictures that ranges are taken from, evenly spaced
+    #[arg(long, value_name = "N", default_value = "200")]
+    samples: NonZeroUsize,
+    /// How ranges are chosen: minmax, percentile, entropy or mse
+    #[arg(long, value_name = "METHOD", default_value = "mse")]
+    method: Method,
+    /// Percentage points of accuracy that may be lost; as few layers as that takes stay float
+    #[arg(long, value_name = "POINTS", value_parser = points)]
+    max_drop: Option<f64>,
+    /// Other pictures of the same place that accuracy is measured on, evenly spaced; 0 for none
+    #[arg(long, value_name = "N", default_value_t = 500)]
+    check: usize,
+    /// Pictures of a packed file to take: train, test or all [default: train]
+    #[arg(long)]
+    split: Option<Split>,
+    /// Write the report as a page too
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// Threads that compute [default: all]
+    #[arg(long, value_name = "N")]
+    threads: Option<NonZeroUsize>,
+    /// Print the report as one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// A model that cannot be quantized, no picture that can be read, a budget that cannot be held, or a file that cannot be
+/// written.
+pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    if args.max_drop.is_some() && args.check == 0 {
+        return Err(
+            Error::new(ErrorKind::Usage, "--max-drop is measured on the pictures of --check, which is 0").into()
+        );
+    }
+    if same_file(&args.model, &args.output) {
+        return Err(
+            Error::new(ErrorKind::Usage, "the int8 model would replace the float one: name another --output").into()
+        );
+    }
+    let writing = exit_unless_writing()?;
+    let bytes = std::fs::read(&args.model).map_err(|e| Error::io(ErrorKind::Io, "read", &args.model, e))?;
+    let session = Session::open(&args.model, &SessionOptions::default())?;
+    let source = Source::open(args, &session)?;
+    let (calibration, checked, skipped) = source.pictures(args, &session)?;
+    drop(session);
+    let threads = args.threads.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from);
+    let options = Options { method: args.method, max_drop: args.max_drop, threads };
+    let mut bar = Bar::new()?;
+    let result = quantize(&bytes, &calibration, &checked, options, &mut |phase, done, all| bar.show(phase, done, all));
+    bar.bar.finish_and_clear();
+    let mut quantized = result.map_err(|e| e.at(args.model.display()))?;
+    let report = &mut quantized.report;
+    if !skipped.is_empty() {
+        report.warnings.push(format!("{} could not be read and were left out", counted(skipped.len())));
+    }
+    if source.labels_unknown {
+        report.warnings.push("the pictures' classes are not the model's: agreement was measured, not accuracy".into());
+    }
+    report.skipped = skipped;
+    let held = writing.lock().unwrap_or_else(PoisonError::into_inner);
+    files::write(&args.output, |file| file.write_all(&quantized.bytes))?;
+    if let Some(path) = &args.html {
+        files::write(path, |file| file.write_all(html(&quantized.report).as_bytes()))?;
+    }
+    drop(held);
+    if args.json {
+        super::print(&format!("{}\n", serde_json::to_string(&quantized.report)?))?;
+    } else {
+        super::print(&quantized.report.to_string())?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn counted(count: usize) -> String {
+    if count == 1 { "1 picture".into() } else { format!("{count} pictures") }
+}
+
+fn points(text: &str) -> std::result::Result<f64, String> {
+    match text.parse() {
+        Ok(points) if (0.0..=100.0).contains(&points) => Ok(points),
+        _ => Err("a number of percentage points from 0 to 100".into()),
+    }
+}
+
+fn same_file(a: &Path, b: &Path) -> bool {
+    matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
+}
+
+/// Ctrl-C ends the program at once, but not while a file is being written: whoever holds the lock is waited for.
+fn exit_unless_writing() -> anyhow::Result<Arc<Mutex<()>>> {
+    let writing = Arc::new(Mutex::new(()));
+    let other = writing.clone();
+    ctrlc::set_handler(move || {
+        let _held = other.lock();
+        std::process::exit(i32::from(super::INTERRUPTED));
+    })
+    .context("cannot watch for Ctrl-C")?;
+    Ok(writing)
+}
+
+/// Where pictures come from.
+struct Source {
+    kind: Kind,
+    /// Whether there are classes, but not the model's.
+    labels_unknown: bool,
+}
+
+enum Kind {
+    /// Labelled pictures, and the model's output of each class, if that is known.
+    Labelled(Dataset, Option<Vec<usize>>),
+    /// Picture files.
+    Files(Vec<PathBuf>),
+}
+
+impl Source {
+    fn open(args: &Args, session: &Session) -> Result<Self> {
+        let path = &args.images;
+        if path.is_dir()
+            && let Some(files) = pictures_in(path)?
+        {
+            return Ok(Self { kind: Kind::Files(files), labels_unknown: false });
+        }
+        let split = args.split.or_else(|| path.is_file().then_some(Split::Train));
+        let data = Dataset::open(path, split)?;
+        let labels = session.labels();
+        let outputs = outputs_of(&data, labels, session.classes()).ok();
+        Ok(Self { labels_unknown: outputs.is_none(), kind: Kind::Labelled(data, outputs) })
+    }
+
+    fn len(&self) -> usize {
+        match &self.kind {
+            Kind::Labelled(data, _) => data.pictures(),
+            Kind::Files(files) => files.len(),
+        }
+    }
+
+    fn picture(&self, index: usize) -> Result<RgbImage> {
+        match &self.kind {
+            Kind::Labelled(data, _) => data.picture(index),
+            Kind::Files(files) => picture::read(&files[index]),
+        }
+    }
+
+    fn class(&self, index: usize) -> Option<usize> {
+        match &self.kind {
+            Kind::Labelled(data, outputs) => outputs.as_ref().map(|outputs| outputs[data.class(index)]),
+            Kind::Files(_) => None,
+        }
+    }
+
+    fn name(&self, index: usize) -> String {
+        match &self.kind {
+            Kind::Labelled(data, _) => format!("{} picture {index}", data.name()),
+            Kind::Files(files) => files[index].display().to_string(),
+        }
+    }
+
+    /// Pictures to calibrate with, others to check with, and those that cannot be read.
+    fn pictures(&self, args: &Args, session: &Session) -> Result<(Vec<Vec<f32>>, Checked, Vec<Skipped>)> {
+        let [_, height, width] = session.input_shape();
+        let mut preprocessor = Preprocessor::new(session.preprocessing().clone(), height as u32, width as u32);
+        let mut skipped = Vec::new();
+        let mut input = |index: usize, skipped: &mut Vec<Skipped>| {
+            let mut values = vec![0.0; 3 * height * width];
+            match self.picture(index).and_then(|image| preprocessor.run(&image, &mut values)) {
+                Ok(()) => Some(values),
+                Err(error) => {
+                    skipped.push(Skipped { picture: self.name(index), reason: error.to_string() });
+                    None
+                }
+            }
+        };
+        let chosen = evenly(self.len(), args.samples.get());
+        let calibration: Vec<Vec<f32>> = chosen.iter().filter_map(|&index| input(index, &mut skipped)).collect();
+        if calibration.is_empty() {
+            let (count, reason) = (skipped.len(), skipped.first().map_or(String::new(), |s| format!(": {}", s.reason)));
+            let message = format!("none of the {count} pictures of {} can be read{reason}", args.images.display());
+            return Err(Error::new(ErrorKind::Image, message));
+        }
+        let others: Vec<usize> = (0..self.len()).filter(|index| chosen.binary_search(index).is_err()).collect();
+        let mut checked = Checked::default();
+        for at in evenly(others.len(), args.check) {
+            if let Some(values) = input(others[at], &mut skipped) {
+                checked.pictures.push(values);
+                checked.classes.push(self.class(others[at]));
+            }
+        }
+        if checked.pictures.is_empty() && args.max_drop.is_some() {
+            let message = format!(
+                "--max-drop needs pictures besides the {} to calibrate with: give more of them, or fewer --samples",
+                calibration.len()
+            );
+            return Err(Error::new(ErrorKind::Usage, message));
+        }
+        Ok((calibration, checked, skipped))
+    }
+}
+
+/// `count` of `all` indices, evenly spaced and in order; all of them if there are not more.
+fn evenly(all: usize, count: usize) -> Vec<usize> {
+    let count = count.min(all);
+    (0..count).map(|i| i * all / count).collect()
+}
+
+/// The pictures that lie in a folder itself; `None` if there are none, but sub-folders.
+fn pictures_in(folder: &Path) -> Result<Option<Vec<PathBuf>>> {
+    let unreadable = |e| Error::io(ErrorKind::Io, "read folder", folder, e);
+    let mut files = Vec::new();
+    let mut folders = false;
+    for entry in std::fs::read_dir(folder).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        folders |= path.is_dir();
+        if picture::has_picture_name(&path) {
+            files.push(path);
+        }
+    }
+    files.sort();
+    match (files.is_empty(), folders) {
+        (false, _) => Ok(Some(files)),
+        (true, true) => Ok(None),
+        (true, false) => {
+            let message = format!("there is no picture in {}: give a folder of JPEG or PNG files", folder.display());
+            Err(Error::new(ErrorKind::Image, message))
+        }
+    }
+}
+
+/// A progress bar on standard error, where that is a terminal.
+struct Bar {
+    bar: ProgressBar,
+    phase: Option<Phase>,
+}
+
+impl Bar {
+    fn new() -> anyhow::Result<Self> {
+        let style = ProgressStyle::with_template("{msg:12} {bar:40} {pos}/{len}, {eta} left")?;
+        Ok(Self { bar: ProgressBar::new(0).with_style(style), phase: None })
+    }
+
+    fn show(&mut self, phase: Phase, done: usize, all: usize) {
+        if self.phase != Some(phase) {
+            self.phase = Some(phase);
+            self.bar.reset();
+            self.bar.set_message(match phase {
+                Phase::Calibration => "calibration",
+                Phase::Sensitivity => "sensitivity",
+                Phase::Budget => "budget",
+            });
+        }
+        self.bar.set_length(all.max(done) as u64);
+        self.bar.set_position(done as u64);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn indices_are_spread_over_all() {
+        assert_eq!(evenly(10, 3), [0, 3, 6]);
+        assert_eq!(evenly(2, 5), [0, 1]);
+        assert!(evenly(0, 5).is_empty() && evenly(5, 0).is_empty());
+    }
+
+    #[test]
+    fn points_are_percentages() {
+        assert_eq!(points("0.1"), Ok(0.1));
+        for text in ["-1", "nan", "101", "", "x"] {
+            assert!(points(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! Runs a float network over pictures and keeps what its values are like.
+
+use super::histogram::Histogram;
+use crate::model::fused::{FusedNetwork, Trace};
+
+/// What was seen of one layer.
+#[derive(Debug, Clone)]
+pub(super) struct Seen {
+    /// Of what it reads: magnitudes, and the least value.
+    pub(super) input: Histogram,
+    pub(super) least: f32,
+    /// Sum and greatest magnitude of each channel it reads, and how many values were added up.
+    pub(super) sums: Vec<f64>,
+    pub(super) greatest: Vec<f32>,
+    pub(super) count: u64,
+    /// Magnitudes of its result.
+    pub(super) result: Histogram,
+}
+
+impl Seen {
+    /// Mean of each channel it reads.
+    pub(super) fn means(&self) -> Vec<f64> {
+        self.sums.iter().map(|sum| sum / self.count.max(1) as f64).collect()
+    }
+}
+
+/// Runs `network` over `pictures` (values of its input); `progress` is called after each.
+pub(super) fn calibrate(network: &FusedNetwork, pictures: &[Vec<f32>], mut progress: impl FnMut()) -> Vec<Seen> {
+    let new = |layer: &crate::model::fused::Layer| {
+        let channels = network.input_shape(layer).channels;
+        Seen {
+            input: Histogram::new(),
+            least: 0.0,
+            sums: vec![0.0; channels],
+            greatest: vec![0.0; channels],
+            count: 0,
+            result: Histogram::new(),
+        }
+    };
+    let mut seen: Vec<Seen> = network.layers.iter().map(new).collect();
+    for picture in pictures {
+        network.run_observed(&[picture], &mut |number, trace, values| {
+            let seen = &mut seen[number];
+            if trace == Trace::Result {
+                seen.result.add(values);
+                return;
+            }
+            seen.input.add(values);
+            seen.least = values.iter().copied().fold(seen.least, f32::min);
+            let area = values.len() / seen.sums.len();
+            seen.count += area as u64;
+            for (channel, plane) in values.chunks_exact(area).enumerate() {
+                seen.sums[channel] += plane.iter().map(|&v| f64::from(v)).sum::<f64>();
+                seen.greatest[channel] = plane.iter().fold(seen.greatest[channel], |most, v| most.max(v.abs()));
+            }
+        });
+        progress();
+    }
+    seen
+}

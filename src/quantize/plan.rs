@@ -1,0 +1,115 @@
+//! Which encoding each tensor gets, and what is done to the float network so that they cost less.
+
+use super::calibration::Seen;
+use super::histogram::Method;
+use super::prepare::{factor, fold_norms, only_reader, readers};
+use crate::model::fused::{FusedNetwork, Layer, Op, Weights};
+use crate::model::onnx::Codes;
+use crate::quant::{Encoding, quantize_weights};
+
+/// The encodings of every layer, all of them int8.
+pub(super) fn encodings(network: &FusedNetwork, seen: &[Seen], method: Method) -> Vec<Codes> {
+    let inputs = network.inputs.len();
+    let one = |(number, layer): (usize, &Layer)| {
+        let segment = inputs + number;
+        let seen = &seen[number];
+        let is_convolution = matches!(layer.op, Op::Convolution { .. });
+        // A pool of codes: of what a convolution wrote for it alone.
+        let pools_codes = matches!(layer.op, Op::MaxPool(_))
+            && layer.reads.len() == 1
+            && layer.reads[0].segment >= inputs
+            && is_direct(network, layer.reads[0].segment);
+        let (layers, leaves) = readers(network, segment);
+        let is_feature = is_convolution && !is_direct(network, segment) && !(leaves && layers.is_empty());
+        let greatest = seen.result.limit(method, 127);
+        Codes {
+            input: (is_convolution || pools_codes).then(|| read_encoding(seen, method)),
+            result: is_feature.then(|| Encoding::signed(greatest)),
+        }
+    };
+    network.layers.iter().enumerate().map(one).collect()
+}
+
+/// Whether a convolution's result is read once, by a convolution or pool that quantizes it as it needs it: no encoding of
+/// its own comes between.
+fn is_direct(network: &FusedNetwork, segment: usize) -> bool {
+    only_reader(network, segment).is_some_and(|reader| !matches!(network.layers[reader].op, Op::SumPool(_)))
+}
+
+fn read_encoding(seen: &Seen, method: Method) -> Encoding {
+    if seen.least < 0.0 {
+        // The picture itself, whose range is known and has no outliers.
+        Encoding::asymmetric(seen.least, seen.input.greatest())
+    } else {
+        Encoding::unsigned(seen.input.limit(method, 255))
+    }
+}
+
+/// Adds to every int8 layer's bias what rounding its weights takes away on average
+/// (Nagel et al., "Data-free quantization through weight equalization and bias correction", 2019, section 4.2).
+pub(super) fn correct_biases(network: &mut FusedNetwork, seen: &[Seen], codes: &[Codes]) {
+    for ((layer, seen), codes) in network.layers.iter_mut().zip(seen).zip(codes) {
+        let Op::Convolution { window, weights: Weights::Float { values, bias } } = &mut layer.op else { continue };
+        if codes.input.is_none() {
+            continue;
+        }
+        let (means, taps) = (seen.means(), window.len());
+        for (weights, bias) in values.chunks_exact(means.len() * taps).zip(bias) {
+            let (codes, scale) = quantize_weights(weights);
+            let lost = weights.iter().zip(codes).enumerate();
+            let lost = lost.map(|(i, (w, code))| means[i / taps] * f64::from(w - f32::from(code) * scale));
+            *bias += lost.sum::<f64>() as f32;
+        }
+    }
+}
+
+/// Divides each channel that a convolution reads by a factor, and multiplies the weights that meet it with the same, so that
+/// channels of values and of weights use their ranges alike (the same paper, section 4.1).
+pub(super) fn equalize(network: &mut FusedNetwork, seen: &[Seen]) {
+    for number in 0..network.layers.len() {
+        let layer = &network.layers[number];
+        let Op::Convolution { window, weights: Weights::Float { values, .. } } = &layer.op else { continue };
+        // The picture's channels are alike, and nothing in front could take the factor up. A bound above would move too.
+        let bounds = layer.reads.iter().filter_map(|read| read.steps.last()).map(|step| step.high);
+        if seen[number].least < 0.0 || bounds.into_iter().any(f32::is_finite) {
+            continue;
+        }
+        let (channels, taps) = (seen[number].greatest.len(), window.len());
+        let mut heaviest = vec![0.0_f32; channels];
+        for weights in values.chunks_exact(channels * taps) {
+            for (most, weights) in heaviest.iter_mut().zip(weights.chunks_exact(taps)) {
+                *most = weights.iter().fold(*most, |most, w| most.max(w.abs()));
+            }
+        }
+        let pair = |(x, w): (&f32, &f32)| if *x > 0.0 && *w > 0.0 { (x / w).sqrt() } else { 1.0 };
+        let factors: Vec<f32> = seen[number].greatest.iter().zip(&heaviest).map(pair).collect();
+        divide(network, number, &factors);
+    }
+    fold_norms(network);
+}
+
+fn divide(network: &mut FusedNetwork, number: usize, factors: &[f32]) {
+    let widths: Vec<usize> =
+        network.layers[number].reads.iter().map(|read| network.shape(read.segment).channels).collect();
+    let layer = &mut network.layers[number];
+    let mut start = 0;
+    for (read, width) in layer.reads.iter_mut().zip(widths) {
+        if read.steps.is_empty() {
+            read.steps.push(factor(1.0, width));
+        }
+        let last = read.steps.last_mut().expect("there is one");
+        for (channel, factor) in factors[start..start + width].iter().enumerate() {
+            last.mul[channel] /= factor;
+            last.add[channel] /= factor;
+        }
+        start += width;
+    }
+    if let Op::Convolution { window, weights: Weights::Float { values, .. } } = &mut layer.op {
+        let taps = window.len();
+        for weights in values.chunks_exact_mut(factors.len() * taps) {
+            for (weights, factor) in weights.chunks_exact_mut(taps).zip(factors) {
+                weights.iter_mut().for_each(|weight| *weight *= factor);
+            }
+        }
+    }
+}
