@@ -44,10 +44,20 @@ pub fn write(path: &Path, write: impl FnOnce(&mut NamedTempFile) -> io::Result<(
         file.flush()?;
         file.persist(path).map_err(|failed| failed.error)
     });
-    written.map(drop).map_err(|error| {
-        let message = format!("cannot write {}: {}{}", path.display(), reason(&error), advice(&error));
-        Error::new(ErrorKind::Output, message).caused_by(error)
-    })
+    written.map(drop).map_err(|error| failed(path, error))
+}
+
+/// Checks that the file `path` could be written now, before something long is done for it.
+///
+/// # Errors
+/// As [`write`].
+pub fn check(path: &Path) -> Result<()> {
+    create(folder(path)).map(drop).map_err(|error| failed(path, error))
+}
+
+fn failed(path: &Path, error: io::Error) -> Error {
+    let message = format!("cannot write {}: {}{}", path.display(), reason(&error), advice(&error));
+    Error::new(ErrorKind::Output, message).caused_by(error)
 }
 
 /// What to do about a failed write, where that can be said.

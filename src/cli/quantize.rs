@@ -15,7 +15,7 @@ use crate::files;
 use crate::frame::RgbImage;
 use crate::picture;
 use crate::quantize::report::{Skipped, html};
-use crate::quantize::{Checked, Method, Options, Phase, quantize};
+use crate::quantize::{Checked, ConcatScales, Method, Options, Phase, quantize};
 use crate::runtime::{Preprocessor, Session, SessionOptions};
 
 /// Make an int8 model of a float one
@@ -35,6 +35,9 @@ pub(super) struct Args {
     /// How ranges are chosen: minmax, percentile, entropy or mse
     #[arg(long, value_name = "METHOD", default_value = "mse")]
     method: Method,
+    /// Scales of what is concatenated: one for each segment, or one shared by all of them
+    #[arg(long, value_name = "SCALES", default_value = "segment")]
+    concat: ConcatScales,
     /// Percentage points of accuracy that may be lost; as few layers as that takes stay float
     #[arg(long, value_name = "POINTS", value_parser = points)]
     max_drop: Option<f64>,
@@ -71,6 +74,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             Error::new(ErrorKind::Usage, "the int8 model would replace the float one: name another --output").into()
         );
     }
+    for path in [Some(&args.output), args.html.as_ref()].into_iter().flatten() {
+        files::check(path)?;
+    }
     let writing = exit_unless_writing()?;
     let bytes = std::fs::read(&args.model).map_err(|e| Error::io(ErrorKind::Io, "read", &args.model, e))?;
     let session = Session::open(&args.model, &SessionOptions::default())?;
@@ -78,7 +84,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let (calibration, checked, skipped) = source.pictures(args, &session)?;
     drop(session);
     let threads = args.threads.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from);
-    let options = Options { method: args.method, max_drop: args.max_drop, threads };
+    let options = Options { method: args.method, concat: args.concat, max_drop: args.max_drop, threads };
     let mut bar = Bar::new()?;
     let result = quantize(&bytes, &calibration, &checked, options, &mut |phase, done, all| bar.show(phase, done, all));
     bar.bar.finish_and_clear();

@@ -12,6 +12,7 @@ pub mod report;
 mod trial;
 
 pub use histogram::Method;
+pub use plan::ConcatScales;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::fused::{FusedNetwork, Op, Weights};
@@ -34,6 +35,8 @@ const SENSITIVITY_PICTURES: usize = 32;
 pub struct Options {
     /// How ranges are chosen.
     pub method: Method,
+    /// Scales of segments that are read together.
+    pub concat: ConcatScales,
     /// Percentage points of accuracy that may be lost on the checked pictures; layers stay float until that holds.
     pub max_drop: Option<f64>,
     /// Threads that run networks.
@@ -133,7 +136,7 @@ pub fn quantize(
             done += 1;
             progress(Phase::Calibration, done, all);
         });
-        let codes = plan::encodings(&network, &seen, options.method);
+        let codes = plan::encodings(&network, &seen, options.method, options.concat);
         plan::correct_biases(&mut network, &seen, &codes);
         let (_, found) = trial::written(&file, &network, &codes)?;
         let logits = trial::logits(&found, few(SENSITIVITY_PICTURES), threads);
@@ -285,3 +288,6 @@ fn layer_reports(best: &Candidate, codes: &[Codes], alone: &[Option<Power>], res
     }
     reports
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,12 +3,34 @@
 use super::calibration::Seen;
 use super::histogram::Method;
 use super::prepare::{factor, fold_norms, only_reader, readers};
+use crate::error::{Error, ErrorKind, Result};
 use crate::model::fused::{FusedNetwork, Layer, Op, Weights};
 use crate::model::onnx::Codes;
 use crate::quant::{Encoding, quantize_weights};
 
+/// The scales of segments that are read together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConcatScales {
+    /// Each segment has the scale it was calibrated to.
+    Segment,
+    /// All segments that are read together have one scale, the largest, as runtimes need it that concatenate codes.
+    Shared,
+}
+
+impl std::str::FromStr for ConcatScales {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        match name {
+            "segment" => Ok(Self::Segment),
+            "shared" => Ok(Self::Shared),
+            _ => Err(Error::new(ErrorKind::Usage, format!("unknown scales '{name}': use segment or shared"))),
+        }
+    }
+}
+
 /// The encodings of every layer, all of them int8.
-pub(super) fn encodings(network: &FusedNetwork, seen: &[Seen], method: Method) -> Vec<Codes> {
+pub(super) fn encodings(network: &FusedNetwork, seen: &[Seen], method: Method, scales: ConcatScales) -> Vec<Codes> {
     let inputs = network.inputs.len();
     let one = |(number, layer): (usize, &Layer)| {
         let segment = inputs + number;
@@ -27,7 +49,41 @@ pub(super) fn encodings(network: &FusedNetwork, seen: &[Seen], method: Method) -
             result: is_feature.then(|| Encoding::signed(greatest)),
         }
     };
-    network.layers.iter().enumerate().map(one).collect()
+    let mut codes: Vec<Codes> = network.layers.iter().enumerate().map(one).collect();
+    if scales == ConcatScales::Shared {
+        share(network, seen, method, &mut codes);
+    }
+    codes
+}
+
+/// Gives all segments that are read together the largest of their scales.
+fn share(network: &FusedNetwork, seen: &[Seen], method: Method, codes: &mut [Codes]) {
+    let together: Vec<Vec<usize>> = network
+        .layers
+        .iter()
+        .filter(|layer| layer.reads.len() > 1)
+        .map(|layer| layer.reads.iter().filter_map(|read| read.segment.checked_sub(network.inputs.len())).collect())
+        .collect();
+    loop {
+        let before = codes.to_vec();
+        for layers in &together {
+            let magnitude = |&layer: &usize| match codes[layer].result {
+                Some(encoding) => encoding.dequantize(encoding.high),
+                None => seen[layer].result.limit(method, 127),
+            };
+            let largest = layers.iter().map(magnitude).fold(0.0, f32::max);
+            for &layer in layers {
+                codes[layer].result = Some(Encoding::signed(largest));
+            }
+        }
+        let settled = |a: &Codes, b: &Codes| match (a.result, b.result) {
+            (Some(a), Some(b)) => (a.scale / b.scale - 1.0).abs() < 1e-5,
+            (a, b) => a == b,
+        };
+        if before.iter().zip(&*codes).all(|(a, b)| settled(a, b)) {
+            return;
+        }
+    }
 }
 
 /// Whether a convolution's result is read once, by a convolution or pool that quantizes it as it needs it: no encoding of

@@ -41,7 +41,7 @@ fn npy(kind: &str, shape: &str, bytes: usize) -> Vec<u8> {
 }
 
 /// Asserts on one line `error: …` that holds all of `parts`, and the exit code.
-fn fails(output: &Output, code: i32, parts: &[&str]) {
+pub(super) fn fails(output: &Output, code: i32, parts: &[&str]) {
     let said = stderr(output);
     let errors: Vec<&str> = said.lines().filter(|line| line.starts_with("error: ")).collect();
     assert_eq!((output.status.code(), errors.len()), (Some(code), 1), "{said}");

@@ -3,6 +3,7 @@
 mod bad_input;
 mod camera;
 mod good_input;
+mod quantize;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

@@ -1,0 +1,152 @@
+use super::*;
+use crate::model::{Architecture, DenseNetConfig, Metadata, Tensor, onnx};
+
+fn config(small_inputs: bool) -> DenseNetConfig {
+    let input_size = Some(if small_inputs { 8 } else { 32 });
+    DenseNetConfig {
+        growth_rate: 6,
+        block_config: vec![2, 3],
+        num_classes: 4,
+        small_inputs,
+        input_size,
+        ..Default::default()
+    }
+}
+
+/// A network with norms that do something, as an ONNX file.
+fn file(config: &DenseNetConfig) -> Vec<u8> {
+    let net = Architecture::of(config).unwrap();
+    let fresh = crate::model::Weights::init(&net, 3);
+    let varied = |(name, tensor): (&str, &Tensor)| {
+        let data = tensor.data.iter().enumerate().map(|(i, &v)| match name.rsplit('.').next() {
+            _ if tensor.shape.len() > 1 => v,
+            Some("bias" | "running_mean") => ((i * 7) % 5) as f32 * 0.1 - 0.2,
+            _ => 0.6 + ((i * 3) % 7) as f32 * 0.15,
+        });
+        (name.to_owned(), Tensor { shape: tensor.shape.clone(), data: data.collect() })
+    };
+    let weights = crate::model::Weights::new(fresh.iter().map(varied).collect(), &net).unwrap();
+    let metadata = Metadata { name: Some("tiny".into()), ..Default::default() };
+    onnx::export(config, &weights, &metadata).unwrap()
+}
+
+fn pictures(config: &DenseNetConfig, count: usize) -> Vec<Vec<f32>> {
+    let side = config.side();
+    let value = |picture: usize, i: usize| ((i * (2 * picture + 3) + picture) % 101) as f32 / 50.0 - 1.0;
+    (0..count).map(|picture| (0..3 * side * side).map(|i| value(picture, i)).collect()).collect()
+}
+
+const OPTIONS: Options = Options { method: Method::Mse, concat: ConcatScales::Segment, max_drop: None, threads: 2 };
+
+fn run(config: &DenseNetConfig, options: Options, checked: &Checked) -> Result<Quantized> {
+    quantize(&file(config), &pictures(config, 8), checked, options, &mut |_, _, _| {})
+}
+
+#[test]
+fn preparing_changes_nothing_but_the_work() {
+    for small in [true, false] {
+        let config = config(small);
+        let mut file = OnnxFile::parse(&file(&config)).unwrap();
+        let before = file.fuse(Wanted::Any).networks.remove(0);
+        let (mut folded, mut pooled) = (before.clone(), before.clone());
+        prepare::fold_norms(&mut folded);
+        prepare::pool_first(&mut pooled);
+        let macs = |n: &FusedNetwork| n.layers.iter().filter_map(|layer| layer.macs(n)).sum::<u64>();
+        assert!(macs(&pooled) < macs(&before));
+        for picture in pictures(&config, 3) {
+            let expected = before.run(&[&picture]).remove(0);
+            for network in [&folded, &pooled] {
+                for (a, b) in network.run(&[&picture])[0].iter().zip(&expected) {
+                    assert!((a - b).abs() < 1e-4, "{a} for {b}");
+                }
+            }
+        }
+        // A stem's and a layer's own norms are gone into weights; norms of concatenations stay.
+        let is_identity = |layer: &crate::model::fused::Layer| {
+            layer.reads.iter().all(|read| read.steps.iter().all(|step| step.mul.iter().all(|&mul| mul == 1.0)))
+        };
+        let second = folded.layers.iter().find(|layer| layer.name.ends_with("denselayer1.conv2")).unwrap();
+        assert!(is_identity(second));
+    }
+}
+
+#[test]
+fn equalizing_changes_no_result() {
+    let config = config(true);
+    let (_, network) = prepared(&file(&config)).unwrap();
+    let pictures = pictures(&config, 4);
+    let seen = calibration::calibrate(&network, &pictures, || {});
+    let mut equalized = network.clone();
+    plan::equalize(&mut equalized, &seen);
+    assert_ne!(equalized, network);
+    for picture in &pictures {
+        let (a, b) = (network.run(&[picture]).remove(0), equalized.run(&[picture]).remove(0));
+        assert!(a.iter().zip(&b).all(|(a, b)| (a - b).abs() < 1e-3), "{a:?} {b:?}");
+    }
+}
+
+#[test]
+fn every_network_and_method_is_int8_and_close() {
+    for small in [true, false] {
+        for method in Method::ALL {
+            for concat in [ConcatScales::Segment, ConcatScales::Shared] {
+                let quantized =
+                    run(&config(small), Options { method, concat, ..OPTIONS }, &Checked::default()).unwrap();
+                let report = &quantized.report;
+                assert_eq!((report.int8_share, report.kept_float.len()), (1.0, 0));
+                assert!(report.output_sqnr_db > 20.0, "{small} {method:?} {concat:?}: {}", report.output_sqnr_db);
+                assert!(report.layers.iter().all(|layer| layer.alone_sqnr_db > Some(20.0)));
+                assert!(report.layers.iter().all(|layer| layer.result_sqnr_db > Some(10.0)), "{report}");
+                assert!(report.bytes_after < report.bytes_before);
+            }
+        }
+    }
+}
+
+#[test]
+fn transitions_pool_first_and_segments_are_bytes() {
+    let quantized = run(&config(true), OPTIONS, &Checked::default()).unwrap();
+    let mut file = OnnxFile::parse(&quantized.bytes).unwrap();
+    assert_eq!(file.metadata.name.as_deref(), Some("tiny"));
+    let network = file.fuse(Wanted::Int8).networks.remove(0);
+    let float = prepared(&self::file(&config(true))).unwrap().1;
+    let shapes = |n: &FusedNetwork| n.layers.iter().map(|layer| layer.output).collect::<Vec<_>>();
+    assert_eq!(shapes(&network), shapes(&float));
+    for (number, layer) in network.layers.iter().enumerate() {
+        let is_sum = matches!(layer.op, Op::SumPool(_));
+        let last = number + 1 == network.layers.len();
+        assert!(is_sum || last || network.holds_codes(network.inputs.len() + number), "{}", layer.name);
+        // One step each way: nothing is quantized twice.
+        assert!(layer.reads.iter().all(|read| read.steps.len() <= 1) && layer.write.len() <= 1, "{}", layer.name);
+    }
+}
+
+#[test]
+fn a_budget_is_held_with_few_float_layers() {
+    let config = config(true);
+    let checked = Checked { pictures: pictures(&config, 40).split_off(8), classes: vec![None; 32] };
+    let generous = run(&config, Options { max_drop: Some(100.0), ..OPTIONS }, &checked).unwrap().report;
+    assert!(generous.kept_float.is_empty());
+    match run(&config, Options { max_drop: Some(0.0), ..OPTIONS }, &checked) {
+        Ok(quantized) => {
+            let accuracy = quantized.report.accuracy.unwrap();
+            assert_eq!((accuracy.drop_points, accuracy.agreement, accuracy.budget_points), (0.0, 1.0, Some(0.0)));
+        }
+        Err(error) => assert!(error.to_string().contains("is not held"), "{error}"),
+    }
+}
+
+#[test]
+fn what_cannot_be_quantized_is_refused() {
+    let config = config(true);
+    let quantized = run(&config, OPTIONS, &Checked::default()).unwrap();
+    let say = |bytes: &[u8], pictures: &[Vec<f32>]| {
+        quantize(bytes, pictures, &Checked::default(), OPTIONS, &mut |_, _, _| {}).unwrap_err().to_string()
+    };
+    let some = pictures(&config, 1);
+    assert!(say(&quantized.bytes, &some).starts_with("the model is quantized already"));
+    assert!(say(&file(&config), &[]).starts_with("there is no picture"));
+    assert!(say(b"", &some).starts_with("the file is empty"));
+    let one = quantize(&file(&config), &some, &Checked::default(), OPTIONS, &mut |_, _, _| {}).unwrap();
+    assert_eq!(one.report.warnings, ["ranges come from one picture only: give 100 or more"]);
+}
