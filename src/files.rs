@@ -3,7 +3,8 @@
 //! A file is written under another name in the same folder and then renamed, which POSIX does in one step. Whoever reads
 //! never sees half a file, and a full disk leaves none behind, but what was there before.
 
-use std::io::{self, Write};
+use std::fs::{File, OpenOptions};
+use std::io;
 use std::path::Path;
 
 use tempfile::{Builder, NamedTempFile};
@@ -34,17 +35,26 @@ pub fn create(folder: &Path) -> io::Result<NamedTempFile> {
     builder.tempfile_in(folder)
 }
 
-/// Writes the file `path`, replacing what was there, at once or not at all.
+/// Writes the file `path`, replacing what was there, at once or not at all. A link stays one: what it leads to is
+/// replaced. What is no ordinary file (a device, a pipe) is written to as it is.
 ///
 /// # Errors
 /// [`ErrorKind::Output`] naming the file, with what to do about it.
-pub fn write(path: &Path, write: impl FnOnce(&mut NamedTempFile) -> io::Result<()>) -> Result<()> {
-    let written = create(folder(path)).and_then(|mut file| {
-        write(&mut file)?;
-        file.flush()?;
-        file.persist(path).map_err(|failed| failed.error)
-    });
-    written.map(drop).map_err(|error| failed(path, error))
+pub fn write(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> Result<()> {
+    let written = if is_special(path) {
+        OpenOptions::new().write(true).open(path).and_then(|mut file| write(&mut file))
+    } else {
+        let target = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        create(folder(&target)).and_then(|mut file| {
+            write(file.as_file_mut())?;
+            file.persist(&target).map(drop).map_err(|failed| failed.error)
+        })
+    };
+    written.map_err(|error| failed(path, error))
+}
+
+fn is_special(path: &Path) -> bool {
+    path.metadata().is_ok_and(|found| !found.is_file() && !found.is_dir())
 }
 
 /// Checks that the file `path` could be written now, before something long is done for it.
@@ -52,11 +62,19 @@ pub fn write(path: &Path, write: impl FnOnce(&mut NamedTempFile) -> io::Result<(
 /// # Errors
 /// As [`write`].
 pub fn check(path: &Path) -> Result<()> {
+    if is_special(path) {
+        return Ok(());
+    }
     create(folder(path)).map(drop).map_err(|error| failed(path, error))
 }
 
 fn failed(path: &Path, error: io::Error) -> Error {
-    let message = format!("cannot write {}: {}{}", path.display(), reason(&error), advice(&error));
+    // A folder like /proc is there, and yet no file can be.
+    let advice = match error.kind() {
+        io::ErrorKind::NotFound if folder(path).is_dir() => ": files cannot be created there, choose another folder",
+        _ => advice(&error),
+    };
+    let message = format!("cannot write {}: {}{advice}", path.display(), reason(&error));
     Error::new(ErrorKind::Output, message).caused_by(error)
 }
 
@@ -71,6 +89,8 @@ pub fn advice(error: &io::Error) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
     use super::*;
 
     #[test]
@@ -87,6 +107,32 @@ mod tests {
         assert!(error.to_string().contains("latest.png") && error.to_string().contains("free some space"), "{error}");
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "old");
         assert_eq!(folder.path().read_dir().unwrap().count(), 1);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_stay_links_and_pipes_pipes() {
+        use std::io::Read;
+        let folder = tempfile::tempdir().unwrap();
+        let (target, link, pipe) =
+            (folder.path().join("target"), folder.path().join("link"), folder.path().join("pipe"));
+        std::fs::write(&target, "old").unwrap();
+        std::os::unix::fs::symlink("target", &link).unwrap();
+        write(&link, |file| file.write_all(b"new")).unwrap();
+        assert!(link.is_symlink());
+        assert_eq!(std::fs::read_to_string(&target).unwrap(), "new");
+
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+        assert!(made.success());
+        let other = pipe.clone();
+        let reader = std::thread::spawn(move || {
+            let mut text = String::new();
+            File::open(other).unwrap().read_to_string(&mut text).unwrap();
+            text
+        });
+        write(&pipe, |file| file.write_all(b"through")).unwrap();
+        assert_eq!(reader.join().unwrap(), "through");
+        assert!(is_special(&pipe));
     }
 
     #[test]

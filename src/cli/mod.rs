@@ -1,6 +1,7 @@
 //! The programs: `densight` (commands) and `densight-camera` (the camera loop).
 //!
-//! Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a benchmark that says nothing because the processor was slowed down,
+//! Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a check that failed (a benchmark that says nothing because the processor was slowed down,
+//! less int8 than required),
 //! 130 interrupted (Ctrl-C).
 
 mod bench;
@@ -34,8 +35,7 @@ struct Densight {
     command: Command,
 }
 
-const EXIT_CODES: &str =
-    "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 benchmark void (processor slowed down), 130 interrupted";
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 check failed (benchmark void, less int8 than required), 130 interrupted";
 
 #[derive(Subcommand)]
 enum Command {

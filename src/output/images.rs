@@ -51,7 +51,7 @@ impl Images {
         files::create(&sink.folder).map_err(|error| {
             let (folder, reason) = (sink.folder.display(), reason(&error));
             let message = match error.kind() {
-                io::ErrorKind::NotFound => {
+                io::ErrorKind::NotFound if !sink.folder.is_dir() => {
                     format!("folder {folder} does not exist: create it first (mkdir -p {folder})")
                 }
                 _ => format!("cannot write pictures to folder {folder}: {reason}: choose one that you may write to"),

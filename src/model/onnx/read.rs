@@ -131,6 +131,7 @@ fn first_nan(tensor: &TensorProto) -> Option<usize> {
         Ok(DataType::Float) if raw.is_empty() => tensor.float_data.iter().position(|v| v.is_nan()),
         Ok(DataType::Float) => raw.chunks_exact(4).position(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]).is_nan()),
         Ok(DataType::Double) if raw.is_empty() => tensor.double_data.iter().position(|v| v.is_nan()),
+        Ok(DataType::Double) => raw.as_chunks::<8>().0.iter().position(|b| f64::from_le_bytes(*b).is_nan()),
         Ok(DataType::Float16) => raw.chunks_exact(2).position(|b| half::f16::from_le_bytes([b[0], b[1]]).is_nan()),
         Ok(DataType::Bfloat16) => raw.chunks_exact(2).position(|b| half::bf16::from_le_bytes([b[0], b[1]]).is_nan()),
         _ => None,
