@@ -20,4 +20,5 @@ pub mod picture;
 pub mod pipeline;
 pub mod prediction;
 pub mod quant;
+pub mod quantize;
 pub mod runtime;

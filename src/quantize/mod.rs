@@ -1,0 +1,3 @@
+//! A float network becomes an int8 one.
+
+pub mod report;
