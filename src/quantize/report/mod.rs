@@ -1,7 +1,7 @@
 //! What became of a network that was quantized: how much of it is int8, what that costs, and which layers cost it.
 //!
-//! A [`Report`] is plain data. It serializes to JSON for programs, and [`Display`](std::fmt::Display) makes a table for a
-//! terminal.
+//! A [`Report`] is plain data. It serializes to JSON for programs, [`Display`](std::fmt::Display) makes a table for a
+//! terminal, and [`html()`] makes a page for a browser.
 //!
 //! SQNR is the signal-to-quantization-noise ratio in decibels: `10 * log10(power of the float values / power of the
 //! difference)`. Twenty more is a tenth of the difference. It is `f64::INFINITY` where there is no difference. JSON has no
@@ -10,10 +10,14 @@
 use serde::Serialize;
 
 mod format;
+mod html;
+mod plot;
 mod ranking;
 #[cfg(test)]
 mod sample;
 mod table;
+
+pub use html::html;
 
 /// How quantizing a network went. As JSON: an object with these fields as its keys.
 #[derive(Debug, Clone, PartialEq, Serialize)]
