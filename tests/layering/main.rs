@@ -28,6 +28,7 @@ const LAYERS: &[(u8, &str)] = &[
     (5, "eval"),
     (5, "output"),
     (5, "overlay"),
+    (5, "quantize"),
     (6, "pipeline"),
     (7, "cli"),
 ];
