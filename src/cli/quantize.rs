@@ -41,9 +41,10 @@ pub(super) struct Args {
     /// Percentage points of accuracy that may be lost; as few layers as that takes stay float
     #[arg(long, value_name = "POINTS", value_parser = points)]
     max_drop: Option<f64>,
-    /// Other pictures of the same place that accuracy is measured on, evenly spaced; 0 for none
-    #[arg(long, value_name = "N", default_value_t = 500)]
-    check: usize,
+    /// Other pictures of the same place that accuracy is measured on, evenly spaced; 0 for none [default: 500, or 2000 with
+    /// --max-drop]
+    #[arg(long, value_name = "N")]
+    check: Option<usize>,
     /// Pictures of a packed file to take: train, test or all [default: train]
     #[arg(long)]
     split: Option<Split>,
@@ -64,7 +65,7 @@ pub(super) struct Args {
 /// A model that cannot be quantized, no picture that can be read, a budget that cannot be held, or a file that cannot be
 /// written.
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    if args.max_drop.is_some() && args.check == 0 {
+    if args.max_drop.is_some() && args.check == Some(0) {
         return Err(
             Error::new(ErrorKind::Usage, "--max-drop is measured on the pictures of --check, which is 0").into()
         );
@@ -219,7 +220,8 @@ impl Source {
         }
         let others: Vec<usize> = (0..self.len()).filter(|index| chosen.binary_search(index).is_err()).collect();
         let mut checked = Checked::default();
-        for at in evenly(others.len(), args.check) {
+        let check = args.check.unwrap_or(if args.max_drop.is_some() { 2000 } else { 500 });
+        for at in evenly(others.len(), check) {
             if let Some(values) = input(others[at], &mut skipped) {
                 checked.pictures.push(values);
                 checked.classes.push(self.class(others[at]));

@@ -21,9 +21,7 @@ pub(super) fn accuracy(float: &[usize], int8: &[usize], classes: &[Option<usize>
         (Some(float), Some(int8)) => float - int8,
         _ => 1.0 - agreement,
     };
-    // Differences of shares are whole numbers of pictures: no rounding error must decide against the budget.
-    let drop_points = (100.0 * drop * 1e6).round() / 1e6;
-    Accuracy { pictures, labelled, float_top1, int8_top1, drop_points, agreement, budget_points: budget }
+    Accuracy { pictures, labelled, float_top1, int8_top1, drop_points: 100.0 * drop, agreement, budget_points: budget }
 }
 
 /// The most probable class of each picture.
@@ -68,7 +66,7 @@ impl Search<'_> {
     /// # Errors
     /// [`ErrorKind::Model`] if it does not hold however many layers are float.
     pub(super) fn fewest(&self, progress: &mut Progress<'_>) -> Result<Found> {
-        let holds = |found: &Found| found.accuracy.drop_points <= self.budget;
+        let holds = |found: &Found| !found.accuracy.is_over_budget();
         let mut tried = 0;
         let mut try_with = |kept: usize| {
             tried += 1;
