@@ -60,7 +60,7 @@ fn is_special(path: &Path) -> bool {
 /// Checks that the file `path` could be written now, before something long is done for it.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn check(path: &Path) -> Result<()> {
     if is_special(path) {
         return Ok(());

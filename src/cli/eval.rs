@@ -1,12 +1,14 @@
-//! `densight eval`: accuracy on labelled pictures.
+//! `densight eval`: accuracy on labelled pictures, of one model or of two.
 
+use std::fmt::Display;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
 
-use crate::eval::{Dataset, Split, evaluate};
+use crate::eval::{Contender, Dataset, Split, compare, evaluate};
 
 /// Measure a model's accuracy on labelled pictures
 #[derive(Debug, clap::Args)]
@@ -16,7 +18,10 @@ pub(super) struct Args {
     /// ONNX model; the one inside the program if none is given
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
-    /// Names of the model's classes, one a line, instead of those it carries
+    /// Reference model, such as the float one that a quantized one came from: show what differs
+    #[arg(long, value_name = "FILE")]
+    against: Option<PathBuf>,
+    /// Names of the model's classes (and the reference's), one a line, instead of those it carries
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
     /// Pictures of a packed file to take: train, test or all [default: test]
@@ -36,25 +41,42 @@ pub(super) struct Args {
 /// Runs the command.
 ///
 /// # Errors
-/// A model or data that cannot be read, or that do not fit each other.
+/// Models or data that cannot be read, or that do not fit each other.
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let mut data = Dataset::open(&args.data, args.split)?;
     if let Some(limit) = args.limit {
         data.limit(limit.get())?;
     }
-    let mut session = super::model::session(args.model.as_deref(), args.labels.as_deref(), args.threads.get())?;
-    let labels = session.labels().map(<[_]>::to_vec);
-    let outputs = session.classes();
+    let open = |model: Option<&Path>| super::model::session(model, args.labels.as_deref(), args.threads.get());
+    let mut session = open(args.model.as_deref())?;
+    let mut reference = args.against.as_deref().map(|path| open(Some(path))).transpose()?;
     // On standard error, and only where that is a terminal.
     let style = ProgressStyle::with_template("{bar:40} {pos}/{len} pictures, {eta} left")?;
     let bar = ProgressBar::new(data.pictures() as u64).with_style(style);
-    let report = evaluate(&mut session, labels.as_deref(), outputs, &data, |done| bar.set_position(done as u64));
-    bar.finish_and_clear();
-    let report = report?;
-    if args.json {
-        super::print(&format!("{}\n", serde_json::to_string(&report)?))?;
-    } else {
-        super::print(&report.to_string())?;
-    }
+    let progress = |done| bar.set_position(done as u64);
+    let labels = session.labels().map(<[_]>::to_vec);
+    let outputs = session.classes();
+    let shown = match &mut reference {
+        None => {
+            let report = evaluate(&mut session, labels.as_deref(), outputs, &data, progress);
+            bar.finish_and_clear();
+            text(&report?, args.json)?
+        }
+        Some(reference) => {
+            let model = Contender { classifier: &mut session, labels: labels.as_deref(), outputs };
+            let labels = reference.labels().map(<[_]>::to_vec);
+            let outputs = reference.classes();
+            let reference = Contender { classifier: reference, labels: labels.as_deref(), outputs };
+            let comparison = compare(model, reference, &data, progress);
+            bar.finish_and_clear();
+            text(&comparison?, args.json)?
+        }
+    };
+    super::print(&shown)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// A report as one JSON object in a line, or as a table.
+fn text<T: Serialize + Display>(report: &T, json: bool) -> anyhow::Result<String> {
+    Ok(if json { format!("{}\n", serde_json::to_string(report)?) } else { report.to_string() })
 }

@@ -1,10 +1,13 @@
 //! Labelled pictures, from a folder or a packed file.
 
+use std::fmt;
 use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
+
+use serde::Serialize;
 
 use super::{folder, packed};
 use crate::error::{Error, ErrorKind, Result};
@@ -69,6 +72,26 @@ pub(super) enum Place {
         number: usize,
         bytes: Range<usize>,
     },
+}
+
+/// Which picture of a data set. In JSON a text or a number.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum PictureName {
+    /// Its file; what is not Unicode in the path is replaced by U+FFFD.
+    Path(String),
+    /// Its number in the packed file, counted from 0 over all splits.
+    Number(usize),
+}
+
+impl fmt::Display for PictureName {
+    /// The path, or `picture N`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Path(path) => f.write_str(path),
+            Self::Number(number) => write!(f, "picture {number}"),
+        }
+    }
 }
 
 impl Dataset {
@@ -148,6 +171,17 @@ impl Dataset {
     /// If `index` is not below [`Dataset::pictures`].
     pub fn class(&self, index: usize) -> usize {
         self.items[index].class
+    }
+
+    /// What to call a picture.
+    ///
+    /// # Panics
+    /// If `index` is not below [`Dataset::pictures`].
+    pub fn picture_name(&self, index: usize) -> PictureName {
+        match &self.items[index].place {
+            Place::File(path) => PictureName::Path(path.display().to_string()),
+            Place::Packed { number, .. } => PictureName::Number(*number),
+        }
     }
 
     /// Decodes a picture.

@@ -1,26 +1,29 @@
-//! Accuracy of a classifier on labelled pictures.
+//! Accuracy of a classifier on labelled pictures, alone or against a reference.
 
 use std::sync::Arc;
-use std::time::Instant;
 
-use crate::error::{Error, ErrorKind, Result};
-use crate::prediction::StageTimes;
+use crate::error::Result;
 use crate::runtime::Classifier;
 
 mod classes;
+mod compare;
 mod dataset;
 mod folder;
 mod packed;
 mod report;
 mod table;
+mod tally;
 #[cfg(test)]
 mod tests;
 
 pub use classes::outputs_of;
-pub use dataset::{Dataset, Split};
+pub use compare::{
+    ClassComparison, Comparison, Contender, Difference, MOST_DIFFERENCES, NamedClass, Outcome, ScoredClass, compare,
+};
+pub use dataset::{Dataset, PictureName, Split};
 pub use report::{ClassReport, MeanTimes, Report};
 
-use report::Counts;
+use tally::Tally;
 
 /// Classifies every picture of `data` and counts. `labels` are the model's (`None` if it carries none), `outputs` is the
 /// number of its classes. `progress` is called after each picture with the number done so far.
@@ -28,7 +31,8 @@ use report::Counts;
 /// The data's classes are the model's labels of the same names; for a model without labels, its outputs in order.
 ///
 /// # Errors
-/// [`ErrorKind::Labels`] when classes and labels do not match; [`ErrorKind::Image`] or [`ErrorKind::Io`] for a picture that
+/// [`ErrorKind::Labels`](crate::error::ErrorKind::Labels) when classes and labels do not match;
+/// [`ErrorKind::Image`](crate::error::ErrorKind::Image) or [`ErrorKind::Io`](crate::error::ErrorKind::Io) for a picture that
 /// cannot be read: an accuracy that leaves pictures out would say too much; and what the classifier fails with.
 ///
 /// # Panics
@@ -41,28 +45,11 @@ pub fn evaluate(
     mut progress: impl FnMut(usize),
 ) -> Result<Report> {
     let truths = classes::outputs_of(data, labels, outputs)?;
-    let mut counts = Counts::new(outputs);
-    let mut spent = StageTimes::default();
+    let mut tally = Tally::new(classifier, outputs);
     for index in 0..data.pictures() {
-        let start = Instant::now();
-        let image = data.picture(index)?;
-        let decode = start.elapsed();
-        let result = classifier.classify(&image, report::TOP)?;
-        let truth = truths[data.class(index)];
-        let order: Vec<usize> = result.predictions.iter().map(|p| p.class).collect();
-        let Some(&first) = order.first() else {
-            return Err(Error::new(ErrorKind::Model, format!("model {} predicts nothing", classifier.name())));
-        };
-        counts.add(truth, first, order.contains(&truth));
-        add(&mut spent, &StageTimes { decode, ..result.stages });
+        let (image, decode) = tally::decode(data, index)?;
+        tally.judge(&image, decode, truths[data.class(index)])?;
         progress(index + 1);
     }
-    Ok(counts.report(classifier, labels, data, spent))
-}
-
-fn add(sum: &mut StageTimes, times: &StageTimes) {
-    sum.decode += times.decode;
-    sum.preprocess += times.preprocess;
-    sum.inference += times.inference;
-    sum.postprocess += times.postprocess;
+    Ok(tally.report(labels, data))
 }

@@ -4,10 +4,10 @@ use std::fmt;
 
 use super::Report;
 
-/// Most classes whose confusion matrix is printed.
-const MOST_CLASSES: usize = 20;
+/// Most classes that are all printed, with their confusion matrix.
+pub(super) const MOST_CLASSES: usize = 20;
 /// Classes and mistakes that are listed of more.
-const WORST: usize = 10;
+pub(super) const WORST: usize = 10;
 /// Longest label in characters.
 const LABEL: usize = 24;
 
@@ -46,7 +46,6 @@ impl Report {
     fn class_rows(&self, f: &mut fmt::Formatter<'_>, rows: Vec<usize>) -> fmt::Result {
         let width = rows.iter().map(|&i| self.label(i).chars().count()).max().unwrap_or(0);
         writeln!(f, "     {:width$}  pictures   recall  precision", "")?;
-        let percent = |share: Option<f64>| share.map_or("-".into(), |share| format!("{:.1} %", 100.0 * share));
         for i in rows {
             let class = &self.classes[i];
             let (recall, precision) = (percent(class.recall), percent(class.precision));
@@ -80,12 +79,20 @@ impl Report {
         Ok(())
     }
 
-    /// A class's name, shortened.
     fn label(&self, class: usize) -> String {
-        let label = &self.classes[class].label;
-        match label.char_indices().nth(LABEL) {
-            None => label.clone(),
-            Some(_) => label.chars().take(LABEL - 1).chain(['…']).collect(),
-        }
+        shortened(&self.classes[class].label)
     }
+}
+
+/// A class's name as tables show it: of 24 characters at most.
+pub(super) fn shortened(label: &str) -> String {
+    match label.char_indices().nth(LABEL) {
+        None => label.to_owned(),
+        Some(_) => label.chars().take(LABEL - 1).chain(['…']).collect(),
+    }
+}
+
+/// A share between 0 and 1 as tables show it; `-` for none.
+pub(super) fn percent(share: Option<f64>) -> String {
+    share.map_or("-".into(), |share| format!("{:.1} %", 100.0 * share))
 }

@@ -11,8 +11,9 @@ use tempfile::TempDir;
 use zip::write::SimpleFileOptions;
 
 use super::*;
+use crate::error::{Error, ErrorKind};
 use crate::frame::RgbImage;
-use crate::prediction::Prediction;
+use crate::prediction::{Prediction, StageTimes};
 use crate::runtime::Classification;
 
 /// Predicts the output that the first pixel's red is the number of, then those after it.
@@ -38,7 +39,7 @@ impl Classifier for Red {
     }
 }
 
-fn labels(names: &[&str]) -> Vec<Arc<str>> {
+pub(super) fn labels(names: &[&str]) -> Vec<Arc<str>> {
     names.iter().map(|&name| name.into()).collect()
 }
 
@@ -66,7 +67,7 @@ fn evaluate_with(data: &Dataset, names: Option<&[&str]>, outputs: usize) -> Resu
     evaluate(&mut Red { outputs }, labels.as_deref(), outputs, data, |_| {})
 }
 
-fn message(error: &Error, kind: ErrorKind) -> String {
+pub(super) fn message(error: &Error, kind: ErrorKind) -> String {
     assert_eq!(error.kind(), kind, "{error}");
     error.to_string()
 }

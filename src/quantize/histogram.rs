@@ -201,5 +201,6 @@ mod tests {
         histogram.add(&[0.0; 10]);
         histogram.add(&(0..10_000).map(|i| i as f32 / 10_000.0).collect::<Vec<_>>());
         assert!(histogram.limit(Method::Mse, 255) > 0.98);
+        assert!(histogram.limit(Method::Entropy, 255) > 0.9);
     }
 }

@@ -122,15 +122,15 @@ pub(super) fn correct_biases(network: &mut FusedNetwork, seen: &[Seen], codes: &
 /// Divides each channel that a convolution reads by a factor, and multiplies the weights that meet it with the same, so that
 /// channels of values and of weights use their ranges alike (the same paper, section 4.1).
 pub(super) fn equalize(network: &mut FusedNetwork, seen: &[Seen]) {
-    for number in 0..network.layers.len() {
+    for (number, seen) in seen.iter().enumerate() {
         let layer = &network.layers[number];
         let Op::Convolution { window, weights: Weights::Float { values, .. } } = &layer.op else { continue };
         // The picture's channels are alike, and nothing in front could take the factor up. A bound above would move too.
         let bounds = layer.reads.iter().filter_map(|read| read.steps.last()).map(|step| step.high);
-        if seen[number].least < 0.0 || bounds.into_iter().any(f32::is_finite) {
+        if seen.least < 0.0 || bounds.into_iter().any(f32::is_finite) {
             continue;
         }
-        let (channels, taps) = (seen[number].greatest.len(), window.len());
+        let (channels, taps) = (seen.greatest.len(), window.len());
         let mut heaviest = vec![0.0_f32; channels];
         for weights in values.chunks_exact(channels * taps) {
             for (most, weights) in heaviest.iter_mut().zip(weights.chunks_exact(taps)) {
@@ -138,7 +138,7 @@ pub(super) fn equalize(network: &mut FusedNetwork, seen: &[Seen]) {
             }
         }
         let pair = |(x, w): (&f32, &f32)| if *x > 0.0 && *w > 0.0 { (x / w).sqrt() } else { 1.0 };
-        let factors: Vec<f32> = seen[number].greatest.iter().zip(&heaviest).map(pair).collect();
+        let factors: Vec<f32> = seen.greatest.iter().zip(&heaviest).map(pair).collect();
         divide(network, number, &factors);
     }
     fold_norms(network);

@@ -88,14 +88,14 @@ fn equalizing_changes_no_result() {
 #[test]
 fn every_network_and_method_is_int8_and_close() {
     for small in [true, false] {
-        for method in Method::ALL {
+        // The entropy of so few values is not worth much: it has its own test on a histogram.
+        for method in [Method::MinMax, Method::Percentile, Method::Mse] {
             for concat in [ConcatScales::Segment, ConcatScales::Shared] {
                 let quantized =
                     run(&config(small), Options { method, concat, ..OPTIONS }, &Checked::default()).unwrap();
                 let report = &quantized.report;
                 assert_eq!((report.int8_share, report.kept_float.len()), (1.0, 0));
-                // The entropy of so few values is not worth much.
-                let least = if method == Method::Entropy { 8.0 } else { 20.0 };
+                let least = 20.0;
                 assert!(report.output_sqnr_db > least, "{small} {method:?} {concat:?}: {}", report.output_sqnr_db);
                 assert!(report.layers.iter().all(|layer| layer.alone_sqnr_db > Some(least)));
                 assert!(report.layers.iter().all(|layer| layer.result_sqnr_db > Some(least / 2.0)), "{report}");

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod camera;
+mod eval;
 mod good_input;
 mod quantize;
 

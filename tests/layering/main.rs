@@ -20,6 +20,7 @@ const LAYERS: &[(u8, &str)] = &[
     (0, "picture"),
     (0, "prediction"),
     (0, "quant"),
+    (1, "kernels"),
     (2, "model"),
     (3, "optimize"),
     (4, "runtime"),
