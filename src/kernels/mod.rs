@@ -36,6 +36,17 @@ impl Kernels {
         Self { isa: Isa::best() }
     }
 
+    /// The kernels that the environment variable `DENSIGHT_ISA` names; without it the best.
+    ///
+    /// # Errors
+    /// [`crate::error::ErrorKind::Usage`] for an unknown name, or an instruction set that this processor lacks.
+    pub fn chosen() -> crate::error::Result<Self> {
+        match std::env::var("DENSIGHT_ISA") {
+            Ok(name) => Isa::named(&name).map(|isa| Self { isa }),
+            Err(_) => Ok(Self::best()),
+        }
+    }
+
     /// Their instruction set.
     pub fn isa(self) -> Isa {
         self.isa

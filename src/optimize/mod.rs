@@ -3,8 +3,10 @@
 //! [`crate::model::onnx::fuse`] finds densely connected networks in the file and leaves a node in the place of each; here
 //! tract reads the graph around them, gets an operator for each of those nodes, and optimizes the whole.
 
+mod engine;
 mod fused_op;
 
+pub use engine::{Engine, Memory};
 pub use fused_op::FusedOp;
 
 use tract_core::internal::*;
@@ -12,21 +14,27 @@ use tract_onnx::pb::ModelProto;
 use tract_onnx::prelude::{Framework, InferenceModelExt};
 use tract_onnx::tract_hir::internal::expand;
 
+use crate::kernels::Kernels;
 use crate::model::fused::FusedNetwork;
 use crate::model::onnx::node_name;
 
-/// The graph of `proto` with `networks` in the place of the nodes that stand for them, optimized by tract. The graph's
-/// one input is f32 of the shape `input`.
+/// The graph of `proto` with `networks`, computed with `kernels`, in the place of the nodes that stand for them, optimized by
+/// tract. The graph's one input is f32 of the shape `input`.
 ///
 /// # Errors
 /// Tract's, for operators it does not know or shapes it cannot tell.
-pub fn optimized(proto: &ModelProto, networks: Vec<FusedNetwork>, input: &[usize]) -> TractResult<TypedModel> {
+pub fn optimized(
+    proto: &ModelProto,
+    networks: Vec<FusedNetwork>,
+    kernels: Kernels,
+    input: &[usize],
+) -> TractResult<TypedModel> {
     // Shapes that the file states of values inside may name the symbolic batch: they are inferred afresh.
     let onnx = tract_onnx::onnx().with_ignore_value_info(true).with_ignore_output_shapes(true);
     let mut model = onnx.model_for_proto_model(proto)?;
     for (number, network) in networks.into_iter().enumerate() {
         let node = model.node_id_by_name(&node_name(number))?;
-        model.node_mut(node).op = expand(FusedOp::new(network));
+        model.node_mut(node).op = expand(FusedOp::new(network, kernels));
     }
     model.set_input_fact(0, f32::fact(input).into())?;
     model.into_optimized()

@@ -3,9 +3,9 @@
 use serde::Serialize;
 use tract_core::internal::*;
 
-use crate::model::fused::{FusedNetwork, Op};
+use crate::model::fused::Op;
 use crate::model::onnx::Opaque;
-use crate::optimize::FusedOp;
+use crate::optimize::{Engine, FusedOp};
 
 /// One thing that is computed for each picture.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -54,7 +54,7 @@ impl Execution {
         for &id in &model.eval_order()? {
             let node = model.node(id);
             match node.op_as::<FusedOp>() {
-                Some(fused) => nodes.extend(layers(fused.network())),
+                Some(fused) => nodes.extend(layers(fused.engine())),
                 None if !node.inputs.is_empty() => nodes.push(by_tract(model, node)?),
                 None => {}
             }
@@ -76,8 +76,9 @@ impl Execution {
     }
 }
 
-fn layers(network: &FusedNetwork) -> impl Iterator<Item = Executed> {
-    network.layers.iter().map(|layer| Executed {
+fn layers(engine: &Engine) -> impl Iterator<Item = Executed> {
+    let network = engine.network();
+    network.layers.iter().enumerate().map(move |(number, layer)| Executed {
         node: layer.name.clone(),
         op: match layer.op {
             Op::Convolution { .. } => "conv",
@@ -91,7 +92,7 @@ fn layers(network: &FusedNetwork) -> impl Iterator<Item = Executed> {
             "f32"
         }
         .into(),
-        kernel: "densight scalar".into(),
+        kernel: format!("densight {}", engine.kernel(number)),
         macs: layer.macs(network).unwrap_or(0),
     })
 }

@@ -5,6 +5,7 @@ use tract_linalg::multithread::Executor;
 
 use super::executed::Execution;
 use crate::error::{Error, ErrorKind, Result};
+use crate::kernels::Kernels;
 use crate::model::onnx::{OnnxFile, Opaque, Wanted};
 use crate::optimize::optimized;
 
@@ -27,7 +28,7 @@ impl Network {
         let fusion = file.fuse(Wanted::Int8);
         // Where no network was fused, all is tract's, and there is nothing to give reasons for.
         let opaque = if fusion.networks.is_empty() { Vec::new() } else { fusion.opaque };
-        let model = optimized(&file.proto, fusion.networks, &input).map_err(refuse)?;
+        let model = optimized(&file.proto, fusion.networks, Kernels::chosen()?, &input).map_err(refuse)?;
         let fact = model.output_fact(0).map_err(refuse)?.clone();
         let output = fact.shape.as_concrete().map(<[usize]>::to_vec);
         let output =

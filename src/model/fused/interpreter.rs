@@ -62,7 +62,8 @@ impl FusedNetwork {
     }
 }
 
-fn apply(steps: &[Step], values: &mut [f32], area: usize) {
+/// Does steps to values in planes of `area` values.
+pub(crate) fn apply(steps: &[Step], values: &mut [f32], area: usize) {
     for step in steps {
         for (channel, plane) in values.chunks_exact_mut(area).enumerate() {
             plane.iter_mut().for_each(|value| *value = step.apply(channel, *value));
@@ -70,7 +71,8 @@ fn apply(steps: &[Step], values: &mut [f32], area: usize) {
     }
 }
 
-fn compute(layer: &Layer, input: &[f32], shape: Shape) -> Values {
+/// The bare result of a layer for what it reads, of shape `shape`.
+pub(crate) fn compute(layer: &Layer, input: &[f32], shape: Shape) -> Values {
     match &layer.op {
         Op::Convolution { window, weights: Weights::Int8 { values, zero_points, input_zero_point } } => {
             let centred: Vec<i16> = input.iter().map(|&code| code as i16 - *input_zero_point as i16).collect();

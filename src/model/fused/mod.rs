@@ -14,6 +14,7 @@ mod interpreter;
 pub use chain::Chain;
 pub(super) use factor::factor;
 pub use interpreter::{Observer, Trace};
+pub(crate) use interpreter::{apply, compute};
 
 use crate::quant::Step;
 
