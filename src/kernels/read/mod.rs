@@ -1,10 +1,16 @@
 //! Reading features: norm, ReLU and quantization of what a layer reads, for each channel.
 //!
-//! This is plain code that compilers turn into vector instructions well; it is compiled once for each instruction set, and
-//! `fma` and rounding are the same operations on all of them.
+//! A value goes through one or more steps ([`Step`]): multiplied and added in one operation, bounded, rounded half to even. All
+//! of these are single instructions that give the same bits everywhere.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod plain;
 
 use super::{BLOCK, Isa, Kernels};
-use crate::quant::{Step, round};
+use crate::quant::Step;
 
 /// What is read: values in planes of four channels, `[channels / 4][pixels][4]`.
 #[derive(Debug, Clone, Copy)]
@@ -20,22 +26,38 @@ pub enum Source<'a> {
 /// Steps for some channels, padded to groups of four.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reading {
-    steps: Vec<Step>,
+    bounds: Vec<Bounds>,
+    /// Of each group and step the factors, repeated for the pixels that are worked on together, then the summands.
+    factors: Vec<[[f32; WIDTH]; 2]>,
     groups: usize,
 }
+
+/// What a step does behind its multiplication and addition.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Bounds {
+    low: f32,
+    high: f32,
+    round: bool,
+}
+
+/// Values that are worked on together: four pixels of four channels.
+const WIDTH: usize = 16;
 
 impl Reading {
     /// The steps that are done one behind the other; all have as many channels as the first. Without steps values stay as they
     /// are, of `channels` channels.
     pub fn new(channels: usize, steps: &[Step]) -> Self {
         let groups = channels.div_ceil(4);
-        let padded = |values: &[f32], with: f32| {
-            let mut values = values.to_vec();
-            values.resize(4 * groups, with);
-            values
+        let at = |values: &[f32], group: usize, i: usize| values.get(4 * group + i % 4).copied().unwrap_or(0.0);
+        let of = |group: usize, step: &Step| {
+            [&step.mul, &step.add].map(|values| std::array::from_fn(|i| at(values, group, i)))
         };
-        let pad = |step: &Step| Step { mul: padded(&step.mul, 0.0), add: padded(&step.add, 0.0), ..step.clone() };
-        Self { steps: steps.iter().map(pad).collect(), groups }
+        let bounds = |step: &Step| Bounds { low: step.low, high: step.high, round: step.round };
+        Self {
+            bounds: steps.iter().map(bounds).collect(),
+            factors: (0..groups).flat_map(|group| steps.iter().map(move |step| of(group, step))).collect(),
+            groups,
+        }
     }
 
     /// Channels divided by four, rounded up.
@@ -44,86 +66,46 @@ impl Reading {
     }
 }
 
-/// Where results go: low bytes, or the numbers themselves.
-trait Sink: Copy {
-    fn of(value: f32) -> Self;
-}
-
-impl Sink for u8 {
-    #[inline(always)]
-    fn of(value: f32) -> Self {
-        value as i32 as u8
-    }
-}
-
-impl Sink for f32 {
-    #[inline(always)]
-    fn of(value: f32) -> Self {
-        value
-    }
+/// Where results go.
+enum Target<'a> {
+    /// Low bytes of codes.
+    Codes(&'a mut [u8]),
+    /// The numbers themselves.
+    Real(&'a mut [f32]),
 }
 
 /// One call: planes from and to where, which pixels.
-struct Call<'a, T> {
+struct Call<'a> {
     reading: &'a Reading,
     source: Source<'a>,
     from_plane: usize,
-    output: &'a mut [T],
+    target: Target<'a>,
     to_plane: usize,
-    /// First pixel in the source, first in the output, and how many.
+    /// First pixel in the source, first in the target, and how many.
     pixels: (usize, usize, usize),
 }
 
-impl<T: Sink> Call<'_, T> {
-    #[inline(always)]
-    fn run(self) {
-        match self.source {
-            Source::Unsigned(codes) => self.from(codes, f32::from),
-            Source::Signed(codes) => self.from(codes, |code| f32::from(code as i8)),
-            Source::Real(values) => self.from(values, |value| value),
-        }
+impl Call<'_> {
+    /// First values of a group's pixels in source and target.
+    fn starts(&self, group: usize) -> (usize, usize) {
+        (group * self.from_plane + 4 * self.pixels.0, group * self.to_plane + 4 * self.pixels.1)
     }
 
-    #[inline(always)]
-    fn from<X: Copy>(self, values: &[X], real: impl Fn(X) -> f32) {
-        const WIDTH: usize = 4 * 4;
-        let (first, to, count) = self.pixels;
-        for group in 0..self.reading.groups {
-            let input = &values[group * self.from_plane + 4 * first..][..4 * count];
-            let output = &mut self.output[group * self.to_plane + 4 * to..][..4 * count];
-            if let [step] = self.reading.steps.as_slice() {
-                // One step, as nearly always: factors stay in registers.
-                let mul: [f32; WIDTH] = std::array::from_fn(|i| step.mul[4 * group + i % 4]);
-                let add: [f32; WIDTH] = std::array::from_fn(|i| step.add[4 * group + i % 4]);
-                let (low, high, rounds) = (step.low, step.high, step.round);
-                for (input, output) in input.as_chunks::<WIDTH>().0.iter().zip(output.as_chunks_mut::<WIDTH>().0) {
-                    for i in 0..WIDTH {
-                        let value = real(input[i]).mul_add(mul[i], add[i]);
-                        let value = if value > low { value } else { low };
-                        let value = if value < high { value } else { high };
-                        output[i] = T::of(if rounds { round(value) } else { value });
-                    }
-                }
-                continue;
-            }
-            for (at, (input, output)) in input.iter().zip(output).enumerate() {
-                let channel = 4 * group + at % 4;
-                *output = T::of(self.reading.steps.iter().fold(real(*input), |value, step| step.apply(channel, value)));
-            }
+    fn check(&self) {
+        let (source, target) = match (&self.source, &self.target) {
+            (Source::Unsigned(s) | Source::Signed(s), Target::Codes(t)) => (s.len(), t.len()),
+            (Source::Unsigned(s) | Source::Signed(s), Target::Real(t)) => (s.len(), t.len()),
+            (Source::Real(s), Target::Codes(t)) => (s.len(), t.len()),
+            (Source::Real(s), Target::Real(t)) => (s.len(), t.len()),
+        };
+        assert!(self.pixels.2.is_multiple_of(BLOCK), "whole blocks");
+        let count = 4 * self.pixels.2;
+        if count > 0 && self.reading.groups > 0 {
+            let (from, to) = self.starts(self.reading.groups - 1);
+            assert!(source >= from + count, "the source reaches {} values", from + count);
+            assert!(target >= to + count, "the target reaches {} values", to + count);
         }
     }
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn avx2<T: Sink>(call: Call<'_, T>) {
-    call.run();
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx2,fma")]
-fn avx512<T: Sink>(call: Call<'_, T>) {
-    call.run();
 }
 
 impl Kernels {
@@ -139,8 +121,8 @@ impl Kernels {
         (output, to_plane, to): (&mut [u8], usize, usize),
         pixels: usize,
     ) {
-        assert!(pixels.is_multiple_of(BLOCK), "whole blocks");
-        self.dispatch(Call { reading, source, from_plane, output, to_plane, pixels: (from, to, pixels) });
+        let target = Target::Codes(output);
+        self.dispatch(Call { reading, source, from_plane, target, to_plane, pixels: (from, to, pixels) });
     }
 
     /// As [`read`](Self::read), but writes the numbers themselves.
@@ -154,21 +136,22 @@ impl Kernels {
         (output, to_plane, to): (&mut [f32], usize, usize),
         pixels: usize,
     ) {
-        assert!(pixels.is_multiple_of(BLOCK), "whole blocks");
-        self.dispatch(Call { reading, source, from_plane, output, to_plane, pixels: (from, to, pixels) });
+        let target = Target::Real(output);
+        self.dispatch(Call { reading, source, from_plane, target, to_plane, pixels: (from, to, pixels) });
     }
 
-    fn dispatch<T: Sink>(self, call: Call<'_, T>) {
+    fn dispatch(self, call: Call<'_>) {
+        call.check();
         match self.isa() {
-            Isa::Scalar => call.run(),
+            Isa::Scalar => plain::read(call),
             #[cfg(target_arch = "x86_64")]
-            // SAFETY: `Kernels` exist only for instruction sets that the processor has.
-            Isa::Avx2 => unsafe { avx2(call) },
+            // SAFETY: `Kernels` exist only for instruction sets that the processor has; the bounds were checked above.
+            Isa::Avx2 => unsafe { avx2::read(call) },
             #[cfg(target_arch = "x86_64")]
             // SAFETY: as above.
-            Isa::Avx512Vnni => unsafe { avx512(call) },
+            Isa::Avx512Vnni => unsafe { avx512::read(call) },
             #[cfg(not(target_arch = "x86_64"))]
-            _ => call.run(),
+            _ => plain::read(call),
         }
     }
 }
