@@ -3,8 +3,10 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::kernels::Kernels;
 use crate::model::fused::{FusedNetwork, Layer, Trace};
 use crate::model::onnx::{Codes, OnnxFile, Wanted, export_quantized};
+use crate::optimize::Engine;
 
 /// The bytes of the file, and the network that is found in it: what is judged is what any user of the file gets.
 pub(super) fn written(file: &OnnxFile, network: &FusedNetwork, codes: &[Codes]) -> Result<(Vec<u8>, FusedNetwork)> {
@@ -41,7 +43,8 @@ impl Power {
 
 /// What one network says of some pictures.
 pub(super) fn logits(network: &FusedNetwork, pictures: &[Vec<f32>], threads: usize) -> Vec<Vec<f32>> {
-    parallel(pictures, threads, |picture| network.run(&[picture]).swap_remove(0))
+    let engine = Engine::new(network.clone(), Kernels::best());
+    parallel(pictures, threads, |picture| engine.run(&[picture], &mut engine.memory()).swap_remove(0))
 }
 
 /// How far the logits of a network are from those of the float network.
