@@ -18,6 +18,7 @@ use super::{BLOCK, Isa, Kernels};
 pub struct Packed {
     codes: Vec<i8>,
     /// For each output what the sum over codes that are 128 too low is short of: 128 times the sum of its weights.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
     shifts: Vec<i32>,
     steps: usize,
 }
