@@ -11,11 +11,17 @@ pub enum Isa {
     Avx2,
     /// x86-64 with AVX-512 F, BW, VL and VNNI.
     Avx512Vnni,
+    /// Any 64-bit ARM (Cortex-A53, A57, A72).
+    Neon,
+    /// ARM with the dot products of ARMv8.2 (Cortex-A76, A78AE).
+    Dotprod,
+    /// ARM with the int8 matrix extension (Neoverse V1, V2).
+    I8mm,
 }
 
 impl Isa {
     /// All of them, of each architecture the lesser ones first.
-    pub const ALL: [Self; 3] = [Self::Scalar, Self::Avx2, Self::Avx512Vnni];
+    pub const ALL: [Self; 6] = [Self::Scalar, Self::Avx2, Self::Avx512Vnni, Self::Neon, Self::Dotprod, Self::I8mm];
 
     /// Its name, as the variable `DENSIGHT_ISA` takes it.
     pub fn name(self) -> &'static str {
@@ -23,6 +29,9 @@ impl Isa {
             Self::Scalar => "scalar",
             Self::Avx2 => "avx2",
             Self::Avx512Vnni => "avx512vnni",
+            Self::Neon => "neon",
+            Self::Dotprod => "dotprod",
+            Self::I8mm => "i8mm",
         }
     }
 
@@ -40,8 +49,14 @@ impl Isa {
                     && is_x86_feature_detected!("avx512vl")
                     && is_x86_feature_detected!("avx512vnni")
             }
-            #[cfg(not(target_arch = "x86_64"))]
-            Self::Avx2 | Self::Avx512Vnni => false,
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon => true,
+            #[cfg(target_arch = "aarch64")]
+            Self::Dotprod => std::arch::is_aarch64_feature_detected!("dotprod"),
+            #[cfg(target_arch = "aarch64")]
+            Self::I8mm => std::arch::is_aarch64_feature_detected!("i8mm"),
+            // Those of other architectures.
+            _ => false,
         }
     }
 

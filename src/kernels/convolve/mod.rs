@@ -4,6 +4,10 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512vnni;
+#[cfg(target_arch = "aarch64")]
+mod dot;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod scalar;
 #[cfg(test)]
 mod tests;
@@ -18,7 +22,7 @@ use super::{BLOCK, Isa, Kernels};
 pub struct Packed {
     codes: Vec<i8>,
     /// For each output what the sum over codes that are 128 too low is short of: 128 times the sum of its weights.
-    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
+    #[cfg_attr(not(any(target_arch = "x86_64", target_arch = "aarch64")), allow(dead_code))]
     shifts: Vec<i32>,
     steps: usize,
 }
@@ -111,8 +115,15 @@ impl Kernels {
             #[cfg(target_arch = "x86_64")]
             // SAFETY: as above.
             Isa::Avx512Vnni => unsafe { avx512vnni::convolve(convolution, requantize, input, output, plane, pixels) },
-            #[cfg(not(target_arch = "x86_64"))]
-            _ => scalar::convolve(convolution, requantize, input, output, plane, pixels),
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon => neon::convolve(convolution, requantize, input, output, plane, pixels),
+            #[cfg(target_arch = "aarch64")]
+            // SAFETY: as above.
+            Isa::Dotprod => unsafe { dot::convolve::<false>(convolution, requantize, input, output, plane, pixels) },
+            #[cfg(target_arch = "aarch64")]
+            // SAFETY: as above.
+            Isa::I8mm => unsafe { dot::convolve::<true>(convolution, requantize, input, output, plane, pixels) },
+            _ => unreachable!("`Kernels` exist only for instruction sets that the processor has"),
         }
     }
 

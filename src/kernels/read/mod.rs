@@ -7,6 +7,8 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod plain;
 
 use super::{BLOCK, Isa, Kernels};
@@ -150,8 +152,9 @@ impl Kernels {
             #[cfg(target_arch = "x86_64")]
             // SAFETY: as above.
             Isa::Avx512Vnni => unsafe { avx512::read(call) },
-            #[cfg(not(target_arch = "x86_64"))]
-            _ => plain::read(call),
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon | Isa::Dotprod | Isa::I8mm => neon::read(call),
+            _ => unreachable!("`Kernels` exist only for instruction sets that the processor has"),
         }
     }
 }
