@@ -1,8 +1,7 @@
 //! The programs: `densight` (commands) and `densight-camera` (the camera loop).
 //!
-//! Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a check that failed (a benchmark that says nothing because the processor was slowed down,
-//! less int8 than required),
-//! 130 interrupted (Ctrl-C).
+//! Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a check that failed (a benchmark that says nothing because the processor
+//! was slowed down, less int8 than required), 130 interrupted (Ctrl-C).
 
 mod bench;
 mod camera;

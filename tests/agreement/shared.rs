@@ -20,6 +20,18 @@ fn shared(name: &str) -> Option<PathBuf> {
     Some(path)
 }
 
+/// Photographs as the networks' input.
+fn inputs(pictures: &Path) -> Vec<Vec<f32>> {
+    let (pixels, shape) = npy::<u8>(pictures);
+    let area = shape[1] * shape[2];
+    let (mean, std) = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]);
+    let input = |picture: &[u8]| {
+        let plane = |c: usize| (0..area).map(move |i| (f32::from(picture[3 * i + c]) / 255.0 - mean[c]) / std[c]);
+        (0..3).flat_map(plane).collect()
+    };
+    pixels.chunks_exact(3 * area).map(input).collect()
+}
+
 /// The network's logits of the shared photographs are ONNX Runtime's.
 fn agrees(network: &str, pictures: &str, count: usize) {
     let (Some(model), Some(pictures)) = (shared(&format!("models/{network}.onnx")), shared(pictures)) else { return };
@@ -27,13 +39,8 @@ fn agrees(network: &str, pictures: &str, count: usize) {
     let mut outputs = NpzReader::new(std::fs::File::open(outputs).unwrap()).unwrap();
     let truth: ndarray::Array2<f32> = outputs.by_name("f32_literal").unwrap();
     let mut session = Session::open(&model, &SessionOptions::default()).unwrap();
-    let (pixels, shape) = npy::<u8>(&pictures);
-    let area = shape[1] * shape[2];
-    let (mean, std) = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]);
-    for (picture, truth) in pixels.chunks_exact(3 * area).zip(truth.outer_iter()).take(count) {
-        let plane = |c: usize| (0..area).map(move |i| (f32::from(picture[3 * i + c]) / 255.0 - mean[c]) / std[c]);
-        let input: Vec<f32> = (0..3).flat_map(plane).collect();
-        let error = error(&session.run(&input).unwrap(), truth.as_slice().unwrap());
+    for (input, truth) in inputs(&pictures).iter().zip(truth.outer_iter()).take(count) {
+        let error = error(&session.run(input).unwrap(), truth.as_slice().unwrap());
         assert!(error <= 1e-4, "{network}: {error}");
     }
 }
@@ -46,6 +53,34 @@ fn densenet_bc_100_12_is_onnx_runtimes() {
 #[test]
 fn densenet_121_is_onnx_runtimes() {
     agrees("densenet121", "models/eval_224.npy", 4);
+}
+
+/// Logits of an int8 file are those of the file evaluated operator by operator, as far as two correct runtimes agree.
+fn agrees_in_int8(network: &str, pictures: &str, count: usize, least: f64) {
+    for form in ["qdq_u8", "qdq_s8", "qop_u8"] {
+        let Some(model) = shared(&format!("models/{network}.{form}.onnx")) else { return };
+        let (Some(pictures), Some(outputs)) = (shared(pictures), shared(&format!("models/{network}.outputs.npz")))
+        else {
+            return;
+        };
+        let mut outputs = NpzReader::new(std::fs::File::open(outputs).unwrap()).unwrap();
+        let literal: ndarray::Array2<f32> = outputs.by_name(&format!("{form}_literal")).unwrap();
+        let mut session = Session::open(&model, &SessionOptions::default()).unwrap();
+        let inputs = inputs(&pictures);
+        let cosines = inputs.iter().zip(literal.outer_iter()).take(count).map(|(input, literal)| {
+            super::quantized::cosine(&session.run(input).unwrap(), literal.as_slice().unwrap())
+        });
+        let mean = cosines.sum::<f64>() / count as f64;
+        assert!(mean >= least, "{network} {form}: {mean}");
+        let execution = session.execution().unwrap();
+        assert_eq!((execution.int8_share, execution.float_convolutions), (1.0, 0), "{network} {form}");
+    }
+}
+
+#[test]
+fn int8_networks_are_what_their_files_say() {
+    agrees_in_int8("densenet_bc100_12", "models/eval_32.npy", 51, 0.985);
+    agrees_in_int8("densenet121", "models/eval_224.npy", 12, 0.98);
 }
 
 #[test]
