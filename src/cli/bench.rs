@@ -3,12 +3,14 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
 
 use crate::bench::{Limit, Report, Timings, measure};
 use crate::frame::RgbImage;
 use crate::prediction::StageTimes;
-use crate::runtime::{Classifier, Session};
+use crate::runtime::{Classifier, Session, SessionOptions};
 
 /// Exit code of a benchmark that says nothing, as the processor was slowed down meanwhile.
 const VOID: u8 = 3;
@@ -39,6 +41,12 @@ pub(super) struct Args {
     /// Classify a picture of 640x480 each time, and time preprocessing, network and postprocessing separately
     #[arg(long)]
     stages: bool,
+    /// Let tract run the whole graph, with none of it replaced by Densight's kernels
+    #[arg(long)]
+    stock: bool,
+    /// Measure on demand: for each line with a number of runs on standard input, print the seconds they took
+    #[arg(long, conflicts_with_all = ["iterations", "duration", "percentiles", "stages", "json"])]
+    serve: bool,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -49,7 +57,12 @@ pub(super) struct Args {
 /// # Errors
 /// A model that cannot be loaded or run.
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let mut session = super::model::session(args.model.as_deref(), None, args.threads.get())?;
+    let options = SessionOptions { threads: args.threads.get(), stock: args.stock, ..Default::default() };
+    let mut session = super::model::open(args.model.as_deref(), &options)?;
+    if args.serve {
+        serve(&mut session, args.warmup)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let duration = args.duration.or(args.iterations.is_none().then_some(DURATION));
     let limit = Limit { iterations: args.iterations, duration };
     let report = if args.stages { stages(&mut session, args, limit)? } else { network(&mut session, args, limit)? };
@@ -63,10 +76,32 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 
 /// The network alone, on an input that is the same each time.
 fn network(session: &mut Session, args: &Args, limit: Limit) -> crate::error::Result<Report> {
-    let length = session.input_shape().iter().product();
-    let input: Vec<f32> = (0..length).map(|i: usize| (i % 255) as f32 / 127.0 - 1.0).collect();
-    let timings = measure(args.warmup, limit, || session.run(&input).map(drop))?;
+    let input = input(session);
+    let mut scores = vec![0.0; session.classes()];
+    let timings = measure(args.warmup, limit, || session.run_into(&input, &mut scores))?;
     Ok(Report::new(&session.name(), args.threads.get(), &timings, &args.percentiles))
+}
+
+/// An input without any meaning.
+fn input(session: &Session) -> Vec<f32> {
+    let length = session.input_shape().iter().product();
+    (0..length).map(|i: usize| (i % 255) as f32 / 127.0 - 1.0).collect()
+}
+
+/// For each line with a number of runs, the seconds that they took together: so that others can take turns with it.
+fn serve(session: &mut Session, warmup: u64) -> anyhow::Result<()> {
+    let input = input(session);
+    let mut scores = vec![0.0; session.classes()];
+    let mut run = |count: u64| (0..count).try_for_each(|_| session.run_into(&input, &mut scores));
+    run(warmup)?;
+    for line in std::io::stdin().lines() {
+        let line = line?;
+        let count = line.trim().parse().with_context(|| format!("'{line}' is no number of runs: give one a line"))?;
+        let start = Instant::now();
+        run(count)?;
+        super::print(&format!("{}\n", start.elapsed().as_secs_f64()))?;
+    }
+    Ok(())
 }
 
 /// A whole picture, from RGB to the best classes.

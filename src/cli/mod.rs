@@ -13,6 +13,7 @@ mod export;
 mod inspect;
 mod model;
 mod network;
+mod prepare;
 mod quantize;
 mod run;
 
@@ -43,6 +44,7 @@ enum Command {
     Inspect(inspect::Args),
     Export(export::Args),
     Quantize(quantize::Args),
+    Prepare(prepare::Args),
     Eval(eval::Args),
     Bench(bench::Args),
     Devices(devices::Args),
@@ -57,6 +59,7 @@ pub fn densight() -> ExitCode {
         Command::Inspect(args) => inspect::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Quantize(args) => quantize::run(&args),
+        Command::Prepare(args) => prepare::run(&args),
         Command::Eval(args) => eval::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Devices(args) => devices::run(&args),

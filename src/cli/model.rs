@@ -11,10 +11,15 @@ const EMBEDDED: &[u8] = include_bytes!("../../models/cifar10_densenet_bc_L40_k12
 /// Opens `model`, or the one inside the program, with the label file `labels` instead of its own labels.
 pub(super) fn session(model: Option<&Path>, labels: Option<&Path>, threads: usize) -> Result<Session> {
     let labels = labels.map(read_labels).transpose()?;
-    let options = SessionOptions { threads, labels };
+    let options = SessionOptions { threads, labels, ..Default::default() };
+    open(model, &options)
+}
+
+/// Opens `model`, or the one inside the program.
+pub(super) fn open(model: Option<&Path>, options: &SessionOptions) -> Result<Session> {
     match model {
-        Some(path) => Session::open(path, &options),
-        None => Session::from_onnx(EMBEDDED, &options),
+        Some(path) => Session::open(path, options),
+        None => Session::from_onnx(EMBEDDED, options),
     }
 }
 

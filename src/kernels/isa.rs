@@ -1,84 +1,94 @@
-//! Instruction sets by name.
+//! The instruction sets that there are kernels for.
 
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::cpu;
 use crate::error::{Error, ErrorKind, Result};
 
 /// An instruction set that there are kernels for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Isa {
-    /// Plain code.
+    /// What every processor has.
     Scalar,
-    /// x86-64 with AVX2 and FMA.
-    Avx2,
-    /// x86-64 with AVX-512 F, BW, VL and VNNI.
-    Avx512Vnni,
-    /// Any 64-bit ARM (Cortex-A53, A57, A72).
+    /// ARMv8-A without extensions: Cortex-A53, A57, A72.
     Neon,
-    /// ARM with the dot products of ARMv8.2 (Cortex-A76, A78AE).
+    /// Dot products of s8: Cortex-A76, A78AE.
     Dotprod,
-    /// ARM with the int8 matrix extension (Neoverse V1, V2).
+    /// Dot products of u8 and s8: Neoverse V1, V2.
     I8mm,
+    /// x86 with AVX2 and FMA.
+    Avx2,
+    /// x86 with AVX-512 F, BW and VNNI.
+    Avx512Vnni,
 }
 
 impl Isa {
-    /// All of them, of each architecture the lesser ones first.
-    pub const ALL: [Self; 6] = [Self::Scalar, Self::Avx2, Self::Avx512Vnni, Self::Neon, Self::Dotprod, Self::I8mm];
+    /// All of them; of two that one processor can have the better one comes later.
+    pub const ALL: [Self; 6] = [Self::Scalar, Self::Neon, Self::Dotprod, Self::I8mm, Self::Avx2, Self::Avx512Vnni];
 
-    /// Its name, as the variable `DENSIGHT_ISA` takes it.
+    /// Its name, which [`Isa::named`] knows.
     pub fn name(self) -> &'static str {
         match self {
             Self::Scalar => "scalar",
-            Self::Avx2 => "avx2",
-            Self::Avx512Vnni => "avx512vnni",
             Self::Neon => "neon",
             Self::Dotprod => "dotprod",
             Self::I8mm => "i8mm",
+            Self::Avx2 => "avx2",
+            Self::Avx512Vnni => "avx512vnni",
         }
     }
 
-    /// Whether this processor has it.
-    pub fn is_available(self) -> bool {
+    /// Names of the processor's features that it needs, as [`cpu::features`] calls them.
+    fn needs(self) -> &'static [&'static str] {
         match self {
-            Self::Scalar => true,
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx512Vnni => {
-                Self::Avx2.is_available()
-                    && is_x86_feature_detected!("avx512f")
-                    && is_x86_feature_detected!("avx512bw")
-                    && is_x86_feature_detected!("avx512vl")
-                    && is_x86_feature_detected!("avx512vnni")
-            }
-            #[cfg(target_arch = "aarch64")]
-            Self::Neon => true,
-            #[cfg(target_arch = "aarch64")]
-            Self::Dotprod => std::arch::is_aarch64_feature_detected!("dotprod"),
-            #[cfg(target_arch = "aarch64")]
-            Self::I8mm => std::arch::is_aarch64_feature_detected!("i8mm"),
-            // Those of other architectures.
-            _ => false,
+            Self::Scalar => &[],
+            Self::Neon => &["neon"],
+            Self::Dotprod => &["neon", "dotprod"],
+            Self::I8mm => &["neon", "dotprod", "i8mm"],
+            Self::Avx2 => &["avx2", "fma"],
+            Self::Avx512Vnni => &["avx2", "fma", "avx512f", "avx512bw", "avx512vnni"],
         }
     }
 
-    /// The best one that this processor has.
-    pub fn best() -> Self {
-        Self::ALL.into_iter().rev().find(|isa| isa.is_available()).unwrap_or(Self::Scalar)
+    /// Those that this processor has and this build has kernels for, the best last.
+    pub fn available() -> Vec<Self> {
+        let features = cpu::features();
+        let has = |name: &str| features.iter().any(|feature| feature.present && feature.name == name);
+        // There are no kernels for 32-bit x86.
+        let built = |isa: Self| isa == Self::Scalar || cfg!(any(target_arch = "x86_64", target_arch = "aarch64"));
+        Self::ALL.into_iter().filter(|isa| built(*isa) && isa.needs().iter().all(|name| has(name))).collect()
     }
 
-    /// The one called `name`.
+    /// The best that this processor has.
+    pub fn best() -> Self {
+        Self::available().last().copied().unwrap_or(Self::Scalar)
+    }
+
+    /// The one that a person asks for by its name.
     ///
     /// # Errors
-    /// [`ErrorKind::Usage`] for an unknown name, or one that this processor lacks; the message lists those it has.
+    /// If there is none of that name, or this processor does not have it.
     pub fn named(name: &str) -> Result<Self> {
-        let found = Self::ALL.into_iter().find(|isa| isa.name() == name);
-        let has =
-            || Self::ALL.into_iter().filter(|isa| isa.is_available()).map(Self::name).collect::<Vec<_>>().join(", ");
-        let wrong = |what: &str| Error::new(ErrorKind::Usage, format!("DENSIGHT_ISA is {name}: {what}: use {}", has()));
-        match found {
-            Some(isa) if isa.is_available() => Ok(isa),
-            Some(_) => Err(wrong("this processor lacks it")),
-            None => Err(wrong("no such instruction set")),
-        }
+        let available = Self::available();
+        available.iter().find(|isa| isa.name() == name).copied().ok_or_else(|| {
+            let known = Self::ALL.iter().any(|isa| isa.name() == name);
+            let what = if known { "this processor does not have" } else { "there are no kernels for" };
+            let names: Vec<_> = available.iter().map(|isa| isa.name()).collect();
+            Error::new(ErrorKind::Usage, format!("{what} '{name}': it is one of {}", names.join(", ")))
+        })
+    }
+
+    /// Whether its convolutions read activations 128 lower.
+    pub(super) fn shifted(self) -> bool {
+        matches!(self, Self::Neon | Self::Dotprod)
+    }
+}
+
+impl fmt::Display for Isa {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 
@@ -87,14 +97,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_found_again_and_others_refused() {
-        for isa in Isa::ALL {
-            match Isa::named(isa.name()) {
-                Ok(found) => assert_eq!((found, isa.is_available()), (isa, true)),
-                Err(error) => assert!(error.to_string().contains("lacks it: use scalar"), "{error}"),
-            }
+    fn names_lead_back() {
+        for isa in Isa::available() {
+            assert_eq!(Isa::named(isa.name()).unwrap(), isa);
         }
-        assert!(Isa::named("avx3").unwrap_err().to_string().contains("no such instruction set: use scalar"));
-        assert!(Isa::best().is_available());
+        assert!(Isa::available().contains(&Isa::Scalar));
+        assert_eq!(Isa::available().last(), Some(&Isa::best()));
+    }
+
+    #[test]
+    fn refusals_name_what_there_is() {
+        let refusal = |name: &str| Isa::named(name).unwrap_err().to_string();
+        assert!(refusal("mmx").starts_with("there are no kernels for 'mmx': it is one of scalar"));
+        let missing = Isa::ALL.into_iter().find(|isa| !Isa::available().contains(isa)).unwrap();
+        assert!(refusal(missing.name()).starts_with("this processor does not have"));
     }
 }

@@ -1,54 +1,58 @@
-//! The int8 kernels: what is done to codes, for each instruction set. The only SIMD of the crate.
+//! The int8 kernels: one list of operations, each in scalar code and once for every instruction set, all with the same bits.
 //!
 //! # Layout
-//! Codes of 8 bits stand in planes of four channels: `[channels / 4][pixels][4]`. Pixels are the rows of a picture one behind
-//! the other, with whatever padding between and around them the caller arranged; kernels know nothing of rows. They work on
-//! whole blocks of [`BLOCK`] pixels, so that buffers need room for the last one.
 //!
-//! # Instruction sets
-//! [`Kernels`] can only be had for an instruction set that the processor has, and all its functions give the same bits on each.
+//! Codes are bytes in planes of four channels, `[channels / 4][pixels][4]`. Pixels are the rows of a picture one after
+//! another at the caller's pitch: kernels know nothing of rows, they work on a range of pixels whose length is a multiple
+//! of [`BLOCK`]. Whole blocks are read and written, padding between rows included. Channels that fill up a group of four
+//! have weights, `mul` and `add` of 0.
+//!
+//! Any alignment is right. Fastest are planes that begin at multiples of 64 bytes, an odd number of those apart: then few
+//! vectors cross cache lines, and planes do not share cache sets.
+//!
+//! # Operations
+//!
+//! | operation | from | to |
+//! |---|---|---|
+//! | [`Kernels::convolve`] | activations | codes |
+//! | [`Kernels::convolve_raw`] | activations | accumulators, i32 |
+//! | [`Kernels::read`] | codes | codes: what norm, ReLU and requantizing make of features before a convolution reads them |
+//!
+//! Each operation has a folder: `mod.rs` says what it does and checks its arguments, `scalar.rs` is the definition, the
+//! other files are named after the instruction sets. [`Kernels`] is the only way in, and exists only for an instruction
+//! set that the processor has.
+//!
+//! # Shifted activations
+//!
+//! Some instructions multiply s8 by s8 only. Their kernels keep activations 128 lower ([`Kernels::shifted`]): whoever
+//! writes activations writes them so, padding is [`Kernels::zero`], and packed weights hold the correction. [`Codes`]
+//! names what bytes stand for, so that callers need not care.
 
+// Tiles are indexed by output channel and vector, in step with the vectors and weights that belong to them.
+#![allow(clippy::needless_range_loop)]
+
+mod codes;
 mod convolve;
+mod dispatch;
 mod isa;
+mod planes;
 mod read;
+mod real;
+mod team;
+#[cfg(test)]
+mod tests;
 
-pub use convolve::{Convolution, Packed, Requantize};
+pub use codes::Codes;
+pub use convolve::{Convolve, Packed, Requantize};
+pub use dispatch::Kernels;
 pub use isa::Isa;
-pub use read::{Reading, Source};
+pub use planes::{Chunks, PlanesMut};
+pub use read::{Read, Reader};
+pub use real::{ConvolveReal, Finish, PackedReal, ReadReal, RealReader, Source};
+pub use team::Team;
 
-/// Pixels that are worked on together.
+/// Ranges of pixels are multiples of this.
 pub const BLOCK: usize = 16;
 
-/// The kernels of one instruction set, which this processor has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Kernels {
-    isa: Isa,
-}
-
-impl Kernels {
-    /// The kernels of `isa`; `None` if this processor lacks it.
-    pub fn of(isa: Isa) -> Option<Self> {
-        isa.is_available().then_some(Self { isa })
-    }
-
-    /// The kernels of the best instruction set that this processor has.
-    pub fn best() -> Self {
-        Self { isa: Isa::best() }
-    }
-
-    /// The kernels that the environment variable `DENSIGHT_ISA` names; without it the best.
-    ///
-    /// # Errors
-    /// [`crate::error::ErrorKind::Usage`] for an unknown name, or an instruction set that this processor lacks.
-    pub fn chosen() -> crate::error::Result<Self> {
-        match std::env::var("DENSIGHT_ISA") {
-            Ok(name) => Isa::named(&name).map(|isa| Self { isa }),
-            Err(_) => Ok(Self::best()),
-        }
-    }
-
-    /// Their instruction set.
-    pub fn isa(self) -> Isa {
-        self.isa
-    }
-}
+/// Channels of one plane.
+pub const GROUP: usize = 4;

@@ -6,6 +6,7 @@ use tract_core::internal::*;
 use tract_onnx::tract_hir::internal::{Expansion, InferenceResult, Solver, TensorProxy};
 
 use super::engine::{Engine, Memory};
+use crate::error::Result;
 use crate::kernels::Kernels;
 use crate::model::fused::FusedNetwork;
 
@@ -16,16 +17,29 @@ pub struct FusedOp(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     engine: Engine,
+    threads: usize,
     /// Memory that no run uses at the moment.
     free: Mutex<Vec<Memory>>,
 }
 
 impl FusedOp {
-    /// The operator for `network`, computed with `kernels`.
-    pub fn new(network: FusedNetwork, kernels: Kernels) -> Self {
-        let engine = Engine::new(network, kernels);
-        let free = Mutex::new(vec![engine.memory()]);
-        Self(Arc::new(Inner { engine, free }))
+    /// The operator for `network`, computed with `kernels` by `threads` threads.
+    ///
+    /// # Errors
+    /// As [`Engine::new`].
+    pub fn new(network: &FusedNetwork, kernels: Kernels, threads: usize) -> Result<Self> {
+        Ok(Self::of(Engine::new(network, kernels)?, threads))
+    }
+
+    /// The operator that `engine` is, run by `threads` threads.
+    pub fn of(engine: Engine, threads: usize) -> Self {
+        let free = Mutex::new(vec![engine.memory(threads)]);
+        Self(Arc::new(Inner { engine, threads, free }))
+    }
+
+    /// What runs it, if no copy of the operator is left elsewhere.
+    pub fn into_engine(self) -> Option<Engine> {
+        Arc::into_inner(self.0).map(|inner| inner.engine)
     }
 
     /// What runs it.
@@ -33,8 +47,26 @@ impl FusedOp {
         &self.0.engine
     }
 
-    fn network(&self) -> &FusedNetwork {
-        self.0.engine.network()
+    /// Writes the only output for one picture to `out`, and allocates nothing as long as no other thread runs it too.
+    ///
+    /// # Panics
+    /// As [`Engine::run_into`].
+    pub fn run_into(&self, inputs: &[&[f32]], out: &mut [f32]) {
+        self.with_memory(|engine, memory| engine.run_into(inputs, memory, out));
+    }
+
+    /// Bytes of all activations, and all that is computed on the way.
+    pub fn memory_size(&self) -> usize {
+        self.with_memory(|_, memory| memory.size())
+    }
+
+    fn with_memory<R>(&self, work: impl FnOnce(&Engine, &mut Memory) -> R) -> R {
+        let Inner { engine, threads, free } = &*self.0;
+        let memory = free.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut memory = memory.unwrap_or_else(|| engine.memory(*threads));
+        let result = work(engine, &mut memory);
+        free.lock().unwrap_or_else(PoisonError::into_inner).push(memory);
+        result
     }
 }
 
@@ -60,18 +92,15 @@ impl EvalOp for FusedOp {
     fn eval(&self, _ctx: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
         let plain = inputs.iter().map(|input| input.try_as_plain_ram()).collect::<TractResult<TVec<_>>>()?;
         let values = plain.iter().map(|input| input.as_slice::<f32>()).collect::<TractResult<TVec<_>>>()?;
-        let Inner { engine, free } = &*self.0;
-        let mut memory = free.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_else(|| engine.memory());
-        let results = engine.run(&values, &mut memory);
-        free.lock().unwrap_or_else(PoisonError::into_inner).push(memory);
-        let results = results.into_iter().zip(&self.network().outputs);
-        results.map(|(values, output)| Ok(Tensor::from_shape(&output.dims, &values)?.into_tvalue())).collect()
+        let results = self.with_memory(|engine, memory| engine.run(&values, memory));
+        let results = results.into_iter().zip(self.engine().outputs());
+        results.map(|(values, dims)| Ok(Tensor::from_shape(dims, &values)?.into_tvalue())).collect()
     }
 }
 
 impl TypedOp for FusedOp {
     fn output_facts(&self, _inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
-        Ok(self.network().outputs.iter().map(|output| f32::fact(&output.dims)).collect())
+        Ok(self.engine().outputs().iter().map(f32::fact).collect())
     }
 
     as_op!();
@@ -83,7 +112,7 @@ impl Expansion for FusedOp {
     }
 
     fn nboutputs(&self) -> TractResult<usize> {
-        Ok(self.network().outputs.len())
+        Ok(self.engine().outputs().len())
     }
 
     fn rules<'r, 'p: 'r, 's: 'r>(
@@ -92,12 +121,12 @@ impl Expansion for FusedOp {
         inputs: &'p [TensorProxy],
         outputs: &'p [TensorProxy],
     ) -> InferenceResult {
-        for (proxy, output) in outputs.iter().zip(&self.network().outputs) {
+        for (proxy, dims) in outputs.iter().zip(self.engine().outputs()) {
             solver.equals(&proxy.datum_type, f32::datum_type())?;
-            let dims: TVec<TDim> = output.dims.iter().map(|dim| dim.to_dim()).collect();
+            let dims: TVec<TDim> = dims.iter().map(|dim| dim.to_dim()).collect();
             solver.equals(&proxy.shape, dims)?;
         }
-        for proxy in inputs.iter().take(self.network().inputs.len()) {
+        for proxy in inputs.iter().take(self.engine().inputs().len()) {
             solver.equals(&proxy.datum_type, f32::datum_type())?;
         }
         Ok(())

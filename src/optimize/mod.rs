@@ -5,6 +5,7 @@
 
 mod engine;
 mod fused_op;
+pub mod rewrite;
 
 pub use engine::{Engine, Memory};
 pub use fused_op::FusedOp;
@@ -18,7 +19,7 @@ use crate::kernels::Kernels;
 use crate::model::fused::FusedNetwork;
 use crate::model::onnx::node_name;
 
-/// The graph of `proto` with `networks`, computed with `kernels`, in the place of the nodes that stand for them, optimized by
+/// The graph of `proto` with `networks`, computed with `kernels` by `threads` threads, in the place of the nodes that stand for them, optimized by
 /// tract. The graph's one input is f32 of the shape `input`.
 ///
 /// # Errors
@@ -27,15 +28,26 @@ pub fn optimized(
     proto: &ModelProto,
     networks: Vec<FusedNetwork>,
     kernels: Kernels,
+    threads: usize,
     input: &[usize],
 ) -> TractResult<TypedModel> {
     // Shapes that the file states of values inside may name the symbolic batch: they are inferred afresh.
     let onnx = tract_onnx::onnx().with_ignore_value_info(true).with_ignore_output_shapes(true);
     let mut model = onnx.model_for_proto_model(proto)?;
-    for (number, network) in networks.into_iter().enumerate() {
+    for (number, mut network) in networks.into_iter().enumerate() {
+        rewrite::fold_norms(&mut network);
+        rewrite::pool_first(&mut network);
         let node = model.node_id_by_name(&node_name(number))?;
-        model.node_mut(node).op = expand(FusedOp::new(network, kernels));
+        model.node_mut(node).op = expand(FusedOp::new(&network, kernels, threads)?);
     }
     model.set_input_fact(0, f32::fact(input).into())?;
     model.into_optimized()
+}
+
+/// The operator that is all of `model`: it reads the model's input and gives its output.
+pub fn whole(model: &TypedModel) -> Option<FusedOp> {
+    let ([input], [output]) = (model.input_outlets().ok()?, model.output_outlets().ok()?) else { return None };
+    let node = model.node(output.node);
+    let op = node.op_as::<FusedOp>()?;
+    (node.inputs.as_slice() == [*input] && node.outputs.len() == 1).then(|| op.clone())
 }

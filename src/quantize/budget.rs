@@ -56,7 +56,7 @@ impl Search<'_> {
             codes[layer].input = None;
         }
         let (_, network) = written(self.file, self.network, &codes)?;
-        let int8 = best(&logits(&network, &self.checked.pictures, self.threads));
+        let int8 = best(&logits(&network, &self.checked.pictures, self.threads)?);
         let accuracy = accuracy(self.float, &int8, &self.checked.classes, Some(self.budget));
         Ok(Found { kept, codes, accuracy })
     }

@@ -7,7 +7,6 @@ mod budget;
 mod calibration;
 mod histogram;
 mod plan;
-mod prepare;
 pub mod report;
 mod trial;
 
@@ -16,7 +15,8 @@ pub use plan::ConcatScales;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::fused::{FusedNetwork, Op, Weights};
-use crate::model::onnx::{Codes, OnnxFile, Wanted, is_quantized};
+use crate::model::onnx::{Codes, OnnxFile, is_quantized};
+use crate::optimize::rewrite;
 use crate::quant::quantize_weights;
 use report::{LayerReport, Report};
 use trial::Power;
@@ -82,7 +82,7 @@ fn prepared(bytes: &[u8]) -> Result<(OnnxFile, FusedNetwork)> {
     if is_quantized(&file) {
         return refuse("the model is quantized already: give the float model it was made from".into());
     }
-    let fusion = file.fuse(Wanted::Any);
+    let fusion = file.fuse();
     let reasons = || {
         let left = fusion.opaque.iter().map(|o| format!("{} ({}): {}", o.node, o.op, o.reason)).collect::<Vec<_>>();
         left.first().map_or(String::new(), |first| format!("; {first}"))
@@ -94,8 +94,8 @@ fn prepared(bytes: &[u8]) -> Result<(OnnxFile, FusedNetwork)> {
     if network.inputs.len() != 1 || network.inputs[0].name != file.input.name || network.outputs.len() != 1 {
         return refuse(format!("only a part of it is densely connected{}", reasons()));
     }
-    prepare::fold_norms(&mut network);
-    prepare::pool_first(&mut network);
+    rewrite::fold_norms(&mut network);
+    rewrite::pool_first(&mut network);
     Ok((file, network))
 }
 
@@ -121,7 +121,7 @@ pub fn quantize(
     }
     let threads = options.threads;
     let few = |count: usize| &calibration[..calibration.len().min(count)];
-    let float_logits = trial::logits(&original, few(SENSITIVITY_PICTURES), threads);
+    let float_logits = trial::logits(&original, few(SENSITIVITY_PICTURES), threads)?;
 
     // As it is, and equalized: the one whose logits are closer to the float network's is taken.
     let mut candidates = Vec::new();
@@ -139,7 +139,7 @@ pub fn quantize(
         let codes = plan::encodings(&network, &seen, options.method, options.concat);
         plan::correct_biases(&mut network, &seen, &codes);
         let (_, found) = trial::written(&file, &network, &codes)?;
-        let logits = trial::logits(&found, few(SENSITIVITY_PICTURES), threads);
+        let logits = trial::logits(&found, few(SENSITIVITY_PICTURES), threads)?;
         let power = trial::output_power(&float_logits, &logits);
         candidates.push(Candidate { equalized, network, seen, codes, power });
     }
@@ -150,7 +150,7 @@ pub fn quantize(
     let mut codes = best.codes.clone();
     let mut accuracy = None;
     if !checked.pictures.is_empty() {
-        let float = budget::best(&trial::logits(&original, &checked.pictures, threads));
+        let float = budget::best(&trial::logits(&original, &checked.pictures, threads)?);
         if let Some(budget) = options.max_drop {
             let mut order: Vec<usize> = (0..alone.len()).filter(|&layer| alone[layer].is_some()).collect();
             let ratio = |layer: usize| alone[layer].map_or(f64::INFINITY, |power| power.decibels());
@@ -162,14 +162,14 @@ pub fn quantize(
             (codes, accuracy) = (found.codes, Some(found.accuracy));
         } else {
             let (_, network) = trial::written(&file, &best.network, &codes)?;
-            let int8 = budget::best(&trial::logits(&network, &checked.pictures, threads));
+            let int8 = budget::best(&trial::logits(&network, &checked.pictures, threads)?);
             accuracy = Some(budget::accuracy(&float, &int8, &checked.classes, None));
         }
     }
     let (written, network) = trial::written(&file, &best.network, &codes)?;
     let scales: Vec<_> = (0..codes.len()).map(|number| real_scales(&best.network, number, &codes[number])).collect();
     let results = trial::result_powers(&original_as(&best, &original), &network, &scales, few(RESULT_PICTURES));
-    let logits = trial::logits(&network, few(SENSITIVITY_PICTURES), threads);
+    let logits = trial::logits(&network, few(SENSITIVITY_PICTURES), threads)?;
     let mut report = Report {
         model: file.metadata.name.clone().unwrap_or_else(|| "model".into()),
         method: options.method.name().into(),
@@ -238,7 +238,7 @@ fn alone(
             let mut only = vec![Codes::default(); best.codes.len()];
             only[number] = *codes;
             let (_, found) = trial::written(file, network, &only)?;
-            let logits = trial::logits(&found, &calibration[..count], threads);
+            let logits = trial::logits(&found, &calibration[..count], threads)?;
             power = Some(trial::output_power(&float_logits[..count], &logits));
         }
         powers.push(power);

@@ -2,10 +2,10 @@
 
 use super::calibration::Seen;
 use super::histogram::Method;
-use super::prepare::{factor, fold_norms, only_reader, readers};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::fused::{FusedNetwork, Layer, Op, Weights};
 use crate::model::onnx::Codes;
+use crate::optimize::rewrite::{factor, fold_norms, only_reader, readers};
 use crate::quant::{Encoding, quantize_weights};
 
 /// The scales of segments that are read together.

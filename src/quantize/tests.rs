@@ -47,10 +47,10 @@ fn preparing_changes_nothing_but_the_work() {
     for small in [true, false] {
         let config = config(small);
         let mut file = OnnxFile::parse(&file(&config)).unwrap();
-        let before = file.fuse(Wanted::Any).networks.remove(0);
+        let before = file.fuse().networks.remove(0);
         let (mut folded, mut pooled) = (before.clone(), before.clone());
-        prepare::fold_norms(&mut folded);
-        prepare::pool_first(&mut pooled);
+        rewrite::fold_norms(&mut folded);
+        rewrite::pool_first(&mut pooled);
         let macs = |n: &FusedNetwork| n.layers.iter().filter_map(|layer| layer.macs(n)).sum::<u64>();
         assert!(macs(&pooled) < macs(&before));
         for picture in pictures(&config, 3) {
@@ -110,7 +110,7 @@ fn transitions_pool_first_and_segments_are_bytes() {
     let quantized = run(&config(true), OPTIONS, &Checked::default()).unwrap();
     let mut file = OnnxFile::parse(&quantized.bytes).unwrap();
     assert_eq!(file.metadata.name.as_deref(), Some("tiny"));
-    let network = file.fuse(Wanted::Int8).networks.remove(0);
+    let network = file.fuse().networks.remove(0);
     let float = prepared(&self::file(&config(true))).unwrap().1;
     let shapes = |n: &FusedNetwork| n.layers.iter().map(|layer| layer.output).collect::<Vec<_>>();
     assert_eq!(shapes(&network), shapes(&float));

@@ -5,14 +5,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernels::Kernels;
 use crate::model::fused::{FusedNetwork, Layer, Trace};
-use crate::model::onnx::{Codes, OnnxFile, Wanted, export_quantized};
+use crate::model::onnx::{Codes, OnnxFile, export_quantized};
 use crate::optimize::Engine;
 
 /// The bytes of the file, and the network that is found in it: what is judged is what any user of the file gets.
 pub(super) fn written(file: &OnnxFile, network: &FusedNetwork, codes: &[Codes]) -> Result<(Vec<u8>, FusedNetwork)> {
     let bytes = export_quantized(file, network, codes)?;
     let mut written = OnnxFile::parse(&bytes)?;
-    let mut found = written.fuse(Wanted::Any).networks;
+    let mut found = written.fuse().networks;
     if found.len() != 1 {
         return Err(Error::new(ErrorKind::Model, "the quantized network could not be found again in its own file"));
     }
@@ -42,9 +42,13 @@ impl Power {
 }
 
 /// What one network says of some pictures.
-pub(super) fn logits(network: &FusedNetwork, pictures: &[Vec<f32>], threads: usize) -> Vec<Vec<f32>> {
-    let engine = Engine::new(network.clone(), Kernels::best());
-    parallel(pictures, threads, |picture| engine.run(&[picture], &mut engine.memory()).swap_remove(0))
+///
+/// # Errors
+/// As [`Engine::new`], and [`Kernels::chosen`].
+pub(super) fn logits(network: &FusedNetwork, pictures: &[Vec<f32>], threads: usize) -> Result<Vec<Vec<f32>>> {
+    let engine = Engine::new(network, Kernels::chosen()?)?;
+    // Whole pictures side by side keep threads busier than parts of one.
+    Ok(parallel(pictures, threads, |picture| engine.run(&[picture], &mut engine.memory(1)).swap_remove(0)))
 }
 
 /// How far the logits of a network are from those of the float network.

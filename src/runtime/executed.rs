@@ -3,7 +3,6 @@
 use serde::Serialize;
 use tract_core::internal::*;
 
-use crate::model::fused::Op;
 use crate::model::onnx::Opaque;
 use crate::optimize::{Engine, FusedOp};
 
@@ -49,7 +48,13 @@ pub struct Left {
 }
 
 impl Execution {
-    pub(super) fn of(model: &TypedModel, opaque: &[Opaque]) -> TractResult<Self> {
+    /// What an engine runs that is all there is.
+    pub(super) fn of_engine(engine: &Engine) -> Self {
+        Self::new(layers(engine).collect(), &[])
+    }
+
+    /// What a graph runs.
+    pub(super) fn of_graph(model: &TypedModel, opaque: &[Opaque]) -> TractResult<Self> {
         let mut nodes = Vec::new();
         for &id in &model.eval_order()? {
             let node = model.node(id);
@@ -59,6 +64,10 @@ impl Execution {
                 None => {}
             }
         }
+        Ok(Self::new(nodes, opaque))
+    }
+
+    fn new(nodes: Vec<Executed>, opaque: &[Opaque]) -> Self {
         let macs = |nodes: &mut dyn Iterator<Item = &Executed>| nodes.map(|node| node.macs).sum::<u64>();
         let is_int8 = |node: &&Executed| node.r#type == "int8";
         let all = macs(&mut nodes.iter());
@@ -66,34 +75,23 @@ impl Execution {
         let convolutions = nodes.iter().filter(|node| node.macs > 0);
         let int8_convolutions = convolutions.clone().filter(is_int8).count();
         let left = |o: &Opaque| Left { node: o.node.clone(), op: o.op.clone(), reason: o.reason.clone() };
-        Ok(Self {
+        Self {
             int8_share: if all == 0 { 0.0 } else { int8 as f64 / all as f64 },
             int8_convolutions,
             float_convolutions: convolutions.count() - int8_convolutions,
             left: opaque.iter().map(left).collect(),
             nodes,
-        })
+        }
     }
 }
 
 fn layers(engine: &Engine) -> impl Iterator<Item = Executed> {
-    let network = engine.network();
-    network.layers.iter().enumerate().map(move |(number, layer)| Executed {
+    engine.layers().iter().map(|layer| Executed {
         node: layer.name.clone(),
-        op: match layer.op {
-            Op::Convolution { .. } => "conv",
-            Op::MaxPool(_) => "max_pool",
-            Op::SumPool(_) => "sum_pool",
-        }
-        .into(),
-        r#type: if layer.is_int8() || layer.macs(network).is_none() && layer.reads_codes(network) {
-            "int8"
-        } else {
-            "f32"
-        }
-        .into(),
-        kernel: format!("densight {}", engine.kernel(number)),
-        macs: layer.macs(network).unwrap_or(0),
+        op: layer.op.clone(),
+        r#type: if layer.int8 { "int8" } else { "f32" }.into(),
+        kernel: format!("densight {}", engine.isa()),
+        macs: layer.macs,
     })
 }
 

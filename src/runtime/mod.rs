@@ -3,6 +3,7 @@
 mod executed;
 mod labels;
 mod network;
+mod prepared;
 mod preprocess;
 mod session;
 mod sidecar;

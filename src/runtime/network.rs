@@ -1,4 +1,4 @@
-//! The graph in tract: optimized, planned, run on one picture at a time.
+//! What runs a model: an engine where the graph is one fused network, else tract.
 
 use tract_core::internal::*;
 use tract_linalg::multithread::Executor;
@@ -6,29 +6,35 @@ use tract_linalg::multithread::Executor;
 use super::executed::Execution;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernels::Kernels;
-use crate::model::onnx::{OnnxFile, Opaque, Wanted};
-use crate::optimize::optimized;
+use crate::model::onnx::{Fusion, OnnxFile, Opaque};
+use crate::optimize::{Engine, FusedOp, optimized, whole};
 
-/// A planned graph: one f32 input `[1, 3, height, width]`, one f32 output.
+/// A planned network: one f32 input `[1, 3, height, width]`, one f32 output.
 pub(super) struct Network {
-    plan: Arc<TypedSimplePlan>,
+    runner: Runner,
     input: [usize; 4],
     output: Vec<usize>,
-    opaque: Vec<Opaque>,
+}
+
+enum Runner {
+    /// All of the graph is one fused network.
+    Fused(FusedOp),
+    /// tract runs the graph; some nodes may be fused networks, others were left out for these reasons.
+    Graph { plan: Arc<TypedSimplePlan>, opaque: Vec<Opaque> },
 }
 
 impl Network {
-    pub(super) fn new(file: &mut OnnxFile, threads: usize) -> Result<Self> {
+    pub(super) fn new(file: &mut OnnxFile, threads: usize, stock: bool) -> Result<Self> {
         let refuse = |e: TractError| {
             // The innermost cause says which operator; the outer ones where in tract's own loading it was met.
             let reason = e.root_cause().to_string().replace('\n', " ");
             Error::new(ErrorKind::Model, format!("the graph cannot be run: {reason}")).caused_by(e)
         };
         let input = [1, 3, file.input.height, file.input.width];
-        let fusion = file.fuse(Wanted::Int8);
+        let fusion = if stock { Fusion::default() } else { file.fuse() };
         // Where no network was fused, all is tract's, and there is nothing to give reasons for.
         let opaque = if fusion.networks.is_empty() { Vec::new() } else { fusion.opaque };
-        let model = optimized(&file.proto, fusion.networks, Kernels::chosen()?, &input).map_err(refuse)?;
+        let model = optimized(&file.proto, fusion.networks, Kernels::chosen()?, threads, &input).map_err(refuse)?;
         let fact = model.output_fact(0).map_err(refuse)?.clone();
         let output = fact.shape.as_concrete().map(<[usize]>::to_vec);
         let output =
@@ -36,11 +42,30 @@ impl Network {
                 let message = format!("the graph's output is {fact:?}: Densight takes one f32 score for each class");
                 Error::new(ErrorKind::Model, message)
             })?;
+        if let Some(op) = whole(&model) {
+            return Ok(Self { runner: Runner::Fused(op), input, output });
+        }
         // One thread is tract's plain executor; its multi-threaded one would start a pool.
         let executor = if threads == 1 { Executor::SingleThread } else { Executor::multithread(threads) };
         let options = RunOptions { executor: Some(executor), ..Default::default() };
         let plan = TypedSimplePlan::new_with_options(model, &options).map_err(refuse)?;
-        Ok(Self { plan, input, output, opaque })
+        Ok(Self { runner: Runner::Graph { plan, opaque }, input, output })
+    }
+
+    /// What an engine with one input and one output runs.
+    pub(super) fn of(engine: Engine, threads: usize) -> Option<Self> {
+        let ([input], [output]) = (engine.inputs(), engine.outputs()) else { return None };
+        let (shape, output) = (input.shape, output.clone());
+        let input = [1, shape.channels, shape.height, shape.width];
+        Some(Self { runner: Runner::Fused(FusedOp::of(engine, threads)), input, output })
+    }
+
+    /// The engine, where it is all there is.
+    pub(super) fn into_engine(self) -> Option<Engine> {
+        match self.runner {
+            Runner::Fused(op) => op.into_engine(),
+            Runner::Graph { .. } => None,
+        }
     }
 
     pub(super) fn input_shape(&self) -> [usize; 4] {
@@ -52,21 +77,42 @@ impl Network {
     }
 
     pub(super) fn execution(&self) -> Result<Execution> {
-        Execution::of(self.plan.model(), &self.opaque).map_err(|e| {
-            Error::new(ErrorKind::Model, format!("the graph cannot be listed: {}", e.root_cause())).caused_by(e)
-        })
+        match &self.runner {
+            Runner::Fused(op) => Ok(Execution::of_engine(op.engine())),
+            Runner::Graph { plan, opaque } => Execution::of_graph(plan.model(), opaque).map_err(|e| {
+                Error::new(ErrorKind::Model, format!("the graph cannot be listed: {}", e.root_cause())).caused_by(e)
+            }),
+        }
     }
 
-    /// Runs one picture, as many values as the product of the input's shape.
-    pub(super) fn run(&self, input: &[f32]) -> Result<Vec<f32>> {
-        let run = || -> TractResult<Vec<f32>> {
+    /// Runs one picture, as many values as the product of the input's shape, and writes the output, as many as that of its
+    /// shape.
+    pub(super) fn run(&self, input: &[f32], out: &mut [f32]) -> Result<()> {
+        let plan = match &self.runner {
+            Runner::Fused(op) => {
+                op.run_into(&[input], out);
+                return Ok(());
+            }
+            Runner::Graph { plan, .. } => plan,
+        };
+        let mut run = || -> TractResult<()> {
             let input = Tensor::from_shape(&self.input, input)?;
-            let outputs = self.plan.run(tvec!(input.into_tvalue()))?;
-            Ok(outputs[0].to_plain_array_view::<f32>()?.iter().copied().collect())
+            let outputs = plan.run(tvec!(input.into_tvalue()))?;
+            let values = outputs[0].to_plain_array_view::<f32>()?;
+            out.iter_mut().zip(values.iter()).for_each(|(out, value)| *out = *value);
+            Ok(())
         };
         run().map_err(|e| {
             let reason = e.root_cause().to_string().replace('\n', " ");
             Error::new(ErrorKind::Model, format!("the network failed on this input: {reason}")).caused_by(e)
         })
+    }
+
+    /// Bytes that the fused network works in, if it is all of the graph.
+    pub(super) fn memory_size(&self) -> Option<usize> {
+        match &self.runner {
+            Runner::Fused(op) => Some(op.memory_size()),
+            Runner::Graph { .. } => None,
+        }
     }
 }

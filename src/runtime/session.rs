@@ -7,10 +7,11 @@ use std::time::Instant;
 use sha2::{Digest, Sha256};
 
 use super::network::Network;
+use super::prepared::{self, Prepared, Source};
 use super::{Classification, Classifier, Execution, Preprocessor, labels, sidecar};
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::RgbImage;
-use crate::model::onnx::OnnxFile;
+use crate::model::onnx::{OnnxFile, from_entries, to_entries};
 use crate::model::{DenseNetConfig, Metadata, Preprocessing};
 use crate::prediction::{Prediction, StageTimes, softmax, top_k};
 
@@ -21,11 +22,13 @@ pub struct SessionOptions {
     pub threads: usize,
     /// Labels that replace the model's own.
     pub labels: Option<Vec<String>>,
+    /// Leave the whole graph to tract, to compare with.
+    pub stock: bool,
 }
 
 impl Default for SessionOptions {
     fn default() -> Self {
-        Self { threads: 1, labels: None }
+        Self { threads: 1, labels: None, stock: false }
     }
 }
 
@@ -37,6 +40,7 @@ pub struct Session {
     preprocessing: Preprocessing,
     preprocessor: Preprocessor,
     input: Vec<f32>,
+    scores: Vec<f32>,
     labels: Vec<Arc<str>>,
     labelled: bool,
     ends_in_softmax: bool,
@@ -45,17 +49,24 @@ pub struct Session {
 }
 
 impl Session {
-    /// Reads an ONNX file and, if there is one, its sidecar `model.toml`.
+    /// Reads an ONNX file and, if there is one, its sidecar `model.toml`; or a prepared model ([`prepare`](Self::prepare)).
     ///
     /// # Errors
     /// [`ErrorKind::Io`], [`ErrorKind::Model`], [`ErrorKind::Labels`], [`ErrorKind::Config`] (the sidecar),
     /// [`ErrorKind::Usage`] (0 threads); all name the file.
     pub fn open(path: &Path, options: &SessionOptions) -> Result<Self> {
         let bytes = std::fs::read(path).map_err(|e| Error::io(ErrorKind::Io, "read", path, e))?;
-        let mut file = OnnxFile::parse(&bytes).map_err(|e| e.at(path.display()))?;
-        sidecar::apply(path, &mut file.metadata)?;
-        let stem = path.file_stem().map_or_else(|| "model".into(), |stem| stem.to_string_lossy());
-        Self::build(file, &bytes, &stem, options).map_err(|e| e.at(path.display()))
+        let open = || {
+            if prepared::is_prepared(&bytes) {
+                let prepared = Prepared::from_bytes(&bytes)?;
+                prepared.check_source(crate::files::folder(path))?;
+                return Self::from_prepared(prepared, options);
+            }
+            let mut file = OnnxFile::parse(&bytes)?;
+            sidecar::apply(path, &mut file.metadata)?;
+            Self::from_file(file, &bytes, &stem(path), options)
+        };
+        open().map_err(|e| e.at(path.display()))
     }
 
     /// The model in `bytes`, an ONNX file.
@@ -63,29 +74,75 @@ impl Session {
     /// # Errors
     /// As [`open`](Self::open), without the files.
     pub fn from_onnx(bytes: &[u8], options: &SessionOptions) -> Result<Self> {
-        Self::build(OnnxFile::parse(bytes)?, bytes, "model", options)
+        Self::from_file(OnnxFile::parse(bytes)?, bytes, "model", options)
     }
 
-    fn build(mut file: OnnxFile, bytes: &[u8], fallback: &str, options: &SessionOptions) -> Result<Self> {
-        if options.threads == 0 {
-            return Err(Error::new(ErrorKind::Usage, "0 threads cannot run a network: ask for 1 or more"));
-        }
-        let initializer_values = file.initializer_values;
-        let network = Network::new(&mut file, options.threads)?;
+    /// The ONNX file `path`, with its sidecar, as the bytes of a file that [`open`](Self::open) reads much faster: only by this
+    /// version of the program, and on processors with the instruction set that this one runs on.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open); [`ErrorKind::Model`] too for a graph that is not one fused network as a whole.
+    pub fn prepare(path: &Path) -> Result<Vec<u8>> {
+        let bytes = std::fs::read(path).map_err(|e| Error::io(ErrorKind::Io, "read", path, e))?;
+        let prepare = || {
+            let mut file = OnnxFile::parse(&bytes)?;
+            sidecar::apply(path, &mut file.metadata)?;
+            file.metadata.name.get_or_insert_with(|| stem(path));
+            let network = Network::new(&mut file, 1, false)?;
+            let engine = network.into_engine().ok_or_else(|| {
+                let message = "tract runs some of its graph, which cannot be prepared: `inspect --executed` lists it";
+                Error::new(ErrorKind::Model, message)
+            })?;
+            let prepared = Prepared {
+                source: Source::of(path, &bytes),
+                metadata: to_entries(&file.metadata),
+                ends_in_softmax: file.ends_in_softmax,
+                initializer_values: file.initializer_values,
+                engine,
+            };
+            Ok(prepared.to_bytes())
+        };
+        prepare().map_err(|e: Error| e.at(path.display()))
+    }
+
+    fn from_file(mut file: OnnxFile, bytes: &[u8], fallback: &str, options: &SessionOptions) -> Result<Self> {
+        let network = Network::new(&mut file, threads(options)?, options.stock)?;
+        let (softmax, values) = (file.ends_in_softmax, file.initializer_values);
+        Self::build(network, file.metadata, &Sha256::digest(bytes), (softmax, values), fallback, options)
+    }
+
+    fn from_prepared(prepared: Prepared, options: &SessionOptions) -> Result<Self> {
+        let Prepared { source, metadata, ends_in_softmax, initializer_values, engine } = prepared;
+        let metadata = from_entries(metadata.iter().map(|(key, value)| (key.as_str(), value.as_str())))?;
+        let network = Network::of(engine, threads(options)?)
+            .ok_or_else(|| Error::new(ErrorKind::Model, "it has not one input and one output"))?;
+        let known = (ends_in_softmax, initializer_values);
+        Self::build(network, metadata, &source.sha256, known, &source.name, options)
+    }
+
+    fn build(
+        network: Network,
+        metadata: Metadata,
+        sha256: &[u8],
+        (ends_in_softmax, initializer_values): (bool, u64),
+        fallback: &str,
+        options: &SessionOptions,
+    ) -> Result<Self> {
         let classes = network.output_shape().iter().product();
-        let Metadata { name, preprocessing, labels: own, config } = file.metadata;
+        let Metadata { name, preprocessing, labels: own, config } = metadata;
         let chosen = options.labels.as_ref().or(own.as_ref());
         let preprocessing = preprocessing.unwrap_or_default();
         let [_, _, height, width] = network.input_shape();
         Ok(Self {
             name: name.as_deref().unwrap_or(fallback).into(),
-            hash: hash(bytes).into(),
+            hash: hash(sha256).into(),
             labels: labels::fit(chosen.map(Vec::as_slice), classes)?,
             labelled: chosen.is_some(),
             preprocessor: Preprocessor::new(preprocessing.clone(), height as u32, width as u32),
             preprocessing,
             input: vec![0.0; 3 * height * width],
-            ends_in_softmax: file.ends_in_softmax,
+            scores: vec![0.0; classes],
+            ends_in_softmax,
             config,
             initializer_values,
             network,
@@ -141,12 +198,33 @@ impl Session {
     /// # Errors
     /// [`ErrorKind::Shape`] for another number of values, [`ErrorKind::Model`] if the network fails.
     pub fn run(&mut self, input: &[f32]) -> Result<Vec<f32>> {
+        let mut scores = vec![0.0; self.scores.len()];
+        self.run_into(input, &mut scores)?;
+        Ok(scores)
+    }
+
+    /// As [`run`](Self::run), with the scores written to `scores`. Where the graph is one fused network, this allocates
+    /// nothing.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run); [`ErrorKind::Shape`] also for another number of scores than there are classes.
+    pub fn run_into(&mut self, input: &[f32], scores: &mut [f32]) -> Result<()> {
         if input.len() != self.input.len() {
             let [c, h, w] = self.input_shape();
             let message = format!("the model takes {c}x{h}x{w} = {} values, not {}", self.input.len(), input.len());
             return Err(Error::new(ErrorKind::Shape, message));
         }
-        self.network.run(input)
+        if scores.len() != self.scores.len() {
+            let message = format!("the model gives {} scores, not {}", self.scores.len(), scores.len());
+            return Err(Error::new(ErrorKind::Shape, message));
+        }
+        self.network.run(input, scores)
+    }
+
+    /// Bytes of all activations and all that is computed on the way, where the graph is one fused network: nothing else is
+    /// allocated for a picture.
+    pub fn memory_size(&self) -> Option<usize> {
+        self.network.memory_size()
     }
 }
 
@@ -163,13 +241,14 @@ impl Classifier for Session {
         let start = Instant::now();
         self.preprocessor.run(image, &mut self.input)?;
         let preprocessed = Instant::now();
-        let scores = self.network.run(&self.input)?;
+        self.network.run(&self.input, &mut self.scores)?;
+        let scores = &self.scores;
         let inferred = Instant::now();
         if let Some(at) = scores.iter().position(|v| !v.is_finite()) {
             let message = format!("the network's output {at} is {}: its weights are not usable", scores[at]);
             return Err(Error::new(ErrorKind::Model, message));
         }
-        let scores = if self.ends_in_softmax { scores } else { softmax(&scores) };
+        let scores = if self.ends_in_softmax { scores.clone() } else { softmax(scores) };
         let best = top_k(&scores, k);
         let predictions =
             best.into_iter().map(|class| Prediction { class, label: self.labels[class].clone(), score: scores[class] });
@@ -184,9 +263,22 @@ impl Classifier for Session {
     }
 }
 
-/// First 16 hexadecimal digits of the SHA-256.
-fn hash(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+/// First 16 hexadecimal digits of a SHA-256.
+fn hash(sha256: &[u8]) -> String {
+    sha256.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A file's name without its ending.
+fn stem(path: &Path) -> String {
+    path.file_stem().map_or_else(|| "model".into(), |stem| stem.to_string_lossy().into_owned())
+}
+
+/// How many threads are wanted.
+fn threads(options: &SessionOptions) -> Result<usize> {
+    match options.threads {
+        0 => Err(Error::new(ErrorKind::Usage, "0 threads cannot run a network: ask for 1 or more")),
+        threads => Ok(threads),
+    }
 }
 
 #[cfg(test)]
@@ -226,8 +318,8 @@ mod tests {
     #[test]
     fn wrong_requests_are_told_apart() {
         let kind = |options: SessionOptions| Session::from_onnx(&bytes(None), &options).err().unwrap().kind();
-        assert_eq!(kind(SessionOptions { threads: 0, labels: None }), ErrorKind::Usage);
-        assert_eq!(kind(SessionOptions { threads: 1, labels: Some(vec!["a".into()]) }), ErrorKind::Labels);
+        assert_eq!(kind(SessionOptions { threads: 0, ..Default::default() }), ErrorKind::Usage);
+        assert_eq!(kind(SessionOptions { labels: Some(vec!["a".into()]), ..Default::default() }), ErrorKind::Labels);
         let mut session = Session::from_onnx(&bytes(None), &SessionOptions::default()).unwrap();
         assert_eq!(session.run(&[0.0; 5]).unwrap_err().kind(), ErrorKind::Shape);
         assert!(session.labels().is_none());
@@ -236,6 +328,6 @@ mod tests {
 
     #[test]
     fn the_hash_is_the_files() {
-        assert_eq!(hash(b"abc"), "ba7816bf8f01cfea");
+        assert_eq!(hash(&Sha256::digest(b"abc")), "ba7816bf8f01cfea");
     }
 }

@@ -4,6 +4,7 @@ mod bad_input;
 mod camera;
 mod eval;
 mod good_input;
+mod prepare;
 mod quantize;
 
 use std::io::Write;

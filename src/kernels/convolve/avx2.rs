@@ -1,70 +1,100 @@
-//! AVX2: a vector holds 8 pixels of four channels.
+//! AVX2 with FMA: `vpmaddubsw` multiplies u8 by s8 and adds two products to i16, `vpmaddwd` by 1 two of those to i32.
 //!
-//! `vpmaddubsw` adds two products in 16 bits and saturates. Here it cannot: codes are shifted to -128 to 127, it multiplies
-//! their magnitude (at most 128) with the weight under their sign (at most 127), and 2 * 128 * 127 = 32,512 fits.
+//! The first saturates. Weights are packed so that it never does: some steps are the sum of two, see `packed`.
+//!
+//! A vector is a step of 8 pixels. A tile keeps accumulators for 4 output channels of 2 vectors.
 
 use core::arch::x86_64::*;
-use std::ops::Range;
 
-use super::{Convolution, Requantize};
+use super::{Block, Job, Output};
 
+/// Convolves.
+///
 /// # Safety
-/// The processor has AVX2 and FMA, and the slices are as long as [`super::Kernels::convolve`] asserts.
+/// What the fields of `job` and `output` promise must hold, and the processor must have AVX2 and FMA.
 #[target_feature(enable = "avx2,fma")]
-pub(super) unsafe fn convolve(
-    convolution: &Convolution<'_>,
-    requantize: &Requantize<'_>,
-    input: &[u8],
-    output: &mut [u8],
-    plane: usize,
-    pixels: Range<usize>,
-) {
-    for pixel in pixels.step_by(8) {
-        for group in 0..convolution.weights.groups() {
-            // SAFETY: the pixels and the group exist; the caller vouches for the slices.
+pub(super) unsafe fn convolve(job: &Job, output: &Output) {
+    for block in 0..job.pixels / 16 {
+        for packed in job.packed.blocks() {
+            // SAFETY: the caller's promise; the block is inside the range of pixels.
             unsafe {
-                let codes = tile(convolution, requantize, input.as_ptr().add(4 * pixel), group);
-                _mm256_storeu_si256(output.as_mut_ptr().add(group * plane + 4 * pixel).cast(), codes);
+                let acc = tile(job, packed, job.input.add(64 * block));
+                store(acc, output, packed.first, 16 * block);
             }
         }
     }
 }
 
-/// The codes of four outputs at 8 pixels.
+/// The accumulators of a block of output channels, of the 16 pixels from `input` on.
 ///
 /// # Safety
-/// As [`convolve`]; `x` is the place of the first pixel.
-#[target_feature(enable = "avx2,fma")]
+/// As [`convolve`].
 #[inline]
-unsafe fn tile(convolution: &Convolution<'_>, requantize: &Requantize<'_>, x: *const u8, group: usize) -> __m256i {
-    let Convolution { weights, offsets, start } = convolution;
+#[target_feature(enable = "avx2,fma")]
+unsafe fn tile(job: &Job, block: Block<'_>, input: *const u8) -> [[__m256i; 2]; 4] {
+    let mut acc = [[_mm256_setzero_si256(); 2]; 4];
+    for o in 0..4 {
+        acc[o] = [_mm256_set1_epi32(job.packed.init()[block.first + o]); 2];
+    }
     let ones = _mm256_set1_epi16(1);
-    let half = _mm256_set1_epi8(i8::MIN);
-    // SAFETY: every address is inside a slice whose length the caller vouches for.
-    unsafe {
-        let from = |o: usize| start.get_unchecked(4 * group + o) + weights.shifts.get_unchecked(4 * group + o);
-        let mut sums: [__m256i; 4] = std::array::from_fn(|o| _mm256_set1_epi32(from(o)));
-        let w = weights.codes.as_ptr().add(group * weights.steps * 16);
-        for (step, &offset) in offsets.iter().enumerate() {
-            let x = _mm256_xor_si256(_mm256_loadu_si256(x.add(offset).cast()), half);
-            let magnitude = _mm256_abs_epi8(x);
-            for (o, sum) in sums.iter_mut().enumerate() {
-                let w = _mm256_set1_epi32(w.add(step * 16 + 4 * o).cast::<i32>().read_unaligned());
-                let pairs = _mm256_maddubs_epi16(magnitude, _mm256_sign_epi8(w, x));
-                *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(pairs, ones));
+    let mut weights = block.weights.as_ptr();
+    for &offset in block.offsets {
+        // SAFETY: all pixels can be read at each offset.
+        let x = unsafe { input.add(offset as usize) };
+        // SAFETY: as above.
+        let x = unsafe { [_mm256_loadu_si256(x.cast()), _mm256_loadu_si256(x.add(32).cast())] };
+        for o in 0..4 {
+            // SAFETY: a block has 4 weights for each of its channels and each packed step.
+            let w = _mm256_set1_epi32(unsafe { weights.add(4 * o).cast::<i32>().read_unaligned() });
+            for v in 0..2 {
+                let pairs = _mm256_maddubs_epi16(x[v], w);
+                acc[o][v] = _mm256_add_epi32(acc[o][v], _mm256_madd_epi16(pairs, ones));
             }
         }
-        let Requantize { mul, add, low, high } = *requantize;
-        let (low, high) = (_mm256_set1_ps(low), _mm256_set1_ps(high));
-        let code = |o: usize| {
-            let (mul, add) = (*mul.get_unchecked(4 * group + o), *add.get_unchecked(4 * group + o));
-            let value = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sums[o]), _mm256_set1_ps(mul), _mm256_set1_ps(add));
-            // The second operand is what `max` gives for NaN.
-            let value = _mm256_min_ps(_mm256_max_ps(value, low), high);
-            _mm256_and_si256(_mm256_cvtps_epi32(value), _mm256_set1_epi32(0xff))
-        };
-        let low = _mm256_or_si256(code(0), _mm256_slli_epi32::<8>(code(1)));
-        let high = _mm256_or_si256(_mm256_slli_epi32::<16>(code(2)), _mm256_slli_epi32::<24>(code(3)));
-        _mm256_or_si256(low, high)
+        weights = weights.wrapping_add(16);
+    }
+    acc
+}
+
+/// Writes the tile of 4 channels from `first` on and 16 pixels from `pixel` on.
+///
+/// # Safety
+/// The tile must be inside the planes of `output`.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn store(acc: [[__m256i; 2]; 4], output: &Output, first: usize, pixel: usize) {
+    match *output {
+        Output::Raw { start, pitch } => {
+            for (o, acc) in acc.iter().enumerate() {
+                for (v, acc) in acc.iter().enumerate() {
+                    // SAFETY: the caller's promise.
+                    unsafe { _mm256_storeu_si256(start.add((first + o) * pitch + pixel + 8 * v).cast(), *acc) };
+                }
+            }
+        }
+        Output::Codes { requantize, flip, start, pitch } => {
+            // Four pixels of four channels are a 4x4 of bytes in each 128 bits: transposed.
+            let transpose = _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+            let transpose = _mm256_broadcastsi128_si256(transpose);
+            let (low, high) = (_mm256_set1_ps(requantize.low), _mm256_set1_ps(requantize.high));
+            let (mul, add) = (&requantize.mul[first..first + 4], &requantize.add[first..first + 4]);
+            for v in 0..2 {
+                let mut value = [_mm256_setzero_si256(); 4];
+                for o in 0..4 {
+                    let real = _mm256_cvtepi32_ps(acc[o][v]);
+                    let mut real = _mm256_fmadd_ps(real, _mm256_set1_ps(mul[o]), _mm256_set1_ps(add[o]));
+                    if requantize.clamp {
+                        real = _mm256_max_ps(_mm256_min_ps(real, high), low);
+                    }
+                    value[o] = _mm256_cvtps_epi32(real);
+                }
+                let [a, b] = [_mm256_packs_epi32(value[0], value[1]), _mm256_packs_epi32(value[2], value[3])];
+                let signed = requantize.codes().is_signed();
+                let packed = if signed { _mm256_packs_epi16(a, b) } else { _mm256_packus_epi16(a, b) };
+                let codes = _mm256_xor_si256(_mm256_shuffle_epi8(packed, transpose), _mm256_set1_epi8(flip as i8));
+                // SAFETY: the caller's promise.
+                unsafe { _mm256_storeu_si256(start.add(first / 4 * pitch + 4 * (pixel + 8 * v)).cast(), codes) };
+            }
+        }
     }
 }

@@ -1,128 +1,130 @@
-//! AVX-512 with VNNI: a vector holds 16 pixels of four channels, `vpdpbusd` multiplies them with four broadcast weights.
+//! AVX-512 with VNNI: `vpdpbusd` multiplies u8 by s8 and adds four products to i32, exactly.
+//!
+//! A vector is a step of 16 pixels. A tile keeps accumulators for 8 output channels of 3 vectors, which leaves registers
+//! for the vectors and for a step's weights of one channel, repeated. While a tile's vectors are near, all blocks
+//! of output channels go over them.
 
 use core::arch::x86_64::*;
-use std::ops::Range;
 
-use super::{Convolution, Requantize};
-use crate::kernels::BLOCK;
+use super::{Block, Job, Output};
 
+/// Pixels of a vector.
+const PIXELS: usize = 16;
+
+/// Convolves.
+///
 /// # Safety
-/// The processor has AVX-512 F, BW, VL and VNNI, and the slices are as long as [`super::Kernels::convolve`] asserts.
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-pub(super) unsafe fn convolve(
-    convolution: &Convolution<'_>,
-    requantize: &Requantize<'_>,
-    input: &[u8],
-    output: &mut [u8],
-    plane: usize,
-    pixels: Range<usize>,
-) {
-    let groups = convolution.weights.groups();
-    let mut pixel = pixels.start;
-    while pixel < pixels.end {
-        let blocks = (pixels.end - pixel) / BLOCK;
-        let mut group = 0;
-        // Two blocks of 12 outputs fill the registers, as do three of 8; the latter where outputs are no multiple of 12.
-        let (wide, together) = if groups.is_multiple_of(3) { (2, 3) } else { (3, 2) };
-        let vectors = blocks.min(wide);
-        while group < groups {
-            let (x, y) = (input.as_ptr(), output.as_mut_ptr());
-            // SAFETY: the blocks are inside `pixels`, the groups inside the weights; the caller vouches for the slices.
+/// What the fields of `job` and `output` promise must hold, and the processor must have AVX-512 F, BW and VNNI.
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+pub(super) unsafe fn convolve(job: &Job, output: &Output) {
+    let vectors = job.pixels / PIXELS;
+    let tiles = vectors.div_ceil(3);
+    for tile in 0..tiles {
+        // Tiles of as equal sizes as can be: a short one would keep too few accumulators busy.
+        let (begin, end) = (vectors * tile / tiles, vectors * (tile + 1) / tiles);
+        for block in job.packed.blocks() {
+            let at = Place { block, vector: begin };
+            // SAFETY: the caller's promise; the tile is inside the range, the block inside the packed weights.
             unsafe {
-                let tile = Tile { convolution, requantize, x, y, plane, pixel, group };
-                match (vectors, (groups - group).min(together)) {
-                    (3, 2) => tile.run::<3, 2>(),
-                    (3, _) => tile.run::<3, 1>(),
-                    (2, 3) => tile.run::<2, 3>(),
-                    (2, 2) => tile.run::<2, 2>(),
-                    (2, _) => tile.run::<2, 1>(),
-                    (_, 3) => tile.run::<1, 3>(),
-                    (_, 2) => tile.run::<1, 2>(),
-                    _ => tile.run::<1, 1>(),
+                match (block.width, end - begin) {
+                    (4, 1) => at.run::<4, 1>(job, output),
+                    (4, 2) => at.run::<4, 2>(job, output),
+                    (4, _) => at.run::<4, 3>(job, output),
+                    (_, 1) => at.run::<8, 1>(job, output),
+                    (_, 2) => at.run::<8, 2>(job, output),
+                    (_, _) => at.run::<8, 3>(job, output),
                 }
             }
-            group += (groups - group).min(together);
         }
-        pixel += vectors * BLOCK;
     }
 }
 
-struct Tile<'a> {
-    convolution: &'a Convolution<'a>,
-    requantize: &'a Requantize<'a>,
-    x: *const u8,
-    y: *mut u8,
-    plane: usize,
-    pixel: usize,
-    group: usize,
+/// Where a tile is: its block of output channels, its first vector.
+struct Place<'a> {
+    block: Block<'a>,
+    vector: usize,
 }
 
-impl Tile<'_> {
-    /// `V` blocks of pixels and `G` groups of four outputs.
+impl Place<'_> {
+    /// Computes a tile of `O` output channels and `V` vectors.
     ///
     /// # Safety
-    /// As [`convolve`]; the blocks and groups exist.
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-    #[inline]
-    unsafe fn run<const V: usize, const G: usize>(&self) {
-        let Convolution { weights, offsets, start } = self.convolution;
-        // SAFETY: every address is inside a slice whose length the caller vouches for.
-        unsafe {
-            let mut sums = [[[_mm512_setzero_si512(); V]; 4]; G];
-            for (g, sums) in sums.iter_mut().enumerate() {
-                for (o, sums) in sums.iter_mut().enumerate() {
-                    *sums = [_mm512_set1_epi32(*start.get_unchecked(4 * (self.group + g) + o)); V];
+    /// As [`convolve`]; the tile must be inside the range of pixels, and the block one of `O` channels.
+    #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+    unsafe fn run<const O: usize, const V: usize>(self, job: &Job, output: &Output) {
+        let mut acc = [[_mm512_setzero_si512(); V]; O];
+        for o in 0..O {
+            acc[o] = [_mm512_set1_epi32(job.packed.init()[self.block.first + o]); V];
+        }
+        // SAFETY: the tile is inside the range of pixels.
+        let input = unsafe { job.input.add(4 * PIXELS * self.vector) };
+        let mut weights = self.block.weights.as_ptr();
+        for &offset in self.block.offsets {
+            let mut x = [_mm512_setzero_si512(); V];
+            for v in 0..V {
+                // SAFETY: all pixels can be read at each offset.
+                x[v] = unsafe { _mm512_loadu_si512(input.add(offset as usize + 4 * PIXELS * v).cast()) };
+            }
+            for o in 0..O {
+                // SAFETY: a block has 4 weights for each of its channels and each step.
+                let w = _mm512_set1_epi32(unsafe { weights.add(4 * o).cast::<i32>().read_unaligned() });
+                for v in 0..V {
+                    acc[o][v] = _mm512_dpbusd_epi32(acc[o][v], x[v], w);
                 }
             }
-            let x = self.x.add(4 * self.pixel);
-            let w = weights.codes.as_ptr().add(self.group * weights.steps * 16);
-            for (step, &offset) in offsets.iter().enumerate() {
-                let x: [__m512i; V] = std::array::from_fn(|v| _mm512_loadu_si512(x.add(offset + v * 64).cast()));
-                for (g, sums) in sums.iter_mut().enumerate() {
-                    let w = w.add((g * weights.steps + step) * 16);
-                    for (o, sums) in sums.iter_mut().enumerate() {
-                        let w = _mm512_set1_epi32(w.add(4 * o).cast::<i32>().read_unaligned());
-                        for (sum, x) in sums.iter_mut().zip(x) {
-                            *sum = _mm512_dpbusd_epi32(*sum, x, w);
-                        }
+            weights = weights.wrapping_add(4 * O);
+        }
+        // SAFETY: the tile is inside the planes.
+        unsafe { self.store(acc, output) };
+    }
+
+    /// Writes a tile.
+    ///
+    /// # Safety
+    /// The tile must be inside the planes of `output`.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+    unsafe fn store<const O: usize, const V: usize>(self, acc: [[__m512i; V]; O], output: &Output) {
+        match *output {
+            Output::Raw { start, pitch } => {
+                for (o, acc) in acc.iter().enumerate() {
+                    for (v, acc) in acc.iter().enumerate() {
+                        let place = (self.block.first + o) * pitch + PIXELS * (self.vector + v);
+                        // SAFETY: the caller's promise.
+                        unsafe { _mm512_storeu_si512(start.add(place).cast(), *acc) };
                     }
                 }
             }
-            for (g, [a, b, c, d]) in sums.iter().enumerate() {
-                let y = self.y.add((self.group + g) * self.plane + 4 * self.pixel);
-                for (v, (((a, b), c), d)) in a.iter().zip(b).zip(c).zip(d).enumerate() {
-                    let codes = self.codes(self.group + g, [*a, *b, *c, *d]);
-                    _mm512_storeu_si512(y.add(v * 64).cast(), codes);
+            Output::Codes { requantize, flip, start, pitch } => {
+                // Four pixels of four channels are a 4x4 of bytes in each 128 bits: transposed.
+                let transpose =
+                    _mm512_broadcast_i32x4(_mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
+                let (low, high) = (_mm512_set1_ps(requantize.low), _mm512_set1_ps(requantize.high));
+                let signed = requantize.codes().is_signed();
+                for (four, acc) in acc.chunks_exact(4).enumerate() {
+                    let channel = self.block.first + 4 * four;
+                    let mul = &requantize.mul[channel..channel + 4];
+                    let add = &requantize.add[channel..channel + 4];
+                    for v in 0..V {
+                        let mut value = [_mm512_setzero_si512(); 4];
+                        for o in 0..4 {
+                            let real = _mm512_cvtepi32_ps(acc[o][v]);
+                            let mut real = _mm512_fmadd_ps(real, _mm512_set1_ps(mul[o]), _mm512_set1_ps(add[o]));
+                            if requantize.clamp {
+                                real = _mm512_max_ps(_mm512_min_ps(real, high), low);
+                            }
+                            value[o] = _mm512_cvtps_epi32(real);
+                        }
+                        let [a, b] = [_mm512_packs_epi32(value[0], value[1]), _mm512_packs_epi32(value[2], value[3])];
+                        let packed = if signed { _mm512_packs_epi16(a, b) } else { _mm512_packus_epi16(a, b) };
+                        let codes = _mm512_shuffle_epi8(packed, transpose);
+                        let codes = _mm512_xor_si512(codes, _mm512_set1_epi8(flip as i8));
+                        let place = channel / 4 * pitch + 4 * PIXELS * (self.vector + v);
+                        // SAFETY: the caller's promise.
+                        unsafe { _mm512_storeu_si512(start.add(place).cast(), codes) };
+                    }
                 }
             }
         }
-    }
-
-    /// The codes of four outputs at 16 pixels.
-    ///
-    /// # Safety
-    /// As [`convolve`]; the group exists.
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-    #[inline]
-    unsafe fn codes(&self, group: usize, sums: [__m512i; 4]) -> __m512i {
-        let Requantize { mul, add, low, high } = *self.requantize;
-        let (low, high) = (_mm512_set1_ps(low), _mm512_set1_ps(high));
-        let mut all = _mm512_setzero_si512();
-        for (o, sum) in sums.into_iter().enumerate() {
-            // SAFETY: there is a factor and a summand for each output.
-            let (mul, add) = unsafe { (*mul.get_unchecked(4 * group + o), *add.get_unchecked(4 * group + o)) };
-            let value = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), _mm512_set1_ps(mul), _mm512_set1_ps(add));
-            // The second operand is what `max` gives for NaN.
-            let value = _mm512_min_ps(_mm512_max_ps(value, low), high);
-            let code = _mm512_and_si512(_mm512_cvtps_epi32(value), _mm512_set1_epi32(0xff));
-            let shifted = match o {
-                0 => code,
-                1 => _mm512_slli_epi32::<8>(code),
-                2 => _mm512_slli_epi32::<16>(code),
-                _ => _mm512_slli_epi32::<24>(code),
-            };
-            all = _mm512_or_si512(all, shifted);
-        }
-        all
     }
 }

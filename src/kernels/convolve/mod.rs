@@ -1,160 +1,174 @@
-//! A convolution of any window as one list of places to look at, with its results requantized.
+//! Convolutions of every shape as one sum over steps.
+//!
+//! A step is four input channels of one tap: 16 products for four pixels of one output channel. Where a step's codes
+//! begin is an offset of its own, so that a 1x1, a 3x3 and a 7x7 with stride 2 (on an input split by phase) are the same
+//! loop, and nothing is copied to be convolved.
+
+use super::{BLOCK, GROUP, Kernels, PlanesMut};
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512vnni;
 #[cfg(target_arch = "aarch64")]
-mod dot;
+mod dotprod;
+#[cfg(target_arch = "aarch64")]
+mod i8mm;
 #[cfg(target_arch = "aarch64")]
 mod neon;
+#[cfg(target_arch = "aarch64")]
+mod neon_store;
+mod packed;
+mod requantize;
 mod scalar;
-#[cfg(test)]
-mod tests;
 
-use std::ops::Range;
+#[cfg(target_arch = "aarch64")]
+pub(super) use neon_store::narrow;
+use packed::Block;
+pub use packed::Packed;
+pub use requantize::Requantize;
+pub(super) use requantize::{bounds_fit, refusal};
 
-use super::{BLOCK, Isa, Kernels};
-
-/// Weights in the order in which they are used: `[outputs / 4][steps][4 outputs][4 channels]`. A step is four channels of one
-/// tap of the window.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Packed {
-    codes: Vec<i8>,
-    /// For each output what the sum over codes that are 128 too low is short of: 128 times the sum of its weights.
-    #[cfg_attr(not(any(target_arch = "x86_64", target_arch = "aarch64")), allow(dead_code))]
-    shifts: Vec<i32>,
-    steps: usize,
-}
-
-impl Packed {
-    /// Packs weights for `outputs` outputs and `steps` steps; `weight` gives the code for an output, a step and one of its
-    /// four channels. Outputs are padded to four with zeros.
-    ///
-    /// # Panics
-    /// If a code is -128, which has no counterpart, or there is no step.
-    pub fn new(outputs: usize, steps: usize, weight: impl Fn(usize, usize, usize) -> i8) -> Self {
-        assert!(steps > 0, "a convolution looks at something");
-        let groups = outputs.div_ceil(4);
-        let mut codes = vec![0; groups * steps * 16];
-        let mut shifts = vec![0; groups * 4];
-        for output in 0..outputs {
-            for step in 0..steps {
-                for channel in 0..4 {
-                    let code = weight(output, step, channel);
-                    assert!(code > i8::MIN, "weights are -127 to 127");
-                    codes[((output / 4 * steps + step) * 4 + output % 4) * 4 + channel] = code;
-                    shifts[output] += 128 * i32::from(code);
-                }
-            }
-        }
-        Self { codes, shifts, steps }
-    }
-
-    /// Outputs divided by four, rounded up.
-    pub fn groups(&self) -> usize {
-        self.shifts.len() / 4
-    }
-
-    /// Bytes of the weights.
-    pub fn bytes(&self) -> usize {
-        self.codes.len()
-    }
-}
-
-/// From accumulators to codes: `round(bound(fma(accumulator, mul, add)))`, of which the low byte is kept.
+/// What to convolve.
+///
+/// `acc[o][p] = init[o] + sum over steps s and i in 0..4 of x[offsets[s] + 4 p + i] * weights[o][s][i]`, in i32, where `x`
+/// is the u8 that a byte of `input` stands for ([`Activation`](super::Codes::Activation)).
 #[derive(Debug, Clone, Copy)]
-pub struct Requantize<'a> {
-    /// Factor of each output; as many as the groups of outputs have.
-    pub mul: &'a [f32],
-    /// Summand of each output.
-    pub add: &'a [f32],
-    /// The least result.
-    pub low: f32,
-    /// The greatest result.
-    pub high: f32,
-}
-
-/// What is computed: for each output and pixel the sum, over steps and four channels, of
-/// `input[offsets[step] + 4 * pixel + channel] * weight`, exactly in i32.
-#[derive(Debug, Clone, Copy)]
-pub struct Convolution<'a> {
-    /// The weights.
+pub struct Convolve<'a> {
+    /// Planes of activations.
+    pub input: &'a [u8],
+    /// Weights, offsets and init, packed by the same kernels.
     pub weights: &'a Packed,
-    /// Where each step looks, in bytes from a pixel's own place.
-    pub offsets: &'a [usize],
-    /// Added to each output's sum; as many as the groups of outputs have.
-    pub start: &'a [i32],
+    /// Number of pixels, a multiple of [`BLOCK`].
+    pub pixels: usize,
+}
+
+/// What a kernel reads, checked: `4 * pixels` bytes from `input` on can be read at each offset.
+struct Job<'a> {
+    input: *const u8,
+    packed: &'a Packed,
+    pixels: usize,
+}
+
+/// What a kernel writes, checked: every block of pixels of every plane.
+enum Output<'a> {
+    /// `[outputs / 4][pixels][4]` codes, their low bytes xored with `flip`; planes are `pitch` bytes apart.
+    Codes { requantize: &'a Requantize, flip: u8, start: *mut u8, pitch: usize },
+    /// `[outputs][pixels]` accumulators; planes are `pitch` of them apart.
+    Raw { start: *mut i32, pitch: usize },
 }
 
 impl Kernels {
-    /// Computes `convolution` of the codes (0 to 255) in `input` for the blocks of `pixels`, and writes their codes to
-    /// `output`, `[outputs / 4][pixels][4]` with `plane` bytes between the groups of four outputs.
+    /// Convolves and requantizes: `out[o / 4][p][o % 4]` is the code `requantize` makes of `acc[o][p]`, see [`Convolve`].
+    ///
+    /// `out` has a plane of at least `4 * pixels` bytes for each four output channels.
     ///
     /// # Panics
-    /// If `pixels` are not whole blocks, or a slice is too short for what is to be read or written.
-    pub fn convolve(
-        self,
-        convolution: &Convolution<'_>,
-        requantize: &Requantize<'_>,
-        input: &[u8],
-        output: &mut [u8],
-        plane: usize,
-        pixels: Range<usize>,
-    ) {
-        let groups = convolution.weights.groups();
-        convolution.check(input, &pixels);
-        assert!(requantize.mul.len() >= 4 * groups && requantize.add.len() >= 4 * groups, "a factor for each output");
-        assert!(plane >= 4 * pixels.end, "room for a plane");
-        assert!(pixels.is_empty() || output.len() >= (groups - 1) * plane + 4 * pixels.end, "room for the output");
-        match self.isa {
-            Isa::Scalar => scalar::convolve(convolution, requantize, input, output, plane, pixels),
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: `Kernels` exist only for instruction sets that the processor has; the bounds were asserted above.
-            Isa::Avx2 => unsafe { avx2::convolve(convolution, requantize, input, output, plane, pixels) },
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: as above.
-            Isa::Avx512Vnni => unsafe { avx512vnni::convolve(convolution, requantize, input, output, plane, pixels) },
-            #[cfg(target_arch = "aarch64")]
-            Isa::Neon => neon::convolve(convolution, requantize, input, output, plane, pixels),
-            #[cfg(target_arch = "aarch64")]
-            // SAFETY: as above.
-            Isa::Dotprod => unsafe { dot::convolve::<false>(convolution, requantize, input, output, plane, pixels) },
-            #[cfg(target_arch = "aarch64")]
-            // SAFETY: as above.
-            Isa::I8mm => unsafe { dot::convolve::<true>(convolution, requantize, input, output, plane, pixels) },
-            _ => unreachable!("`Kernels` exist only for instruction sets that the processor has"),
-        }
+    /// If weights were packed for other kernels, if numbers of steps, output channels or planes disagree, or if a range of
+    /// pixels ends beyond its buffer.
+    pub fn convolve(self, what: &Convolve, requantize: &Requantize, out: &mut PlanesMut<u8>) {
+        let outputs = what.weights.outputs();
+        assert_eq!(requantize.channels(), outputs, "channels to requantize");
+        assert_eq!(out.planes() * GROUP, outputs, "channels of the output's planes");
+        assert!(out.len() >= GROUP * what.pixels, "{} pixels exceed planes of {} bytes", what.pixels, out.len());
+        let flip = requantize.codes().flip(self.shifted());
+        let job = self.job(what);
+        #[cfg(feature = "check-kernels")]
+        let expected = checked::codes(&job, requantize, flip);
+        let (start, pitch) = out.raw();
+        // SAFETY: input was checked by `job`, output above.
+        unsafe { self.run_convolve(&job, &Output::Codes { requantize, flip, start, pitch }) };
+        #[cfg(feature = "check-kernels")]
+        checked::same(&expected, out, GROUP * what.pixels, self);
     }
 
-    /// As [`convolve`](Self::convolve), but the sums themselves, `[outputs / 4][pixels][4]` with `plane` values between the
-    /// groups. This is for the few results that are no codes; it is the plain code on every instruction set.
+    /// Convolves only: `out[o][p]` is `acc[o][p]`, see [`Convolve`].
+    ///
+    /// `out` has a plane of at least `pixels` for each output channel.
     ///
     /// # Panics
-    /// As [`convolve`](Self::convolve).
-    pub fn sums(
-        self,
-        convolution: &Convolution<'_>,
-        input: &[u8],
-        output: &mut [f32],
-        plane: usize,
-        pixels: Range<usize>,
-    ) {
-        convolution.check(input, &pixels);
-        scalar::sums(convolution, input, pixels, |group, pixel, sums| {
-            output[group * plane + 4 * pixel..][..4].copy_from_slice(&sums.map(|sum| sum as f32));
-        });
+    /// As [`Kernels::convolve`].
+    pub fn convolve_raw(self, what: &Convolve, out: &mut PlanesMut<i32>) {
+        assert_eq!(out.planes(), what.weights.outputs(), "channels of the output's planes");
+        assert!(out.len() >= what.pixels, "{} pixels exceed planes of {}", what.pixels, out.len());
+        let job = self.job(what);
+        #[cfg(feature = "check-kernels")]
+        let expected = checked::accumulators(&job);
+        let (start, pitch) = out.raw();
+        // SAFETY: input was checked by `job`, output above.
+        unsafe { self.run_convolve(&job, &Output::Raw { start, pitch }) };
+        #[cfg(feature = "check-kernels")]
+        checked::same(&expected, out, what.pixels, self);
+    }
+
+    /// Checks what is read.
+    fn job<'a>(self, what: &Convolve<'a>) -> Job<'a> {
+        let Convolve { input, weights: packed, pixels } = *what;
+        assert_eq!(packed.isa(), self.isa(), "weights are packed for other kernels");
+        assert_eq!(pixels % BLOCK, 0, "{pixels} pixels are no whole blocks");
+        let last = packed.furthest();
+        let end = pixels.checked_mul(GROUP).and_then(|bytes| bytes.checked_add(last.unwrap_or(0) as usize));
+        let fits = end.is_some_and(|end| last.is_none() || end <= input.len());
+        assert!(fits, "{pixels} pixels from {last:?} on exceed an input of {} bytes", input.len());
+        Job { input: input.as_ptr(), packed, pixels }
+    }
+
+    /// Calls the instruction set's kernel.
+    ///
+    /// # Safety
+    /// What the fields of `job` and `output` promise must hold.
+    unsafe fn run_convolve(self, job: &Job, output: &Output) {
+        use super::Isa;
+        // SAFETY: the caller's promise; that there is a `Kernels` proves that the processor has the instructions.
+        unsafe {
+            match self.isa() {
+                #[cfg(target_arch = "x86_64")]
+                Isa::Avx2 => avx2::convolve(job, output),
+                #[cfg(target_arch = "x86_64")]
+                Isa::Avx512Vnni => avx512vnni::convolve(job, output),
+                #[cfg(target_arch = "aarch64")]
+                Isa::Neon => neon::convolve(job, output),
+                #[cfg(target_arch = "aarch64")]
+                Isa::Dotprod => dotprod::convolve(job, output),
+                #[cfg(target_arch = "aarch64")]
+                Isa::I8mm => i8mm::convolve(job, output),
+                _ => scalar::convolve(job, output),
+            }
+        }
     }
 }
 
-impl Convolution<'_> {
-    fn check(&self, input: &[u8], pixels: &Range<usize>) {
-        let groups = self.weights.groups();
-        let whole = pixels.start.is_multiple_of(BLOCK) && pixels.end.is_multiple_of(BLOCK);
-        assert!(whole && pixels.start <= pixels.end, "whole blocks");
-        assert_eq!(self.offsets.len(), self.weights.steps, "a place for each step");
-        assert!(self.start.len() >= 4 * groups, "a start for each output");
-        let furthest = self.offsets.iter().max().map_or(0, |offset| offset + 4 * pixels.end);
-        assert!(input.len() >= furthest, "the input reaches {furthest} bytes");
+/// The scalar kernel beside each call of another.
+#[cfg(feature = "check-kernels")]
+mod checked {
+    use super::*;
+
+    /// The accumulators, `[outputs][pixels]`.
+    pub(super) fn accumulators(job: &Job) -> Vec<i32> {
+        let mut out = vec![0; job.packed.outputs() * job.pixels];
+        // SAFETY: the input is the caller's, and the output was made to fit.
+        unsafe { scalar::convolve(job, &Output::Raw { start: out.as_mut_ptr(), pitch: job.pixels }) };
+        out
+    }
+
+    /// The codes, `[outputs / 4][pixels][4]`.
+    pub(super) fn codes(job: &Job, requantize: &Requantize, flip: u8) -> Vec<u8> {
+        let pitch = GROUP * job.pixels;
+        let mut out = vec![0; job.packed.outputs() / GROUP * pitch];
+        // SAFETY: as above.
+        unsafe { scalar::convolve(job, &Output::Codes { requantize, flip, start: out.as_mut_ptr(), pitch }) };
+        out
+    }
+
+    /// Panics where the first `len` of a plane differ from what is expected.
+    pub(super) fn same<T: PartialEq + std::fmt::Debug>(
+        expected: &[T],
+        out: &mut PlanesMut<T>,
+        len: usize,
+        kernels: Kernels,
+    ) {
+        for (plane, expected) in expected.chunks(len.max(1)).enumerate() {
+            assert!(out.plane(plane)[..len] == *expected, "{} differs from scalar in plane {plane}", kernels.isa());
+        }
     }
 }

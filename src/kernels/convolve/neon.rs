@@ -1,110 +1,220 @@
-//! NEON: a vector holds 4 pixels of four channels.
+//! ARMv8.0: `smull` and `smlal` multiply s8 by s8 to i16, `sadalp` adds two of those to i32. Activations are shifted.
 //!
-//! `smull` and `smlal` add two products in 16 bits without saturating: codes are shifted to -128 to 127, weights are at most 127,
-//! and 2 * 128 * 127 = 32,512 fits. `sadalp` adds neighbours of those to sums of 32 bits.
+//! Of two steps, the products of the same channel are added in 16 bits: with |x| <= 128 and |w| <= 127, 2 * 128 * 127 = 32512
+//! fits. A vector is a step of 2 pixels; weights are packed twice beside each other to match. A tile keeps accumulators for
+//! 4 output channels of 4 vectors, two i32 for each pixel.
+//!
+//! The loop over pairs of steps is written in assembly: it needs every register there is, and on cores that execute in order
+//! what is loaded must be loaded long before it is used, beside an instruction that multiplies.
 
 use core::arch::aarch64::*;
-use std::ops::Range;
+use core::arch::asm;
 
-use super::{Convolution, Requantize};
+use super::neon_store::store;
+use super::{Block, Job, Output};
 
-/// Vectors of pixels that are worked on together.
-const VECTORS: usize = 2;
-
-pub(super) fn convolve(
-    convolution: &Convolution<'_>,
-    requantize: &Requantize<'_>,
-    input: &[u8],
-    output: &mut [u8],
-    plane: usize,
-    pixels: Range<usize>,
-) {
-    for pixel in pixels.step_by(4 * VECTORS) {
-        for group in 0..convolution.weights.groups() {
-            // SAFETY: NEON is part of every 64-bit ARM processor; the pixels and the group exist, and
-            // `Kernels::convolve` asserted the lengths of the slices.
-            unsafe {
-                let x = input.as_ptr().add(4 * pixel);
-                let y = output.as_mut_ptr().add(group * plane + 4 * pixel);
-                tile(convolution, requantize, x, y, group);
+/// Convolves.
+///
+/// # Safety
+/// What the fields of `job` and `output` promise must hold.
+#[target_feature(enable = "neon")]
+pub(super) unsafe fn convolve(job: &Job, output: &Output) {
+    for block in 0..job.pixels / 16 {
+        for Block { first, offsets, weights, .. } in job.packed.blocks() {
+            let init = &job.packed.init()[first..first + 4];
+            let mut acc = [[vdupq_n_s32(0); 4]; 4];
+            for half in 0..2 {
+                // SAFETY: the caller's promise; the block is inside the range of pixels.
+                let sums = unsafe { sums(job.input.add(64 * block + 32 * half), offsets, weights.as_ptr()) };
+                for o in 0..4 {
+                    for v in 0..2 {
+                        let sum = vpaddq_s32(sums[o][2 * v], sums[o][2 * v + 1]);
+                        acc[o][2 * half + v] = vaddq_s32(sum, vdupq_n_s32(init[o]));
+                    }
+                }
             }
+            // SAFETY: the block is inside the planes.
+            unsafe { store(&acc, output, first, 16 * block) };
         }
     }
 }
 
-/// Four outputs at 8 pixels.
+/// The sums over all steps of 8 pixels, `[channels][vectors]`: of each pixel that over channels 0 and 1 of the steps, and
+/// that over 2 and 3.
 ///
 /// # Safety
-/// `x` and `y` are the places of the first pixel in slices as long as [`super::Kernels::convolve`] asserts.
+/// 32 bytes must be readable from `input` plus each offset on, and 32 weights for each offset.
 #[inline]
-unsafe fn tile(convolution: &Convolution<'_>, requantize: &Requantize<'_>, x: *const u8, y: *mut u8, group: usize) {
-    let Convolution { weights, offsets, start } = convolution;
-    // SAFETY: every address is inside a slice whose length the caller vouches for.
+#[target_feature(enable = "neon")]
+unsafe fn sums(input: *const u8, offsets: &[u32], mut weights: *const i8) -> [[int32x4_t; 4]; 4] {
+    let mut acc = [[vdupq_n_s32(0); 4]; 4];
+    let (twos, rest) = offsets.as_chunks::<2>();
+    if !twos.is_empty() {
+        // SAFETY: the caller's promise, for two steps each.
+        unsafe { pairs(&mut acc, input, twos, weights) };
+        weights = weights.wrapping_add(64 * twos.len());
+    }
+    for &last in rest {
+        // SAFETY: the caller's promise.
+        let x = unsafe { step(input, last) };
+        for o in 0..4 {
+            // SAFETY: the caller's promise.
+            let w = unsafe { vld1_s8(weights.add(8 * o)) };
+            for v in 0..4 {
+                acc[o][v] = vpadalq_s16(acc[o][v], vmull_s8(x[v], w));
+            }
+        }
+    }
+    acc
+}
+
+/// Adds pairs of steps, of which there must be one.
+///
+/// While one pair is added the next is loaded; beside the last, that one again.
+///
+/// # Safety
+/// 32 bytes must be readable from `input` plus each offset on, and 64 weights for each pair of them.
+#[inline]
+#[target_feature(enable = "neon")]
+unsafe fn pairs(acc: &mut [[int32x4_t; 4]; 4], input: *const u8, offsets: &[[u32; 2]], weights: *const i8) {
+    let [[a0, a1, a2, a3], [b0, b1, b2, b3], [c0, c1, c2, c3], [d0, d1, d2, d3]] = acc;
+    // SAFETY: it reads what the caller promises and writes registers only.
     unsafe {
-        // Of each output and vector the sums of the first two pixels, each in two halves, and of the other two.
-        let mut sums = [[[vdupq_n_s32(0); 2]; VECTORS]; 4];
-        let w = weights.codes.as_ptr().add(group * weights.steps * 16);
-        let half = vdupq_n_u8(0x80);
-        let load = |step: usize, v: usize| {
-            let offset = *offsets.get_unchecked(step);
-            vreinterpretq_s8_u8(veorq_u8(vld1q_u8(x.add(offset + 16 * v)), half))
-        };
-        let weight = |step: usize| vreinterpretq_s32_s8(vld1q_s8(w.add(16 * step)));
-        let spread = |w: int32x4_t| {
-            [vdup_laneq_s32::<0>(w), vdup_laneq_s32::<1>(w), vdup_laneq_s32::<2>(w), vdup_laneq_s32::<3>(w)]
-                .map(|w| vreinterpret_s8_s32(w))
-        };
-        let mut step = 0;
-        while step + 2 <= weights.steps {
-            let (first, second) = (spread(weight(step)), spread(weight(step + 1)));
-            for v in 0..VECTORS {
-                let (a, b) = (load(step, v), load(step + 1, v));
-                for (o, sums) in sums.iter_mut().enumerate() {
-                    let low = vmlal_s8(vmull_s8(vget_low_s8(a), first[o]), vget_low_s8(b), second[o]);
-                    let high = vmlal_s8(vmull_s8(vget_high_s8(a), first[o]), vget_high_s8(b), second[o]);
-                    sums[v] = [vpadalq_s16(sums[v][0], low), vpadalq_s16(sums[v][1], high)];
-                }
-            }
-            step += 2;
-        }
-        if step < weights.steps {
-            let first = spread(weight(step));
-            for v in 0..VECTORS {
-                let a = load(step, v);
-                for (o, sums) in sums.iter_mut().enumerate() {
-                    let (low, high) = (vmull_s8(vget_low_s8(a), first[o]), vmull_s8(vget_high_s8(a), first[o]));
-                    sums[v] = [vpadalq_s16(sums[v][0], low), vpadalq_s16(sums[v][1], high)];
-                }
-            }
-        }
-        for v in 0..VECTORS {
-            let sum = |o: usize| {
-                let from = start.get_unchecked(4 * group + o) + weights.shifts.get_unchecked(4 * group + o);
-                vaddq_s32(vpaddq_s32(sums[o][v][0], sums[o][v][1]), vdupq_n_s32(from))
-            };
-            let codes = codes(requantize, group, [sum(0), sum(1), sum(2), sum(3)]);
-            vst1q_u8(y.add(16 * v), codes);
-        }
+        asm!(
+            "ldp {i:w}, {j:w}, [{offsets}]",
+            "ldp {w0:d}, {w1:d}, [{weights}]",
+            "ldp {u0:d}, {u1:d}, [{weights}, #32]",
+            "add {i}, {input}, {i:w}, uxtw",
+            "add {j}, {input}, {j:w}, uxtw",
+            "ldp {x0:d}, {x1:d}, [{i}]",
+            "ldp {x2:d}, {x3:d}, [{i}, #16]",
+            "ldp {y0:d}, {y1:d}, [{j}]",
+            "ldp {y2:d}, {y3:d}, [{j}, #16]",
+            "2:",
+            "smull {t0:v}.8h, {x0:v}.8b, {w0:v}.8b",
+            "smull {t1:v}.8h, {x1:v}.8b, {w0:v}.8b",
+            "smull {t2:v}.8h, {x2:v}.8b, {w0:v}.8b",
+            "smull {t3:v}.8h, {x3:v}.8b, {w0:v}.8b",
+            "smlal {t0:v}.8h, {y0:v}.8b, {u0:v}.8b",
+            "ldr {w0:d}, [{weights}, #16]",
+            "smlal {t1:v}.8h, {y1:v}.8b, {u0:v}.8b",
+            "subs {count}, {count}, #1",
+            "smlal {t2:v}.8h, {y2:v}.8b, {u0:v}.8b",
+            "csel {ahead}, {ahead}, xzr, ne",
+            "smlal {t3:v}.8h, {y3:v}.8b, {u0:v}.8b",
+            "add {offsets}, {offsets}, {ahead}",
+            "sadalp {a0:v}.4s, {t0:v}.8h",
+            "ldr {u0:d}, [{weights}, #48]",
+            "sadalp {a1:v}.4s, {t1:v}.8h",
+            "ldp {i:w}, {j:w}, [{offsets}]",
+            "sadalp {a2:v}.4s, {t2:v}.8h",
+            "sadalp {a3:v}.4s, {t3:v}.8h",
+            "smull {t0:v}.8h, {x0:v}.8b, {w1:v}.8b",
+            "smull {t1:v}.8h, {x1:v}.8b, {w1:v}.8b",
+            "smull {t2:v}.8h, {x2:v}.8b, {w1:v}.8b",
+            "smull {t3:v}.8h, {x3:v}.8b, {w1:v}.8b",
+            "smlal {t0:v}.8h, {y0:v}.8b, {u1:v}.8b",
+            "ldr {w1:d}, [{weights}, #24]",
+            "smlal {t1:v}.8h, {y1:v}.8b, {u1:v}.8b",
+            "add {i}, {input}, {i:w}, uxtw",
+            "smlal {t2:v}.8h, {y2:v}.8b, {u1:v}.8b",
+            "add {j}, {input}, {j:w}, uxtw",
+            "smlal {t3:v}.8h, {y3:v}.8b, {u1:v}.8b",
+            "sadalp {b0:v}.4s, {t0:v}.8h",
+            "ldr {u1:d}, [{weights}, #56]",
+            "sadalp {b1:v}.4s, {t1:v}.8h",
+            "add {weights}, {weights}, {ahead}, lsl #3",
+            "sadalp {b2:v}.4s, {t2:v}.8h",
+            "sadalp {b3:v}.4s, {t3:v}.8h",
+            "smull {t0:v}.8h, {x0:v}.8b, {w0:v}.8b",
+            "smull {t1:v}.8h, {x1:v}.8b, {w0:v}.8b",
+            "smull {t2:v}.8h, {x2:v}.8b, {w0:v}.8b",
+            "smull {t3:v}.8h, {x3:v}.8b, {w0:v}.8b",
+            "smlal {t0:v}.8h, {y0:v}.8b, {u0:v}.8b",
+            "ldr {w0:d}, [{weights}]",
+            "smlal {t1:v}.8h, {y1:v}.8b, {u0:v}.8b",
+            "smlal {t2:v}.8h, {y2:v}.8b, {u0:v}.8b",
+            "smlal {t3:v}.8h, {y3:v}.8b, {u0:v}.8b",
+            "sadalp {c0:v}.4s, {t0:v}.8h",
+            "ldr {u0:d}, [{weights}, #32]",
+            "sadalp {c1:v}.4s, {t1:v}.8h",
+            "sadalp {c2:v}.4s, {t2:v}.8h",
+            "sadalp {c3:v}.4s, {t3:v}.8h",
+            "smull {t0:v}.8h, {x0:v}.8b, {w1:v}.8b",
+            "smull {t1:v}.8h, {x1:v}.8b, {w1:v}.8b",
+            "smull {t2:v}.8h, {x2:v}.8b, {w1:v}.8b",
+            "smull {t3:v}.8h, {x3:v}.8b, {w1:v}.8b",
+            "smlal {t0:v}.8h, {y0:v}.8b, {u1:v}.8b",
+            "ldr {w1:d}, [{weights}, #8]",
+            "smlal {t1:v}.8h, {y1:v}.8b, {u1:v}.8b",
+            "ldp {x0:d}, {x1:d}, [{i}]",
+            "smlal {t2:v}.8h, {y2:v}.8b, {u1:v}.8b",
+            "ldp {x2:d}, {x3:d}, [{i}, #16]",
+            "smlal {t3:v}.8h, {y3:v}.8b, {u1:v}.8b",
+            "sadalp {d0:v}.4s, {t0:v}.8h",
+            "ldr {u1:d}, [{weights}, #40]",
+            "sadalp {d1:v}.4s, {t1:v}.8h",
+            "ldp {y0:d}, {y1:d}, [{j}]",
+            "sadalp {d2:v}.4s, {t2:v}.8h",
+            "ldp {y2:d}, {y3:d}, [{j}, #16]",
+            "sadalp {d3:v}.4s, {t3:v}.8h",
+            "cbnz {count}, 2b",
+            input = in(reg) input,
+            offsets = inout(reg) offsets.as_ptr() => _,
+            weights = inout(reg) weights => _,
+            count = inout(reg) offsets.len() => _,
+            // Bytes from one pair of offsets to the next; an eighth of those from one pair's weights to the next.
+            ahead = inout(reg) 8usize => _,
+            i = out(reg) _,
+            j = out(reg) _,
+            x0 = out(vreg) _,
+            x1 = out(vreg) _,
+            x2 = out(vreg) _,
+            x3 = out(vreg) _,
+            y0 = out(vreg) _,
+            y1 = out(vreg) _,
+            y2 = out(vreg) _,
+            y3 = out(vreg) _,
+            w0 = out(vreg) _,
+            w1 = out(vreg) _,
+            u0 = out(vreg) _,
+            u1 = out(vreg) _,
+            t0 = out(vreg) _,
+            t1 = out(vreg) _,
+            t2 = out(vreg) _,
+            t3 = out(vreg) _,
+            a0 = inout(vreg) *a0,
+            a1 = inout(vreg) *a1,
+            a2 = inout(vreg) *a2,
+            a3 = inout(vreg) *a3,
+            b0 = inout(vreg) *b0,
+            b1 = inout(vreg) *b1,
+            b2 = inout(vreg) *b2,
+            b3 = inout(vreg) *b3,
+            c0 = inout(vreg) *c0,
+            c1 = inout(vreg) *c1,
+            c2 = inout(vreg) *c2,
+            c3 = inout(vreg) *c3,
+            d0 = inout(vreg) *d0,
+            d1 = inout(vreg) *d1,
+            d2 = inout(vreg) *d2,
+            d3 = inout(vreg) *d3,
+            options(readonly, nostack),
+        );
     }
 }
 
-/// The codes of four outputs at 4 pixels.
+/// A step of 8 pixels.
 ///
 /// # Safety
-/// There is a factor and a summand for each output of the group.
-#[inline(always)]
-pub(super) unsafe fn codes(requantize: &Requantize<'_>, group: usize, sums: [int32x4_t; 4]) -> uint8x16_t {
-    let Requantize { mul, add, low, high } = *requantize;
-    // SAFETY: as the caller says; NEON is part of every 64-bit ARM processor.
-    unsafe {
-        let code = |o: usize| {
-            let (mul, add) = (*mul.get_unchecked(4 * group + o), *add.get_unchecked(4 * group + o));
-            let value = vfmaq_f32(vdupq_n_f32(add), vcvtq_f32_s32(sums[o]), vdupq_n_f32(mul));
-            // `maxnm` gives the number where the other is NaN.
-            vcvtnq_s32_f32(vminnmq_f32(vmaxnmq_f32(value, vdupq_n_f32(low)), vdupq_n_f32(high)))
-        };
-        let two = vsliq_n_s32::<8>(code(0), code(1));
-        let four = vsliq_n_s32::<24>(vsliq_n_s32::<16>(two, code(2)), code(3));
-        vreinterpretq_u8_s32(four)
+/// 32 bytes must be readable from `input` plus `offset` on.
+#[inline]
+#[target_feature(enable = "neon")]
+unsafe fn step(input: *const u8, offset: u32) -> [int8x8_t; 4] {
+    let mut x = [vdup_n_s8(0); 4];
+    for (v, x) in x.iter_mut().enumerate() {
+        // SAFETY: the caller's promise.
+        *x = unsafe { vld1_s8(input.add(offset as usize + 8 * v).cast()) };
     }
+    x
 }

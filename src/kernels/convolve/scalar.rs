@@ -1,46 +1,40 @@
-//! Plain code: what all others are compared with.
+//! The definition.
 
-use std::ops::Range;
+use super::super::BLOCK;
+use super::{Job, Output};
 
-use super::{Convolution, Requantize};
-use crate::quant::round;
-
-/// Calls `give` with the sums of each group of four outputs at each pixel.
-pub(super) fn sums(
-    convolution: &Convolution<'_>,
-    input: &[u8],
-    pixels: Range<usize>,
-    mut give: impl FnMut(usize, usize, [i32; 4]),
-) {
-    let Convolution { weights, offsets, start } = convolution;
-    for (group, codes) in weights.codes.chunks_exact(weights.steps * 16).enumerate() {
-        for pixel in pixels.clone() {
-            let mut sums: [i32; 4] = std::array::from_fn(|output| start[4 * group + output]);
-            for (offset, codes) in offsets.iter().zip(codes.as_chunks::<16>().0) {
-                let x = &input[offset + 4 * pixel..][..4];
-                for (sum, w) in sums.iter_mut().zip(codes.as_chunks::<4>().0) {
-                    *sum += x.iter().zip(w).map(|(&x, &w)| i32::from(x) * i32::from(w)).sum::<i32>();
+/// Convolves. Weights may be packed for any instruction set.
+///
+/// # Safety
+/// What the fields of `job` and `output` promise must hold.
+pub(super) unsafe fn convolve(job: &Job, output: &Output) {
+    let zero = if job.packed.isa().shifted() { 0x80 } else { 0 };
+    for block in job.packed.blocks() {
+        for o in 0..block.width {
+            let (channel, start) = (block.first + o, job.packed.start(block, o));
+            for first in (0..job.pixels).step_by(BLOCK) {
+                let mut acc = [start; BLOCK];
+                for (offset, weights) in job.packed.products(block, o) {
+                    // SAFETY: 4 * pixels bytes can be read from each offset on.
+                    let x = unsafe { *job.input.add(offset as usize + 4 * first).cast::<[[u8; 4]; BLOCK]>() };
+                    for (acc, x) in acc.iter_mut().zip(x) {
+                        let product = |i: usize| i32::from(x[i] ^ zero) * i32::from(weights[i]);
+                        *acc = acc.wrapping_add(product(0) + product(1) + product(2) + product(3));
+                    }
+                }
+                for (pixel, acc) in (first..).zip(acc) {
+                    // SAFETY: all pixels of all planes can be written.
+                    unsafe {
+                        match *output {
+                            Output::Codes { requantize, flip, start, pitch } => {
+                                let code = requantize.apply(channel, acc) as u8;
+                                *start.add(channel / 4 * pitch + 4 * pixel + channel % 4) = code ^ flip;
+                            }
+                            Output::Raw { start, pitch } => *start.add(channel * pitch + pixel) = acc,
+                        }
+                    }
                 }
             }
-            give(group, pixel, sums);
         }
     }
-}
-
-pub(super) fn convolve(
-    convolution: &Convolution<'_>,
-    requantize: &Requantize<'_>,
-    input: &[u8],
-    output: &mut [u8],
-    plane: usize,
-    pixels: Range<usize>,
-) {
-    let Requantize { mul, add, low, high } = *requantize;
-    sums(convolution, input, pixels, |group, pixel, sums| {
-        for (i, sum) in sums.into_iter().enumerate() {
-            let value = (sum as f32).mul_add(mul[4 * group + i], add[4 * group + i]);
-            let value = if value > low { value.min(high) } else { low };
-            output[group * plane + 4 * pixel + i] = round(value) as i32 as u8;
-        }
-    });
 }

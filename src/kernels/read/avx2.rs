@@ -1,98 +1,126 @@
-//! AVX2: 8 values at a time.
+//! AVX2 with FMA.
 
 use core::arch::x86_64::*;
 
-use super::{Call, Source, Target};
+use super::fixed::Fixed;
+use super::{Bounds, Job, Pass};
 
-/// Values in a vector; a block of pixels has 64.
-const LANES: usize = 8;
-
+/// Reads.
+///
 /// # Safety
-/// The processor has AVX2 and FMA, and source and target are as long as [`Call::check`] asserts.
+/// What the fields of `job` promise must hold, and the processor must have AVX2 and FMA.
 #[target_feature(enable = "avx2,fma")]
-pub(super) unsafe fn read(call: Call<'_>) {
-    // SAFETY: the caller vouches for processor and lengths; the loads and stores are of `LANES` values.
-    unsafe {
-        match call.source {
-            Source::Unsigned(codes) => {
-                to_target(call, codes.as_ptr(), |p| _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(p.cast()))))
-            }
-            Source::Signed(codes) => {
-                to_target(call, codes.as_ptr(), |p| _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(p.cast()))))
-            }
-            Source::Real(values) => to_target(call, values.as_ptr(), |p| _mm256_loadu_ps(p)),
-        }
-    }
-}
-
-/// # Safety
-/// As [`read`].
-#[target_feature(enable = "avx2,fma")]
-#[inline]
-unsafe fn to_target<X>(call: Call<'_>, from: *const X, load: impl Fn(*const X) -> __m256) {
-    let Call { reading, from_plane, to_plane, pixels, .. } = call;
-    let all = Run { reading, from_plane, to_plane, pixels };
-    // SAFETY: as the caller says.
-    unsafe {
-        match call.target {
-            Target::Codes(codes) => all.run(from, codes.as_mut_ptr(), load, |p, values| {
-                let codes = _mm256_and_si256(_mm256_cvtps_epi32(values), _mm256_set1_epi32(0xff));
-                let words = _mm_packus_epi32(_mm256_castsi256_si128(codes), _mm256_extracti128_si256::<1>(codes));
-                _mm_storel_epi64(p.cast(), _mm_packus_epi16(words, words));
-            }),
-            Target::Real(values) => {
-                all.run(from, values.as_mut_ptr(), load, |p, values| _mm256_storeu_ps(p, values));
-            }
-        }
-    }
-}
-
-struct Run<'a> {
-    reading: &'a super::Reading,
-    from_plane: usize,
-    to_plane: usize,
-    pixels: (usize, usize, usize),
-}
-
-impl Run<'_> {
-    /// # Safety
-    /// As [`read`].
-    #[target_feature(enable = "avx2,fma")]
-    #[inline]
-    unsafe fn run<X, T>(
-        &self,
-        from: *const X,
-        to: *mut T,
-        load: impl Fn(*const X) -> __m256,
-        store: impl Fn(*mut T, __m256),
-    ) {
-        let bounds = &self.reading.bounds;
-        for group in 0..self.reading.groups {
-            let factors = &self.reading.factors[group * bounds.len()..][..bounds.len()];
-            // SAFETY: the groups and pixels are inside source and target, as the caller vouches.
+pub(super) unsafe fn read(job: &Job) {
+    let simple = job.bounds.len() == 1 && !job.clamp && !job.to_signed && (job.flip_in, job.flip_out) == (0, 0);
+    for (plane, (factors, fixed)) in job.factors.chunks_exact(job.bounds.len()).zip(job.fixed).enumerate() {
+        for pass in job.passes(plane) {
+            // SAFETY: the caller's promise, for each plane.
             unsafe {
-                let from = from.add(group * self.from_plane + 4 * self.pixels.0);
-                let to = to.add(group * self.to_plane + 4 * self.pixels.1);
-                for at in (0..4 * self.pixels.2).step_by(4 * LANES) {
-                    let mut values = [0, 1, 2, 3].map(|i| load(from.add(at + i * LANES)));
-                    for (bounds, [mul, add]) in bounds.iter().zip(factors) {
-                        let (mul, add) = (_mm256_loadu_ps(mul.as_ptr()), _mm256_loadu_ps(add.as_ptr()));
-                        let (low, high) = (_mm256_set1_ps(bounds.low), _mm256_set1_ps(bounds.high));
-                        for value in &mut values {
-                            // The second operand is what `max` gives for NaN.
-                            *value = _mm256_min_ps(_mm256_max_ps(_mm256_fmadd_ps(*value, mul, add), low), high);
-                        }
-                        if bounds.round {
-                            for value in &mut values {
-                                *value = _mm256_round_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(*value);
-                            }
-                        }
-                    }
-                    for (i, value) in values.into_iter().enumerate() {
-                        store(to.add(at + i * LANES), value);
-                    }
+                match pass.fixed {
+                    [one] => integers(&pass, [one]),
+                    [one, two] => integers(&pass, [one, two]),
+                    _ => unreachable!("one or two"),
                 }
             }
         }
+        if !fixed.is_empty() {
+            continue;
+        }
+        // SAFETY: the caller's promise, for each plane.
+        unsafe {
+            match (job.signed, simple) {
+                (true, true) => floats::<true, true>(job, plane, factors),
+                (true, false) => floats::<true, false>(job, plane, factors),
+                (false, true) => floats::<false, true>(job, plane, factors),
+                (false, false) => floats::<false, false>(job, plane, factors),
+            }
+        }
     }
+}
+
+/// Does a pass, with the integers of its steps.
+///
+/// # Safety
+/// As [`read`].
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn integers<const N: usize>(pass: &Pass<'_>, fixed: [&Fixed; N]) {
+    // SAFETY: four integers.
+    let four = |values: &[i16; 4]| unsafe { _mm256_broadcastq_epi64(_mm_loadl_epi64(values.as_ptr().cast())) };
+    let fixed = fixed.map(|f| [four(&f.factor), four(&f.summand), four(&f.back)]);
+    let (flip_in, flip_out) = (_mm256_set1_epi8(pass.flip_in as i8), _mm256_set1_epi8(pass.flip_out as i8));
+    for half in 0..pass.pixels / 8 {
+        // SAFETY: all blocks of all planes can be read and written.
+        let (from, to) = unsafe { (pass.from.add(32 * half), pass.to.add(32 * half)) };
+        // SAFETY: 32 bytes of half a block.
+        let mut codes = _mm256_xor_si256(unsafe { _mm256_loadu_si256(from.cast()) }, flip_in);
+        for [factor, summand, back] in fixed {
+            // Times 256.
+            let zero = _mm256_setzero_si256();
+            let mut halves = [_mm256_unpacklo_epi8(zero, codes), _mm256_unpackhi_epi8(zero, codes)];
+            for half in &mut halves {
+                *half = _mm256_adds_epi16(_mm256_mulhrs_epi16(*half, factor), summand);
+                *half = _mm256_mulhrs_epi16(*half, back);
+            }
+            codes = _mm256_packs_epi16(halves[0], halves[1]);
+        }
+        codes = _mm256_xor_si256(codes, flip_out);
+        // SAFETY: 32 bytes of half a block.
+        unsafe { _mm256_storeu_si256(to.cast(), codes) };
+    }
+}
+
+/// Reads a plane with floats, s8 if `SIGNED`. If `SIMPLE`, there is one step, which ends with u8 over their full range: then the saturating
+/// conversions are its bounds.
+///
+/// # Safety
+/// As [`read`].
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn floats<const SIGNED: bool, const SIMPLE: bool>(job: &Job, plane: usize, factors: &[[[f32; 4]; 2]]) {
+    // In each 128 bits, packing leaves pixels i, 2 + i, 4 + i and 6 + i.
+    let order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+    for half in 0..job.pixels / 8 {
+        // SAFETY: all blocks of all planes can be read and written.
+        let (from, to) =
+            unsafe { (job.input.add(plane * job.pitch + 32 * half), job.out.add(plane * job.out_pitch + 32 * half)) };
+        let mut values = [_mm256_setzero_si256(); 4];
+        for (i, value) in values.iter_mut().enumerate() {
+            // SAFETY: 32 bytes of half a block.
+            let mut bytes = unsafe { _mm_loadl_epi64(from.add(8 * i).cast()) };
+            if !SIMPLE {
+                bytes = _mm_xor_si128(bytes, _mm_set1_epi8(job.flip_in as i8));
+            }
+            let codes = if SIGNED { _mm256_cvtepi8_epi32(bytes) } else { _mm256_cvtepu8_epi32(bytes) };
+            *value = _mm256_cvtps_epi32(steps::<SIMPLE>(_mm256_cvtepi32_ps(codes), factors, job.bounds));
+        }
+        let [low, high] = [[values[0], values[1]], [values[2], values[3]]].map(|[a, b]| _mm256_packs_epi32(a, b));
+        let packed =
+            if !SIMPLE && job.to_signed { _mm256_packs_epi16(low, high) } else { _mm256_packus_epi16(low, high) };
+        let mut codes = _mm256_permutevar8x32_epi32(packed, order);
+        if !SIMPLE {
+            codes = _mm256_xor_si256(codes, _mm256_set1_epi8(job.flip_out as i8));
+        }
+        // SAFETY: 32 bytes of half a block.
+        unsafe { _mm256_storeu_si256(to.cast(), codes) };
+    }
+}
+
+/// The steps, but for the last one's rounding.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn steps<const SIMPLE: bool>(mut value: __m256, factors: &[[[f32; 4]; 2]], bounds: &[Bounds]) -> __m256 {
+    // SAFETY: four floats.
+    let four = |values: &[f32; 4]| unsafe { _mm256_broadcast_ps(&_mm_loadu_ps(values.as_ptr())) };
+    if SIMPLE {
+        return _mm256_fmadd_ps(value, four(&factors[0][0]), four(&factors[0][1]));
+    }
+    for ([mul, add], Bounds { low, high, round }) in factors.iter().zip(bounds) {
+        value = _mm256_fmadd_ps(value, four(mul), four(add));
+        value = _mm256_max_ps(_mm256_min_ps(value, _mm256_set1_ps(*high)), _mm256_set1_ps(*low));
+        if *round {
+            value = _mm256_round_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(value);
+        }
+    }
+    value
 }

@@ -1,221 +1,260 @@
-//! Reading features: norm, ReLU and quantization of what a layer reads, for each channel.
-//!
-//! A value goes through one or more steps ([`Step`]): multiplied and added in one operation, bounded, rounded half to even. All
-//! of these are single instructions that give the same bits everywhere.
+//! From the codes that layers wrote to those that a convolution reads: norm, ReLU and requantizing of all features before a
+//! dense layer.
+
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+
+use super::convolve::{bounds_fit, refusal};
+use super::{BLOCK, Codes, GROUP, Kernels, PlanesMut};
+use crate::error::Result;
+use crate::quant::Step;
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod fixed;
 #[cfg(target_arch = "aarch64")]
 mod neon;
-mod plain;
+mod scalar;
 
-use super::{BLOCK, Isa, Kernels};
-use crate::quant::Step;
+use fixed::Fixed;
 
-/// What is read: values in planes of four channels, `[channels / 4][pixels][4]`.
-#[derive(Debug, Clone, Copy)]
-pub enum Source<'a> {
-    /// Codes 0 to 255.
-    Unsigned(&'a [u8]),
-    /// Codes -128 to 127, as their bytes.
-    Signed(&'a [u8]),
-    /// Real numbers.
-    Real(&'a [f32]),
-}
-
-/// Steps for some channels, padded to groups of four.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Reading {
+/// One or more [`Step`]s from codes to codes, one after another, made ready for kernels.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Reader {
+    /// `[channels / 4][steps]`: the four channels' factors, then their summands.
+    factors: Vec<[[f32; GROUP]; 2]>,
     bounds: Vec<Bounds>,
-    /// Of each group and step the factors, repeated for the pixels that are worked on together, then the summands.
-    factors: Vec<[[f32; WIDTH]; 2]>,
-    groups: usize,
+    /// Of each plane, integers for each step that give the same; none where there are none.
+    fixed: Vec<Vec<Fixed>>,
+    from: Codes,
+    to: Codes,
 }
 
-/// What a step does behind its multiplication and addition.
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// What a step does with all channels alike.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 struct Bounds {
     low: f32,
     high: f32,
     round: bool,
 }
 
-/// Values that are worked on together: four pixels of four channels.
-const WIDTH: usize = 16;
+/// What to read: planes of codes.
+#[derive(Debug, Clone)]
+pub struct Read<'a> {
+    /// The codes, from the first pixel of the first plane on.
+    pub input: &'a [u8],
+    /// Bytes from one plane to the next.
+    pub pitch: usize,
+    /// Which planes of the reader's these are.
+    pub planes: Range<usize>,
+    /// Number of pixels, a multiple of [`BLOCK`].
+    pub pixels: usize,
+}
 
-impl Reading {
-    /// The steps that are done one behind the other; all have as many channels as the first. Without steps values stay as they
-    /// are, of `channels` channels.
-    pub fn new(channels: usize, steps: &[Step]) -> Self {
-        let groups = channels.div_ceil(4);
-        let at = |values: &[f32], group: usize, i: usize| values.get(4 * group + i % 4).copied().unwrap_or(0.0);
-        let of = |group: usize, step: &Step| {
-            [&step.mul, &step.add].map(|values| std::array::from_fn(|i| at(values, group, i)))
-        };
-        let bounds = |step: &Step| Bounds { low: step.low, high: step.high, round: step.round };
-        Self {
-            bounds: steps.iter().map(bounds).collect(),
-            factors: (0..groups).flat_map(|group| steps.iter().map(move |step| of(group, step))).collect(),
-            groups,
+/// What a kernel needs, checked: all pixels of all planes can be read and written.
+struct Job<'a> {
+    /// As [`Reader`]'s, from the first plane on.
+    factors: &'a [[[f32; GROUP]; 2]],
+    bounds: &'a [Bounds],
+    fixed: &'a [Vec<Fixed>],
+    /// Whether input is s8, and what it is xored with before.
+    signed: bool,
+    flip_in: u8,
+    /// Whether results are s8, and what they are xored with after.
+    to_signed: bool,
+    flip_out: u8,
+    /// Whether bounds of the last step are not those that saturating conversions have anyway.
+    clamp: bool,
+    pixels: usize,
+    input: *const u8,
+    pitch: usize,
+    out: *mut u8,
+    out_pitch: usize,
+}
+
+/// One or two steps of a plane in integers. Between passes bytes are `x` of [`fixed`].
+struct Pass<'a> {
+    fixed: &'a [Fixed],
+    /// May be the same as `to`.
+    from: *const u8,
+    to: *mut u8,
+    /// What bytes read are xored with to be `x`, and results to be bytes to write.
+    flip_in: u8,
+    flip_out: u8,
+    pixels: usize,
+}
+
+impl Reader {
+    /// The steps from codes stored as `from` to codes stored as `to`. Channels are filled up to a multiple of 4.
+    ///
+    /// # Errors
+    /// If results of the last step do not fit `to`, or if values could be beyond 2^30.
+    ///
+    /// # Panics
+    /// If there is no step, or if steps disagree about the number of channels or it is no multiple of 4.
+    pub fn new(steps: &[Step], from: Codes, to: Codes) -> Result<Self> {
+        let last = steps.last().expect("at least one step");
+        bounds_fit(last, to)?;
+        let channels = last.channels();
+        assert_eq!(channels % GROUP, 0, "{channels} channels are no whole planes");
+        let mut greatest = 255.0;
+        for Step { mul, add, low, high, .. } in steps {
+            assert!(mul.len() == channels && add.len() == channels, "steps of as many channels");
+            let most = |values: &[f32]| values.iter().fold(0.0, |most: f64, x| most.max(f64::from(x.abs())));
+            let finite = mul.iter().chain(add).all(|x| x.is_finite());
+            greatest = greatest * most(mul) + most(add);
+            // Below, no value is infinite or NaN, and all are i32 when rounded.
+            if !(finite && greatest <= f64::from(1 << 30) && low <= high) {
+                return Err(refusal(format!("values up to {greatest}, bounded to {low} to {high}")));
+            }
+            let bound = |value: f64| value.clamp(f64::from(*low), f64::from(*high));
+            greatest = bound(greatest).abs().max(bound(-greatest).abs());
+            if greatest > f64::from(1 << 30) {
+                return Err(refusal(format!("bounds of {low} to {high}")));
+            }
         }
+        let four = |values: &[f32], plane: usize| [0, 1, 2, 3].map(|lane| values[plane * GROUP + lane]);
+        let factors: Vec<_> = (0..channels / GROUP)
+            .flat_map(|plane| steps.iter().map(move |step| [four(&step.mul, plane), four(&step.add, plane)]))
+            .collect();
+        let fixed = (0..channels / GROUP).map(|plane| fixed(steps, plane, from, to).unwrap_or_default()).collect();
+        let bounds = steps.iter().map(|s| Bounds { low: s.low, high: s.high, round: s.round }).collect();
+        Ok(Self { factors, bounds, fixed, from, to })
     }
 
-    /// Channels divided by four, rounded up.
-    pub fn groups(&self) -> usize {
-        self.groups
+    /// Number of planes of four channels.
+    pub fn planes(&self) -> usize {
+        self.factors.len() / self.bounds.len()
+    }
+
+    /// How results are stored.
+    pub fn to(&self) -> Codes {
+        self.to
     }
 }
 
-/// Where results go.
-enum Target<'a> {
-    /// Low bytes of codes.
-    Codes(&'a mut [u8]),
-    /// The numbers themselves.
-    Real(&'a mut [f32]),
-}
-
-/// One call: planes from and to where, which pixels.
-struct Call<'a> {
-    reading: &'a Reading,
-    source: Source<'a>,
-    from_plane: usize,
-    target: Target<'a>,
-    to_plane: usize,
-    /// First pixel in the source, first in the target, and how many.
-    pixels: (usize, usize, usize),
-}
-
-impl Call<'_> {
-    /// First values of a group's pixels in source and target.
-    fn starts(&self, group: usize) -> (usize, usize) {
-        (group * self.from_plane + 4 * self.pixels.0, group * self.to_plane + 4 * self.pixels.1)
+/// Integers that give the same as the steps do for a plane.
+fn fixed(steps: &[Step], plane: usize, from: Codes, to: Codes) -> Option<Vec<Fixed>> {
+    let between = steps.iter().rev().skip(1).rev();
+    if !between.clone().all(Step::gives_bytes) {
+        return None;
     }
+    let codes = |step: &Step| if step.low < 0.0 { Codes::Signed } else { Codes::Unsigned };
+    let mut from = from;
+    let ends = between.map(codes).chain([to]);
+    steps.iter().zip(ends).map(|(step, to)| fixed_step(step, plane, std::mem::replace(&mut from, to), to)).collect()
+}
 
-    fn check(&self) {
-        let (source, target) = match (&self.source, &self.target) {
-            (Source::Unsigned(s) | Source::Signed(s), Target::Codes(t)) => (s.len(), t.len()),
-            (Source::Unsigned(s) | Source::Signed(s), Target::Real(t)) => (s.len(), t.len()),
-            (Source::Real(s), Target::Codes(t)) => (s.len(), t.len()),
-            (Source::Real(s), Target::Real(t)) => (s.len(), t.len()),
-        };
-        assert!(self.pixels.2.is_multiple_of(BLOCK), "whole blocks");
-        let count = 4 * self.pixels.2;
-        if count > 0 && self.reading.groups > 0 {
-            let (from, to) = self.starts(self.reading.groups - 1);
-            assert!(source >= from + count, "the source reaches {} values", from + count);
-            assert!(target >= to + count, "the target reaches {} values", to + count);
-        }
+/// Integers that give the same as a step does for a plane.
+fn fixed_step(step: &Step, plane: usize, from: Codes, to: Codes) -> Option<Fixed> {
+    let middle = |codes: Codes| if codes.is_signed() { 0 } else { 128 };
+    let lane = |lane: usize| plane * GROUP + lane;
+    let mul = [0, 1, 2, 3].map(|i| f64::from(step.mul[lane(i)]));
+    let add = [0, 1, 2, 3].map(|i| {
+        f64::from(step.add[lane(i)]) + f64::from(middle(from)) * f64::from(step.mul[lane(i)]) - f64::from(middle(to))
+    });
+    Fixed::find(mul, add, |i, x| step.apply(lane(i), (x + middle(from)) as f32) as i32 - middle(to))
+}
+
+impl Job<'_> {
+    /// The passes over a plane that do its steps in integers, two at a time: the first reads the input, those behind it what the
+    /// one before has written, which is still near.
+    fn passes(&self, plane: usize) -> impl Iterator<Item = Pass<'_>> {
+        let middle = |signed: bool| if signed { 0 } else { 0x80 };
+        let (flip_in, flip_out) = (self.flip_in ^ middle(self.signed), self.flip_out ^ middle(self.to_signed));
+        let count = self.fixed[plane].len().div_ceil(2);
+        let out = self.out.wrapping_add(plane * self.out_pitch);
+        let input = self.input.wrapping_add(plane * self.pitch);
+        self.fixed[plane].chunks(2).enumerate().map(move |(pass, fixed)| Pass {
+            fixed,
+            from: if pass == 0 { input } else { out },
+            to: out,
+            flip_in: if pass == 0 { flip_in } else { 0 },
+            flip_out: if pass + 1 == count { flip_out } else { 0 },
+            pixels: self.pixels,
+        })
     }
 }
 
 impl Kernels {
-    /// Does the steps of `reading` to `source`, whose groups are `from_plane` values apart, and writes codes to `output`, whose
-    /// groups are `to_plane` bytes apart: `pixels` pixels from the given places on.
+    /// Reads: `out[plane][p][i]` is what the reader's steps make of the code at `input[plane * pitch + 4 p + i]`, of
+    /// channel `4 * (planes.start + plane) + i`.
     ///
     /// # Panics
-    /// If `pixels` are not whole blocks, or a slice is too short.
-    pub fn read(
-        self,
-        reading: &Reading,
-        (source, from_plane, from): (Source<'_>, usize, usize),
-        (output, to_plane, to): (&mut [u8], usize, usize),
-        pixels: usize,
-    ) {
-        let target = Target::Codes(output);
-        self.dispatch(Call { reading, source, from_plane, target, to_plane, pixels: (from, to, pixels) });
+    /// If `out` has not as many planes or they are shorter than `4 * pixels`, if the reader has no such planes, or if the
+    /// range of pixels is no multiple of [`BLOCK`] or ends beyond a plane of the input.
+    pub fn read(self, reader: &Reader, what: &Read, out: &mut PlanesMut<u8>) {
+        let job = self.reading(reader, what, out);
+        #[cfg(feature = "check-kernels")]
+        let expected = checked(&job);
+        // SAFETY: `reading` has checked what `job` promises.
+        unsafe { self.run_read(&job) };
+        #[cfg(feature = "check-kernels")]
+        for (plane, expected) in expected.chunks((GROUP * what.pixels).max(1)).enumerate() {
+            assert!(out.plane(plane)[..expected.len()] == *expected, "{} differs from scalar", self.isa());
+        }
     }
 
-    /// As [`read`](Self::read), but writes the numbers themselves.
+    /// Checks what is read and written.
+    fn reading<'a>(self, reader: &'a Reader, what: &Read, out: &mut PlanesMut<u8>) -> Job<'a> {
+        let Read { input, pitch, planes: Range { start, end }, pixels } = *what;
+        assert!(start <= end && end <= reader.planes(), "planes {start} to {end} of {}", reader.planes());
+        assert_eq!(pixels % BLOCK, 0, "{pixels} pixels are no whole blocks");
+        let (planes, bytes) = (end - start, pixels.checked_mul(GROUP).expect("a size in bytes"));
+        assert_eq!(out.planes(), planes, "planes of the output");
+        assert!(bytes <= out.len(), "{pixels} pixels exceed planes of {} bytes", out.len());
+        let last = planes.checked_sub(1).map_or(Some(0), |last| last.checked_mul(pitch)?.checked_add(bytes));
+        assert!(last.is_some_and(|last| last <= input.len()), "{planes} planes at {pitch} exceed {}", input.len());
+        let (steps, shifted) = (reader.bounds.len(), self.shifted());
+        let bounds = reader.bounds[steps - 1];
+        let (out, out_pitch) = out.raw();
+        Job {
+            factors: &reader.factors[start * steps..end * steps],
+            bounds: &reader.bounds,
+            fixed: &reader.fixed[start..end],
+            signed: reader.from.is_signed(),
+            flip_in: reader.from.flip(shifted),
+            to_signed: reader.to.is_signed(),
+            flip_out: reader.to.flip(shifted),
+            clamp: (bounds.low, bounds.high) != reader.to.range(),
+            pixels,
+            input: input.as_ptr(),
+            pitch,
+            out,
+            out_pitch,
+        }
+    }
+
+    /// Calls the instruction set's kernel.
     ///
-    /// # Panics
-    /// As [`read`](Self::read).
-    pub fn read_real(
-        self,
-        reading: &Reading,
-        (source, from_plane, from): (Source<'_>, usize, usize),
-        (output, to_plane, to): (&mut [f32], usize, usize),
-        pixels: usize,
-    ) {
-        let target = Target::Real(output);
-        self.dispatch(Call { reading, source, from_plane, target, to_plane, pixels: (from, to, pixels) });
-    }
-
-    fn dispatch(self, call: Call<'_>) {
-        call.check();
-        match self.isa() {
-            Isa::Scalar => plain::read(call),
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: `Kernels` exist only for instruction sets that the processor has; the bounds were checked above.
-            Isa::Avx2 => unsafe { avx2::read(call) },
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: as above.
-            Isa::Avx512Vnni => unsafe { avx512::read(call) },
-            #[cfg(target_arch = "aarch64")]
-            Isa::Neon | Isa::Dotprod | Isa::I8mm => neon::read(call),
-            _ => unreachable!("`Kernels` exist only for instruction sets that the processor has"),
+    /// # Safety
+    /// What the fields of `job` promise must hold.
+    unsafe fn run_read(self, job: &Job) {
+        use super::Isa;
+        // SAFETY: the caller's promise; that there is a `Kernels` proves that the processor has the instructions.
+        unsafe {
+            match self.isa() {
+                #[cfg(target_arch = "x86_64")]
+                Isa::Avx2 => avx2::read(job),
+                #[cfg(target_arch = "x86_64")]
+                Isa::Avx512Vnni => avx512::read(job),
+                #[cfg(target_arch = "aarch64")]
+                Isa::Neon | Isa::Dotprod | Isa::I8mm => neon::read(job),
+                _ => scalar::read(job),
+            }
         }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn step(channels: usize, low: f32, high: f32, round: bool, seed: usize) -> Step {
-        Step {
-            mul: (0..channels).map(|c| ((c * 7 + seed) % 13) as f32 * 0.31 - 1.7).collect(),
-            add: (0..channels).map(|c| ((c * 5 + seed) % 11) as f32 * 9.3 - 40.0).collect(),
-            low,
-            high,
-            round,
-        }
-    }
-
-    /// Against `Step` value by value, on every instruction set.
-    #[test]
-    fn every_kernel_does_what_steps_say() {
-        for channels in 1..=70 {
-            let blocks = 1 + channels % 4;
-            let (pixels, plane) = (blocks * BLOCK, 4 * (blocks * BLOCK + 5));
-            let groups = channels.div_ceil(4);
-            let bytes: Vec<u8> = (0..groups * plane).map(|i| (i * 37 + channels) as u8).collect();
-            let reals: Vec<f32> = bytes.iter().map(|&b| f32::from(b) * 1.37 - 100.0).collect();
-            let one = vec![step(channels, 0.0, 255.0, true, channels)];
-            let signed = vec![step(channels, -128.0, 127.0, true, 3)];
-            let two = vec![step(channels, -128.0, 127.0, true, 1), step(channels, 0.0, 255.0, true, 2)];
-            for steps in [one, signed, two] {
-                let reading = Reading::new(channels, &steps);
-                for kind in 0..3 {
-                    let source = match kind {
-                        0 => Source::Unsigned(&bytes),
-                        1 => Source::Signed(&bytes),
-                        _ => Source::Real(&reals),
-                    };
-                    for isa in Isa::ALL {
-                        let Some(kernels) = Kernels::of(isa) else { continue };
-                        let mut output = vec![9; groups * 4 * pixels];
-                        let mut numbers = vec![9.0; groups * 4 * pixels];
-                        kernels.read(&reading, (source, plane, 3), (&mut output, 4 * pixels, 0), pixels);
-                        kernels.read_real(&reading, (source, plane, 3), (&mut numbers, 4 * pixels, 0), pixels);
-                        for channel in 0..channels {
-                            for pixel in 0..pixels {
-                                let at = channel / 4 * plane + 4 * (pixel + 3) + channel % 4;
-                                let value = match kind {
-                                    0 => f32::from(bytes[at]),
-                                    1 => f32::from(bytes[at] as i8),
-                                    _ => reals[at],
-                                };
-                                let expected = steps.iter().fold(value, |value, step| step.apply(channel, value));
-                                let at = (channel / 4 * pixels + pixel) * 4 + channel % 4;
-                                assert_eq!(output[at], expected as i32 as u8, "{} {channels}", isa.name());
-                                assert_eq!(numbers[at], expected);
-                            }
-                        }
-                    }
-                }
-            }
-        }
-    }
+/// What the scalar kernel makes of it, `[planes][pixels][4]`.
+#[cfg(feature = "check-kernels")]
+fn checked(job: &Job) -> Vec<u8> {
+    let planes = job.factors.len() / job.bounds.len();
+    let mut expected = vec![0; planes * job.pixels * GROUP];
+    // SAFETY: the input is the caller's, and the output was made to fit.
+    unsafe { scalar::read(&Job { out: expected.as_mut_ptr(), out_pitch: job.pixels * GROUP, ..*job }) };
+    expected
 }

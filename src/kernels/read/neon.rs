@@ -1,92 +1,132 @@
-//! NEON: 16 values at a time.
+//! ARMv8.0, and all that came later.
 
 use core::arch::aarch64::*;
 
-use super::{Call, Source, Target};
+use super::super::convolve::narrow;
+use super::fixed::Fixed;
+use super::{Bounds, Job, Pass};
 
-/// Values that are worked on together.
-const VALUES: usize = 16;
-
-pub(super) fn read(call: Call<'_>) {
-    // SAFETY: NEON is part of every 64-bit ARM processor; `Call::check` asserted the lengths, of which whole blocks are read and
-    // written.
-    unsafe {
-        match call.source {
-            Source::Unsigned(codes) => to_target(call, codes.as_ptr(), |p| {
-                let x = vld1q_u8(p);
-                let (low, high) = (vmovl_u8(vget_low_u8(x)), vmovl_high_u8(x));
-                [vmovl_u16(vget_low_u16(low)), vmovl_high_u16(low), vmovl_u16(vget_low_u16(high)), vmovl_high_u16(high)]
-                    .map(|x| vcvtq_f32_u32(x))
-            }),
-            Source::Signed(codes) => to_target(call, codes.as_ptr(), |p| {
-                let x = vld1q_s8(p.cast());
-                let (low, high) = (vmovl_s8(vget_low_s8(x)), vmovl_high_s8(x));
-                [vmovl_s16(vget_low_s16(low)), vmovl_high_s16(low), vmovl_s16(vget_low_s16(high)), vmovl_high_s16(high)]
-                    .map(|x| vcvtq_f32_s32(x))
-            }),
-            Source::Real(values) => {
-                to_target(call, values.as_ptr(), |p| [0, 4, 8, 12].map(|i| vld1q_f32(p.add(i))));
+/// Reads.
+///
+/// # Safety
+/// What the fields of `job` promise must hold.
+#[target_feature(enable = "neon")]
+pub(super) unsafe fn read(job: &Job) {
+    let simple = job.bounds.len() == 1 && !job.clamp && !job.to_signed && job.flip_in == 0;
+    for (plane, (factors, fixed)) in job.factors.chunks_exact(job.bounds.len()).zip(job.fixed).enumerate() {
+        for pass in job.passes(plane) {
+            // SAFETY: the caller's promise, for each plane.
+            unsafe {
+                match pass.fixed {
+                    [one] => integers(&pass, [one]),
+                    [one, two] => integers(&pass, [one, two]),
+                    _ => unreachable!("one or two"),
+                }
             }
         }
-    }
-}
-
-/// # Safety
-/// Source and target are as long as [`Call::check`] asserts.
-#[inline]
-unsafe fn to_target<X>(call: Call<'_>, from: *const X, load: impl Fn(*const X) -> [float32x4_t; 4]) {
-    let (reading, planes, pixels) = (call.reading, (call.from_plane, call.to_plane), call.pixels);
-    // SAFETY: as the caller says.
-    unsafe {
-        match call.target {
-            Target::Codes(codes) => run(reading, planes, pixels, from, codes.as_mut_ptr(), load, |p, values| {
-                let [a, b, c, d] = values.map(|value| vmovn_s32(vcvtnq_s32_f32(value)));
-                let bytes = vmovn_high_s16(vmovn_s16(vcombine_s16(a, b)), vcombine_s16(c, d));
-                vst1q_s8(p.cast(), bytes);
-            }),
-            Target::Real(values) => run(reading, planes, pixels, from, values.as_mut_ptr(), load, |p, values| {
-                for (i, value) in values.into_iter().enumerate() {
-                    vst1q_f32(p.add(4 * i), value);
-                }
-            }),
+        if !fixed.is_empty() {
+            continue;
         }
-    }
-}
-
-/// # Safety
-/// As [`to_target`].
-#[inline]
-unsafe fn run<X, T>(
-    reading: &super::Reading,
-    (from_plane, to_plane): (usize, usize),
-    (first, to_first, pixels): (usize, usize, usize),
-    from: *const X,
-    to: *mut T,
-    load: impl Fn(*const X) -> [float32x4_t; 4],
-    store: impl Fn(*mut T, [float32x4_t; 4]),
-) {
-    let bounds = &reading.bounds;
-    for group in 0..reading.groups {
-        let factors = &reading.factors[group * bounds.len()..][..bounds.len()];
-        // SAFETY: the groups and pixels are inside source and target, as the caller vouches.
+        // SAFETY: the caller's promise, for each plane.
         unsafe {
-            let from = from.add(group * from_plane + 4 * first);
-            let to = to.add(group * to_plane + 4 * to_first);
-            for at in (0..4 * pixels).step_by(VALUES) {
-                let mut values = load(from.add(at));
-                for (bounds, [mul, add]) in bounds.iter().zip(factors) {
-                    let (mul, add) = (vld1q_f32(mul.as_ptr()), vld1q_f32(add.as_ptr()));
-                    let (low, high) = (vdupq_n_f32(bounds.low), vdupq_n_f32(bounds.high));
-                    for value in &mut values {
-                        // `maxnm` gives the number where the other is NaN.
-                        *value = vminnmq_f32(vmaxnmq_f32(vfmaq_f32(add, *value, mul), low), high);
-                        if bounds.round {
-                            *value = vrndnq_f32(*value);
-                        }
-                    }
-                }
-                store(to.add(at), values);
+            match (job.signed, simple) {
+                (true, true) => floats::<true, true>(job, plane, factors),
+                (true, false) => floats::<true, false>(job, plane, factors),
+                (false, true) => floats::<false, true>(job, plane, factors),
+                (false, false) => floats::<false, false>(job, plane, factors),
             }
         }
     }
+}
+
+/// Does a pass, with the integers of its steps.
+///
+/// # Safety
+/// As [`read`].
+#[inline]
+#[target_feature(enable = "neon")]
+unsafe fn integers<const N: usize>(pass: &Pass<'_>, fixed: [&Fixed; N]) {
+    // SAFETY: four integers.
+    let four = |values: &[i16; 4]| unsafe { vld1_s16(values.as_ptr()) };
+    let four = |values| vcombine_s16(four(values), four(values));
+    let fixed = fixed.map(|f| [four(&f.factor), four(&f.summand), four(&f.back)]);
+    let (flip_in, flip_out) = (vdupq_n_u8(pass.flip_in), vdupq_n_u8(pass.flip_out));
+    for quarter in 0..pass.pixels / 4 {
+        // SAFETY: all blocks of all planes can be read and written.
+        let (from, to) = unsafe { (pass.from.add(16 * quarter), pass.to.add(16 * quarter)) };
+        // SAFETY: 16 bytes of a block.
+        let mut codes = vreinterpretq_s8_u8(veorq_u8(unsafe { vld1q_u8(from) }, flip_in));
+        for [factor, summand, back] in fixed {
+            // Times 256.
+            let zero = vdupq_n_s8(0);
+            let mut halves = [vzip1q_s8(zero, codes), vzip2q_s8(zero, codes)].map(|half| vreinterpretq_s16_s8(half));
+            for half in &mut halves {
+                *half = vqrdmulhq_s16(vqaddq_s16(vqrdmulhq_s16(*half, factor), summand), back);
+            }
+            codes = vqmovn_high_s16(vqmovn_s16(halves[0]), halves[1]);
+        }
+        let codes = veorq_u8(vreinterpretq_u8_s8(codes), flip_out);
+        // SAFETY: 16 bytes of a block.
+        unsafe { vst1q_u8(to, codes) };
+    }
+}
+
+/// Reads a plane with floats, s8 if `SIGNED`. If `SIMPLE`, there is one step, which ends with u8 over their full range: then the saturating
+/// conversions are its bounds.
+///
+/// # Safety
+/// As [`read`].
+#[inline]
+#[target_feature(enable = "neon")]
+unsafe fn floats<const SIGNED: bool, const SIMPLE: bool>(job: &Job, plane: usize, factors: &[[[f32; 4]; 2]]) {
+    for quarter in 0..job.pixels / 4 {
+        // SAFETY: all blocks of all planes can be read and written.
+        let (from, to) = unsafe {
+            (job.input.add(plane * job.pitch + 16 * quarter), job.out.add(plane * job.out_pitch + 16 * quarter))
+        };
+        // SAFETY: 16 bytes of a block.
+        let mut bytes = unsafe { vld1q_u8(from) };
+        if !SIMPLE {
+            bytes = veorq_u8(bytes, vdupq_n_u8(job.flip_in));
+        }
+        let mut value = extend::<SIGNED>(bytes);
+        for value in &mut value {
+            *value = vcvtnq_s32_f32(steps::<SIMPLE>(vcvtq_f32_s32(*value), factors, job.bounds));
+        }
+        let codes = veorq_u8(narrow(value, !SIMPLE && job.to_signed), vdupq_n_u8(job.flip_out));
+        // SAFETY: 16 bytes of a block.
+        unsafe { vst1q_u8(to, codes) };
+    }
+}
+
+/// 16 codes as integers.
+#[inline]
+#[target_feature(enable = "neon")]
+fn extend<const SIGNED: bool>(bytes: uint8x16_t) -> [int32x4_t; 4] {
+    let [low, high] = if SIGNED {
+        let bytes = vreinterpretq_s8_u8(bytes);
+        [vmovl_s8(vget_low_s8(bytes)), vmovl_high_s8(bytes)]
+    } else {
+        [vreinterpretq_s16_u16(vmovl_u8(vget_low_u8(bytes))), vreinterpretq_s16_u16(vmovl_high_u8(bytes))]
+    };
+    [vmovl_s16(vget_low_s16(low)), vmovl_high_s16(low), vmovl_s16(vget_low_s16(high)), vmovl_high_s16(high)]
+}
+
+/// The steps, but for the last one's rounding.
+#[inline]
+#[target_feature(enable = "neon")]
+fn steps<const SIMPLE: bool>(mut value: float32x4_t, factors: &[[[f32; 4]; 2]], bounds: &[Bounds]) -> float32x4_t {
+    // SAFETY: four floats.
+    let four = |values: &[f32; 4]| unsafe { vld1q_f32(values.as_ptr()) };
+    if SIMPLE {
+        return vfmaq_f32(four(&factors[0][1]), value, four(&factors[0][0]));
+    }
+    for ([mul, add], Bounds { low, high, round }) in factors.iter().zip(bounds) {
+        value = vfmaq_f32(four(add), value, four(mul));
+        value = vmaxq_f32(vminq_f32(value, vdupq_n_f32(*high)), vdupq_n_f32(*low));
+        if *round {
+            value = vrndnq_f32(value);
+        }
+    }
+    value
 }

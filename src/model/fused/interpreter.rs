@@ -63,7 +63,7 @@ impl FusedNetwork {
 }
 
 /// Does steps to values in planes of `area` values.
-pub(crate) fn apply(steps: &[Step], values: &mut [f32], area: usize) {
+fn apply(steps: &[Step], values: &mut [f32], area: usize) {
     for step in steps {
         for (channel, plane) in values.chunks_exact_mut(area).enumerate() {
             plane.iter_mut().for_each(|value| *value = step.apply(channel, *value));
@@ -72,7 +72,7 @@ pub(crate) fn apply(steps: &[Step], values: &mut [f32], area: usize) {
 }
 
 /// The bare result of a layer for what it reads, of shape `shape`.
-pub(crate) fn compute(layer: &Layer, input: &[f32], shape: Shape) -> Values {
+fn compute(layer: &Layer, input: &[f32], shape: Shape) -> Values {
     match &layer.op {
         Op::Convolution { window, weights: Weights::Int8 { values, zero_points, input_zero_point } } => {
             let centred: Vec<i16> = input.iter().map(|&code| code as i16 - *input_zero_point as i16).collect();
@@ -94,8 +94,8 @@ pub(crate) fn compute(layer: &Layer, input: &[f32], shape: Shape) -> Values {
             }
             result
         }
-        Op::MaxPool(window) => pool(input, shape, window, layer.output, |values| values.reduce(f32::max)),
-        Op::SumPool(window) => pool(input, shape, window, layer.output, |values| values.reduce(|a, b| a + b)),
+        Op::MaxPool(window) => pool(input, shape, window, layer.output, f32::max),
+        Op::SumPool(window) => pool(input, shape, window, layer.output, |a, b| a + b),
     }
 }
 
@@ -147,14 +147,8 @@ fn convolve<X: Copy + Default, W: Copy, S: Copy + Default>(
     result
 }
 
-/// Each result from the values that are under the window and inside the picture, row by row.
-fn pool(
-    input: &[f32],
-    shape: Shape,
-    window: &Window,
-    output: Shape,
-    reduce: impl Fn(&mut dyn Iterator<Item = f32>) -> Option<f32>,
-) -> Values {
+/// Each result from the values that are under the window and inside the picture: first those of each column, then the columns.
+fn pool(input: &[f32], shape: Shape, window: &Window, output: Shape, reduce: impl Fn(f32, f32) -> f32) -> Values {
     let [top, left, ..] = window.padding;
     let inside = |place: usize, stride: usize, kernel: usize, before: usize, side: usize| {
         let start = place * stride;
@@ -166,8 +160,8 @@ fn pool(
             let rows = inside(row, window.stride[0], window.kernel[0], top, shape.height);
             for column in 0..output.width {
                 let columns = inside(column, window.stride[1], window.kernel[1], left, shape.width);
-                let mut values = rows.clone().flat_map(|y| plane[y * shape.width..][columns.clone()].iter().copied());
-                result.push(reduce(&mut values).unwrap_or(0.0));
+                let column = |x: usize| rows.clone().map(|y| plane[y * shape.width + x]).reduce(&reduce);
+                result.push(columns.filter_map(column).reduce(&reduce).unwrap_or(0.0));
             }
         }
     }

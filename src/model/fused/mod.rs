@@ -14,12 +14,13 @@ mod interpreter;
 pub use chain::Chain;
 pub(super) use factor::factor;
 pub use interpreter::{Observer, Trace};
-pub(crate) use interpreter::{apply, compute};
+
+use serde::{Deserialize, Serialize};
 
 use crate::quant::Step;
 
 /// Extent of a tensor of batch 1, NCHW.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shape {
     /// Planes.
     pub channels: usize,
@@ -56,7 +57,7 @@ pub struct Read {
 }
 
 /// Where a convolution or pool looks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Window {
     /// Height and width.
     pub kernel: [usize; 2],
@@ -125,7 +126,7 @@ pub enum Op {
     },
     /// The greatest value under the window; padding does not count.
     MaxPool(Window),
-    /// The sum of the values under the window, row by row, without padding. An average is this and a factor in the steps.
+    /// The sum of the values under the window, first down its columns, then across, without padding. An average is this and a factor in the steps.
     SumPool(Window),
 }
 
@@ -182,7 +183,7 @@ pub struct Output {
 }
 
 /// An input of the network.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Input {
     /// Name of the tensor.
     pub name: String,

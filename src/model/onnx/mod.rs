@@ -8,7 +8,8 @@ mod quantized;
 mod read;
 
 pub use export::export;
-pub use fuse::{FUSED, Fusion, Opaque, Wanted, fuse, node_name};
+pub use fuse::{FUSED, Fusion, Opaque, fuse, node_name};
+pub use properties::{from_entries, to_entries};
 pub use quantized::{Codes, export_quantized, is_quantized};
 pub use read::{GraphInput, OnnxFile};
 

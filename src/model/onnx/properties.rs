@@ -12,6 +12,12 @@ const PREPROCESSING: &str = "densight.preprocessing";
 const LABELS: &str = "densight.labels";
 
 pub(super) fn write(metadata: &Metadata) -> Vec<StringStringEntryProto> {
+    let entry = |(key, value)| StringStringEntryProto { key, value };
+    to_entries(metadata).into_iter().map(entry).collect()
+}
+
+/// What is known of a network, as texts by keys.
+pub fn to_entries(metadata: &Metadata) -> Vec<(String, String)> {
     let json = |value: serde_json::Result<String>| value.expect("numbers, texts and lists are always JSON");
     let entries = [
         (NAME, metadata.name.clone()),
@@ -19,14 +25,21 @@ pub(super) fn write(metadata: &Metadata) -> Vec<StringStringEntryProto> {
         (PREPROCESSING, metadata.preprocessing.as_ref().map(|p| json(serde_json::to_string(p)))),
         (LABELS, metadata.labels.as_ref().map(|l| json(serde_json::to_string(l)))),
     ];
-    let entry = |(key, value): (&str, Option<String>)| Some(StringStringEntryProto { key: key.into(), value: value? });
-    entries.into_iter().filter_map(entry).collect()
+    entries.into_iter().filter_map(|(key, value)| Some((key.into(), value?))).collect()
 }
 
 /// # Errors
 /// [`ErrorKind::Model`] naming the key whose value cannot be read.
 pub(super) fn read(entries: &[StringStringEntryProto]) -> Result<Metadata> {
-    let text = |key: &str| entries.iter().find(|e| e.key == key).map(|e| e.value.as_str());
+    from_entries(entries.iter().map(|e| (e.key.as_str(), e.value.as_str())))
+}
+
+/// What [`to_entries`] wrote; other keys are nothing to it.
+///
+/// # Errors
+/// [`ErrorKind::Model`] naming the key whose value cannot be read.
+pub fn from_entries<'a>(entries: impl Iterator<Item = (&'a str, &'a str)> + Clone) -> Result<Metadata> {
+    let text = |key: &str| entries.clone().find(|(k, _)| *k == key).map(|(_, value)| value);
     let config: Option<DenseNetConfig> = json(CONFIG, text(CONFIG))?;
     let preprocessing: Option<Preprocessing> = json(PREPROCESSING, text(PREPROCESSING))?;
     if let Some(p) = &preprocessing {

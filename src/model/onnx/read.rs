@@ -7,7 +7,7 @@ use tract_onnx::pb::{
 };
 
 use super::super::Metadata;
-use super::{Fusion, Wanted, fuse, properties};
+use super::{Fusion, fuse, properties};
 use crate::error::{Error, ErrorKind, Result};
 
 /// An ONNX image classifier as read from its file: one f32 NCHW picture of 3 channels in, scores out.
@@ -61,9 +61,9 @@ impl OnnxFile {
     }
 
     /// Finds densely connected networks in the graph and puts one node in the place of each; see [`fuse`](super::fuse()).
-    pub fn fuse(&mut self, wanted: Wanted) -> Fusion {
+    pub fn fuse(&mut self) -> Fusion {
         match &mut self.proto.graph {
-            Some(graph) => fuse::fuse(graph, &self.input, wanted),
+            Some(graph) => fuse::fuse(graph, &self.input),
             None => Fusion::default(),
         }
     }

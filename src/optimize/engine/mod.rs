@@ -1,197 +1,213 @@
-//! Runs a fused network with the int8 kernels: bit for bit what [`FusedNetwork::run`] says, only faster.
+//! Runs a fused network with the kernels: bit for bit what [`FusedNetwork::run`] says where it is int8, only faster.
 //!
-//! All memory is laid out when the engine is made. What a layer reads is decoded, normed, rectified and encoded on the way
-//! to its convolution, in strips that stay in the cache; what it writes is its segment, in codes. Layers that the kernels
-//! do not do (pools, float convolutions) work on real numbers gathered from their segments.
+//! When an engine is made, every segment gets its place in one piece of memory ([`layout`]), weights are packed, and each
+//! layer becomes a task; a run allocates nothing. What a layer reads is normed, rectified and encoded on the way to its
+//! convolution, in parts that stay in the cache ([`input`]); a 3x3 finds its input where the 1x1 before it wrote it, padding
+//! included ([`near`]). Threads take the parts of a task one after another.
 
-mod convolution;
-mod map;
-mod other;
+mod convolve;
+mod ends;
+mod input;
+mod layout;
+mod memory;
+mod near;
+mod pool;
+mod reads;
+mod real;
+mod segments;
+mod window;
 
-use std::collections::HashMap;
+use serde::{Deserialize, Serialize};
 
-use crate::kernels::Kernels;
-use crate::model::fused::{FusedNetwork, Layer, Op, Read, Weights};
-use convolution::Convolution;
-use map::{Buffer, Kind, Map, Margin};
+use crate::error::Result;
+use crate::kernels::{Isa, Kernels};
+use crate::model::fused::{FusedNetwork, Input, Layer, Op, Weights};
+use convolve::Convolution;
+use ends::{Load, Store};
+use layout::{Place, layout};
+pub use memory::Memory;
+use memory::Need;
+use pool::Pool;
+use real::RealConvolution;
+use segments::Segment;
 
-/// A fused network, ready to run.
-#[derive(Debug)]
+/// A fused network, ready to run. It can be stored, and read again by the same version of the program for the same
+/// instruction set.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub struct Engine {
-    network: FusedNetwork,
+    isa: Isa,
+    inputs: Vec<Input>,
+    layers: Vec<LayerInfo>,
+    /// Extents of each output.
+    outputs: Vec<Vec<usize>>,
+    loads: Vec<Load>,
+    tasks: Vec<Task>,
+    stores: Vec<Store>,
+    /// Bytes of all codes, and number of all real values.
+    room: (usize, usize),
+    need: Need,
+}
+
+/// What is known of a layer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LayerInfo {
+    /// Name of the node it came from.
+    pub name: String,
+    /// What it computes: `conv`, `max_pool` or `sum_pool`.
+    pub op: String,
+    /// Whether it works on codes.
+    pub int8: bool,
+    /// Multiply-adds for one picture; 0 for pools.
+    pub macs: u64,
+}
+
+/// A layer.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+enum Task {
+    Convolution(Box<Convolution>),
+    RealConvolution(Box<RealConvolution>),
+    Pool(Box<Pool>),
+}
+
+/// What the builders of a task know.
+#[derive(Clone, Copy)]
+struct Site<'a> {
+    network: &'a FusedNetwork,
+    segments: &'a [Segment],
+    places: &'a [Place],
     kernels: Kernels,
-    maps: Vec<Map>,
-    layers: Vec<Work>,
-}
-
-/// How a layer is done.
-#[derive(Debug)]
-enum Work {
-    /// By the int8 kernels.
-    Int8(Box<Convolution>),
-    /// As the interpreter does it.
-    Other,
-}
-
-/// All that an engine writes to while it runs.
-#[derive(Debug, Clone)]
-pub struct Memory {
-    segments: Vec<Buffer>,
-    scratch: Scratch,
-}
-
-/// Room for what lives within one layer only.
-#[derive(Debug, Clone, Default)]
-struct Scratch {
-    /// Codes that a convolution reads.
-    codes: Vec<u8>,
-    /// Results in another pitch than the segment has.
-    results: Vec<u8>,
-    reals: Vec<f32>,
 }
 
 impl Engine {
     /// An engine for `network` that computes with `kernels`.
-    pub fn new(network: FusedNetwork, kernels: Kernels) -> Self {
-        let margins = margins(&network);
-        let segments = network.inputs.len() + network.layers.len();
-        let mut maps: Vec<Map> = Vec::with_capacity(segments);
-        for segment in 0..segments {
-            let shape = network.shape(segment);
-            let margin = margins.get(&(shape.height, shape.width)).copied().unwrap_or_default();
-            maps.push(Map::new(shape, kind(&network, segment, &maps), margin));
-        }
-        let work = |(number, layer): (usize, &Layer)| {
-            let to = &maps[network.inputs.len() + number];
-            match Convolution::new(&network, layer, &maps, to) {
-                Some(convolution) => Work::Int8(Box::new(convolution)),
-                None => Work::Other,
-            }
-        };
-        let layers = network.layers.iter().enumerate().map(work).collect();
-        Self { network, kernels, maps, layers }
+    ///
+    /// # Errors
+    /// [`crate::error::ErrorKind::Model`] if the network's scales are not finite.
+    pub fn new(network: &FusedNetwork, kernels: Kernels) -> Result<Self> {
+        let segments = segments::segments(network);
+        let layout = layout(network, &segments);
+        let site = Site { network, segments: &segments, places: &layout.places, kernels };
+        let inputs = network.inputs.len();
+        let loads: Vec<Load> = (0..inputs).map(|input| Load::new(&segments[input], layout.places[input])).collect();
+        let layers = network.layers.iter().enumerate();
+        let tasks =
+            layers.map(|(number, layer)| Task::new(site, layer, inputs + number)).collect::<Result<Vec<_>>>()?;
+        let stores: Vec<Store> = network.outputs.iter().map(|output| Store::new(site, output)).collect();
+        let needs = loads.iter().map(Load::need).chain(tasks.iter().map(Task::need));
+        let need = needs.chain(stores.iter().map(Store::need)).fold(Need::default(), Need::max);
+        Ok(Self {
+            isa: kernels.isa(),
+            inputs: network.inputs.clone(),
+            layers: network.layers.iter().map(|layer| LayerInfo::of(network, layer)).collect(),
+            outputs: network.outputs.iter().map(|output| output.dims.clone()).collect(),
+            loads,
+            tasks,
+            stores,
+            room: (layout.bytes, layout.reals),
+            need,
+        })
     }
 
-    /// What it runs.
-    pub fn network(&self) -> &FusedNetwork {
-        &self.network
+    /// The instruction set it is for.
+    pub fn isa(&self) -> Isa {
+        self.isa
     }
 
-    /// What computes a layer.
+    /// Its inputs.
+    pub fn inputs(&self) -> &[Input] {
+        &self.inputs
+    }
+
+    /// Its layers, in order.
+    pub fn layers(&self) -> &[LayerInfo] {
+        &self.layers
+    }
+
+    /// Extents of each output.
+    pub fn outputs(&self) -> &[Vec<usize>] {
+        &self.outputs
+    }
+
+    /// Memory to run in, and `threads` threads, the caller's among them.
     ///
     /// # Panics
-    /// If there is no such layer.
-    pub fn kernel(&self, layer: usize) -> &'static str {
-        match self.layers[layer] {
-            Work::Int8(_) => self.kernels.isa().name(),
-            Work::Other => "plain",
-        }
-    }
-
-    /// Memory to run in.
-    pub fn memory(&self) -> Memory {
-        let largest = |size: fn(&Convolution) -> usize| {
-            let sizes = self.layers.iter().map(|work| match work {
-                Work::Int8(convolution) => size(convolution),
-                Work::Other => 0,
-            });
-            sizes.max().unwrap_or(0)
-        };
-        let scratch = Scratch {
-            codes: vec![0; largest(Convolution::code_bytes)],
-            results: vec![0; largest(Convolution::result_bytes)],
-            reals: Vec::new(),
-        };
-        Memory { segments: self.maps.iter().map(Map::buffer).collect(), scratch }
+    /// If there are no threads, or the system has none left, or the processor lacks [`Engine::isa`].
+    pub fn memory(&self, threads: usize) -> Memory {
+        let kernels = Kernels::new(self.isa).expect("who reads an engine looks whether the processor can run it");
+        Memory::new(kernels, self.room, self.need, threads)
     }
 
     /// The outputs for one picture; `inputs` are as many values as the inputs' shapes have.
     ///
     /// # Panics
-    /// If there are not as many inputs, an input has another number of values, or `memory` is of another engine.
+    /// As [`Engine::run_into`].
     pub fn run(&self, inputs: &[&[f32]], memory: &mut Memory) -> Vec<Vec<f32>> {
-        assert_eq!(inputs.len(), self.network.inputs.len(), "one value list for each input");
-        for ((values, input), (map, buffer)) in
-            inputs.iter().zip(&self.network.inputs).zip(self.maps.iter().zip(&mut memory.segments))
-        {
+        let mut outputs: Vec<Vec<f32>> = self.stores.iter().map(|store| vec![0.0; store.len()]).collect();
+        self.run_layers(inputs, memory);
+        self.stores.iter().zip(&mut outputs).for_each(|(store, out)| store.run(memory, out));
+        outputs
+    }
+
+    /// Writes the only output for one picture to `out`, and allocates nothing.
+    ///
+    /// # Panics
+    /// If there are not as many inputs, an input has another number of values, the network has another number of outputs,
+    /// `out` another length than that, or `memory` is of another engine.
+    pub fn run_into(&self, inputs: &[&[f32]], memory: &mut Memory, out: &mut [f32]) {
+        let [store] = self.stores.as_slice() else { panic!("{} outputs, not one", self.stores.len()) };
+        assert_eq!(out.len(), store.len(), "numbers of the output");
+        self.run_layers(inputs, memory);
+        store.run(memory, out);
+    }
+
+    fn run_layers(&self, inputs: &[&[f32]], memory: &mut Memory) {
+        assert_eq!(inputs.len(), self.loads.len(), "one value list for each input");
+        for ((values, input), load) in inputs.iter().zip(&self.inputs).zip(&self.loads) {
             assert_eq!(values.len(), input.shape.len(), "values of input {}", input.name);
-            other::scatter(map, buffer, values);
+            load.run(values, memory);
         }
-        for (number, (layer, work)) in self.network.layers.iter().zip(&self.layers).enumerate() {
-            let segment = self.network.inputs.len() + number;
-            let mut written = std::mem::take(&mut memory.segments[segment]);
-            let to = &self.maps[segment];
-            match work {
-                Work::Int8(convolution) => {
-                    let from = (&self.maps[..], &memory.segments[..]);
-                    convolution.run(self.kernels, &layer.reads, from, (to, &mut written), &mut memory.scratch);
-                }
-                Work::Other => {
-                    let gathered = self.gather(&layer.reads, &memory.segments, &mut memory.scratch);
-                    let result = other::result(layer, &gathered, self.network.input_shape(layer));
-                    other::scatter(to, &mut written, &result);
-                }
+        for task in &self.tasks {
+            match task {
+                Task::Convolution(task) => task.run(memory),
+                Task::RealConvolution(task) => task.run(memory),
+                Task::Pool(task) => task.run(memory),
             }
-            memory.segments[segment] = written;
         }
-        let outputs = self.network.outputs.iter();
-        outputs.map(|output| self.gather(&output.reads, &memory.segments, &mut memory.scratch)).collect()
-    }
-
-    /// The real numbers of some segments, after their steps, in planes of one channel.
-    fn gather(&self, reads: &[Read], segments: &[Buffer], scratch: &mut Scratch) -> Vec<f32> {
-        let mut all = Vec::new();
-        for read in reads {
-            other::gather(
-                self.kernels,
-                read,
-                &self.maps[read.segment],
-                &segments[read.segment],
-                &mut scratch.reals,
-                &mut all,
-            );
-        }
-        all
     }
 }
 
-/// The room that windows need which read segments as they are.
-fn margins(network: &FusedNetwork) -> HashMap<(usize, usize), Margin> {
-    let mut margins: HashMap<(usize, usize), Margin> = HashMap::new();
-    for layer in &network.layers {
-        let Op::Convolution { window, .. } = &layer.op else { continue };
-        if !convolution::reads_as_is(network, layer) {
-            continue;
-        }
-        let shape = network.input_shape(layer);
-        let margin = margins.entry((shape.height, shape.width)).or_default();
-        let [top, left, bottom, right] = window.padding;
-        margin.gap = margin.gap.max(left).max(right);
-        margin.rows = margin.rows.max(top).max(bottom);
-    }
-    margins
-}
-
-/// How a segment is kept; `maps` are those of the segments before it.
-fn kind(network: &FusedNetwork, segment: usize, maps: &[Map]) -> Kind {
-    if !network.holds_codes(segment) {
-        return Kind::Real;
-    }
-    let layer = &network.layers[segment - network.inputs.len()];
-    let signed = |low: f32| if low < 0.0 { Kind::Signed } else { Kind::Unsigned };
-    match (layer.write.last(), layer.reads[0].steps.last()) {
-        (Some(step), _) | (None, Some(step)) => signed(step.low),
-        (None, None) => maps[layer.reads[0].segment].kind,
+impl LayerInfo {
+    fn of(network: &FusedNetwork, layer: &Layer) -> Self {
+        let op = match layer.op {
+            Op::Convolution { .. } => "conv",
+            Op::MaxPool(_) => "max_pool",
+            Op::SumPool(_) => "sum_pool",
+        };
+        let macs = layer.macs(network);
+        let int8 = layer.is_int8() || macs.is_none() && layer.reads_codes(network);
+        Self { name: layer.name.clone(), op: op.into(), int8, macs: macs.unwrap_or(0) }
     }
 }
 
-/// The weights of an int8 convolution that kernels can do.
-fn codes(layer: &Layer) -> Option<(&[i8], i32)> {
-    match &layer.op {
-        Op::Convolution { weights: Weights::Int8 { values, zero_points, input_zero_point }, .. } => {
-            (zero_points.is_empty() && !values.contains(&i8::MIN)).then_some((values, *input_zero_point))
+impl Task {
+    fn new(site: Site<'_>, layer: &Layer, to: usize) -> Result<Self> {
+        Ok(match &layer.op {
+            Op::Convolution { weights: Weights::Int8 { .. }, .. } => {
+                Self::Convolution(Box::new(Convolution::new(site, layer, to)?))
+            }
+            Op::Convolution { weights: Weights::Float { .. }, .. } => {
+                Self::RealConvolution(Box::new(RealConvolution::new(site, layer, to)?))
+            }
+            Op::MaxPool(_) | Op::SumPool(_) => Self::Pool(Box::new(Pool::new(site, layer, to))),
+        })
+    }
+
+    fn need(&self) -> Need {
+        match self {
+            Self::Convolution(task) => task.need(),
+            Self::RealConvolution(task) => task.need(),
+            Self::Pool(task) => task.need(),
         }
-        _ => None,
     }
 }
 

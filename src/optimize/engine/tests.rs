@@ -1,10 +1,10 @@
 use super::*;
 use crate::kernels::Isa;
-use crate::model::onnx::{OnnxFile, Wanted};
+use crate::model::onnx::OnnxFile;
 
 /// The fused network of a file, if it has one.
 fn network(bytes: &[u8]) -> FusedNetwork {
-    OnnxFile::parse(bytes).unwrap().fuse(Wanted::Any).networks.remove(0)
+    OnnxFile::parse(bytes).unwrap().fuse().networks.remove(0)
 }
 
 fn inputs(network: &FusedNetwork, seed: usize) -> Vec<f32> {
@@ -16,15 +16,17 @@ fn inputs(network: &FusedNetwork, seed: usize) -> Vec<f32> {
 fn check(name: &str, network: &FusedNetwork) {
     let expected: Vec<Vec<Vec<f32>>> = (0..3).map(|seed| network.run(&[&inputs(network, seed)])).collect();
     for isa in Isa::ALL {
-        let Some(kernels) = Kernels::of(isa) else {
+        let Some(kernels) = Kernels::new(isa) else {
             eprintln!("SKIPPED: this processor lacks {}", isa.name());
             continue;
         };
-        let engine = Engine::new(network.clone(), kernels);
-        let mut memory = engine.memory();
-        for (seed, expected) in expected.iter().enumerate() {
-            let found = engine.run(&[&inputs(network, seed)], &mut memory);
-            assert!(found == *expected, "{name} on {}: {found:?} for {expected:?}", isa.name());
+        let engine = Engine::new(network, kernels).unwrap();
+        for threads in [1, 3] {
+            let mut memory = engine.memory(threads);
+            for (seed, expected) in expected.iter().enumerate() {
+                let found = engine.run(&[&inputs(network, seed)], &mut memory);
+                same(&format!("{name} on {isa} with {threads} threads"), &found, expected);
+            }
         }
     }
 }
@@ -43,8 +45,34 @@ fn quantized_networks_of_others_give_the_interpreters_bits() {
     assert!(seen > 8, "the fixtures were found");
 }
 
+/// Float networks give the same bits on every instruction set, and the interpreter's numbers but for the order of sums.
 #[test]
-fn a_float_network_gives_the_interpreters_bits() {
+fn a_float_network_gives_the_interpreters_numbers() {
     let model = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("models/cifar10_densenet_bc_L40_k12.onnx");
-    check("embedded", &network(&std::fs::read(model).unwrap()));
+    let network = network(&std::fs::read(model).unwrap());
+    let input = inputs(&network, 1);
+    let expected = network.run(&[&input]);
+    let run = |isa| {
+        let engine = Engine::new(&network, Kernels::new(isa)?).unwrap();
+        Some(engine.run(&[&input], &mut engine.memory(2)))
+    };
+    let found: Vec<_> = Isa::ALL.into_iter().filter_map(run).collect();
+    assert!(found.iter().all(|scores| *scores == found[0]), "{found:?}");
+    for (found, expected) in found[0][0].iter().zip(&expected[0]) {
+        assert!((found - expected).abs() < 1e-4, "{found} for {expected}");
+    }
+}
+
+/// Every further thread needs scratch of its own, and all of it is little.
+#[test]
+fn memory_is_what_was_planned() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("models");
+    let network = network(&std::fs::read(folder.join("cifar10_densenet_bc_L40_k12.onnx")).unwrap());
+    let engine = Engine::new(&network, Kernels::best()).unwrap();
+    let (one, two) = (engine.memory(1).size(), engine.memory(2).size());
+    assert!(one < two && two < 2_000_000, "{one} and {two} bytes");
+}
+
+fn same(name: &str, found: &[Vec<f32>], expected: &[Vec<f32>]) {
+    assert!(found == expected, "{name}: {found:?} for {expected:?}");
 }

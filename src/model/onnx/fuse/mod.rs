@@ -19,7 +19,7 @@ pub use walk::Opaque;
 
 use tract_onnx::pb::GraphProto;
 
-use super::super::fused::{FusedNetwork, Layer, Shape};
+use super::super::fused::{FusedNetwork, Shape};
 use super::GraphInput;
 
 /// What was found in a graph.
@@ -31,24 +31,12 @@ pub struct Fusion {
     pub opaque: Vec<Opaque>,
 }
 
-/// Which networks are wanted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wanted {
-    /// Those with int8 convolutions.
-    Int8,
-    /// All.
-    Any,
-}
-
 /// Finds densely connected networks in `graph` and replaces each with one node of operator [`FUSED`], called
 /// [`node_name`] of its number, with the network's inputs and outputs. All else stays.
-pub fn fuse(graph: &mut GraphProto, input: &GraphInput, wanted: Wanted) -> Fusion {
+pub fn fuse(graph: &mut GraphProto, input: &GraphInput) -> Fusion {
     let shape = Shape { channels: 3, height: input.height, width: input.width };
     let walk = walk::Walk::through(graph, &input.name, shape);
-    let is_wanted = |network: &FusedNetwork| {
-        region::is_dense(network) && (wanted == Wanted::Any || network.layers.iter().any(Layer::is_int8))
-    };
-    let networks = region::networks(&walk, is_wanted);
+    let networks = region::networks(&walk, region::is_dense);
     let opaque = walk.opaque;
     region::replace(graph, &networks);
     Fusion { networks, opaque }

@@ -1,0 +1,28 @@
+//! `densight prepare`: a model that loads at once.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use crate::files;
+use crate::runtime::Session;
+
+/// Write a model as a file that loads many times faster, for this version and processors like this one
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// ONNX model
+    model: PathBuf,
+    /// File to write; every command takes it in place of the ONNX model
+    #[arg(short, long, value_name = "FILE")]
+    output: PathBuf,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// A model that cannot be read, or that is not one fused network as a whole; a file that cannot be written.
+pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let bytes = Session::prepare(&args.model)?;
+    files::write(&args.output, |file| file.write_all(&bytes))?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,73 @@
+//! From accumulators to codes.
+
+use serde::{Deserialize, Serialize};
+
+use super::super::{Codes, GROUP};
+use crate::error::{Error, ErrorKind, Result};
+use crate::quant::Step;
+
+/// A [`Step`] from accumulators to codes, made ready for kernels.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Requantize {
+    pub(super) mul: Vec<f32>,
+    pub(super) add: Vec<f32>,
+    pub(super) low: f32,
+    pub(super) high: f32,
+    /// Whether kernels must bound values before they become integers. They need not where the bounds are those that
+    /// saturating conversions have anyway, and no value can be beyond i32.
+    pub(super) clamp: bool,
+    codes: Codes,
+}
+
+impl Requantize {
+    /// The step, whose results are stored as `codes`. Channels are those of the convolution, filled up to a multiple of 4.
+    ///
+    /// # Errors
+    /// If results do not fit the codes, if factors or summands are not finite, or if bounds are no whole numbers.
+    pub fn new(step: &Step, codes: Codes) -> Result<Self> {
+        bounds_fit(step, codes)?;
+        let Step { mul, add, low, high, .. } = step.clone();
+        if mul.len() != add.len() || mul.len() % GROUP != 0 {
+            return Err(refusal(format!("{} factors and {} summands of output channels", mul.len(), add.len())));
+        }
+        if !mul.iter().chain(&add).all(|x| x.is_finite()) {
+            return Err(refusal("a scale that is not finite".into()));
+        }
+        // |acc| is at most 2^31: then |fma(acc, mul, add)| is less.
+        let small = mul.iter().all(|m| m.abs() <= 0.5) && add.iter().all(|a| a.abs() <= (1 << 29) as f32);
+        let clamp = !small || (low, high) != codes.range();
+        Ok(Self { mul, add, low, high, clamp, codes })
+    }
+
+    /// Number of channels.
+    pub fn channels(&self) -> usize {
+        self.mul.len()
+    }
+
+    /// How results are stored.
+    pub fn codes(&self) -> Codes {
+        self.codes
+    }
+
+    /// The code of an accumulator.
+    pub(super) fn apply(&self, channel: usize, acc: i32) -> i32 {
+        let value = (acc as f32).mul_add(self.mul[channel], self.add[channel]);
+        let value = if value > self.low { value.min(self.high) } else { self.low };
+        crate::quant::round(value) as i32
+    }
+}
+
+/// Refuses a step whose results are not `codes`.
+pub(in super::super) fn bounds_fit(step: &Step, codes: Codes) -> Result<()> {
+    let (least, greatest) = codes.range();
+    let whole = step.round && step.low.fract() == 0.0 && step.high.fract() == 0.0;
+    if whole && least <= step.low && step.low <= step.high && step.high <= greatest {
+        return Ok(());
+    }
+    Err(refusal(format!("results from {} to {} that are to be {codes:?} codes", step.low, step.high)))
+}
+
+/// Numbers that kernels cannot work with.
+pub(in super::super) fn refusal(what: String) -> Error {
+    Error::new(ErrorKind::Model, format!("cannot run in int8: {what}"))
+}

@@ -1,0 +1,84 @@
+//! The way in: kernels of one instruction set that the processor has.
+
+use super::Isa;
+use crate::error::Result;
+
+/// The kernels of one instruction set. That there is one proves that the processor has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kernels {
+    isa: Isa,
+}
+
+impl Kernels {
+    /// The best kernels for this processor.
+    pub fn best() -> Self {
+        Self { isa: Isa::best() }
+    }
+
+    /// The kernels of an instruction set; `None` if this processor does not have it.
+    pub fn new(isa: Isa) -> Option<Self> {
+        Isa::available().contains(&isa).then_some(Self { isa })
+    }
+
+    /// The kernels that the environment variable `DENSIGHT_ISA` names; without it the best.
+    ///
+    /// # Errors
+    /// [`crate::error::ErrorKind::Usage`] for an unknown name, or an instruction set that this processor lacks.
+    pub fn chosen() -> Result<Self> {
+        match std::env::var("DENSIGHT_ISA") {
+            Ok(name) => Isa::named(&name).map(|isa| Self { isa }).map_err(|e| e.at("DENSIGHT_ISA")),
+            Err(_) => Ok(Self::best()),
+        }
+    }
+
+    /// The definition of what all kernels do, for every processor.
+    pub fn scalar() -> Self {
+        Self { isa: Isa::Scalar }
+    }
+
+    /// The instruction set.
+    pub fn isa(self) -> Isa {
+        self.isa
+    }
+
+    /// Whether activations are stored 128 lower.
+    pub fn shifted(self) -> bool {
+        self.isa.shifted()
+    }
+
+    /// The byte that stands for 0 in activations: what padding is filled with.
+    pub fn zero(self) -> u8 {
+        if self.shifted() { 0x80 } else { 0 }
+    }
+
+    /// Calls `work` compiled for the instruction set: loops in it use its vectors, as far as the compiler sees how.
+    #[inline]
+    pub fn wide<R>(self, work: impl FnOnce() -> R) -> R {
+        match self.isa {
+            // SAFETY: that there is a `Kernels` proves that the processor has the instructions.
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => unsafe { avx2(work) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512Vnni => unsafe { avx512(work) },
+            // What every processor of the architecture has is what all code is compiled for.
+            _ => work(),
+        }
+    }
+}
+
+/// # Safety
+/// The processor must have AVX2 and FMA.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+fn avx2<R>(work: impl FnOnce() -> R) -> R {
+    work()
+}
+
+/// # Safety
+/// The processor must have AVX-512 F and BW.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma,avx512f,avx512bw")]
+fn avx512<R>(work: impl FnOnce() -> R) -> R {
+    work()
+}

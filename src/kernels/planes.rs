@@ -1,0 +1,191 @@
+//! Planes that several threads can write to.
+
+use std::marker::PhantomData;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// The same range of each of several planes of one buffer, to be written.
+///
+/// [`PlanesMut::split_at`] divides it into two that can be written by two threads, which slices cannot: the halves of the
+/// planes alternate in memory.
+#[derive(Debug)]
+pub struct PlanesMut<'a, T> {
+    start: *mut T,
+    planes: usize,
+    pitch: usize,
+    len: usize,
+    buffer: PhantomData<&'a mut [T]>,
+}
+
+// SAFETY: it is a `&mut [T]` with holes: no two of them that can be used at once hold the same element.
+unsafe impl<T: Send> Send for PlanesMut<'_, T> {}
+
+impl<'a, T> PlanesMut<'a, T> {
+    /// The first `len` elements of each of `planes` planes, which start `pitch` elements apart.
+    ///
+    /// # Panics
+    /// If planes overlap or the last ends beyond the buffer.
+    pub fn new(buffer: &'a mut [T], planes: usize, pitch: usize, len: usize) -> Self {
+        assert!(len <= pitch, "planes of {len} do not fit a pitch of {pitch}");
+        let end = planes.checked_sub(1).map_or(Some(0), |last| last.checked_mul(pitch)?.checked_add(len));
+        assert!(end.is_some_and(|end| end <= buffer.len()), "{planes} planes at {pitch} exceed {}", buffer.len());
+        Self { start: buffer.as_mut_ptr(), planes, pitch, len, buffer: PhantomData }
+    }
+
+    /// Two of them: the elements before `at` of each plane, and those from there on.
+    ///
+    /// # Panics
+    /// If planes have less than `at` elements.
+    pub fn split_at(self, at: usize) -> (Self, Self) {
+        assert!(at <= self.len, "cannot split planes of {} at {at}", self.len);
+        let rest = self.len - at;
+        // `wrapping_add`: without planes there may be no buffer to point into.
+        let right = Self { start: self.start.wrapping_add(at), len: rest, ..self };
+        (Self { len: at, ..self }, right)
+    }
+
+    /// The first `planes` of the planes, for a shorter time.
+    ///
+    /// # Panics
+    /// If there are not as many.
+    pub fn first(&mut self, planes: usize) -> PlanesMut<'_, T> {
+        assert!(planes <= self.planes, "{planes} planes of {}", self.planes);
+        PlanesMut { planes, ..self.reborrow() }
+    }
+
+    /// One plane alone, for a shorter time.
+    ///
+    /// # Panics
+    /// If there is no such plane.
+    pub fn only(&mut self, plane: usize) -> PlanesMut<'_, T> {
+        assert!(plane < self.planes, "plane {plane} of {}", self.planes);
+        PlanesMut { start: self.start.wrapping_add(plane * self.pitch), planes: 1, ..self.reborrow() }
+    }
+
+    /// The same elements, for a shorter time.
+    pub fn reborrow(&mut self) -> PlanesMut<'_, T> {
+        PlanesMut { buffer: PhantomData, ..*self }
+    }
+
+    /// Number of planes.
+    pub fn planes(&self) -> usize {
+        self.planes
+    }
+
+    /// Elements of each plane.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there is no element.
+    pub fn is_empty(&self) -> bool {
+        self.planes == 0 || self.len == 0
+    }
+
+    /// One plane.
+    ///
+    /// # Panics
+    /// If there is no such plane.
+    pub fn plane(&mut self, plane: usize) -> &mut [T] {
+        assert!(plane < self.planes, "plane {plane} of {}", self.planes);
+        // SAFETY: `new` has checked that the plane is inside the buffer, which is ours alone for 'a.
+        unsafe { std::slice::from_raw_parts_mut(self.start.add(plane * self.pitch), self.len) }
+    }
+
+    /// One plane to read, and another to write.
+    ///
+    /// # Panics
+    /// If there are no such planes, or they are the same.
+    pub fn two(&mut self, read: usize, write: usize) -> (&[T], &mut [T]) {
+        assert!(read < self.planes && write < self.planes && read != write, "planes {read} and {write}");
+        // SAFETY: `new` has checked that the planes are inside the buffer, which is ours alone for 'a; they do not overlap.
+        unsafe {
+            let plane = |plane: usize| self.start.add(plane * self.pitch);
+            let read = std::slice::from_raw_parts(plane(read), self.len);
+            (read, std::slice::from_raw_parts_mut(plane(write), self.len))
+        }
+    }
+
+    /// The first element and the distance of planes in elements, for kernels.
+    pub(super) fn raw(&mut self) -> (*mut T, usize) {
+        (self.start, self.pitch)
+    }
+}
+
+/// Ranges of the same planes, which threads take one after another, each as it has time.
+#[derive(Debug)]
+pub struct Chunks<'a, T> {
+    planes: PlanesMut<'a, T>,
+    chunk: usize,
+    next: AtomicUsize,
+}
+
+// SAFETY: what threads get from a shared one are ranges that do not overlap, as `take` gives each number once.
+unsafe impl<T: Send> Sync for Chunks<'_, T> {}
+
+impl<'a, T> Chunks<'a, T> {
+    /// Ranges of `chunk` elements of each plane; the last may be shorter.
+    ///
+    /// # Panics
+    /// If chunks are empty.
+    pub fn new(planes: PlanesMut<'a, T>, chunk: usize) -> Self {
+        assert!(chunk > 0, "chunks of nothing");
+        Self { planes, chunk, next: AtomicUsize::new(0) }
+    }
+
+    /// The next range: where it begins in each plane, and the range itself. `None` when all are taken.
+    pub fn take(&self) -> Option<(usize, PlanesMut<'_, T>)> {
+        let begin = self.next.fetch_add(1, Ordering::Relaxed).checked_mul(self.chunk)?;
+        let len = self.planes.len.checked_sub(begin).filter(|rest| *rest > 0)?.min(self.chunk);
+        // No element twice: every `begin` is given once, and ranges are at most `chunk` long.
+        let start = self.planes.start.wrapping_add(begin);
+        Some((
+            begin,
+            PlanesMut { start, planes: self.planes.planes, pitch: self.planes.pitch, len, buffer: PhantomData },
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunks_are_taken_once() {
+        let mut buffer = [0; 23];
+        let chunks = Chunks::new(PlanesMut::new(&mut buffer, 2, 12, 11), 4);
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    while let Some((begin, mut part)) = chunks.take() {
+                        assert_eq!(part.len(), if begin == 8 { 3 } else { 4 });
+                        (0..2).for_each(|plane| part.plane(plane).iter_mut().for_each(|x| *x += 1));
+                    }
+                });
+            }
+        });
+        assert!(chunks.take().is_none());
+        assert_eq!(buffer.iter().sum::<i32>(), 22);
+    }
+
+    #[test]
+    fn halves_are_written_by_two_threads() {
+        let mut buffer = [0; 11];
+        let (mut left, mut right) = PlanesMut::new(&mut buffer, 2, 6, 5).split_at(2);
+        std::thread::scope(|scope| {
+            scope.spawn(move || (0..2).for_each(|plane| left.plane(plane).fill(1)));
+            scope.spawn(move || (0..2).for_each(|plane| right.plane(plane).fill(2)));
+        });
+        assert_eq!(buffer, [1, 1, 2, 2, 2, 0, 1, 1, 2, 2, 2]);
+    }
+
+    #[test]
+    #[should_panic = "exceed"]
+    fn the_last_plane_must_fit() {
+        PlanesMut::new(&mut [0; 10], 2, 6, 5);
+    }
+
+    #[test]
+    fn there_may_be_no_planes() {
+        assert!(PlanesMut::<u8>::new(&mut [], 0, 6, 5).is_empty());
+    }
+}

@@ -1,0 +1,107 @@
+//! Convolutions of every shape as one sum over steps, of real numbers.
+//!
+//! A vector is one or more pixels' values of a step: there is an accumulator for each of a step's four channels, and they are
+//! added up only when all steps are done.
+
+use super::{BLOCK, Bounds, GROUP, Kernels, PlanesMut};
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod finish;
+#[cfg(target_arch = "aarch64")]
+mod neon;
+mod packed;
+mod scalar;
+
+pub use finish::Finish;
+pub use packed::PackedReal;
+
+/// What to convolve.
+///
+/// For output channel `o` and pixel `p` there are four chains, one for each `i` in 0..4. Each starts from 0 and goes through the
+/// steps `s` in their order: `chain[i] = fma(x[offsets[s] + 4 p + i], weights[o][s][i], chain[i])`. Then
+/// `acc[o][p] = (chain[0] + chain[1]) + (chain[2] + chain[3])`.
+#[derive(Debug, Clone, Copy)]
+pub struct ConvolveReal<'a> {
+    /// Planes of values.
+    pub input: &'a [f32],
+    /// Weights, and where each step's values begin.
+    pub weights: &'a PackedReal,
+    /// Number of pixels, a multiple of [`BLOCK`].
+    pub pixels: usize,
+}
+
+/// What a kernel reads and writes, checked: at each of the packed offsets `4 * pixels` values can be read from `input` on, and
+/// as many can be written to each plane from `out` on, which are `pitch` values apart and as many as the packed blocks.
+struct Job<'a> {
+    input: *const f32,
+    packed: &'a PackedReal,
+    pixels: usize,
+    /// Of as many channels as there are outputs.
+    finish: &'a Finish,
+    out: *mut f32,
+    pitch: usize,
+}
+
+impl Kernels {
+    /// Convolves: `out[o / 4][p][o % 4]` is what `finish` makes of `acc[o][p]`, see [`ConvolveReal`].
+    ///
+    /// `out` has a plane of at least `4 * pixels` values for each four output channels.
+    ///
+    /// # Panics
+    /// If numbers of output channels or planes disagree, or if a range of pixels is no multiple of [`BLOCK`] or ends beyond
+    /// its buffer.
+    pub fn convolve_real(self, what: &ConvolveReal, finish: &Finish, out: &mut PlanesMut<f32>) {
+        let ConvolveReal { input, weights: packed, pixels } = *what;
+        assert_eq!(finish.channels(), packed.outputs(), "channels to finish");
+        assert_eq!(out.planes() * GROUP, packed.outputs(), "channels of the output's planes");
+        assert_eq!(pixels % BLOCK, 0, "{pixels} pixels are no whole blocks");
+        let last = packed.offsets().iter().copied().max().unwrap_or(0) as usize;
+        let values = pixels.checked_mul(GROUP);
+        let end = values.and_then(|values| values.checked_add(last));
+        let fits = end.is_some_and(|end| packed.offsets().is_empty() || end <= input.len());
+        assert!(fits, "{pixels} pixels from {last} on exceed an input of {} values", input.len());
+        let fits = values.is_some_and(|values| values <= out.len());
+        assert!(fits, "{pixels} pixels exceed planes of {} values", out.len());
+        let (start, pitch) = out.raw();
+        let job = Job { input: input.as_ptr(), packed, pixels, finish, out: start, pitch };
+        // SAFETY: what `job` promises was checked above.
+        unsafe { self.run_convolve_real(&job) };
+        #[cfg(feature = "check-kernels")]
+        for (plane, expected) in checked(&job).chunks((GROUP * pixels).max(1)).enumerate() {
+            let same = out.plane(plane).iter().zip(expected).all(|(x, y)| x.to_bits() == y.to_bits());
+            assert!(same, "{} differs from scalar in plane {plane}", self.isa());
+        }
+    }
+
+    /// Calls the instruction set's kernel.
+    ///
+    /// # Safety
+    /// What the fields of `job` promise must hold.
+    unsafe fn run_convolve_real(self, job: &Job) {
+        use super::super::Isa;
+        // SAFETY: the caller's promise; that there is a `Kernels` proves that the processor has the instructions.
+        unsafe {
+            match self.isa() {
+                #[cfg(target_arch = "x86_64")]
+                Isa::Avx2 => avx2::convolve(job),
+                #[cfg(target_arch = "x86_64")]
+                Isa::Avx512Vnni => avx512::convolve(job),
+                #[cfg(target_arch = "aarch64")]
+                Isa::Neon | Isa::Dotprod | Isa::I8mm => neon::convolve(job),
+                _ => scalar::convolve(job),
+            }
+        }
+    }
+}
+
+/// What the scalar kernel makes of it, `[outputs / 4][pixels][4]`.
+#[cfg(feature = "check-kernels")]
+fn checked(job: &Job) -> Vec<f32> {
+    let mut expected = vec![0.0; job.packed.outputs() * job.pixels];
+    // SAFETY: the input is the caller's, and the output was made to fit.
+    unsafe { scalar::convolve(&Job { out: expected.as_mut_ptr(), pitch: GROUP * job.pixels, ..*job }) };
+    expected
+}

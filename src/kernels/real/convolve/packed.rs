@@ -1,0 +1,64 @@
+//! Weights as the kernels for real numbers read them.
+//!
+//! Output channels come in blocks of four; a block's steps come one after another, and of a step four weights for each channel:
+//! `[outputs / 4][steps][4][4]`. That is the order of all instruction sets: they differ in how many pixels they work on.
+
+use serde::{Deserialize, Serialize};
+
+use super::super::{GROUP, Kernels};
+
+/// Values of one step in a block of output channels.
+const STEP: usize = GROUP * GROUP;
+
+/// A convolution's weights, packed, and where each step's values begin.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PackedReal {
+    outputs: usize,
+    weights: Vec<f32>,
+    offsets: Vec<u32>,
+}
+
+impl Kernels {
+    /// Packs `weights`, `[outputs][steps][4]`, for these kernels. `offsets` say for each step where the values of the first
+    /// pixel begin, in values; in any order, as often as wanted.
+    ///
+    /// # Panics
+    /// If `weights` are those of no multiple of 4 output channels.
+    pub fn pack_real(self, weights: &[f32], offsets: &[u32]) -> PackedReal {
+        let channel = GROUP * offsets.len();
+        assert_eq!(weights.len() % (GROUP * channel).max(1), 0, "{} weights of {} steps", weights.len(), offsets.len());
+        let outputs = weights.len() / channel.max(1);
+        let mut packed = Vec::with_capacity(weights.len());
+        for block in weights.chunks_exact((GROUP * channel).max(1)) {
+            for step in 0..offsets.len() {
+                for weights in block.chunks_exact(channel) {
+                    packed.extend(&weights[GROUP * step..][..GROUP]);
+                }
+            }
+        }
+        PackedReal { outputs, weights: packed, offsets: offsets.into() }
+    }
+}
+
+impl PackedReal {
+    /// Number of output channels.
+    pub fn outputs(&self) -> usize {
+        self.outputs
+    }
+
+    /// Number of steps.
+    pub fn steps(&self) -> usize {
+        self.offsets.len()
+    }
+
+    /// Where each step's values begin.
+    pub(super) fn offsets(&self) -> &[u32] {
+        &self.offsets
+    }
+
+    /// First channel and weights of each block: [`STEP`] of them for each step.
+    pub(super) fn blocks(&self) -> impl Iterator<Item = (usize, &[f32])> {
+        let size = STEP * self.steps();
+        (0..self.outputs / GROUP).map(move |block| (block * GROUP, &self.weights[block * size..][..size]))
+    }
+}

@@ -1,0 +1,304 @@
+//! Every kernel that this processor has against the scalar definition, bit by bit.
+
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use super::*;
+use crate::quant::Step;
+
+/// The kernels to test; says which cannot be.
+fn all() -> Vec<Kernels> {
+    let missing = Isa::ALL.into_iter().filter(|isa| Kernels::new(*isa).is_none());
+    missing.for_each(|isa| println!("SKIPPED kernels for {isa}: this processor does not have them"));
+    Isa::available().into_iter().filter_map(Kernels::new).collect()
+}
+
+/// A reproducible source of numbers.
+struct Numbers(u64);
+
+impl Numbers {
+    fn next(&mut self) -> u32 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as u32
+    }
+
+    fn below(&mut self, end: usize) -> usize {
+        self.next() as usize % end
+    }
+
+    fn between(&mut self, low: f32, high: f32) -> f32 {
+        low + (high - low) * (self.next() as f32 / (1u32 << 31) as f32)
+    }
+}
+
+/// How adversarial inputs are.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Random,
+    Greatest,
+    Least,
+    Alternating,
+    Extremes,
+}
+
+const KINDS: [Kind; 5] = [Kind::Random, Kind::Greatest, Kind::Least, Kind::Alternating, Kind::Extremes];
+
+impl Kind {
+    fn pick(self, numbers: &mut Numbers, i: usize, least: i32, greatest: i32) -> i32 {
+        match self {
+            Self::Random => least + numbers.below((greatest - least + 1) as usize) as i32,
+            Self::Greatest => greatest,
+            Self::Least => least,
+            Self::Alternating => {
+                if i.is_multiple_of(2) {
+                    least
+                } else {
+                    greatest
+                }
+            }
+            Self::Extremes => {
+                if numbers.below(2) == 0 {
+                    least
+                } else {
+                    greatest
+                }
+            }
+        }
+    }
+}
+
+/// Bounds and codes that go together.
+const STORES: [(f32, f32, Codes); 8] = [
+    (0.0, 255.0, Codes::Unsigned),
+    (0.0, 255.0, Codes::Activation),
+    (-128.0, 127.0, Codes::Signed),
+    (-128.0, 127.0, Codes::ActivationSigned),
+    (0.0, 127.0, Codes::Signed),
+    (0.0, 127.0, Codes::Activation),
+    (3.0, 254.0, Codes::Activation),
+    (-127.0, 100.0, Codes::Signed),
+];
+
+/// The code that a byte stands for, of kernels that keep activations shifted or not.
+fn code(codes: Codes, byte: u8, kernels: Kernels) -> i32 {
+    let byte = byte ^ codes.flip(kernels.shifted());
+    if codes.is_signed() { i32::from(byte as i8) } else { i32::from(byte) }
+}
+
+/// A convolution, in the definition's terms.
+#[derive(Debug)]
+struct Case {
+    input: Vec<u8>,
+    offsets: Vec<u32>,
+    weights: Vec<i8>,
+    init: Vec<i32>,
+    pixels: usize,
+    step: Step,
+    codes: Codes,
+}
+
+fn case(outputs: usize, steps: usize, pixels: usize, x: Kind, w: Kind, store: usize, seed: u64) -> Case {
+    let mut numbers = Numbers(seed);
+    let (planes, slack) = (steps.div_ceil(3) + 1, numbers.below(9));
+    let pitch = 4 * (pixels + slack);
+    let input: Vec<u8> = (0..planes * pitch).map(|i| x.pick(&mut numbers, i, 0, 255) as u8).collect();
+    let last = (input.len() - 4 * pixels) / 4;
+    let offsets = (0..steps).map(|_| 4 * numbers.below(last + 1) as u32).collect();
+    let padded = outputs.next_multiple_of(4);
+    let real = |o: usize| o < outputs;
+    let weights = (0..padded * steps * 4)
+        .map(|i| if real(i / (steps * 4)) { w.pick(&mut numbers, i, -127, 127) as i8 } else { 0 })
+        .collect();
+    let init = (0..padded).map(|o| if real(o) { numbers.next() as i32 % 100_000 } else { 0 }).collect();
+    // Accumulators spread as the square root of the number of products, or in proportion to it.
+    let spread = 1.0 / (200.0 * (1 + steps) as f32);
+    let step = Step {
+        mul: (0..padded).map(|o| if real(o) { numbers.between(-1.0, 1.0) * spread } else { 0.0 }).collect(),
+        add: (0..padded).map(|o| if real(o) { numbers.between(-200.0, 300.0) } else { 0.0 }).collect(),
+        low: STORES[store].0,
+        high: STORES[store].1,
+        round: true,
+    };
+    Case { input, offsets, weights, init, pixels, step, codes: STORES[store].2 }
+}
+
+impl Case {
+    /// Accumulators by the formula, `[outputs][pixels]`.
+    fn accumulators(&self) -> Vec<i32> {
+        let (outputs, channel) = (self.init.len(), 4 * self.offsets.len());
+        let acc = |o: usize, p: usize| {
+            let weights = &self.weights[o * channel..][..channel];
+            let x = self.offsets.iter().flat_map(|offset| &self.input[*offset as usize + 4 * p..][..4]);
+            self.init[o] + x.zip(weights).map(|(x, w)| i32::from(*x) * i32::from(*w)).sum::<i32>()
+        };
+        (0..outputs).flat_map(|o| (0..self.pixels).map(move |p| acc(o, p))).collect()
+    }
+
+    /// What a kernel is given: the input as it stores activations, and its packed weights.
+    fn packed(&self, kernels: Kernels) -> (Vec<u8>, Packed) {
+        let input = self.input.iter().map(|x| x ^ kernels.zero()).collect();
+        (input, kernels.pack(&self.weights, &self.init, &self.offsets).unwrap())
+    }
+
+    fn check(&self) {
+        let accumulators = self.accumulators();
+        let (outputs, pixels) = (self.init.len(), self.pixels);
+        let requantize = Requantize::new(&self.step, self.codes).unwrap();
+        // Planes are further apart than pixels reach; what lies between stays as it is.
+        let pitch = pixels + 5;
+        for kernels in all() {
+            let (input, weights) = self.packed(kernels);
+            let what = Convolve { input: &input, weights: &weights, pixels };
+            let mut raw = vec![7; outputs * pitch];
+            kernels.convolve_raw(&what, &mut PlanesMut::new(&mut raw, outputs, pitch, pixels));
+            let mut codes = vec![7; outputs * pitch];
+            kernels.convolve(&what, &requantize, &mut PlanesMut::new(&mut codes, outputs / 4, 4 * pitch, 4 * pixels));
+            for o in 0..outputs {
+                for p in 0..pitch {
+                    let (acc, byte) = (raw[o * pitch + p], codes[o / 4 * 4 * pitch + 4 * p + o % 4]);
+                    if p >= pixels {
+                        assert_eq!((acc, byte), (7, 7), "{kernels:?} wrote beyond plane {o}");
+                        continue;
+                    }
+                    let expected = accumulators[o * pixels + p];
+                    assert_eq!(acc, expected, "{kernels:?} channel {o} pixel {p}");
+                    let expected = self.step.apply(o, expected as f32) as i32;
+                    let got = code(self.codes, byte, kernels);
+                    assert_eq!(got, expected, "{kernels:?} channel {o} pixel {p} of {:?}", self.codes);
+                }
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn convolutions_are_exact(
+        outputs in 1usize..=70,
+        steps in 1usize..=70,
+        blocks in 1usize..=5,
+        x in select(&KINDS[..]),
+        w in select(&KINDS[..]),
+        store in 0..STORES.len(),
+        seed: u64,
+    ) {
+        case(outputs, steps, blocks * BLOCK, x, w, store, seed).check();
+    }
+
+    #[test]
+    fn reading_is_exact(
+        planes in 1usize..=9,
+        blocks in 0usize..=5,
+        count in 1usize..=4,
+        from in select(&[Codes::Signed, Codes::Unsigned, Codes::Activation, Codes::ActivationSigned][..]),
+        store in 0..STORES.len(),
+        kind in select(&KINDS[..]),
+        seed: u64,
+    ) {
+        reading(planes, blocks * BLOCK, count, from, store, kind, seed);
+    }
+}
+
+fn reading(planes: usize, pixels: usize, count: usize, from: Codes, store: usize, kind: Kind, seed: u64) {
+    let mut numbers = Numbers(seed);
+    let (low, high, to) = STORES[store];
+    let middle = [(-128.0, 127.0, true), (0.0, f32::INFINITY, false), (f32::NEG_INFINITY, f32::INFINITY, true)];
+    let steps: Vec<Step> = (0..count)
+        .map(|i| {
+            let (low, high, round) = if i + 1 == count { (low, high, true) } else { middle[numbers.below(3)] };
+            let mul = (0..planes * 4).map(|_| numbers.between(-2.5, 2.5)).collect();
+            // Halves, so that there are ties.
+            let add = (0..planes * 4).map(|_| numbers.between(-300.0, 300.0).round() / 2.0).collect();
+            let mut step = Step { mul, add, low, high, round };
+            step.mul[0] = 0.5;
+            step
+        })
+        .collect();
+    let reader = Reader::new(&steps, from, to).unwrap();
+    let (pitch, out_pitch) = (4 * pixels + 12, 4 * pixels + 4);
+    let input: Vec<u8> = (0..planes * pitch).map(|i| kind.pick(&mut numbers, i, 0, 255) as u8).collect();
+    let first = numbers.below(planes);
+    for kernels in all() {
+        let mut out = vec![7; planes * out_pitch];
+        let mut view = PlanesMut::new(&mut out, planes - first, out_pitch, 4 * pixels);
+        let what = Read { input: &input[first * pitch..], pitch, planes: first..planes, pixels };
+        kernels.read(&reader, &what, &mut view);
+        for plane in first..planes {
+            for i in 0..out_pitch {
+                let got = out[(plane - first) * out_pitch + i];
+                if i >= 4 * pixels {
+                    assert_eq!(got, 7, "{kernels:?} wrote beyond plane {plane}");
+                    continue;
+                }
+                let x = code(from, input[plane * pitch + i], kernels);
+                let expected = steps.iter().fold(x as f32, |v, step| step.apply(4 * plane + i % 4, v));
+                let got = code(to, got, kernels);
+                assert_eq!(got, expected as i32, "{kernels:?} plane {plane} byte {i}: {x}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_number_of_outputs_and_steps() {
+    for n in 1..=70 {
+        case(n, 71 - n, BLOCK * (1 + n % 4), KINDS[n % 5], KINDS[n / 5 % 5], n % STORES.len(), n as u64).check();
+    }
+}
+
+#[test]
+fn without_steps_there_is_init() {
+    case(8, 0, BLOCK, Kind::Random, Kind::Random, 0, 1).check();
+}
+
+#[test]
+fn values_beyond_integers_are_bounded() {
+    for (store, mul) in [(0, 1e6), (2, -1e6), (0, f32::MAX), (2, f32::MIN)] {
+        let mut case = case(8, 5, BLOCK, Kind::Random, Kind::Extremes, store, 3);
+        case.step.mul.fill(mul);
+        case.check();
+    }
+}
+
+#[test]
+fn every_code_of_every_store_is_read() {
+    for store in 0..STORES.len() {
+        for from in [Codes::Signed, Codes::Unsigned, Codes::Activation, Codes::ActivationSigned] {
+            (0..8).for_each(|seed| reading(3, 9 * BLOCK, 1, from, store, Kind::Random, seed));
+        }
+    }
+}
+
+#[test]
+fn what_kernels_cannot_do_is_refused() {
+    assert!(Kernels::best().pack(&[-128; 16], &[0; 4], &[0]).is_err());
+    let step = |low, high| Step { mul: vec![1.0; 4], add: vec![0.0; 4], low, high, round: true };
+    assert!(Requantize::new(&step(0.0, 255.0), Codes::Signed).is_err());
+    assert!(Requantize::new(&step(-1.0, 255.0), Codes::Activation).is_err());
+    assert!(Requantize::new(&step(0.5, 255.0), Codes::Activation).is_err());
+    assert!(Requantize::new(&Step { round: false, ..step(0.0, 255.0) }, Codes::Activation).is_err());
+    assert!(Requantize::new(&Step { mul: vec![f32::NAN; 4], ..step(0.0, 255.0) }, Codes::Activation).is_err());
+    assert!(Reader::new(&[Step { mul: vec![1e9; 4], ..step(0.0, 255.0) }], Codes::Signed, Codes::Activation).is_err());
+}
+
+#[test]
+#[should_panic = "exceed an input"]
+fn input_must_reach_far_enough() {
+    let kernels = Kernels::best();
+    let weights = kernels.pack(&[1; 16], &[0; 4], &[4]).unwrap();
+    let what = Convolve { input: &[0; 67], weights: &weights, pixels: 16 };
+    kernels.convolve_raw(&what, &mut PlanesMut::new(&mut [0; 64], 4, 16, 16));
+}
+
+#[test]
+#[should_panic = "exceed an input"]
+fn sizes_do_not_wrap() {
+    let kernels = Kernels::best();
+    let weights = kernels.pack(&[], &[0; 4], &[]).unwrap();
+    let step = Step { mul: vec![0.0; 4], add: vec![0.0; 4], low: 0.0, high: 255.0, round: true };
+    let what = Convolve { input: &[], weights: &weights, pixels: 1 << (usize::BITS - 2) };
+    let requantize = Requantize::new(&step, Codes::Activation).unwrap();
+    kernels.convolve(&what, &requantize, &mut PlanesMut::new(&mut [0; 64], 1, 64, 64));
+}

@@ -1,0 +1,207 @@
+//! Where each segment is: one piece of memory for all codes, one for all real numbers, laid out before the first run.
+//!
+//! Segments that are read together (the features of a dense block) lie plane behind plane in one region, so that a layer reads
+//! all of them in one go: the block's buffer grows, and nothing is concatenated. Regions that are never needed at the same time
+//! share memory.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+
+use super::segments::{Kind, Segment};
+use crate::kernels::BLOCK;
+use crate::model::fused::FusedNetwork;
+
+/// Bytes of a cache line.
+const LINE: usize = 64;
+
+/// Where a segment's values are: value `lane % 4` of pixel `p` of plane `lane / 4` is at
+/// `start + (lane / 4) * pitch + 4 * p + lane % 4`. Numbers count values, which are bytes or f32.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Place {
+    /// The first value of the first plane.
+    pub(super) start: usize,
+    /// Values from one plane to the next.
+    pub(super) pitch: usize,
+    /// Planes, copies included.
+    pub(super) planes: usize,
+    /// Values that belong to the segment before its first one, and the first padding of the next planes.
+    pub(super) lead: usize,
+    /// Whether what lies around the picture must be written anew: other segments were here.
+    pub(super) fresh: bool,
+}
+
+impl Place {
+    /// All values of all planes, with what lies around them.
+    pub(super) fn range(&self) -> Range<usize> {
+        self.start - self.lead..self.start - self.lead + self.planes * self.pitch
+    }
+}
+
+/// Places of all segments and the sizes of the two pieces.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Layout {
+    pub(super) places: Vec<Place>,
+    /// Bytes of all codes.
+    pub(super) bytes: usize,
+    /// Numbers of all real ones.
+    pub(super) reals: usize,
+}
+
+/// Segments that lie together.
+struct Region {
+    real: bool,
+    segments: Vec<usize>,
+    pitch: usize,
+    lead: usize,
+    planes: usize,
+    /// First and last time that it is used.
+    life: Range<usize>,
+    start: usize,
+}
+
+impl Region {
+    fn size(&self) -> usize {
+        self.planes * self.pitch
+    }
+}
+
+/// Lays out the segments of `network`.
+pub(super) fn layout(network: &FusedNetwork, segments: &[Segment]) -> Layout {
+    let lives = lives(network, segments.len());
+    let mut regions = regions(network, segments, &lives);
+    let bytes = place(&mut regions, false);
+    let reals = place(&mut regions, true);
+    let nowhere = Place { start: 0, pitch: 0, planes: 0, lead: 0, fresh: false };
+    let mut places = vec![nowhere; segments.len()];
+    for region in &regions {
+        let mut plane = 0;
+        for (number, &segment) in region.segments.iter().enumerate() {
+            let near = segments[segment].near.is_some();
+            let start = region.start + region.lead + if near { 0 } else { plane * region.pitch };
+            let copies = 1 + segments[segment].near.as_ref().map_or(0, |near| near.shifts.len());
+            let planes = copies * segments[segment].planes;
+            places[segment] = Place { start, pitch: region.pitch, planes, lead: region.lead, fresh: number == 0 };
+            plane += planes;
+        }
+    }
+    Layout { places, bytes, reals }
+}
+
+/// When each segment is written first and read last: inputs are written at time 0, layers at those from 1 on, and outputs
+/// read at the end.
+fn lives(network: &FusedNetwork, segments: usize) -> Vec<Range<usize>> {
+    let inputs = network.inputs.len();
+    let mut lives: Vec<Range<usize>> = (0..segments).map(|s| (s + 1).saturating_sub(inputs)..0).collect();
+    lives.iter_mut().for_each(|life| life.end = life.start);
+    for (number, layer) in network.layers.iter().enumerate() {
+        layer.reads.iter().for_each(|read| lives[read.segment].end = number + 1);
+    }
+    for read in network.outputs.iter().flat_map(|output| &output.reads) {
+        lives[read.segment].end = network.layers.len() + 1;
+    }
+    lives
+}
+
+fn regions(network: &FusedNetwork, segments: &[Segment], lives: &[Range<usize>]) -> Vec<Region> {
+    let mut families: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    for (segment, head) in together(network, segments).into_iter().enumerate() {
+        families.entry(head).or_default().push(segment);
+    }
+    let mut regions: Vec<Region> = Vec::new();
+    for members in families.into_values() {
+        let first = &segments[members[0]];
+        let union = |mut life: Range<usize>, other: &Range<usize>| {
+            (life.start, life.end) = (life.start.min(other.start), life.end.max(other.end));
+            life
+        };
+        let life = members.iter().map(|&m| &lives[m]).fold(lives[members[0]].clone(), union);
+        let (pitch, lead) = pitch(first);
+        let copies = 1 + first.near.as_ref().map_or(0, |near| near.shifts.len());
+        let planes = copies * members.iter().map(|&m| segments[m].planes).sum::<usize>();
+        // One after another in the same place, what lies around them is written only once.
+        let heir = regions.iter_mut().rfind(|region: &&mut Region| {
+            let other = &segments[region.segments[0]];
+            let same = first.near.is_some() && (&first.near, first.shape) == (&other.near, other.shape);
+            same && region.life.end < life.start
+        });
+        match heir {
+            Some(region) => {
+                region.life.end = life.end;
+                region.segments.extend(members);
+            }
+            None => {
+                let real = first.kind == Kind::Real;
+                regions.push(Region { real, segments: members, pitch, lead, planes, life, start: 0 });
+            }
+        }
+    }
+    regions
+}
+
+/// For each segment the first of those it lies together with.
+fn together(network: &FusedNetwork, segments: &[Segment]) -> Vec<usize> {
+    let mut heads: Vec<usize> = (0..segments.len()).collect();
+    for layer in &network.layers {
+        let mut with: Option<usize> = None;
+        for read in &layer.reads {
+            let segment = &segments[read.segment];
+            if segment.near.is_some() {
+                continue;
+            }
+            let head = heads[read.segment];
+            match with {
+                Some(other) if segments[other].kind == segment.kind && other != head => {
+                    let (to, from) = (other.min(head), other.max(head));
+                    heads.iter_mut().filter(|h| **h == from).for_each(|h| *h = to);
+                    with = Some(to);
+                }
+                Some(_) => {}
+                None => with = Some(head),
+            }
+        }
+    }
+    heads
+}
+
+/// Values from plane to plane, and values before the first pixel. Kernels read whole blocks, from any pixel on. Planes begin
+/// at cache lines, an odd number of those apart: then they do not share the same few places of a cache.
+fn pitch(segment: &Segment) -> (usize, usize) {
+    let width = segment.shape.width;
+    let [top, left, bottom, right] = segment.near.as_ref().map_or([0; 4], |near| near.padding);
+    let line = if segment.kind == Kind::Real { LINE / 4 } else { LINE };
+    let lead = (4 * (top * width + left)).next_multiple_of(line);
+    let pixels = segment.shape.area().next_multiple_of(BLOCK) + (bottom * width + right).max(BLOCK);
+    ((lead + 4 * pixels).div_ceil(line) / 2 * 2 * line + line, lead)
+}
+
+/// Gives all regions of a kind their start: the largest first, each as low as those allow that live at the same time.
+/// Returns the size of all.
+fn place(regions: &mut [Region], real: bool) -> usize {
+    let mut order: Vec<usize> = (0..regions.len()).filter(|&r| regions[r].real == real).collect();
+    order.sort_by_key(|&r| std::cmp::Reverse(regions[r].size()));
+    let mut placed: Vec<usize> = Vec::new();
+    let mut end = 0;
+    for r in order {
+        let life = regions[r].life.clone();
+        let at_once = |&&other: &&usize| regions[other].life.start <= life.end && life.start <= regions[other].life.end;
+        let mut taken: Vec<Range<usize>> = placed
+            .iter()
+            .filter(at_once)
+            .map(|&other| regions[other].start..regions[other].start + regions[other].size())
+            .collect();
+        taken.sort_by_key(|range| range.start);
+        let mut start = 0;
+        for range in taken {
+            if start + regions[r].size() <= range.start {
+                break;
+            }
+            start = start.max(range.end);
+        }
+        regions[r].start = start;
+        end = end.max(start + regions[r].size());
+        placed.push(r);
+    }
+    end
+}

@@ -1,0 +1,72 @@
+//! What a convolution writes beside its results so that the next one can read them as they are.
+
+use serde::{Deserialize, Serialize};
+
+use super::layout::Place;
+use super::segments::{Near, Segment};
+use crate::kernels::{Kernels, PlanesMut};
+use crate::model::fused::Shape;
+
+/// How to write copies and padding.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Surroundings {
+    /// What padding is filled with.
+    zero: u8,
+    area: usize,
+    planes: usize,
+    lead: usize,
+    fresh: bool,
+    /// For each copy, of each pixel's four bytes those that stay.
+    masks: Vec<Vec<u8>>,
+}
+
+impl Surroundings {
+    /// Those of a segment at its place; `flip` is what codes are xored with to be stored.
+    pub(super) fn new(segment: &Segment, near: &Near, place: &Place, flip: u8) -> Self {
+        let Shape { width, .. } = segment.shape;
+        let stays = |shift: isize, column: usize| {
+            if shift < 0 { column < width.saturating_sub(shift.unsigned_abs()) } else { column >= shift.unsigned_abs() }
+        };
+        let byte = |shift: isize, i: usize| if stays(shift, i / 4 % width) { 0xff } else { 0 };
+        let area = segment.shape.area();
+        let mask = |&shift: &isize| (0..4 * area).map(|i| byte(shift, i)).collect();
+        Self {
+            zero: near.zero ^ flip,
+            area,
+            planes: segment.planes,
+            lead: place.lead,
+            fresh: place.fresh,
+            masks: near.shifts.iter().map(mask).collect(),
+        }
+    }
+
+    /// Writes what lies before and behind the pictures of all planes, copies included, to all of a segment's memory.
+    pub(super) fn write_around(&self, bytes: &mut [u8], pitch: usize) {
+        if !self.fresh {
+            return;
+        }
+        for plane in bytes.chunks_exact_mut(pitch) {
+            plane[..self.lead].fill(self.zero);
+            plane[self.lead + 4 * self.area..].fill(self.zero);
+        }
+    }
+
+    /// Writes the copies of the part of the results that begins at byte `begin` of each plane, and padding over what was
+    /// written behind the picture.
+    pub(super) fn write_beside(&self, kernels: Kernels, begin: usize, part: &mut PlanesMut<'_, u8>) {
+        let inside = part.len().min((4 * self.area).saturating_sub(begin));
+        kernels.wide(
+            #[inline(always)]
+            || {
+                for plane in 0..self.planes {
+                    part.plane(plane)[inside..].fill(self.zero);
+                    for (copy, mask) in self.masks.iter().enumerate() {
+                        let (from, to) = part.two(plane, (copy + 1) * self.planes + plane);
+                        let places = to[..inside].iter_mut().zip(&from[..inside]).zip(&mask[begin..begin + inside]);
+                        places.for_each(|((to, from), mask)| *to = (from ^ self.zero) & mask ^ self.zero);
+                    }
+                }
+            },
+        );
+    }
+}

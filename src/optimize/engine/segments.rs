@@ -1,0 +1,183 @@
+//! What each segment of a network is in memory, before it has a place there.
+
+use serde::{Deserialize, Serialize};
+
+use crate::kernels::Codes;
+use crate::model::fused::{FusedNetwork, Layer, Op, Shape, Weights, Window};
+use crate::quant::Step;
+
+/// How the values of a segment are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Kind {
+    Codes(Codes),
+    Real,
+}
+
+/// What a segment is.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Segment {
+    pub(super) shape: Shape,
+    pub(super) kind: Kind,
+    /// Planes of four channels.
+    pub(super) planes: usize,
+    /// For each channel the lane it is in: four times its plane, and its place there. Some lanes may hold no channel.
+    pub(super) lanes: Vec<usize>,
+    /// Set where windows read the segment as it is.
+    pub(super) near: Option<Near>,
+    /// What is done to an input's values when they come in.
+    pub(super) loading: Vec<Step>,
+}
+
+/// What lies around and beside a segment so that a convolution can read it as it is.
+///
+/// Rows follow one another without a gap: a window that reaches over the side of the picture would find the end of the row
+/// before, or the beginning of the next. For each step aside there is therefore a copy of the segment's planes in which those
+/// columns hold padding.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Near {
+    /// The code that stands for 0; as u8.
+    pub(super) zero: u8,
+    /// Rows or columns that the windows reach beyond the picture: top, left, bottom, right.
+    pub(super) padding: [usize; 4],
+    /// Steps aside that have a copy: from -left to right without 0.
+    pub(super) shifts: Vec<isize>,
+}
+
+impl Near {
+    fn new(zero: u8, padding: [usize; 4]) -> Self {
+        let [_, left, _, right] = padding;
+        let shifts = (-(left as isize)..=right as isize).filter(|shift| *shift != 0).collect();
+        Self { zero, padding, shifts }
+    }
+}
+
+impl Segment {
+    /// Codes of which a convolution makes products: whether they are signed.
+    pub(super) fn signed(&self) -> bool {
+        matches!(self.kind, Kind::Codes(codes) if codes.is_signed())
+    }
+}
+
+/// The segments of a network.
+pub(super) fn segments(network: &FusedNetwork) -> Vec<Segment> {
+    let mut segments: Vec<Segment> = Vec::new();
+    for (number, input) in network.inputs.iter().enumerate() {
+        let loading = loading(network, number);
+        let kind = loading.last().map_or(Kind::Real, |step| codes(step.low));
+        segments.push(segment(input.shape, kind, (0..input.shape.channels).collect(), loading));
+    }
+    for layer in &network.layers {
+        let lanes = match layer.op {
+            Op::Convolution { .. } => (0..layer.output.channels).collect(),
+            Op::MaxPool(_) | Op::SumPool(_) => read_lanes(layer, &segments),
+        };
+        let kind = kind(network, layer, &segments);
+        segments.push(segment(layer.output, kind, lanes, Vec::new()));
+    }
+    for layer in &network.layers {
+        let Some((number, near)) = reads_as_is(network, layer, &segments) else { continue };
+        let codes = if segments[number].signed() { Codes::ActivationSigned } else { Codes::Activation };
+        segments[number].kind = Kind::Codes(codes);
+        segments[number].near = Some(near);
+    }
+    segments
+}
+
+fn segment(shape: Shape, kind: Kind, lanes: Vec<usize>, loading: Vec<Step>) -> Segment {
+    let planes = lanes.iter().max().map_or(0, |lane| lane / 4 + 1);
+    Segment { shape, kind, planes, lanes, near: None, loading }
+}
+
+fn codes(low: f32) -> Kind {
+    Kind::Codes(if low < 0.0 { Codes::Signed } else { Codes::Unsigned })
+}
+
+/// Lanes of all that a layer reads, one segment behind the other.
+pub(super) fn read_lanes(layer: &Layer, segments: &[Segment]) -> Vec<usize> {
+    let mut planes = 0;
+    let mut lanes = Vec::new();
+    for read in &layer.reads {
+        let segment = &segments[read.segment];
+        lanes.extend(segment.lanes.iter().map(|lane| 4 * planes + lane));
+        planes += segment.planes;
+    }
+    lanes
+}
+
+/// The steps to codes that all readers of an input begin with and that are all they do: they are done once, when it comes in.
+fn loading(network: &FusedNetwork, input: usize) -> Vec<Step> {
+    let reads = network.layers.iter().flat_map(|layer| &layer.reads);
+    let mut reads = reads.chain(network.outputs.iter().flat_map(|output| &output.reads));
+    let mut reads = reads.by_ref().filter(|read| read.segment == input);
+    let Some(first) = reads.next() else { return Vec::new() };
+    let fits = first.steps.last().is_some_and(Step::gives_bytes) && reads.all(|read| read.steps == first.steps);
+    if fits { first.steps.clone() } else { Vec::new() }
+}
+
+/// The steps that are left to do for a reader of a segment.
+pub(super) fn steps<'a>(read: &'a crate::model::fused::Read, segments: &[Segment]) -> &'a [Step] {
+    if segments[read.segment].loading.is_empty() { &read.steps } else { &[] }
+}
+
+/// How a layer's results are kept; `segments` are those before it.
+fn kind(network: &FusedNetwork, layer: &Layer, segments: &[Segment]) -> Kind {
+    match (layer.write.last(), &layer.op, layer.reads.as_slice()) {
+        (Some(step), ..) if step.gives_bytes() => codes(step.low),
+        // A maximum of codes is one of them.
+        (None, Op::MaxPool(_), [read]) => match steps(read, segments).last() {
+            Some(step) if step.gives_bytes() => codes(step.low),
+            Some(_) => Kind::Real,
+            None => match segments[read.segment].kind {
+                Kind::Codes(codes) if codes.is_signed() => Kind::Codes(Codes::Signed),
+                Kind::Codes(_) => Kind::Codes(Codes::Unsigned),
+                Kind::Real => Kind::Real,
+            },
+        },
+        (None, Op::MaxPool(_), _) if layer.reads_codes(network) => {
+            let low = |read: &crate::model::fused::Read| match steps(read, segments).last() {
+                Some(step) => step.low < 0.0,
+                None => segments[read.segment].signed(),
+            };
+            // Codes of several segments of both kinds have no common form.
+            match layer.reads.iter().filter(|read| low(read)).count() {
+                0 => Kind::Codes(Codes::Unsigned),
+                n if n == layer.reads.len() => Kind::Codes(Codes::Signed),
+                _ => Kind::Real,
+            }
+        }
+        _ => Kind::Real,
+    }
+}
+
+/// The segment that an int8 convolution reads as it is, and what must lie around it for that.
+pub(super) fn reads_as_is(network: &FusedNetwork, layer: &Layer, segments: &[Segment]) -> Option<(usize, Near)> {
+    let Op::Convolution { window, weights: Weights::Int8 { input_zero_point, .. } } = &layer.op else { return None };
+    let [read] = layer.reads.as_slice() else { return None };
+    let segment = &segments[read.segment];
+    let Kind::Codes(_) = segment.kind else { return None };
+    let zero = input_zero_point + if segment.signed() { 128 } else { 0 };
+    let near = Near::new(u8::try_from(zero).ok()?, window.padding);
+    let same_size = (layer.output.height, layer.output.width) == (segment.shape.height, segment.shape.width);
+    let plain = steps(read, segments).is_empty() && window.stride == [1, 1] && same_size;
+    let padded = window.padding != [0; 4];
+    // Only convolutions write copies beside their results, and only of results that are codes at once.
+    let writer = read.segment.checked_sub(network.inputs.len()).map(|number| &network.layers[number]);
+    let copied = writer.is_some_and(writes_codes);
+    let agreed = segment.near.as_ref().is_none_or(|other| *other == near);
+    (plain && agreed && (!padded || copied)).then_some((read.segment, near))
+}
+
+/// Whether an int8 convolution's sums become codes in one step.
+pub(super) fn writes_codes(layer: &Layer) -> bool {
+    layer.is_int8() && matches!(layer.write.as_slice(), [step] if step.gives_bytes() && bounds_are_whole(step))
+}
+
+fn bounds_are_whole(step: &Step) -> bool {
+    let finite = step.mul.iter().chain(&step.add).all(|x| x.is_finite());
+    finite && step.low.fract() == 0.0 && step.high.fract() == 0.0
+}
+
+/// Height and width of the pixels a window needs around those of the picture.
+pub(super) fn reach(window: &Window) -> [usize; 2] {
+    [window.kernel[0] - 1, window.kernel[1] - 1]
+}
