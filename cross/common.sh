@@ -46,7 +46,7 @@ toolchain() {
     elif command -v rustup >/dev/null; then
         fail "Rust's standard library for ARM is missing: rustup target add $target"
     else
-        fail "Rust's standard library for ARM is missing: dpkg --add-architecture arm64 && apt-get update && apt-get install libstd-rust-dev:arm64"
+        fail "Rust's standard library for ARM is missing: run cross/setup.sh, or apt-get install libstd-rust-dev:arm64"
     fi
     export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc
 }

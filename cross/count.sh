@@ -21,7 +21,8 @@ runs=${RUNS:-1}
 
 toolchain
 need qemu-aarch64 qemu-user
-qemu-aarch64 -help | grep -q -e '^-plugin' || fail "this qemu-aarch64 takes no plugins: one that is not static does (Debian 12, Ubuntu 24.04)"
+qemu-aarch64 -help | grep -q -e '^-plugin' ||
+    fail "this qemu-aarch64 takes no plugins: one that is not static does (Debian 12, Ubuntu 24.04)"
 link_statically
 "$cargo" build --release --target $target --bin densight >&2
 
@@ -30,7 +31,8 @@ scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 version=1
 if [ "$(qemu-aarch64 --version | sed -n 's/.*version \([0-9]*\).*/\1/p')" -ge 9 ]; then version=2; fi
-cc -std=c11 -O2 -Wall -Wextra -Werror -shared -fPIC -fvisibility=hidden -DVERSION=$version -o "$scratch/count.so" cross/count/count.c
+cc -std=c11 -O2 -Wall -Wextra -Werror -shared -fPIC -fvisibility=hidden -DVERSION=$version \
+    -o "$scratch/count.so" cross/count/count.c
 
 # instructions MODEL RUNS: those of the whole program, in which the model runs so often.
 instructions() {
@@ -53,9 +55,12 @@ for model in "$@"; do
         said=$(awk -v name="$name" -v core="$core" -v found="$millions" '
             $1 == name && $2 == core {
                 change = 100 * (found / $3 - 1)
-                printf "%+.1f %%%s", change, change > 2 ? " WORSE" : ""
+                printf "%+.1f %%%s", change, (change > 2 ? " WORSE" : "")
             }' "$check")
-        case $said in *WORSE) worse=$((worse + 1)) ;; '') said="not in $(basename "$check")" ;; esac
+        case $said in 
+            *WORSE) worse=$((worse + 1)) ;;
+            '') fail "$(basename "$check") has no line for $name on $core: this one needs $millions" ;;
+        esac
     fi
     printf '%-36s %-11s %9s  %s\n' "$name" "$core" "$millions" "$said"
 done

@@ -3,7 +3,7 @@
 set -eu
 . "$(dirname "$0")/common.sh"
 
-command -v apt-get >/dev/null || fail "this is no Debian or Ubuntu: install a cross compiler for $target and QEMU's user emulation"
+command -v apt-get >/dev/null || fail "this is no Debian or Ubuntu: install a cross compiler for ARM and QEMU yourself"
 as_root=
 if [ "$(id -u)" -ne 0 ]; then as_root=sudo; fi
 install() {
