@@ -1,0 +1,67 @@
+#!/bin/sh
+# Millions of instructions for one inference, counted under QEMU: unlike times they are the same on every machine.
+#
+#     cross/count.sh CORE MODEL...                  # a line for each model: its name, the core, millions
+#     cross/count.sh --check FILE CORE MODEL...     # fails where one is 2 % above its line in FILE
+#
+# One run is subtracted from two (RUNS=K: from 1 + K): reading and preparing the model does not count. One thread.
+set -eu
+. "$(dirname "$0")/common.sh"
+
+check=
+if [ "${1:-}" = --check ]; then
+    check=$(absolute "${2:-}")
+    [ -f "$check" ] || fail "there is no file $check to check against"
+    shift 2
+fi
+[ $# -gt 1 ] || fail "which core and which models? count.sh CORE MODEL..."
+core=$1
+shift
+runs=${RUNS:-1}
+
+toolchain
+need qemu-aarch64 qemu-user
+qemu-aarch64 -help | grep -q -e '^-plugin' ||
+    fail "this qemu-aarch64 takes no plugins: one that is not static does (Debian 12, Ubuntu 24.04)"
+link_statically
+"$cargo" build --release --target $target --bin densight >&2
+
+# QEMU up to 8.2 takes plugins of version 1, from 9.0 of version 2.
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+version=1
+if [ "$(qemu-aarch64 --version | sed -n 's/.*version \([0-9]*\).*/\1/p')" -ge 9 ]; then version=2; fi
+cc -std=c11 -O2 -Wall -Wextra -Werror -shared -fPIC -fvisibility=hidden -DVERSION=$version \
+    -o "$scratch/count.so" cross/count/count.c
+
+# instructions MODEL RUNS: those of the whole program, in which the model runs so often.
+instructions() {
+    # Exit code 3 speaks of times, which mean nothing here.
+    TRACT_CPU_AARCH64_KIND=$core qemu-aarch64 -cpu "$core" -plugin "$scratch/count.so" -d plugin -D "$scratch/counted" \
+        "$out/densight" bench "$1" --warmup 0 --iterations "$2" >"$scratch/said" 2>&1 || [ $? -eq 3 ] ||
+        fail "$1 on $core: $(cat "$scratch/said")"
+    sed -n 's/^instructions //p' "$scratch/counted"
+}
+
+worse=0
+for model in "$@"; do
+    name=$(basename "$model")
+    model=$(absolute "$model")
+    once=$(instructions "$model" 1)
+    more=$(instructions "$model" $((1 + runs)))
+    millions=$(awk -v a="$once" -v b="$more" -v k="$runs" 'BEGIN { printf "%.1f", (b - a) / k / 1e6 }')
+    said=
+    if [ -n "$check" ]; then
+        said=$(awk -v name="$name" -v core="$core" -v found="$millions" '
+            $1 == name && $2 == core {
+                change = 100 * (found / $3 - 1)
+                printf "%+.1f %%%s", change, (change > 2 ? " WORSE" : "")
+            }' "$check")
+        case $said in 
+            *WORSE) worse=$((worse + 1)) ;;
+            '') fail "$(basename "$check") has no line for $name on $core: this one needs $millions" ;;
+        esac
+    fi
+    printf '%-36s %-11s %9s  %s\n' "$name" "$core" "$millions" "$said"
+done
+[ "$worse" -eq 0 ] || fail "$worse of $# need over 2 % more instructions than $(basename "$check") says"

@@ -1,0 +1,76 @@
+#!/bin/sh
+# Runs tests as 64-bit ARM code under QEMU.
+#
+#     cross/emulate.sh CORE...          # cortex-a53 cortex-a57 cortex-a72 cortex-a76 max: whatever `qemu-aarch64 -cpu help` lists
+#     cross/emulate.sh --all CORE...    # every test, not only those of the kernels, the engine and the int8 fixtures
+#
+# Everything is linked statically: with -L /usr/aarch64-linux-gnu QEMU hangs as soon as a program starts a thread.
+set -eu
+. "$(dirname "$0")/common.sh"
+
+tests="--lib --test agreement"
+filter="kernels:: optimize:: quantized::"
+if [ "${1:-}" = --all ]; then
+    shift
+    # QEMU passes no Video4Linux request on, and shows this machine's /proc/cpuinfo.
+    filter="--skip camera::v4l2:: --skip features_agree_with_the_kernels_list --skip shared::"
+    echo "SKIPPED: the tests on large networks and data sets, which take too long under QEMU"
+    tests="--lib --test agreement --test layering"
+    # The tests of the commands start the programs themselves.
+    if [ -e /proc/sys/fs/binfmt_misc/qemu-aarch64 ]; then
+        tests="$tests --test commands"
+    else
+        echo "SKIPPED: the tests of the commands, as this system does not start programs for ARM by itself (binfmt_misc)"
+    fi
+fi
+[ $# -gt 0 ] || fail "which core? cortex-a53, cortex-a57, cortex-a72, cortex-a76 or max"
+
+toolchain
+qemu=qemu-aarch64
+command -v "$qemu" >/dev/null || qemu=qemu-aarch64-static
+need "$qemu" qemu-user
+
+# This machine's own program, to compare with; before its compiler's settings are changed.
+here=
+if [ -x "$target_dir/release/densight" ]; then
+    cargo build --release --bin densight
+    here=$target_dir/release/densight
+else
+    echo "SKIPPED: comparing logits with this machine's (cargo build --release makes that possible)"
+fi
+
+link_statically
+# shellcheck disable=SC2086
+"$cargo" test --release --target $target $tests --no-run
+"$cargo" build --release --target $target --bin densight
+
+logits=$(mktemp -d)
+trap 'rm -rf "$logits"' EXIT
+
+# The int8 networks' outputs are the same bits here and there.
+compare() {
+    compared=0
+    for folder in tests/fixtures/quantized/*/; do
+        name=$(basename "$folder")
+        [ -f "$logits/$name.npy" ] || "$here" run "$folder/model.onnx" --input "$folder/x.npy" --output "$logits/$name.npy"
+        for isa in neon dotprod i8mm; do
+            if ! DENSIGHT_ISA=$isa "$qemu" -cpu "$1" "$out/densight" run "$folder/model.onnx" --input "$folder/x.npy" \
+                --output "$logits/arm.npy" 2>"$logits/said"; then
+                grep -q "this processor lacks it" "$logits/said" && continue
+                fail "$name on $1 with $isa: $(cat "$logits/said")"
+            fi
+            cmp "$logits/$name.npy" "$logits/arm.npy" || fail "$name on $1 with $isa: other logits than on this machine"
+            compared=$((compared + 1))
+        done
+    done
+    [ "$compared" -gt 0 ] || fail "no logits were compared"
+    echo "$compared times the same logits as on this machine"
+}
+
+for core in "$@"; do
+    echo "== $core"
+    # shellcheck disable=SC2086
+    TRACT_CPU_AARCH64_KIND=$core CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="$qemu -cpu $core" \
+        "$cargo" test --release --target $target $tests -- $filter
+    if [ -n "$here" ]; then compare "$core"; fi
+done
