@@ -31,6 +31,7 @@
 // Tiles are indexed by output channel and vector, in step with the vectors and weights that belong to them.
 #![allow(clippy::needless_range_loop)]
 
+mod blob;
 mod codes;
 mod convolve;
 mod dispatch;
@@ -42,6 +43,7 @@ mod team;
 #[cfg(test)]
 mod tests;
 
+pub use blob::Blob;
 pub use codes::Codes;
 pub use convolve::{Convolve, Packed, Requantize};
 pub use dispatch::Kernels;

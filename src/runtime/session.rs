@@ -1,5 +1,7 @@
 //! A loaded model, ready for pictures.
 
+use std::fs::File;
+use std::io::{BufReader, Read};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -55,18 +57,22 @@ impl Session {
     /// [`ErrorKind::Io`], [`ErrorKind::Model`], [`ErrorKind::Labels`], [`ErrorKind::Config`] (the sidecar),
     /// [`ErrorKind::Usage`] (0 threads); all name the file.
     pub fn open(path: &Path, options: &SessionOptions) -> Result<Self> {
-        let bytes = std::fs::read(path).map_err(|e| Error::io(ErrorKind::Io, "read", path, e))?;
+        let failed = |e| Error::io(ErrorKind::Io, "read", path, e);
+        let mut file = File::open(path).map_err(failed)?;
+        let mut bytes = Vec::new();
+        (&mut file).take(prepared::BEGINNING).read_to_end(&mut bytes).map_err(failed)?;
         let open = || {
             if prepared::is_prepared(&bytes) {
-                let prepared = Prepared::from_bytes(&bytes)?;
+                let prepared = Prepared::read(BufReader::new(bytes.chain(file)))?;
                 prepared.check_source(crate::files::folder(path))?;
                 return Self::from_prepared(prepared, options);
             }
+            file.read_to_end(&mut bytes).map_err(failed)?;
             let mut file = OnnxFile::parse(&bytes)?;
             sidecar::apply(path, &mut file.metadata)?;
             Self::from_file(file, &bytes, &stem(path), options)
         };
-        open().map_err(|e| e.at(path.display()))
+        open().map_err(|e: Error| if e.kind() == ErrorKind::Io { e } else { e.at(path.display()) })
     }
 
     /// The model in `bytes`, an ONNX file.
@@ -100,7 +106,7 @@ impl Session {
                 initializer_values: file.initializer_values,
                 engine,
             };
-            Ok(prepared.to_bytes())
+            Ok(prepared.into_bytes())
         };
         prepare().map_err(|e: Error| e.at(path.display()))
     }

@@ -1,15 +1,19 @@
 //! ARMv8.2 dot products: `sdot` multiplies s8 by s8 and adds four products to i32, exactly. Activations are shifted.
 //!
-//! A vector is a step of 4 pixels. A tile keeps accumulators for 4 output channels of 4 vectors; the weights of a step for
-//! these channels are one vector, of which each channel's four are an element.
+//! A vector is a step of 4 pixels; the weights of a step for 4 output channels are one vector, of which each channel's four are
+//! an element. A tile keeps accumulators for 12 output channels of 2 vectors, which leaves just the registers for what two steps
+//! load; the last channels come in fours.
 //!
-//! The loop is written in assembly: the instruction has no stable intrinsic, and no accumulator may leave its register.
+//! The loops are written in assembly: the instruction has no stable intrinsic, and no accumulator may leave its register.
 
 use core::arch::aarch64::*;
 use core::arch::asm;
 
-use super::neon_store::{Tile, store};
+use super::neon_store::store_two;
 use super::{Block, Job, Output};
+
+/// Accumulators of 4 output channels, of 2 vectors each.
+type Sums = [[int32x4_t; 2]; 4];
 
 /// Convolves.
 ///
@@ -17,88 +21,147 @@ use super::{Block, Job, Output};
 /// What the fields of `job` and `output` promise must hold, and the processor must have dot products.
 #[target_feature(enable = "neon,dotprod")]
 pub(super) unsafe fn convolve(job: &Job, output: &Output) {
-    for block in 0..job.pixels / 16 {
-        for Block { first, offsets, weights, .. } in job.packed.blocks() {
-            let init = &job.packed.init()[first..first + 4];
-            let mut acc = [[vdupq_n_s32(0); 4]; 4];
-            for o in 0..4 {
-                acc[o] = [vdupq_n_s32(init[o]); 4];
-            }
-            // SAFETY: the caller's promise; the block is inside the range of pixels and the planes.
+    for half in 0..job.pixels / 8 {
+        for Block { first, width, offsets, weights, .. } in job.packed.blocks() {
+            let init = &job.packed.init()[first..first + width];
+            let start = |four: usize| [0, 1, 2, 3].map(|o| [vdupq_n_s32(init[4 * four + o]); 2]);
+            let twos = offsets.as_chunks::<2>().0;
+            // SAFETY: the caller's promise; the half of a block is inside the range of pixels and the planes.
             unsafe {
-                sum(&mut acc, job.input.add(64 * block), offsets, weights);
-                store(&acc, output, first, 16 * block);
+                let input = job.input.add(32 * half);
+                if width == 12 {
+                    let mut sums = [start(0), start(1), start(2)];
+                    add_twelve(&mut sums, input, twos, weights);
+                    for (four, sums) in sums.iter().enumerate() {
+                        store_two(sums, output, first + 4 * four, 8 * half);
+                    }
+                } else {
+                    let mut sums = start(0);
+                    add_four(&mut sums, input, twos, weights);
+                    store_two(&sums, output, first, 8 * half);
+                }
             }
         }
     }
 }
 
-/// Adds all steps to the accumulators of 16 pixels.
+/// Four channels' products of a step: `$w` is the register of their weights, `$x` and `$y` hold the codes.
+macro_rules! four {
+    ($w:literal, $x:literal, $y:literal, $($a:literal, $b:literal, $lane:literal),*) => {
+        concat!($(
+            "sdot v", $a, ".4s, v", $x, ".16b, v", $w, ".4b[", $lane, "]\n",
+            "sdot v", $b, ".4s, v", $y, ".16b, v", $w, ".4b[", $lane, "]\n",
+        )*)
+    };
+}
+
+macro_rules! first {
+    ($w:literal, $x:literal, $y:literal) => {
+        four!($w, $x, $y, "8", "9", "0", "10", "11", "1", "12", "13", "2", "14", "15", "3")
+    };
+}
+
+macro_rules! second {
+    ($w:literal, $x:literal, $y:literal) => {
+        four!($w, $x, $y, "16", "17", "0", "18", "19", "1", "20", "21", "2", "22", "23", "3")
+    };
+}
+
+macro_rules! third {
+    ($w:literal, $x:literal, $y:literal) => {
+        four!($w, $x, $y, "24", "25", "0", "26", "27", "1", "28", "29", "2", "30", "31", "3")
+    };
+}
+
+/// Adds pairs of steps to 12 channels.
 ///
 /// # Safety
-/// 64 bytes must be readable from `input` plus each offset on; there must be 16 weights for each offset. The processor must
+/// 32 bytes must be readable from `input` plus each offset on; there must be 96 weights for each pair of them. The processor must
 /// have dot products.
 #[inline]
 #[target_feature(enable = "neon,dotprod")]
-unsafe fn sum(acc: &mut Tile, input: *const u8, offsets: &[u32], weights: &[i8]) {
+unsafe fn add_twelve(sums: &mut [Sums; 3], input: *const u8, offsets: &[[u32; 2]], weights: &[i8]) {
     if offsets.is_empty() {
         return;
     }
-    let [[a0, a1, a2, a3], [b0, b1, b2, b3], [c0, c1, c2, c3], [d0, d1, d2, d3]] = acc;
+    let [a, b, c] = sums;
+    let [[a0, a1], [a2, a3], [a4, a5], [a6, a7]] = a;
+    let [[b0, b1], [b2, b3], [b4, b5], [b6, b7]] = b;
+    let [[c0, c1], [c2, c3], [c4, c5], [c6, c7]] = c;
     // SAFETY: it reads what the caller promises and writes registers only.
     unsafe {
         asm!(
             "2:",
-            "ldr {offset:w}, [{offsets}], #4",
-            "ldr {w:q}, [{weights}], #16",
-            "add {x}, {input}, {offset:w}, uxtw",
-            "ldp {x0:q}, {x1:q}, [{x}]",
-            "ldp {x2:q}, {x3:q}, [{x}, #32]",
+            "ldp {i:w}, {j:w}, [{offsets}], #8",
+            "ldp q4, q5, [{weights}], #96",
+            "add {i}, {input}, {i:w}, uxtw",
+            "add {j}, {input}, {j:w}, uxtw",
+            "ldp q0, q1, [{i}]",
+            "ldp q6, q7, [{weights}, #-64]",
+            "ldp q2, q3, [{j}]",
             "subs {count}, {count}, #1",
-            "sdot {a0:v}.4s, {x0:v}.16b, {w:v}.4b[0]",
-            "sdot {b0:v}.4s, {x0:v}.16b, {w:v}.4b[1]",
-            "sdot {c0:v}.4s, {x0:v}.16b, {w:v}.4b[2]",
-            "sdot {d0:v}.4s, {x0:v}.16b, {w:v}.4b[3]",
-            "sdot {a1:v}.4s, {x1:v}.16b, {w:v}.4b[0]",
-            "sdot {b1:v}.4s, {x1:v}.16b, {w:v}.4b[1]",
-            "sdot {c1:v}.4s, {x1:v}.16b, {w:v}.4b[2]",
-            "sdot {d1:v}.4s, {x1:v}.16b, {w:v}.4b[3]",
-            "sdot {a2:v}.4s, {x2:v}.16b, {w:v}.4b[0]",
-            "sdot {b2:v}.4s, {x2:v}.16b, {w:v}.4b[1]",
-            "sdot {c2:v}.4s, {x2:v}.16b, {w:v}.4b[2]",
-            "sdot {d2:v}.4s, {x2:v}.16b, {w:v}.4b[3]",
-            "sdot {a3:v}.4s, {x3:v}.16b, {w:v}.4b[0]",
-            "sdot {b3:v}.4s, {x3:v}.16b, {w:v}.4b[1]",
-            "sdot {c3:v}.4s, {x3:v}.16b, {w:v}.4b[2]",
-            "sdot {d3:v}.4s, {x3:v}.16b, {w:v}.4b[3]",
+            first!("4", "0", "1"),
+            second!("5", "0", "1"),
+            third!("6", "0", "1"),
+            "ldp q4, q5, [{weights}, #-32]",
+            first!("7", "2", "3"),
+            second!("4", "2", "3"),
+            third!("5", "2", "3"),
             "b.ne 2b",
             input = in(reg) input,
             offsets = inout(reg) offsets.as_ptr() => _,
             weights = inout(reg) weights.as_ptr() => _,
             count = inout(reg) offsets.len() => _,
-            offset = out(reg) _,
-            x = out(reg) _,
-            w = out(vreg) _,
-            x0 = out(vreg) _,
-            x1 = out(vreg) _,
-            x2 = out(vreg) _,
-            x3 = out(vreg) _,
-            a0 = inout(vreg) *a0,
-            a1 = inout(vreg) *a1,
-            a2 = inout(vreg) *a2,
-            a3 = inout(vreg) *a3,
-            b0 = inout(vreg) *b0,
-            b1 = inout(vreg) *b1,
-            b2 = inout(vreg) *b2,
-            b3 = inout(vreg) *b3,
-            c0 = inout(vreg) *c0,
-            c1 = inout(vreg) *c1,
-            c2 = inout(vreg) *c2,
-            c3 = inout(vreg) *c3,
-            d0 = inout(vreg) *d0,
-            d1 = inout(vreg) *d1,
-            d2 = inout(vreg) *d2,
-            d3 = inout(vreg) *d3,
+            i = out(reg) _,
+            j = out(reg) _,
+            out("v0") _, out("v1") _, out("v2") _, out("v3") _,
+            out("v4") _, out("v5") _, out("v6") _, out("v7") _,
+            inout("v8") *a0, inout("v9") *a1, inout("v10") *a2, inout("v11") *a3,
+            inout("v12") *a4, inout("v13") *a5, inout("v14") *a6, inout("v15") *a7,
+            inout("v16") *b0, inout("v17") *b1, inout("v18") *b2, inout("v19") *b3,
+            inout("v20") *b4, inout("v21") *b5, inout("v22") *b6, inout("v23") *b7,
+            inout("v24") *c0, inout("v25") *c1, inout("v26") *c2, inout("v27") *c3,
+            inout("v28") *c4, inout("v29") *c5, inout("v30") *c6, inout("v31") *c7,
+            options(readonly, nostack),
+        );
+    }
+}
+
+/// Adds pairs of steps to 4 channels.
+///
+/// # Safety
+/// 32 bytes must be readable from `input` plus each offset on; there must be 32 weights for each pair of them. The processor must
+/// have dot products.
+#[inline]
+#[target_feature(enable = "neon,dotprod")]
+unsafe fn add_four(sums: &mut Sums, input: *const u8, offsets: &[[u32; 2]], weights: &[i8]) {
+    if offsets.is_empty() {
+        return;
+    }
+    let [[a0, a1], [a2, a3], [a4, a5], [a6, a7]] = sums;
+    // SAFETY: it reads what the caller promises and writes registers only.
+    unsafe {
+        asm!(
+            "2:",
+            "ldp {i:w}, {j:w}, [{offsets}], #8",
+            "ldp q4, q5, [{weights}], #32",
+            "add {i}, {input}, {i:w}, uxtw",
+            "add {j}, {input}, {j:w}, uxtw",
+            "ldp q0, q1, [{i}]",
+            "ldp q2, q3, [{j}]",
+            "subs {count}, {count}, #1",
+            first!("4", "0", "1"),
+            first!("5", "2", "3"),
+            "b.ne 2b",
+            input = in(reg) input,
+            offsets = inout(reg) offsets.as_ptr() => _,
+            weights = inout(reg) weights.as_ptr() => _,
+            count = inout(reg) offsets.len() => _,
+            i = out(reg) _,
+            j = out(reg) _,
+            out("v0") _, out("v1") _, out("v2") _, out("v3") _, out("v4") _, out("v5") _,
+            inout("v8") *a0, inout("v9") *a1, inout("v10") *a2, inout("v11") *a3,
+            inout("v12") *a4, inout("v13") *a5, inout("v14") *a6, inout("v15") *a7,
             options(readonly, nostack),
         );
     }

@@ -24,19 +24,14 @@ pub(super) unsafe fn convolve(job: &Job, output: &Output) {
         // SAFETY: the block is inside the range of pixels.
         let input = unsafe { job.input.add(64 * block) };
         for Block { first, offsets, weights, .. } in job.packed.blocks() {
-            let (twos, rest) = offsets.as_chunks::<2>();
+            let twos = offsets.as_chunks::<2>().0;
             let init = &job.packed.init()[first..first + 4];
             let mut sums = [[vdupq_n_s32(0); 8]; 2];
             for half in 0..2 {
                 sums[half] = [vzip1q_s32(vdupq_n_s32(init[2 * half]), vdupq_n_s32(init[2 * half + 1])); 8];
             }
-            // SAFETY: the caller's promise; after an odd number of steps there are weights of one more, which are 0.
-            unsafe {
-                pairs(&mut sums, input, twos, weights.as_ptr());
-                for &last in rest {
-                    pairs(&mut sums, input, &[[last, last]], weights[32 * twos.len()..].as_ptr());
-                }
-            }
+            // SAFETY: the caller's promise.
+            unsafe { pairs(&mut sums, input, twos, weights.as_ptr()) };
             let mut acc = [[vdupq_n_s32(0); 4]; 4];
             for o in 0..4 {
                 for v in 0..4 {

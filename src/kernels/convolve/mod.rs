@@ -10,6 +10,7 @@ use super::{BLOCK, GROUP, Kernels, PlanesMut};
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512vnni;
+mod chains;
 #[cfg(target_arch = "aarch64")]
 mod dotprod;
 #[cfg(target_arch = "aarch64")]

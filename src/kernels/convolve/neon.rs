@@ -1,17 +1,20 @@
 //! ARMv8.0: `smull` and `smlal` multiply s8 by s8 to i16, `sadalp` adds two of those to i32. Activations are shifted.
 //!
-//! Of two steps, the products of the same channel are added in 16 bits: with |x| <= 128 and |w| <= 127, 2 * 128 * 127 = 32512
-//! fits. A vector is a step of 2 pixels; weights are packed twice beside each other to match. A tile keeps accumulators for
-//! 4 output channels of 4 vectors, two i32 for each pixel.
+//! Four steps (or two, where four could overflow, see [`chains`](super::chains)) are added up in 16 bits before `sadalp`. A vector
+//! is a step of 4 pixels, of which an instruction takes 2. A tile keeps accumulators for 4 output channels of 8 pixels, two i32
+//! for each pixel.
 //!
-//! The loop over pairs of steps is written in assembly: it needs every register there is, and on cores that execute in order
-//! what is loaded must be loaded long before it is used, beside an instruction that multiplies.
+//! The loops are written in assembly: they need every register there is, and `ld4r` wants neighbours.
 
 use core::arch::aarch64::*;
 use core::arch::asm;
 
 use super::neon_store::store;
 use super::{Block, Job, Output};
+
+/// Accumulators of 4 output channels, of 4 times 2 pixels each: of each pixel that over channels 0 and 1 of the steps, and that
+/// over 2 and 3.
+type Sums = [[int32x4_t; 4]; 4];
 
 /// Convolves.
 ///
@@ -20,12 +23,19 @@ use super::{Block, Job, Output};
 #[target_feature(enable = "neon")]
 pub(super) unsafe fn convolve(job: &Job, output: &Output) {
     for block in 0..job.pixels / 16 {
-        for Block { first, offsets, weights, .. } in job.packed.blocks() {
+        for Block { first, fours, offsets, weights, .. } in job.packed.blocks() {
             let init = &job.packed.init()[first..first + 4];
+            let (in_fours, in_twos) = offsets.split_at(fours);
+            let (fours, twos) = (in_fours.as_chunks::<4>().0, in_twos.as_chunks::<2>().0);
             let mut acc = [[vdupq_n_s32(0); 4]; 4];
             for half in 0..2 {
+                let mut sums = [[vdupq_n_s32(0); 4]; 4];
                 // SAFETY: the caller's promise; the block is inside the range of pixels.
-                let sums = unsafe { sums(job.input.add(64 * block + 32 * half), offsets, weights.as_ptr()) };
+                unsafe {
+                    let input = job.input.add(64 * block + 32 * half);
+                    add_fours(&mut sums, input, fours, weights);
+                    add_twos(&mut sums, input, twos, &weights[64 * fours.len()..]);
+                }
                 for o in 0..4 {
                     for v in 0..2 {
                         let sum = vpaddq_s32(sums[o][2 * v], sums[o][2 * v + 1]);
@@ -39,182 +49,154 @@ pub(super) unsafe fn convolve(job: &Job, output: &Output) {
     }
 }
 
-/// The sums over all steps of 8 pixels, `[channels][vectors]`: of each pixel that over channels 0 and 1 of the steps, and
-/// that over 2 and 3.
-///
-/// # Safety
-/// 32 bytes must be readable from `input` plus each offset on, and 32 weights for each offset.
-#[inline]
-#[target_feature(enable = "neon")]
-unsafe fn sums(input: *const u8, offsets: &[u32], mut weights: *const i8) -> [[int32x4_t; 4]; 4] {
-    let mut acc = [[vdupq_n_s32(0); 4]; 4];
-    let (twos, rest) = offsets.as_chunks::<2>();
-    if !twos.is_empty() {
-        // SAFETY: the caller's promise, for two steps each.
-        unsafe { pairs(&mut acc, input, twos, weights) };
-        weights = weights.wrapping_add(64 * twos.len());
-    }
-    for &last in rest {
-        // SAFETY: the caller's promise.
-        let x = unsafe { step(input, last) };
-        for o in 0..4 {
-            // SAFETY: the caller's promise.
-            let w = unsafe { vld1_s8(weights.add(8 * o)) };
-            for v in 0..4 {
-                acc[o][v] = vpadalq_s16(acc[o][v], vmull_s8(x[v], w));
-            }
-        }
-    }
-    acc
+/// Multiplies the codes of a step in two vectors with a channel's weights: `$mul` begins the products, or adds to them.
+macro_rules! multiply {
+    ($mul:literal, $x:literal, $y:literal, $w:literal) => {
+        concat!(
+            $mul, " v4.8h, v", $x, ".8b, v", $w, ".8b\n",
+            $mul, "2 v5.8h, v", $x, ".16b, v", $w, ".16b\n",
+            $mul, " v6.8h, v", $y, ".8b, v", $w, ".8b\n",
+            $mul, "2 v7.8h, v", $y, ".16b, v", $w, ".16b\n",
+        )
+    };
 }
 
-/// Adds pairs of steps, of which there must be one.
-///
-/// While one pair is added the next is loaded; beside the last, that one again.
-///
-/// # Safety
-/// 32 bytes must be readable from `input` plus each offset on, and 64 weights for each pair of them.
-#[inline]
-#[target_feature(enable = "neon")]
-unsafe fn pairs(acc: &mut [[int32x4_t; 4]; 4], input: *const u8, offsets: &[[u32; 2]], weights: *const i8) {
-    let [[a0, a1, a2, a3], [b0, b1, b2, b3], [c0, c1, c2, c3], [d0, d1, d2, d3]] = acc;
-    // SAFETY: it reads what the caller promises and writes registers only.
-    unsafe {
+/// Adds the products to the four accumulators of a channel.
+macro_rules! accumulate {
+    ($a:literal, $b:literal, $c:literal, $d:literal) => {
+        concat!(
+            "sadalp v", $a, ".4s, v4.8h\n",
+            "sadalp v", $b, ".4s, v5.8h\n",
+            "sadalp v", $c, ".4s, v6.8h\n",
+            "sadalp v", $d, ".4s, v7.8h\n",
+        )
+    };
+}
+
+/// A channel's products of four steps.
+macro_rules! four {
+    ($($acc:literal),*) => {
+        concat!(
+            "ld4r {{v0.4s, v1.4s, v2.4s, v3.4s}}, [{weights}], #16\n",
+            multiply!("smull", "8", "9", "0"),
+            multiply!("smlal", "10", "11", "1"),
+            multiply!("smlal", "12", "13", "2"),
+            multiply!("smlal", "14", "15", "3"),
+            accumulate!($($acc),*),
+        )
+    };
+}
+
+/// A channel's products of two steps.
+macro_rules! two {
+    ($($acc:literal),*) => {
+        concat!(
+            "ld2r {{v0.4s, v1.4s}}, [{weights}], #8\n",
+            multiply!("smull", "8", "9", "0"),
+            multiply!("smlal", "10", "11", "1"),
+            accumulate!($($acc),*),
+        )
+    };
+}
+
+/// The loop over steps that come some at a time: `$loads` reads their vectors, `$products` multiplies.
+macro_rules! add {
+    ($sums:ident, $input:ident, $offsets:ident, $weights:ident, $loads:expr, $products:expr) => {{
+        let [[a0, a1, a2, a3], [b0, b1, b2, b3], [c0, c1, c2, c3], [d0, d1, d2, d3]] = $sums;
         asm!(
-            "ldp {i:w}, {j:w}, [{offsets}]",
-            "ldp {w0:d}, {w1:d}, [{weights}]",
-            "ldp {u0:d}, {u1:d}, [{weights}, #32]",
-            "add {i}, {input}, {i:w}, uxtw",
-            "add {j}, {input}, {j:w}, uxtw",
-            "ldp {x0:d}, {x1:d}, [{i}]",
-            "ldp {x2:d}, {x3:d}, [{i}, #16]",
-            "ldp {y0:d}, {y1:d}, [{j}]",
-            "ldp {y2:d}, {y3:d}, [{j}, #16]",
             "2:",
-            "smull {t0:v}.8h, {x0:v}.8b, {w0:v}.8b",
-            "smull {t1:v}.8h, {x1:v}.8b, {w0:v}.8b",
-            "smull {t2:v}.8h, {x2:v}.8b, {w0:v}.8b",
-            "smull {t3:v}.8h, {x3:v}.8b, {w0:v}.8b",
-            "smlal {t0:v}.8h, {y0:v}.8b, {u0:v}.8b",
-            "ldr {w0:d}, [{weights}, #16]",
-            "smlal {t1:v}.8h, {y1:v}.8b, {u0:v}.8b",
+            $loads,
             "subs {count}, {count}, #1",
-            "smlal {t2:v}.8h, {y2:v}.8b, {u0:v}.8b",
-            "csel {ahead}, {ahead}, xzr, ne",
-            "smlal {t3:v}.8h, {y3:v}.8b, {u0:v}.8b",
-            "add {offsets}, {offsets}, {ahead}",
-            "sadalp {a0:v}.4s, {t0:v}.8h",
-            "ldr {u0:d}, [{weights}, #48]",
-            "sadalp {a1:v}.4s, {t1:v}.8h",
-            "ldp {i:w}, {j:w}, [{offsets}]",
-            "sadalp {a2:v}.4s, {t2:v}.8h",
-            "sadalp {a3:v}.4s, {t3:v}.8h",
-            "smull {t0:v}.8h, {x0:v}.8b, {w1:v}.8b",
-            "smull {t1:v}.8h, {x1:v}.8b, {w1:v}.8b",
-            "smull {t2:v}.8h, {x2:v}.8b, {w1:v}.8b",
-            "smull {t3:v}.8h, {x3:v}.8b, {w1:v}.8b",
-            "smlal {t0:v}.8h, {y0:v}.8b, {u1:v}.8b",
-            "ldr {w1:d}, [{weights}, #24]",
-            "smlal {t1:v}.8h, {y1:v}.8b, {u1:v}.8b",
-            "add {i}, {input}, {i:w}, uxtw",
-            "smlal {t2:v}.8h, {y2:v}.8b, {u1:v}.8b",
-            "add {j}, {input}, {j:w}, uxtw",
-            "smlal {t3:v}.8h, {y3:v}.8b, {u1:v}.8b",
-            "sadalp {b0:v}.4s, {t0:v}.8h",
-            "ldr {u1:d}, [{weights}, #56]",
-            "sadalp {b1:v}.4s, {t1:v}.8h",
-            "add {weights}, {weights}, {ahead}, lsl #3",
-            "sadalp {b2:v}.4s, {t2:v}.8h",
-            "sadalp {b3:v}.4s, {t3:v}.8h",
-            "smull {t0:v}.8h, {x0:v}.8b, {w0:v}.8b",
-            "smull {t1:v}.8h, {x1:v}.8b, {w0:v}.8b",
-            "smull {t2:v}.8h, {x2:v}.8b, {w0:v}.8b",
-            "smull {t3:v}.8h, {x3:v}.8b, {w0:v}.8b",
-            "smlal {t0:v}.8h, {y0:v}.8b, {u0:v}.8b",
-            "ldr {w0:d}, [{weights}]",
-            "smlal {t1:v}.8h, {y1:v}.8b, {u0:v}.8b",
-            "smlal {t2:v}.8h, {y2:v}.8b, {u0:v}.8b",
-            "smlal {t3:v}.8h, {y3:v}.8b, {u0:v}.8b",
-            "sadalp {c0:v}.4s, {t0:v}.8h",
-            "ldr {u0:d}, [{weights}, #32]",
-            "sadalp {c1:v}.4s, {t1:v}.8h",
-            "sadalp {c2:v}.4s, {t2:v}.8h",
-            "sadalp {c3:v}.4s, {t3:v}.8h",
-            "smull {t0:v}.8h, {x0:v}.8b, {w1:v}.8b",
-            "smull {t1:v}.8h, {x1:v}.8b, {w1:v}.8b",
-            "smull {t2:v}.8h, {x2:v}.8b, {w1:v}.8b",
-            "smull {t3:v}.8h, {x3:v}.8b, {w1:v}.8b",
-            "smlal {t0:v}.8h, {y0:v}.8b, {u1:v}.8b",
-            "ldr {w1:d}, [{weights}, #8]",
-            "smlal {t1:v}.8h, {y1:v}.8b, {u1:v}.8b",
-            "ldp {x0:d}, {x1:d}, [{i}]",
-            "smlal {t2:v}.8h, {y2:v}.8b, {u1:v}.8b",
-            "ldp {x2:d}, {x3:d}, [{i}, #16]",
-            "smlal {t3:v}.8h, {y3:v}.8b, {u1:v}.8b",
-            "sadalp {d0:v}.4s, {t0:v}.8h",
-            "ldr {u1:d}, [{weights}, #40]",
-            "sadalp {d1:v}.4s, {t1:v}.8h",
-            "ldp {y0:d}, {y1:d}, [{j}]",
-            "sadalp {d2:v}.4s, {t2:v}.8h",
-            "ldp {y2:d}, {y3:d}, [{j}, #16]",
-            "sadalp {d3:v}.4s, {t3:v}.8h",
-            "cbnz {count}, 2b",
-            input = in(reg) input,
-            offsets = inout(reg) offsets.as_ptr() => _,
-            weights = inout(reg) weights => _,
-            count = inout(reg) offsets.len() => _,
-            // Bytes from one pair of offsets to the next; an eighth of those from one pair's weights to the next.
-            ahead = inout(reg) 8usize => _,
+            $products,
+            "b.ne 2b",
+            input = in(reg) $input,
+            offsets = inout(reg) $offsets.as_ptr() => _,
+            weights = inout(reg) $weights.as_ptr() => _,
+            count = inout(reg) $offsets.len() => _,
             i = out(reg) _,
             j = out(reg) _,
-            x0 = out(vreg) _,
-            x1 = out(vreg) _,
-            x2 = out(vreg) _,
-            x3 = out(vreg) _,
-            y0 = out(vreg) _,
-            y1 = out(vreg) _,
-            y2 = out(vreg) _,
-            y3 = out(vreg) _,
-            w0 = out(vreg) _,
-            w1 = out(vreg) _,
-            u0 = out(vreg) _,
-            u1 = out(vreg) _,
-            t0 = out(vreg) _,
-            t1 = out(vreg) _,
-            t2 = out(vreg) _,
-            t3 = out(vreg) _,
-            a0 = inout(vreg) *a0,
-            a1 = inout(vreg) *a1,
-            a2 = inout(vreg) *a2,
-            a3 = inout(vreg) *a3,
-            b0 = inout(vreg) *b0,
-            b1 = inout(vreg) *b1,
-            b2 = inout(vreg) *b2,
-            b3 = inout(vreg) *b3,
-            c0 = inout(vreg) *c0,
-            c1 = inout(vreg) *c1,
-            c2 = inout(vreg) *c2,
-            c3 = inout(vreg) *c3,
-            d0 = inout(vreg) *d0,
-            d1 = inout(vreg) *d1,
-            d2 = inout(vreg) *d2,
-            d3 = inout(vreg) *d3,
+            out("v0") _, out("v1") _, out("v2") _, out("v3") _,
+            out("v4") _, out("v5") _, out("v6") _, out("v7") _,
+            out("v8") _, out("v9") _, out("v10") _, out("v11") _,
+            out("v12") _, out("v13") _, out("v14") _, out("v15") _,
+            inout("v16") *a0, inout("v17") *a1, inout("v18") *a2, inout("v19") *a3,
+            inout("v20") *b0, inout("v21") *b1, inout("v22") *b2, inout("v23") *b3,
+            inout("v24") *c0, inout("v25") *c1, inout("v26") *c2, inout("v27") *c3,
+            inout("v28") *d0, inout("v29") *d1, inout("v30") *d2, inout("v31") *d3,
             options(readonly, nostack),
+        )
+    }};
+}
+
+/// Adds steps that come in fours.
+///
+/// # Safety
+/// 32 bytes must be readable from `input` plus each offset on, and 64 weights for each four of them.
+#[inline]
+#[target_feature(enable = "neon")]
+unsafe fn add_fours(sums: &mut Sums, input: *const u8, offsets: &[[u32; 4]], weights: &[i8]) {
+    if offsets.is_empty() {
+        return;
+    }
+    // SAFETY: it reads what the caller promises and writes registers only.
+    unsafe {
+        add!(
+            sums,
+            input,
+            offsets,
+            weights,
+            concat!(
+                "ldp {i:w}, {j:w}, [{offsets}], #8\n",
+                "add {i}, {input}, {i:w}, uxtw\n",
+                "add {j}, {input}, {j:w}, uxtw\n",
+                "ldp q8, q9, [{i}]\n",
+                "ldp q10, q11, [{j}]\n",
+                "ldp {i:w}, {j:w}, [{offsets}], #8\n",
+                "add {i}, {input}, {i:w}, uxtw\n",
+                "add {j}, {input}, {j:w}, uxtw\n",
+                "ldp q12, q13, [{i}]\n",
+                "ldp q14, q15, [{j}]",
+            ),
+            concat!(
+                four!("16", "17", "18", "19"),
+                four!("20", "21", "22", "23"),
+                four!("24", "25", "26", "27"),
+                four!("28", "29", "30", "31"),
+            )
         );
     }
 }
 
-/// A step of 8 pixels.
+/// Adds steps that come in twos.
 ///
 /// # Safety
-/// 32 bytes must be readable from `input` plus `offset` on.
+/// 32 bytes must be readable from `input` plus each offset on, and 32 weights for each two of them.
 #[inline]
 #[target_feature(enable = "neon")]
-unsafe fn step(input: *const u8, offset: u32) -> [int8x8_t; 4] {
-    let mut x = [vdup_n_s8(0); 4];
-    for (v, x) in x.iter_mut().enumerate() {
-        // SAFETY: the caller's promise.
-        *x = unsafe { vld1_s8(input.add(offset as usize + 8 * v).cast()) };
+unsafe fn add_twos(sums: &mut Sums, input: *const u8, offsets: &[[u32; 2]], weights: &[i8]) {
+    if offsets.is_empty() {
+        return;
     }
-    x
+    // SAFETY: it reads what the caller promises and writes registers only.
+    unsafe {
+        add!(
+            sums,
+            input,
+            offsets,
+            weights,
+            concat!(
+                "ldp {i:w}, {j:w}, [{offsets}], #8\n",
+                "add {i}, {input}, {i:w}, uxtw\n",
+                "add {j}, {input}, {j:w}, uxtw\n",
+                "ldp q8, q9, [{i}]\n",
+                "ldp q10, q11, [{j}]",
+            ),
+            concat!(
+                two!("16", "17", "18", "19"),
+                two!("20", "21", "22", "23"),
+                two!("24", "25", "26", "27"),
+                two!("28", "29", "30", "31"),
+            )
+        );
+    }
 }

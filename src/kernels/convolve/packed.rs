@@ -5,15 +5,17 @@
 //!
 //! | instruction set | channels of a block | what else |
 //! |---|---|---|
-//! | scalar, dotprod | 4 | |
-//! | neon | 4 | each four weights twice, for two pixels |
-//! | i8mm | 4 | weights of two steps beside each other; after an odd number of steps, one of zeros |
+//! | scalar | 4 | |
+//! | neon | 4 | an order of steps for each block, see [`chains`](super::chains); of four or two steps a channel's weights are together |
+//! | dotprod | 12, the last ones 4 | after an odd number of steps, one of zeros |
+//! | i8mm | 4 | the same; weights of two steps beside each other |
 //! | avx2 | 4 | some steps twice, see [`split`]: each block has offsets of its own |
 //! | avx512vnni | 8, the last 8 or 4 | |
 
 use serde::{Deserialize, Serialize};
 
-use super::super::{GROUP, Isa, Kernels};
+use super::super::{Blob, GROUP, Isa, Kernels};
+use super::chains;
 use super::requantize::refusal;
 use crate::error::Result;
 use crate::quant::{WEIGHT_MAX, shift_correction};
@@ -25,11 +27,16 @@ pub struct Packed {
     outputs: usize,
     /// What accumulators start from, with the correction for shifted activations.
     init: Vec<i32>,
-    /// Where each step's codes begin; for AVX2 those of one block after another.
+    /// Where each step's codes begin; for AVX2 and NEON those of one block after another.
     offsets: Vec<u32>,
-    /// AVX2 only: where each block ends in `offsets`.
+    /// AVX2 and NEON: where each block ends in `offsets`.
     ends: Vec<u32>,
+    /// NEON: how many of each block's steps are in fours.
+    fours: Vec<u32>,
+    /// Stored apart, see [`Blob`].
+    #[serde(skip)]
     weights: Vec<i8>,
+    len: usize,
 }
 
 /// A block of output channels.
@@ -38,6 +45,8 @@ pub(super) struct Block<'a> {
     /// The first channel, and how many there are.
     pub(super) first: usize,
     pub(super) width: usize,
+    /// How many of the steps are in fours.
+    pub(super) fours: usize,
     pub(super) offsets: &'a [u32],
     pub(super) weights: &'a [i8],
 }
@@ -62,38 +71,93 @@ impl Kernels {
         let correction =
             |o: usize| if isa.shifted() { shift_correction(&weights[o * channel..][..channel]) } else { 0 };
         let init = init.iter().enumerate().map(|(o, init)| init.wrapping_add(correction(o))).collect();
-        let mut packed =
-            Packed { isa, outputs, init, offsets: offsets.to_vec(), ends: Vec::new(), weights: Vec::new() };
+        let mut packed = Packed {
+            isa,
+            outputs,
+            init,
+            offsets: Vec::new(),
+            ends: Vec::new(),
+            fours: Vec::new(),
+            weights: Vec::new(),
+            len: 0,
+        };
         let four = |o: usize, step: usize| -> [i8; 4] {
             weights[o * channel + step * GROUP..][..GROUP].try_into().expect("four")
         };
-        if isa == Isa::Avx2 {
-            packed.offsets.clear();
-            for first in (0..outputs).step_by(GROUP) {
-                for (step, offset) in offsets.iter().enumerate() {
-                    for part in split([0, 1, 2, 3].map(|o| four(first + o, step))).into_iter().flatten() {
-                        packed.weights.extend(part.as_flattened());
-                        packed.offsets.push(*offset);
-                    }
-                }
-                packed.ends.push(packed.offsets.len() as u32);
-            }
-            return Ok(packed);
+        match isa {
+            Isa::Avx2 => packed.split_steps(four, offsets),
+            Isa::Neon => packed.order_steps(four, offsets),
+            _ => packed.keep_steps(four, offsets),
         }
-        let size = channel_size(isa, offsets.len());
-        packed.weights.resize(outputs * size, 0);
-        for (first, width) in blocks(isa, outputs) {
-            let block = &mut packed.weights[first * size..][..width * size];
-            for (step, o) in (0..offsets.len()).flat_map(|step| (0..width).map(move |o| (step, o))) {
-                let four = four(first + o, step).repeat(copies(isa));
-                block[place(isa, width, step, o)..][..four.len()].copy_from_slice(&four);
-            }
-        }
+        packed.len = packed.weights.len();
         Ok(packed)
     }
 }
 
+/// The four weights of an output channel and a step.
+trait Four: Fn(usize, usize) -> [i8; 4] {}
+
+impl<F: Fn(usize, usize) -> [i8; 4]> Four for F {}
+
 impl Packed {
+    /// All blocks have the same steps.
+    fn keep_steps(&mut self, four: impl Four, offsets: &[u32]) {
+        let steps = offsets.len();
+        self.offsets = offsets.to_vec();
+        if matches!(self.isa, Isa::Dotprod | Isa::I8mm) && !steps.is_multiple_of(2) {
+            self.offsets.push(offsets[steps - 1]);
+        }
+        let size = GROUP * self.offsets.len();
+        self.weights.resize(self.outputs * size, 0);
+        for (first, width) in blocks(self.isa, self.outputs) {
+            let block = &mut self.weights[first * size..][..width * size];
+            for (step, o) in (0..steps).flat_map(|step| (0..width).map(move |o| (step, o))) {
+                block[place(self.isa, width, 0, step, o)..][..GROUP].copy_from_slice(&four(first + o, step));
+            }
+        }
+    }
+
+    /// For AVX2.
+    fn split_steps(&mut self, four: impl Four, offsets: &[u32]) {
+        for first in (0..self.outputs).step_by(GROUP) {
+            for (step, offset) in offsets.iter().enumerate() {
+                for part in split([0, 1, 2, 3].map(|o| four(first + o, step))).into_iter().flatten() {
+                    self.weights.extend(part.as_flattened());
+                    self.offsets.push(*offset);
+                }
+            }
+            self.ends.push(self.offsets.len() as u32);
+        }
+    }
+
+    /// For NEON: steps in fours, then in twos; the last one may meet itself with weights of 0.
+    fn order_steps(&mut self, four: impl Four, offsets: &[u32]) {
+        for first in (0..self.outputs).step_by(GROUP) {
+            let steps: Vec<chains::Step> =
+                (0..offsets.len()).map(|step| [0, 1, 2, 3].map(|o| four(first + o, step))).collect();
+            let (order, fours) = chains::order(&steps);
+            let start = self.weights.len();
+            self.weights.resize(start + 4 * GROUP * order.len().next_multiple_of(2), 0);
+            for (at, (&step, o)) in order.iter().flat_map(|step| (0..GROUP).map(move |o| (step, o))).enumerate() {
+                let place = start + place(Isa::Neon, GROUP, fours, at / GROUP, o);
+                self.weights[place..place + GROUP].copy_from_slice(&steps[step][o]);
+            }
+            self.offsets.extend(order.iter().map(|&step| offsets[step]));
+            if !order.len().is_multiple_of(2) {
+                self.offsets.push(offsets[order[order.len() - 1]]);
+            }
+            self.ends.push(self.offsets.len() as u32);
+            self.fours.push(fours as u32);
+        }
+    }
+}
+
+impl Packed {
+    /// Its weights, to be stored or read apart from all else.
+    pub fn blob(&mut self) -> Blob<'_> {
+        Blob::Codes(&mut self.weights, self.len)
+    }
+
     /// The kernels it is packed for.
     pub fn isa(&self) -> Isa {
         self.isa
@@ -121,15 +185,22 @@ impl Packed {
 
     /// The blocks, in order.
     pub(super) fn blocks(&self) -> impl Iterator<Item = Block<'_>> {
-        let size = channel_size(self.isa, self.offsets.len());
+        let size = GROUP * self.offsets.len();
         blocks(self.isa, self.outputs).map(move |(first, width)| match self.isa {
-            Isa::Avx2 => {
-                let begin = if first == 0 { 0 } else { self.ends[first / GROUP - 1] as usize };
-                let steps = begin..self.ends[first / GROUP] as usize;
+            Isa::Avx2 | Isa::Neon => {
+                let block = first / GROUP;
+                let begin = if block == 0 { 0 } else { self.ends[block - 1] as usize };
+                let steps = begin..self.ends[block] as usize;
                 let weights = &self.weights[16 * steps.start..16 * steps.end];
-                Block { first, width, offsets: &self.offsets[steps], weights }
+                let offsets = &self.offsets[steps];
+                // No more than there are, whatever a file says.
+                let fours = self.fours.get(block).map_or(0, |fours| *fours as usize).min(offsets.len()) / 4 * 4;
+                Block { first, width, fours, offsets, weights }
             }
-            _ => Block { first, width, offsets: &self.offsets, weights: &self.weights[first * size..][..width * size] },
+            _ => {
+                let weights = &self.weights[first * size..][..width * size];
+                Block { first, width, fours: 0, offsets: &self.offsets, weights }
+            }
         })
     }
 
@@ -137,7 +208,7 @@ impl Packed {
     pub(super) fn products<'a>(&self, block: Block<'a>, o: usize) -> impl Iterator<Item = (u32, [i8; 4])> + use<'a> {
         let isa = self.isa;
         block.offsets.iter().enumerate().map(move |(step, offset)| {
-            let place = place(isa, block.width, step, o);
+            let place = place(isa, block.width, block.fours, step, o);
             (*offset, block.weights[place..][..GROUP].try_into().expect("four"))
         })
     }
@@ -150,30 +221,30 @@ impl Packed {
     }
 }
 
-/// How often a channel's weights of a step stand one after another.
-fn copies(isa: Isa) -> usize {
-    if isa == Isa::Neon { 2 } else { 1 }
-}
-
-/// Weights of a channel, where all blocks have the same steps.
-fn channel_size(isa: Isa, steps: usize) -> usize {
-    let steps = if isa == Isa::I8mm { steps.next_multiple_of(2) } else { steps };
-    steps * GROUP * copies(isa)
-}
-
-/// Where a channel's weights of a step stand in a block of `width` channels.
-fn place(isa: Isa, width: usize, step: usize, o: usize) -> usize {
-    if isa == Isa::I8mm {
-        GROUP * (step / 2 * 2 * width + 2 * o + step % 2)
-    } else {
-        GROUP * copies(isa) * (step * width + o)
-    }
+/// Where a channel's weights of a step stand in a block of `width` channels, of whose steps the first `fours` are in fours.
+fn place(isa: Isa, width: usize, fours: usize, step: usize, o: usize) -> usize {
+    let together = match isa {
+        Isa::Neon if step < fours => 4,
+        Isa::Neon | Isa::I8mm => 2,
+        _ => 1,
+    };
+    let step_in = (step - if step < fours { 0 } else { fours }) % together;
+    GROUP * ((step - step_in) * width + together * o + step_in)
 }
 
 /// First channel and number of channels of each block.
 fn blocks(isa: Isa, outputs: usize) -> impl Iterator<Item = (usize, usize)> {
-    let width = if isa == Isa::Avx512Vnni { 8 } else { 4 };
-    (0..outputs).step_by(width).map(move |first| (first, width.min(outputs - first)))
+    let mut next = 0;
+    std::iter::from_fn(move || {
+        let width = match (isa, outputs - next) {
+            (_, 0) => return None,
+            (Isa::Avx512Vnni, left) => left.min(8),
+            (Isa::Dotprod, 12..) => 12,
+            _ => 4,
+        };
+        next += width;
+        Some((next - width, width))
+    })
 }
 
 /// A step's weights for four channels as one or two sets whose sum they are, so that `vpmaddubsw` is exact on each.

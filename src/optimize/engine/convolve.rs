@@ -14,7 +14,8 @@ use super::reads::is_signed;
 use super::segments::{Kind, Segment, read_lanes, writes_codes};
 use crate::error::Result;
 use crate::kernels::{
-    BLOCK, Chunks, Codes, Convolve, Kernels, Packed, PlanesMut, Read, ReadReal, Reader, RealReader, Requantize, Source,
+    BLOCK, Blob, Chunks, Codes, Convolve, Kernels, Packed, PlanesMut, Read, ReadReal, Reader, RealReader, Requantize,
+    Source,
 };
 use crate::model::fused::{Layer, Op, Shape, Weights, Window};
 use crate::quant::Step;
@@ -58,6 +59,11 @@ impl Convolution {
         let weights = site.kernels.pack(&steps.weights(), &init, &steps.offsets)?;
         let sink = Sink::new(site, layer, to, weights.outputs())?;
         Ok(Self { weights, input, sink, to: site.places[to], shape: layer.output, chunk })
+    }
+
+    /// Its weights, which are stored apart.
+    pub(super) fn blob(&mut self) -> Blob<'_> {
+        self.weights.blob()
     }
 
     /// Scratch that a thread needs.

@@ -20,7 +20,7 @@ mod window;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
-use crate::kernels::{Isa, Kernels};
+use crate::kernels::{Blob, Isa, Kernels};
 use crate::model::fused::{FusedNetwork, Input, Layer, Op, Weights};
 use convolve::Convolution;
 use ends::{Load, Store};
@@ -31,8 +31,8 @@ use pool::Pool;
 use real::RealConvolution;
 use segments::Segment;
 
-/// A fused network, ready to run. It can be stored, and read again by the same version of the program for the same
-/// instruction set.
+/// A fused network, ready to run. It can be stored, all but its weights ([`Engine::blobs`]), and read again by the same version
+/// of the program on a processor with the same instruction set.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub struct Engine {
     isa: Isa,
@@ -105,6 +105,15 @@ impl Engine {
             stores,
             room: (layout.bytes, layout.reals),
             need,
+        })
+    }
+
+    /// All packed weights, which are stored apart from all else.
+    pub fn blobs(&mut self) -> impl Iterator<Item = Blob<'_>> {
+        self.tasks.iter_mut().filter_map(|task| match task {
+            Task::Convolution(task) => Some(task.blob()),
+            Task::RealConvolution(task) => Some(task.blob()),
+            Task::Pool(_) => None,
         })
     }
 

@@ -9,7 +9,7 @@ use super::memory::{Around, Memory, Need, Scratch, Sources, own};
 use super::segments::{Kind, read_lanes};
 use crate::error::Result;
 use crate::kernels::{
-    BLOCK, Chunks, Codes, ConvolveReal, Finish, Kernels, PackedReal, PlanesMut, ReadReal, RealReader, Source,
+    BLOCK, Blob, Chunks, Codes, ConvolveReal, Finish, Kernels, PackedReal, PlanesMut, ReadReal, RealReader, Source,
 };
 use crate::model::fused::{Layer, Op, Shape, Weights};
 use crate::quant::Step;
@@ -81,6 +81,11 @@ impl RealConvolution {
         };
         let weights = site.kernels.pack_real(&packed, &offsets);
         Ok(Self { weights, finish, input, sink, to: site.places[to], shape: layer.output, chunk })
+    }
+
+    /// Its weights, which are stored apart.
+    pub(super) fn blob(&mut self) -> Blob<'_> {
+        self.weights.blob()
     }
 
     /// Scratch that a thread needs.

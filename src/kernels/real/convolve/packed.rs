@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::super::{GROUP, Kernels};
+use super::super::{Blob, GROUP, Kernels};
 
 /// Values of one step in a block of output channels.
 const STEP: usize = GROUP * GROUP;
@@ -14,7 +14,10 @@ const STEP: usize = GROUP * GROUP;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PackedReal {
     outputs: usize,
+    /// Stored apart, see [`Blob`].
+    #[serde(skip)]
     weights: Vec<f32>,
+    len: usize,
     offsets: Vec<u32>,
 }
 
@@ -36,11 +39,16 @@ impl Kernels {
                 }
             }
         }
-        PackedReal { outputs, weights: packed, offsets: offsets.into() }
+        PackedReal { outputs, len: packed.len(), weights: packed, offsets: offsets.into() }
     }
 }
 
 impl PackedReal {
+    /// Its weights, to be stored or read apart from all else.
+    pub fn blob(&mut self) -> Blob<'_> {
+        Blob::Reals(&mut self.weights, self.len)
+    }
+
     /// Number of output channels.
     pub fn outputs(&self) -> usize {
         self.outputs

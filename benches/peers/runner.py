@@ -1,0 +1,103 @@
+"""One engine with one model, in a process of its own: for each line with a number of runs on standard input it prints the
+seconds that they took.
+
+    python runner.py ENGINE MODEL INPUT.npy THREADS
+
+The first line it prints is JSON: how long loading and the first run took, how much memory that took at most beyond what
+was taken before (MiB), and the scores of the input. `MODEL` may be a folder's name for engines with several files.
+"""
+
+import json
+import sys
+import time
+
+import numpy as np
+
+
+def onnxruntime(model, threads):
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    # A thread that waits for its turn must not take a core from the engine whose turn it is.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0" if threads == 1 else "1")
+    yield
+    session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+    yield lambda x: session.run(None, {name: x})[0]
+
+
+def openvino(model, threads):
+    import openvino as ov
+
+    core = ov.Core()
+    yield
+    # Without the last, float models run in bfloat16 where the processor has it.
+    hints = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": 1}
+    hints["INFERENCE_PRECISION_HINT"] = "f32"
+    compiled = core.compile_model(core.read_model(model), "CPU", hints)
+    request = compiled.create_infer_request()
+    yield lambda x: request.infer({0: x}, share_inputs=True)[0]
+
+
+def ncnn(model, threads):
+    import ncnn as nn
+
+    yield
+    net = nn.Net()
+    net.opt.num_threads = threads
+    net.opt.use_int8_inference = True
+    net.load_param(model + ".param")
+    net.load_model(model + ".bin")
+
+    def run(x):
+        extractor = net.create_extractor()
+        extractor.input("in0", nn.Mat(x[0]))
+        return np.array(extractor.extract("out0")[1])[None]
+
+    yield run
+
+
+def litert(model, threads):
+    from ai_edge_litert.interpreter import Interpreter
+
+    yield
+    interpreter = Interpreter(model_path=model, num_threads=threads)
+    interpreter.allocate_tensors()
+    place, result = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+    rows_last = place["shape"][-1] == 3
+
+    def run(x):
+        interpreter.set_tensor(place["index"], x.transpose(0, 2, 3, 1) if rows_last else x)
+        interpreter.invoke()
+        return interpreter.get_tensor(result["index"])
+
+    yield run
+
+
+def memory(field):
+    """MiB of this process: VmRSS, what is in memory now; VmHWM, the most that ever was."""
+    with open("/proc/self/status") as file:
+        return next(int(line.split()[1]) / 1024 for line in file if line.startswith(field))
+
+
+def main():
+    engine, model, path, threads = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
+    x = np.load(path)[:1]
+    steps = globals()[engine](model, threads)
+    next(steps)
+    before, start = memory("VmRSS"), time.perf_counter()
+    run = next(steps)
+    scores = run(x)
+    loaded = time.perf_counter() - start
+    most = memory("VmHWM")
+    scores = np.asarray(scores).ravel().tolist()
+    print(json.dumps({"load": loaded, "memory": most - before, "scores": scores}), flush=True)
+    for line in sys.stdin:
+        count, start = int(line), time.perf_counter()
+        for _ in range(count):
+            run(x)
+        print(time.perf_counter() - start, flush=True)
+
+
+main()
