@@ -41,6 +41,14 @@ impl Kernels {
         self.isa
     }
 
+    /// Ranges of pixels are multiples of this: 8, or a [`BLOCK`](super::BLOCK) of 16.
+    pub fn grain(self) -> usize {
+        match self.isa {
+            Isa::Avx512Vnni | Isa::I8mm => super::BLOCK,
+            _ => super::BLOCK / 2,
+        }
+    }
+
     /// Whether activations are stored 128 lower.
     pub fn shifted(self) -> bool {
         self.isa.shifted()

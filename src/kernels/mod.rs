@@ -4,7 +4,7 @@
 //!
 //! Codes are bytes in planes of four channels, `[channels / 4][pixels][4]`. Pixels are the rows of a picture one after
 //! another at the caller's pitch: kernels know nothing of rows, they work on a range of pixels whose length is a multiple
-//! of [`BLOCK`]. Whole blocks are read and written, padding between rows included. Channels that fill up a group of four
+//! of [`Kernels::grain`]. All of it is read and written, padding between rows included. Channels that fill up a group of four
 //! have weights, `mul` and `add` of 0.
 //!
 //! Any alignment is right. Fastest are planes that begin at multiples of 64 bytes, an odd number of those apart: then few
@@ -53,7 +53,7 @@ pub use read::{Read, Reader};
 pub use real::{ConvolveReal, Finish, PackedReal, ReadReal, RealReader, Source};
 pub use team::Team;
 
-/// Ranges of pixels are multiples of this.
+/// Ranges of pixels that are multiples of this suit every instruction set; some take half of it ([`Kernels::grain`]).
 pub const BLOCK: usize = 16;
 
 /// Channels of one plane.

@@ -14,27 +14,31 @@ use super::{Block, Job, Output};
 /// What the fields of `job` and `output` promise must hold, and the processor must have AVX2 and FMA.
 #[target_feature(enable = "avx2,fma")]
 pub(super) unsafe fn convolve(job: &Job, output: &Output) {
-    for block in 0..job.pixels / 16 {
-        for packed in job.packed.blocks() {
-            // SAFETY: the caller's promise; the block is inside the range of pixels.
+    for pixel in (0..job.pixels).step_by(16) {
+        for block in job.packed.blocks() {
+            // SAFETY: the caller's promise; the pixels are inside the range.
             unsafe {
-                let acc = tile(job, packed, job.input.add(64 * block));
-                store(acc, output, packed.first, 16 * block);
+                let input = job.input.add(4 * pixel);
+                if job.pixels - pixel >= 16 {
+                    store(tile::<2>(job, block, input), output, block.first, pixel);
+                } else {
+                    store(tile::<1>(job, block, input), output, block.first, pixel);
+                }
             }
         }
     }
 }
 
-/// The accumulators of a block of output channels, of the 16 pixels from `input` on.
+/// The accumulators of a block of output channels, of the `V` times 8 pixels from `input` on.
 ///
 /// # Safety
 /// As [`convolve`].
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-unsafe fn tile(job: &Job, block: Block<'_>, input: *const u8) -> [[__m256i; 2]; 4] {
-    let mut acc = [[_mm256_setzero_si256(); 2]; 4];
+unsafe fn tile<const V: usize>(job: &Job, block: Block<'_>, input: *const u8) -> [[__m256i; V]; 4] {
+    let mut acc = [[_mm256_setzero_si256(); V]; 4];
     for o in 0..4 {
-        acc[o] = [_mm256_set1_epi32(job.packed.init()[block.first + o]); 2];
+        acc[o] = [_mm256_set1_epi32(job.packed.init()[block.first + o]); V];
     }
     let ones = _mm256_set1_epi16(1);
     let mut weights = block.weights.as_ptr();
@@ -42,11 +46,11 @@ unsafe fn tile(job: &Job, block: Block<'_>, input: *const u8) -> [[__m256i; 2]; 
         // SAFETY: all pixels can be read at each offset.
         let x = unsafe { input.add(offset as usize) };
         // SAFETY: as above.
-        let x = unsafe { [_mm256_loadu_si256(x.cast()), _mm256_loadu_si256(x.add(32).cast())] };
+        let x: [__m256i; V] = std::array::from_fn(|v| unsafe { _mm256_loadu_si256(x.add(32 * v).cast()) });
         for o in 0..4 {
             // SAFETY: a block has 4 weights for each of its channels and each packed step.
             let w = _mm256_set1_epi32(unsafe { weights.add(4 * o).cast::<i32>().read_unaligned() });
-            for v in 0..2 {
+            for v in 0..V {
                 let pairs = _mm256_maddubs_epi16(x[v], w);
                 acc[o][v] = _mm256_add_epi32(acc[o][v], _mm256_madd_epi16(pairs, ones));
             }
@@ -56,13 +60,13 @@ unsafe fn tile(job: &Job, block: Block<'_>, input: *const u8) -> [[__m256i; 2]; 
     acc
 }
 
-/// Writes the tile of 4 channels from `first` on and 16 pixels from `pixel` on.
+/// Writes the tile of 4 channels from `first` on and `V` times 8 pixels from `pixel` on.
 ///
 /// # Safety
 /// The tile must be inside the planes of `output`.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-unsafe fn store(acc: [[__m256i; 2]; 4], output: &Output, first: usize, pixel: usize) {
+unsafe fn store<const V: usize>(acc: [[__m256i; V]; 4], output: &Output, first: usize, pixel: usize) {
     match *output {
         Output::Raw { start, pitch } => {
             for (o, acc) in acc.iter().enumerate() {
@@ -78,7 +82,7 @@ unsafe fn store(acc: [[__m256i; 2]; 4], output: &Output, first: usize, pixel: us
             let transpose = _mm256_broadcastsi128_si256(transpose);
             let (low, high) = (_mm256_set1_ps(requantize.low), _mm256_set1_ps(requantize.high));
             let (mul, add) = (&requantize.mul[first..first + 4], &requantize.add[first..first + 4]);
-            for v in 0..2 {
+            for v in 0..V {
                 let mut value = [_mm256_setzero_si256(); 4];
                 for o in 0..4 {
                     let real = _mm256_cvtepi32_ps(acc[o][v]);

@@ -9,7 +9,7 @@
 use core::arch::aarch64::*;
 use core::arch::asm;
 
-use super::neon_store::store_two;
+use super::neon_store::store;
 use super::{Block, Job, Output};
 
 /// Accumulators of 4 output channels, of 2 vectors each.
@@ -33,12 +33,12 @@ pub(super) unsafe fn convolve(job: &Job, output: &Output) {
                     let mut sums = [start(0), start(1), start(2)];
                     add_twelve(&mut sums, input, twos, weights);
                     for (four, sums) in sums.iter().enumerate() {
-                        store_two(sums, output, first + 4 * four, 8 * half);
+                        store(sums, output, first + 4 * four, 8 * half);
                     }
                 } else {
                     let mut sums = start(0);
                     add_four(&mut sums, input, twos, weights);
-                    store_two(&sums, output, first, 8 * half);
+                    store(&sums, output, first, 8 * half);
                 }
             }
         }

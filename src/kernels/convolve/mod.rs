@@ -4,7 +4,7 @@
 //! begin is an offset of its own, so that a 1x1, a 3x3 and a 7x7 with stride 2 (on an input split by phase) are the same
 //! loop, and nothing is copied to be convolved.
 
-use super::{BLOCK, GROUP, Kernels, PlanesMut};
+use super::{GROUP, Kernels, PlanesMut};
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -40,7 +40,7 @@ pub struct Convolve<'a> {
     pub input: &'a [u8],
     /// Weights, offsets and init, packed by the same kernels.
     pub weights: &'a Packed,
-    /// Number of pixels, a multiple of [`BLOCK`].
+    /// Number of pixels, a multiple of [`Kernels::grain`].
     pub pixels: usize,
 }
 
@@ -106,7 +106,7 @@ impl Kernels {
     fn job<'a>(self, what: &Convolve<'a>) -> Job<'a> {
         let Convolve { input, weights: packed, pixels } = *what;
         assert_eq!(packed.isa(), self.isa(), "weights are packed for other kernels");
-        assert_eq!(pixels % BLOCK, 0, "{pixels} pixels are no whole blocks");
+        assert_eq!(pixels % self.grain(), 0, "{pixels} pixels are not what these kernels take");
         let last = packed.furthest();
         let end = pixels.checked_mul(GROUP).and_then(|bytes| bytes.checked_add(last.unwrap_or(0) as usize));
         let fits = end.is_some_and(|end| last.is_none() || end <= input.len());

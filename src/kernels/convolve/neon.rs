@@ -22,29 +22,28 @@ type Sums = [[int32x4_t; 4]; 4];
 /// What the fields of `job` and `output` promise must hold.
 #[target_feature(enable = "neon")]
 pub(super) unsafe fn convolve(job: &Job, output: &Output) {
-    for block in 0..job.pixels / 16 {
+    for half in 0..job.pixels / 8 {
+        // SAFETY: half a block is inside the range of pixels.
+        let input = unsafe { job.input.add(32 * half) };
         for Block { first, fours, offsets, weights, .. } in job.packed.blocks() {
             let init = &job.packed.init()[first..first + 4];
             let (in_fours, in_twos) = offsets.split_at(fours);
             let (fours, twos) = (in_fours.as_chunks::<4>().0, in_twos.as_chunks::<2>().0);
-            let mut acc = [[vdupq_n_s32(0); 4]; 4];
-            for half in 0..2 {
-                let mut sums = [[vdupq_n_s32(0); 4]; 4];
-                // SAFETY: the caller's promise; the block is inside the range of pixels.
-                unsafe {
-                    let input = job.input.add(64 * block + 32 * half);
-                    add_fours(&mut sums, input, fours, weights);
-                    add_twos(&mut sums, input, twos, &weights[64 * fours.len()..]);
-                }
-                for o in 0..4 {
-                    for v in 0..2 {
-                        let sum = vpaddq_s32(sums[o][2 * v], sums[o][2 * v + 1]);
-                        acc[o][2 * half + v] = vaddq_s32(sum, vdupq_n_s32(init[o]));
-                    }
+            let mut sums = [[vdupq_n_s32(0); 4]; 4];
+            // SAFETY: the caller's promise.
+            unsafe {
+                add_fours(&mut sums, input, fours, weights);
+                add_twos(&mut sums, input, twos, &weights[64 * fours.len()..]);
+            }
+            let mut acc = [[vdupq_n_s32(0); 2]; 4];
+            for o in 0..4 {
+                for v in 0..2 {
+                    let sum = vpaddq_s32(sums[o][2 * v], sums[o][2 * v + 1]);
+                    acc[o][v] = vaddq_s32(sum, vdupq_n_s32(init[o]));
                 }
             }
-            // SAFETY: the block is inside the planes.
-            unsafe { store(&acc, output, first, 16 * block) };
+            // SAFETY: half a block is inside the planes.
+            unsafe { store(&acc, output, first, 8 * half) };
         }
     }
 }
@@ -53,10 +52,30 @@ pub(super) unsafe fn convolve(job: &Job, output: &Output) {
 macro_rules! multiply {
     ($mul:literal, $x:literal, $y:literal, $w:literal) => {
         concat!(
-            $mul, " v4.8h, v", $x, ".8b, v", $w, ".8b\n",
-            $mul, "2 v5.8h, v", $x, ".16b, v", $w, ".16b\n",
-            $mul, " v6.8h, v", $y, ".8b, v", $w, ".8b\n",
-            $mul, "2 v7.8h, v", $y, ".16b, v", $w, ".16b\n",
+            $mul,
+            " v4.8h, v",
+            $x,
+            ".8b, v",
+            $w,
+            ".8b\n",
+            $mul,
+            "2 v5.8h, v",
+            $x,
+            ".16b, v",
+            $w,
+            ".16b\n",
+            $mul,
+            " v6.8h, v",
+            $y,
+            ".8b, v",
+            $w,
+            ".8b\n",
+            $mul,
+            "2 v7.8h, v",
+            $y,
+            ".16b, v",
+            $w,
+            ".16b\n",
         )
     };
 }
@@ -65,10 +84,18 @@ macro_rules! multiply {
 macro_rules! accumulate {
     ($a:literal, $b:literal, $c:literal, $d:literal) => {
         concat!(
-            "sadalp v", $a, ".4s, v4.8h\n",
-            "sadalp v", $b, ".4s, v5.8h\n",
-            "sadalp v", $c, ".4s, v6.8h\n",
-            "sadalp v", $d, ".4s, v7.8h\n",
+            "sadalp v",
+            $a,
+            ".4s, v4.8h\n",
+            "sadalp v",
+            $b,
+            ".4s, v5.8h\n",
+            "sadalp v",
+            $c,
+            ".4s, v6.8h\n",
+            "sadalp v",
+            $d,
+            ".4s, v7.8h\n",
         )
     };
 }

@@ -4,56 +4,13 @@ use core::arch::aarch64::*;
 
 use super::Output;
 
-/// A tile: accumulators of 4 output channels, 4 vectors of 4 pixels each.
-pub(super) type Tile = [[int32x4_t; 4]; 4];
-
-/// Writes the tile of the channels from `first` on and of the pixels from `pixel` on.
+/// Writes the tile of the 4 channels from `first` on and of the 8 pixels from `pixel` on.
 ///
 /// # Safety
 /// The tile must be inside the planes of `output`.
 #[inline]
 #[target_feature(enable = "neon")]
-pub(super) unsafe fn store(acc: &Tile, output: &Output, first: usize, pixel: usize) {
-    match *output {
-        Output::Raw { start, pitch } => {
-            for (o, acc) in acc.iter().enumerate() {
-                for (v, acc) in acc.iter().enumerate() {
-                    // SAFETY: the caller's promise.
-                    unsafe { vst1q_s32(start.add((first + o) * pitch + pixel + 4 * v), *acc) };
-                }
-            }
-        }
-        Output::Codes { requantize, flip, start, pitch } => {
-            let (low, high) = (vdupq_n_f32(requantize.low), vdupq_n_f32(requantize.high));
-            let (mul, add) = (&requantize.mul[first..first + 4], &requantize.add[first..first + 4]);
-            let mut codes = [vdupq_n_u8(0); 4];
-            for o in 0..4 {
-                let (mul, add) = (vdupq_n_f32(mul[o]), vdupq_n_f32(add[o]));
-                let mut value = [vdupq_n_s32(0); 4];
-                for v in 0..4 {
-                    let mut real = vfmaq_f32(add, vcvtq_f32_s32(acc[o][v]), mul);
-                    if requantize.clamp {
-                        real = vmaxq_f32(vminq_f32(real, high), low);
-                    }
-                    // Beyond i32 this saturates.
-                    value[v] = vcvtnq_s32_f32(real);
-                }
-                codes[o] = veorq_u8(narrow(value, requantize.codes().is_signed()), vdupq_n_u8(flip));
-            }
-            let codes = uint8x16x4_t(codes[0], codes[1], codes[2], codes[3]);
-            // SAFETY: the caller's promise.
-            unsafe { vst4q_u8(start.add(first / 4 * pitch + 4 * pixel), codes) };
-        }
-    }
-}
-
-/// As [`store`], a tile of 4 output channels and 2 vectors.
-///
-/// # Safety
-/// The tile must be inside the planes of `output`.
-#[inline]
-#[target_feature(enable = "neon")]
-pub(super) unsafe fn store_two(acc: &[[int32x4_t; 2]; 4], output: &Output, first: usize, pixel: usize) {
+pub(super) unsafe fn store(acc: &[[int32x4_t; 2]; 4], output: &Output, first: usize, pixel: usize) {
     match *output {
         Output::Raw { start, pitch } => {
             for (o, acc) in acc.iter().enumerate() {

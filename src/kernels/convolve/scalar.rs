@@ -1,7 +1,9 @@
 //! The definition.
 
-use super::super::BLOCK;
 use super::{Job, Output};
+
+/// Pixels that share the look at weights.
+const PART: usize = 8;
 
 /// Convolves. Weights may be packed for any instruction set.
 ///
@@ -12,11 +14,11 @@ pub(super) unsafe fn convolve(job: &Job, output: &Output) {
     for block in job.packed.blocks() {
         for o in 0..block.width {
             let (channel, start) = (block.first + o, job.packed.start(block, o));
-            for first in (0..job.pixels).step_by(BLOCK) {
-                let mut acc = [start; BLOCK];
+            for first in (0..job.pixels).step_by(PART) {
+                let mut acc = [start; PART];
                 for (offset, weights) in job.packed.products(block, o) {
                     // SAFETY: 4 * pixels bytes can be read from each offset on.
-                    let x = unsafe { *job.input.add(offset as usize + 4 * first).cast::<[[u8; 4]; BLOCK]>() };
+                    let x = unsafe { *job.input.add(offset as usize + 4 * first).cast::<[[u8; 4]; PART]>() };
                     for (acc, x) in acc.iter_mut().zip(x) {
                         let product = |i: usize| i32::from(x[i] ^ zero) * i32::from(weights[i]);
                         *acc = acc.wrapping_add(product(0) + product(1) + product(2) + product(3));

@@ -6,7 +6,7 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use super::convolve::{bounds_fit, refusal};
-use super::{BLOCK, Codes, GROUP, Kernels, PlanesMut};
+use super::{Codes, GROUP, Kernels, PlanesMut};
 use crate::error::Result;
 use crate::quant::Step;
 
@@ -50,7 +50,7 @@ pub struct Read<'a> {
     pub pitch: usize,
     /// Which planes of the reader's these are.
     pub planes: Range<usize>,
-    /// Number of pixels, a multiple of [`BLOCK`].
+    /// Number of pixels, a multiple of [`Kernels::grain`].
     pub pixels: usize,
 }
 
@@ -185,7 +185,7 @@ impl Kernels {
     ///
     /// # Panics
     /// If `out` has not as many planes or they are shorter than `4 * pixels`, if the reader has no such planes, or if the
-    /// range of pixels is no multiple of [`BLOCK`] or ends beyond a plane of the input.
+    /// range of pixels is no multiple of [`Kernels::grain`] or ends beyond a plane of the input.
     pub fn read(self, reader: &Reader, what: &Read, out: &mut PlanesMut<u8>) {
         let job = self.reading(reader, what, out);
         #[cfg(feature = "check-kernels")]
@@ -202,7 +202,7 @@ impl Kernels {
     fn reading<'a>(self, reader: &'a Reader, what: &Read, out: &mut PlanesMut<u8>) -> Job<'a> {
         let Read { input, pitch, planes: Range { start, end }, pixels } = *what;
         assert!(start <= end && end <= reader.planes(), "planes {start} to {end} of {}", reader.planes());
-        assert_eq!(pixels % BLOCK, 0, "{pixels} pixels are no whole blocks");
+        assert_eq!(pixels % self.grain(), 0, "{pixels} pixels are not what these kernels take");
         let (planes, bytes) = (end - start, pixels.checked_mul(GROUP).expect("a size in bytes"));
         assert_eq!(out.planes(), planes, "planes of the output");
         assert!(bytes <= out.len(), "{pixels} pixels exceed planes of {} bytes", out.len());

@@ -13,7 +13,7 @@ use crate::quant::{Step, round};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(from = "Compact", into = "Compact")]
 pub struct RealReader {
-    /// `[channels / 4][steps]`: the four channels' factors for the pixels of a block, then their summands.
+    /// `[channels / 4][steps]`: the four channels' factors for 8 pixels, then their summands.
     factors: Vec<[[f32; LANES]; 2]>,
     bounds: Vec<Bounds>,
     planes: usize,
@@ -51,8 +51,8 @@ impl From<Compact> for RealReader {
     }
 }
 
-/// Values of a block of a plane. The compiler makes vectors of loops as long as this.
-const LANES: usize = GROUP * BLOCK;
+/// Values of half a block of a plane. The compiler makes vectors of loops as long as this.
+const LANES: usize = GROUP * BLOCK / 2;
 
 /// Where values come from.
 #[derive(Debug, Clone, Copy)]
@@ -72,7 +72,7 @@ pub struct ReadReal<'a> {
     pub pitch: usize,
     /// Which planes of the reader's these are.
     pub planes: Range<usize>,
-    /// Number of pixels, a multiple of [`BLOCK`].
+    /// Number of pixels, a multiple of [`Kernels::grain`].
     pub pixels: usize,
 }
 
@@ -115,10 +115,10 @@ impl RealReader {
 
 impl ReadReal<'_> {
     /// Checks that all can be read and written.
-    fn check<T>(&self, reader: &RealReader, out: &PlanesMut<'_, T>) {
+    fn check<T>(&self, reader: &RealReader, grain: usize, out: &PlanesMut<'_, T>) {
         let Self { input, pitch, planes: Range { start, end }, pixels } = self;
         assert!(start <= end && *end <= reader.planes, "planes {start} to {end} of {}", reader.planes);
-        assert_eq!(pixels % BLOCK, 0, "{pixels} pixels are no whole blocks");
+        assert_eq!(pixels % grain, 0, "{pixels} pixels are not what these kernels take");
         assert_eq!(out.planes(), end - start, "planes of the output");
         assert!(GROUP * pixels <= out.len(), "{pixels} pixels exceed planes of {} values", out.len());
         let len = match input {
@@ -136,9 +136,9 @@ impl Kernels {
     ///
     /// # Panics
     /// If `out` has not as many planes or they are shorter than `4 * pixels`, if the reader has no such planes, or if the
-    /// range of pixels is no multiple of [`BLOCK`] or ends beyond a plane of the input.
+    /// range of pixels is no multiple of [`Kernels::grain`] or ends beyond a plane of the input.
     pub fn read_real(self, reader: &RealReader, what: &ReadReal<'_>, out: &mut PlanesMut<'_, f32>) {
-        what.check(reader, out);
+        what.check(reader, self.grain(), out);
         self.wide(
             #[inline(always)]
             || {
@@ -152,7 +152,7 @@ impl Kernels {
     /// # Panics
     /// As [`Kernels::read_real`].
     pub fn read_rounded(self, reader: &RealReader, what: &ReadReal<'_>, codes: Codes, out: &mut PlanesMut<'_, u8>) {
-        what.check(reader, out);
+        what.check(reader, self.grain(), out);
         let flip = codes.flip(self.shifted());
         self.wide(
             #[inline(always)]

@@ -14,8 +14,7 @@ use super::reads::is_signed;
 use super::segments::{Kind, Segment, read_lanes, writes_codes};
 use crate::error::Result;
 use crate::kernels::{
-    BLOCK, Blob, Chunks, Codes, Convolve, Kernels, Packed, PlanesMut, Read, ReadReal, Reader, RealReader, Requantize,
-    Source,
+    Blob, Chunks, Codes, Convolve, Kernels, Packed, PlanesMut, Read, ReadReal, Reader, RealReader, Requantize, Source,
 };
 use crate::model::fused::{Layer, Op, Shape, Weights, Window};
 use crate::quant::Step;
@@ -83,7 +82,7 @@ impl Convolution {
         let kernels = *kernels;
         let (bytes, reals) = (bytes.values(), reals.values());
         let Place { pitch, planes, lead, .. } = self.to;
-        let end = 4 * self.shape.area().next_multiple_of(BLOCK);
+        let end = 4 * self.shape.area().next_multiple_of(kernels.grain());
         if let Sink::Real(reader) = &self.sink {
             let (out, around) = Around::split(reals, self.to.range());
             let sources = Sources { bytes: Around::whole(bytes), reals: around };

@@ -9,7 +9,7 @@ use super::memory::{Around, Memory, Need, Scratch, Sources, own};
 use super::segments::{Kind, read_lanes};
 use crate::error::Result;
 use crate::kernels::{
-    BLOCK, Blob, Chunks, Codes, ConvolveReal, Finish, Kernels, PackedReal, PlanesMut, ReadReal, RealReader, Source,
+    Blob, Chunks, Codes, ConvolveReal, Finish, Kernels, PackedReal, PlanesMut, ReadReal, RealReader, Source,
 };
 use crate::model::fused::{Layer, Op, Shape, Weights};
 use crate::quant::Step;
@@ -103,7 +103,7 @@ impl RealConvolution {
         let kernels = *kernels;
         let (bytes, reals) = (bytes.values(), reals.values());
         let Place { pitch, planes, lead, .. } = self.to;
-        let end = 4 * self.shape.area().next_multiple_of(BLOCK);
+        let end = 4 * self.shape.area().next_multiple_of(kernels.grain());
         if let Sink::Rounded(reader, codes) = &self.sink {
             let (out, around) = Around::split(bytes, self.to.range());
             let sources = Sources { bytes: around, reals: Around::whole(reals) };

@@ -3,7 +3,7 @@
 //! A vector is one or more pixels' values of a step: there is an accumulator for each of a step's four channels, and they are
 //! added up only when all steps are done.
 
-use super::{BLOCK, Bounds, GROUP, Kernels, PlanesMut};
+use super::{Bounds, GROUP, Kernels, PlanesMut};
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -29,7 +29,7 @@ pub struct ConvolveReal<'a> {
     pub input: &'a [f32],
     /// Weights, and where each step's values begin.
     pub weights: &'a PackedReal,
-    /// Number of pixels, a multiple of [`BLOCK`].
+    /// Number of pixels, a multiple of [`Kernels::grain`].
     pub pixels: usize,
 }
 
@@ -51,13 +51,13 @@ impl Kernels {
     /// `out` has a plane of at least `4 * pixels` values for each four output channels.
     ///
     /// # Panics
-    /// If numbers of output channels or planes disagree, or if a range of pixels is no multiple of [`BLOCK`] or ends beyond
+    /// If numbers of output channels or planes disagree, or if a range of pixels is no multiple of [`Kernels::grain`] or ends beyond
     /// its buffer.
     pub fn convolve_real(self, what: &ConvolveReal, finish: &Finish, out: &mut PlanesMut<f32>) {
         let ConvolveReal { input, weights: packed, pixels } = *what;
         assert_eq!(finish.channels(), packed.outputs(), "channels to finish");
         assert_eq!(out.planes() * GROUP, packed.outputs(), "channels of the output's planes");
-        assert_eq!(pixels % BLOCK, 0, "{pixels} pixels are no whole blocks");
+        assert_eq!(pixels % self.grain(), 0, "{pixels} pixels are not what these kernels take");
         let last = packed.offsets().iter().copied().max().unwrap_or(0) as usize;
         let values = pixels.checked_mul(GROUP);
         let end = values.and_then(|values| values.checked_add(last));

@@ -1,0 +1,70 @@
+#!/bin/sh
+# Cycles of the int8 kernels' inner loops on models of ARM cores, by llvm-mca.
+#
+#     cross/mca.sh [PROGRAM]      # a program built by cross/build.sh; without it the static one
+#
+# The loops are taken from the program as it was assembled. A line for each loop and core: multiply-adds and cycles of one
+# round, and the share of the rounds' time in which the multipliers are busy.
+set -eu
+. "$(dirname "$0")/common.sh"
+
+mca=$(command -v llvm-mca-22 || command -v llvm-mca || true)
+[ -n "$mca" ] || fail "there is no llvm-mca: apt-get install llvm"
+need aarch64-linux-gnu-objdump binutils-aarch64-linux-gnu
+program=${1:-$out/densight}
+[ -f "$program" ] || fail "there is no $program: cross/build.sh aarch64-static makes one"
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+
+# Every loop that multiplies bytes: from the target of a branch back to the branch. Those of tract have no list of offsets.
+aarch64-linux-gnu-objdump -d --no-show-raw-insn "$program" | awk -v folder="$scratch" '
+    /^ +[0-9a-f]+:/ {
+        address = $1; sub(/:/, "", address)
+        line = $0; sub(/^ +[0-9a-f]+:[ \t]*/, "", line); sub(/[ \t]*\/\/.*/, "", line)
+        at[address] = ++n; code[n] = line
+        if (line ~ /^b\.ne/) {
+            target = $3; sub(/^0x/, "", target); start = (target in at) ? at[target] : n
+            sdot = usmmla = smlal = offsets = 0
+            for (i = start; i < n; i++) {
+                sdot += code[i] ~ /^sdot/; usmmla += code[i] ~ /^usmmla/; smlal += code[i] ~ /^sm[lu]/
+                offsets += code[i] ~ /uxtw/
+            }
+            if (n - start < 200 && offsets && sdot + usmmla + smlal >= 16) {
+                name = sdot ? "sdot" : usmmla ? "usmmla" : "smlal"
+                macs = 16 * sdot + 32 * usmmla + 8 * smlal
+                body = ""
+                for (i = start; i < n; i++) body = body code[i] "\n"
+                key = name "-" macs
+                if (!(key in seen)) { seen[key] = 1; printf "loop:\n%sb.ne loop\n", body > (folder "/" key ".s") }
+            }
+        }
+    }'
+
+# Multiply-adds a cycle at most: two sdot, four usmmla of Neoverse V1 (two of V2), one smlal.
+peak() {
+    case $1-$2 in
+        sdot-*) echo 32 ;;
+        usmmla-neoverse-v1) echo 128 ;;
+        usmmla-*) echo 64 ;;
+        smlal-cortex-a5?) echo 8 ;;
+        *) echo 8 ;;
+    esac
+}
+
+for loop in "$scratch"/*.s; do
+    [ -f "$loop" ] || fail "there is no such loop in $program"
+    name=$(basename "$loop" .s)
+    macs=${name#*-}
+    case $name in
+        sdot-*) cores="cortex-a76 neoverse-n1" ;;
+        usmmla-*) cores="neoverse-v1 neoverse-v2" ;;
+        *) cores="cortex-a53 cortex-a72" ;;
+    esac
+    for core in $cores; do
+        cycles=$("$mca" -mtriple=aarch64 -mcpu="$core" -mattr=+dotprod,+i8mm -iterations=200 "$loop" |
+            sed -n 's/^Total Cycles: *//p')
+        awk -v n="${name%-*}" -v m="$macs" -v c="$cycles" -v core="$core" -v p="$(peak "${name%-*}" "$core")" 'BEGIN {
+            printf "%-7s %-12s %4d multiply-adds  %6.1f cycles  %5.1f %% of the peak\n", n, core, m, c / 200, 100 * m * 200 / c / p
+        }'
+    done
+done
