@@ -2,7 +2,7 @@
 //!
 //! A vector is a step of 4 pixels; the weights of a step for 4 output channels are one vector, of which each channel's four are
 //! an element. A tile keeps accumulators for 12 output channels of 2 vectors, which leaves just the registers for what two steps
-//! load; the last channels come in fours.
+//! load; the last channels come in eights or fours.
 //!
 //! The loops are written in assembly: the instruction has no stable intrinsic, and no accumulator may leave its register.
 
@@ -29,16 +29,25 @@ pub(super) unsafe fn convolve(job: &Job, output: &Output) {
             // SAFETY: the caller's promise; the half of a block is inside the range of pixels and the planes.
             unsafe {
                 let input = job.input.add(32 * half);
-                if width == 12 {
-                    let mut sums = [start(0), start(1), start(2)];
-                    add_twelve(&mut sums, input, twos, weights);
-                    for (four, sums) in sums.iter().enumerate() {
-                        store(sums, output, first + 4 * four, 8 * half);
+                match width {
+                    12 => {
+                        let mut sums = [start(0), start(1), start(2)];
+                        add_twelve(&mut sums, input, twos, weights);
+                        for (four, sums) in sums.iter().enumerate() {
+                            store(sums, output, first + 4 * four, 8 * half);
+                        }
                     }
-                } else {
-                    let mut sums = start(0);
-                    add_four(&mut sums, input, twos, weights);
-                    store(&sums, output, first, 8 * half);
+                    8 => {
+                        let mut sums = [start(0), start(1)];
+                        add_eight(&mut sums, input, twos, weights);
+                        store(&sums[0], output, first, 8 * half);
+                        store(&sums[1], output, first + 4, 8 * half);
+                    }
+                    _ => {
+                        let mut sums = start(0);
+                        add_four(&mut sums, input, twos, weights);
+                        store(&sums, output, first, 8 * half);
+                    }
                 }
             }
         }
@@ -122,6 +131,54 @@ unsafe fn add_twelve(sums: &mut [Sums; 3], input: *const u8, offsets: &[[u32; 2]
             inout("v20") *b4, inout("v21") *b5, inout("v22") *b6, inout("v23") *b7,
             inout("v24") *c0, inout("v25") *c1, inout("v26") *c2, inout("v27") *c3,
             inout("v28") *c4, inout("v29") *c5, inout("v30") *c6, inout("v31") *c7,
+            options(readonly, nostack),
+        );
+    }
+}
+
+/// Adds pairs of steps to 8 channels.
+///
+/// # Safety
+/// 32 bytes must be readable from `input` plus each offset on; there must be 64 weights for each pair of them. The processor must
+/// have dot products.
+#[inline]
+#[target_feature(enable = "neon,dotprod")]
+unsafe fn add_eight(sums: &mut [Sums; 2], input: *const u8, offsets: &[[u32; 2]], weights: &[i8]) {
+    if offsets.is_empty() {
+        return;
+    }
+    let [a, b] = sums;
+    let [[a0, a1], [a2, a3], [a4, a5], [a6, a7]] = a;
+    let [[b0, b1], [b2, b3], [b4, b5], [b6, b7]] = b;
+    // SAFETY: it reads what the caller promises and writes registers only.
+    unsafe {
+        asm!(
+            "2:",
+            "ldp {i:w}, {j:w}, [{offsets}], #8",
+            "ldp q4, q5, [{weights}], #64",
+            "add {i}, {input}, {i:w}, uxtw",
+            "add {j}, {input}, {j:w}, uxtw",
+            "ldp q0, q1, [{i}]",
+            "ldp q6, q7, [{weights}, #-32]",
+            "ldp q2, q3, [{j}]",
+            "subs {count}, {count}, #1",
+            first!("4", "0", "1"),
+            second!("5", "0", "1"),
+            first!("6", "2", "3"),
+            second!("7", "2", "3"),
+            "b.ne 2b",
+            input = in(reg) input,
+            offsets = inout(reg) offsets.as_ptr() => _,
+            weights = inout(reg) weights.as_ptr() => _,
+            count = inout(reg) offsets.len() => _,
+            i = out(reg) _,
+            j = out(reg) _,
+            out("v0") _, out("v1") _, out("v2") _, out("v3") _,
+            out("v4") _, out("v5") _, out("v6") _, out("v7") _,
+            inout("v8") *a0, inout("v9") *a1, inout("v10") *a2, inout("v11") *a3,
+            inout("v12") *a4, inout("v13") *a5, inout("v14") *a6, inout("v15") *a7,
+            inout("v16") *b0, inout("v17") *b1, inout("v18") *b2, inout("v19") *b3,
+            inout("v20") *b4, inout("v21") *b5, inout("v22") *b6, inout("v23") *b7,
             options(readonly, nostack),
         );
     }

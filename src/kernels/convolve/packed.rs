@@ -7,7 +7,7 @@
 //! |---|---|---|
 //! | scalar | 4 | |
 //! | neon | 4 | an order of steps for each block, see [`chains`](super::chains); of four or two steps a channel's weights are together |
-//! | dotprod | 12, the last ones 4 | after an odd number of steps, one of zeros |
+//! | dotprod | 12, the last ones 8 or 4 | after an odd number of steps, one of zeros |
 //! | i8mm | 4 | the same; weights of two steps beside each other |
 //! | avx2 | 4 | some steps twice, see [`split`]: each block has offsets of its own |
 //! | avx512vnni | 8, the last 8 or 4 | |
@@ -239,6 +239,8 @@ fn blocks(isa: Isa, outputs: usize) -> impl Iterator<Item = (usize, usize)> {
         let width = match (isa, outputs - next) {
             (_, 0) => return None,
             (Isa::Avx512Vnni, left) => left.min(8),
+            // 16 are 8 and 8, not 12 and 4.
+            (Isa::Dotprod, 8..12 | 16) => 8,
             (Isa::Dotprod, 12..) => 12,
             _ => 4,
         };

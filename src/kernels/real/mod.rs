@@ -4,7 +4,7 @@
 //! distances and offsets counted in values. Here too all instruction sets give the same bits: each multiplication is fused
 //! with its addition, and sums have one order.
 
-use super::{BLOCK, Blob, GROUP, Kernels, PlanesMut};
+use super::{Blob, GROUP, Kernels, PlanesMut};
 
 mod bounds;
 mod convolve;

@@ -13,7 +13,7 @@ use crate::quant::{Step, round};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(from = "Compact", into = "Compact")]
 pub struct RealReader {
-    /// `[channels / 4][steps]`: the four channels' factors for 8 pixels, then their summands.
+    /// `[channels / 4][steps]`: the four channels' factors for the pixels of a block, then their summands.
     factors: Vec<[[f32; LANES]; 2]>,
     bounds: Vec<Bounds>,
     planes: usize,
@@ -51,8 +51,8 @@ impl From<Compact> for RealReader {
     }
 }
 
-/// Values of half a block of a plane. The compiler makes vectors of loops as long as this.
-const LANES: usize = GROUP * BLOCK / 2;
+/// Values of a block of a plane. The compiler makes vectors of loops as long as this, and plain code of shorter ones.
+const LANES: usize = GROUP * BLOCK;
 
 /// Where values come from.
 #[derive(Debug, Clone, Copy)]
@@ -165,9 +165,9 @@ impl Kernels {
     }
 }
 
-/// Reads block by block.
+/// Reads block by block; behind the last whole one half a block may be left.
 #[inline(always)]
-fn read<T>(
+fn read<T: Copy + Default>(
     reader: &RealReader,
     what: &ReadReal<'_>,
     shifted: bool,
@@ -177,30 +177,54 @@ fn read<T>(
     for plane in 0..what.planes.len() {
         let range = plane * what.pitch..plane * what.pitch + GROUP * what.pixels;
         let of = what.planes.start + plane;
-        let out = out.plane(plane)[..GROUP * what.pixels].chunks_exact_mut(LANES);
+        let out = &mut out.plane(plane)[..GROUP * what.pixels];
         match what.input {
             Source::Real(values) => {
-                for (values, out) in values[range].chunks_exact(LANES).zip(out) {
-                    let mut block = [0.0; LANES];
-                    block.copy_from_slice(values);
-                    reader.apply(of, &mut block);
-                    store(&block, out);
-                }
+                let load = |values: &[f32], block: &mut [f32; LANES]| block.copy_from_slice(values);
+                read_plane(reader, of, &values[range], out, load, &store);
             }
             Source::Codes(codes, kind) => {
-                let (flip, signed) = (kind.flip(shifted), kind.is_signed());
-                for (codes, out) in codes[range].chunks_exact(LANES).zip(out) {
-                    let mut block = [0.0; LANES];
-                    let values = block.iter_mut().zip(codes);
-                    if signed {
-                        values.for_each(|(value, code)| *value = f32::from((code ^ flip) as i8));
-                    } else {
-                        values.for_each(|(value, code)| *value = f32::from(code ^ flip));
-                    }
-                    reader.apply(of, &mut block);
-                    store(&block, out);
+                let flip = kind.flip(shifted);
+                let codes = &codes[range];
+                if kind.is_signed() {
+                    let load = |codes: &[u8], block: &mut [f32; LANES]| {
+                        block.iter_mut().zip(codes).for_each(|(value, code)| *value = f32::from((code ^ flip) as i8));
+                    };
+                    read_plane(reader, of, codes, out, load, &store);
+                } else {
+                    let load = |codes: &[u8], block: &mut [f32; LANES]| {
+                        block.iter_mut().zip(codes).for_each(|(value, code)| *value = f32::from(code ^ flip));
+                    };
+                    read_plane(reader, of, codes, out, load, &store);
                 }
             }
         }
+    }
+}
+
+#[inline(always)]
+fn read_plane<S: Copy + Default, T: Copy + Default>(
+    reader: &RealReader,
+    plane: usize,
+    values: &[S],
+    out: &mut [T],
+    load: impl Fn(&[S], &mut [f32; LANES]),
+    store: impl Fn(&[f32; LANES], &mut [T]),
+) {
+    let mut block = [0.0; LANES];
+    let (mut whole, mut whole_out) = (values.chunks_exact(LANES), out.chunks_exact_mut(LANES));
+    for (values, out) in whole.by_ref().zip(whole_out.by_ref()) {
+        load(values, &mut block);
+        reader.apply(plane, &mut block);
+        store(&block, out);
+    }
+    let (rest, out) = (whole.remainder(), whole_out.into_remainder());
+    if !rest.is_empty() {
+        let (mut padded, mut padded_out) = ([S::default(); LANES], [T::default(); LANES]);
+        padded[..rest.len()].copy_from_slice(rest);
+        load(&padded, &mut block);
+        reader.apply(plane, &mut block);
+        store(&block, &mut padded_out);
+        out.copy_from_slice(&padded_out[..out.len()]);
     }
 }

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::kernels::{Codes, Isa};
+use crate::kernels::{BLOCK, Codes, Isa};
 use crate::quant::Step;
 
 fn all() -> impl Iterator<Item = Kernels> {
