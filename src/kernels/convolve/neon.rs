@@ -22,28 +22,25 @@ type Sums = [[int32x4_t; 4]; 4];
 /// What the fields of `job` and `output` promise must hold.
 #[target_feature(enable = "neon")]
 pub(super) unsafe fn convolve(job: &Job, output: &Output) {
-    for half in 0..job.pixels / 8 {
-        // SAFETY: half a block is inside the range of pixels.
-        let input = unsafe { job.input.add(32 * half) };
+    // Two tiles for each look at a block.
+    for pixels in (0..job.pixels).step_by(16) {
         for Block { first, fours, offsets, weights, .. } in job.packed.blocks() {
             let init = &job.packed.init()[first..first + 4];
+            // One of the two sums of each pixel starts from it.
+            let start = [0, 1, 2, 3].map(|o| vzip1q_s32(vdupq_n_s32(init[o]), vdupq_n_s32(0)));
             let (in_fours, in_twos) = offsets.split_at(fours);
             let (fours, twos) = (in_fours.as_chunks::<4>().0, in_twos.as_chunks::<2>().0);
-            let mut sums = [[vdupq_n_s32(0); 4]; 4];
-            // SAFETY: the caller's promise.
-            unsafe {
-                add_fours(&mut sums, input, fours, weights);
-                add_twos(&mut sums, input, twos, &weights[64 * fours.len()..]);
-            }
-            let mut acc = [[vdupq_n_s32(0); 2]; 4];
-            for o in 0..4 {
-                for v in 0..2 {
-                    let sum = vpaddq_s32(sums[o][2 * v], sums[o][2 * v + 1]);
-                    acc[o][v] = vaddq_s32(sum, vdupq_n_s32(init[o]));
+            for pixel in (pixels..job.pixels.min(pixels + 16)).step_by(8) {
+                let mut sums = start.map(|start| [start; 4]);
+                // SAFETY: the caller's promise; the pixels are inside the range and the planes.
+                unsafe {
+                    let input = job.input.add(4 * pixel);
+                    add_fours(&mut sums, input, fours, weights);
+                    add_twos(&mut sums, input, twos, &weights[64 * fours.len()..]);
+                    let acc = sums.map(|[a, b, c, d]| [vpaddq_s32(a, b), vpaddq_s32(c, d)]);
+                    store(&acc, output, first, pixel);
                 }
             }
-            // SAFETY: half a block is inside the planes.
-            unsafe { store(&acc, output, first, 8 * half) };
         }
     }
 }
@@ -126,15 +123,14 @@ macro_rules! two {
     };
 }
 
-/// The loop over steps that come some at a time: `$loads` reads their vectors, `$products` multiplies.
+/// The loop over steps that come some at a time, of which `$products` adds the products.
 macro_rules! add {
-    ($sums:ident, $input:ident, $offsets:ident, $weights:ident, $loads:expr, $products:expr) => {{
-        let [[a0, a1, a2, a3], [b0, b1, b2, b3], [c0, c1, c2, c3], [d0, d1, d2, d3]] = $sums;
+    ($sums:ident, $input:ident, $offsets:ident, $weights:ident, $products:expr) => {{
+        let [[a0, a1, a2, a3], [b0, b1, b2, b3], [c0, c1, c2, c3], [d0, d1, d2, d3]] = &mut *$sums;
         asm!(
             "2:",
-            $loads,
-            "subs {count}, {count}, #1",
             $products,
+            "subs {count}, {count}, #1",
             "b.ne 2b",
             input = in(reg) $input,
             offsets = inout(reg) $offsets.as_ptr() => _,
@@ -155,6 +151,28 @@ macro_rules! add {
     }};
 }
 
+/// Four channels' products of four steps.
+macro_rules! fours {
+    () => {
+        concat!(
+            "ldp {i:w}, {j:w}, [{offsets}], #8\n",
+            "add {i}, {input}, {i:w}, uxtw\n",
+            "add {j}, {input}, {j:w}, uxtw\n",
+            "ldp q8, q9, [{i}]\n",
+            "ldp q10, q11, [{j}]\n",
+            "ldp {i:w}, {j:w}, [{offsets}], #8\n",
+            "add {i}, {input}, {i:w}, uxtw\n",
+            "add {j}, {input}, {j:w}, uxtw\n",
+            "ldp q12, q13, [{i}]\n",
+            "ldp q14, q15, [{j}]\n",
+            four!("16", "17", "18", "19"),
+            four!("20", "21", "22", "23"),
+            four!("24", "25", "26", "27"),
+            four!("28", "29", "30", "31"),
+        )
+    };
+}
+
 /// Adds steps that come in fours.
 ///
 /// # Safety
@@ -162,35 +180,16 @@ macro_rules! add {
 #[inline]
 #[target_feature(enable = "neon")]
 unsafe fn add_fours(sums: &mut Sums, input: *const u8, offsets: &[[u32; 4]], weights: &[i8]) {
-    if offsets.is_empty() {
-        return;
-    }
+    let (pairs, rest) = offsets.as_chunks::<2>();
     // SAFETY: it reads what the caller promises and writes registers only.
     unsafe {
-        add!(
-            sums,
-            input,
-            offsets,
-            weights,
-            concat!(
-                "ldp {i:w}, {j:w}, [{offsets}], #8\n",
-                "add {i}, {input}, {i:w}, uxtw\n",
-                "add {j}, {input}, {j:w}, uxtw\n",
-                "ldp q8, q9, [{i}]\n",
-                "ldp q10, q11, [{j}]\n",
-                "ldp {i:w}, {j:w}, [{offsets}], #8\n",
-                "add {i}, {input}, {i:w}, uxtw\n",
-                "add {j}, {input}, {j:w}, uxtw\n",
-                "ldp q12, q13, [{i}]\n",
-                "ldp q14, q15, [{j}]",
-            ),
-            concat!(
-                four!("16", "17", "18", "19"),
-                four!("20", "21", "22", "23"),
-                four!("24", "25", "26", "27"),
-                four!("28", "29", "30", "31"),
-            )
-        );
+        if !pairs.is_empty() {
+            add!(sums, input, pairs, weights, concat!(fours!(), fours!()));
+        }
+        let weights = &weights[128 * pairs.len()..];
+        if !rest.is_empty() {
+            add!(sums, input, rest, weights, fours!());
+        }
     }
 }
 
@@ -216,9 +215,7 @@ unsafe fn add_twos(sums: &mut Sums, input: *const u8, offsets: &[[u32; 2]], weig
                 "add {i}, {input}, {i:w}, uxtw\n",
                 "add {j}, {input}, {j:w}, uxtw\n",
                 "ldp q8, q9, [{i}]\n",
-                "ldp q10, q11, [{j}]",
-            ),
-            concat!(
+                "ldp q10, q11, [{j}]\n",
                 two!("16", "17", "18", "19"),
                 two!("20", "21", "22", "23"),
                 two!("24", "25", "26", "27"),
