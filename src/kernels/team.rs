@@ -115,10 +115,10 @@ impl Shared {
                 return;
             }
             // SAFETY: it was written before `turn` changed, and is not written again until `busy` is 0.
-            if let Some(work) = unsafe { *self.work.get() } {
-                if catch_unwind(AssertUnwindSafe(|| work(member))).is_err() {
-                    self.panicked.store(true, Ordering::Relaxed);
-                }
+            let work = unsafe { *self.work.get() };
+            let done = work.is_none_or(|work| catch_unwind(AssertUnwindSafe(|| work(member))).is_ok());
+            if !done {
+                self.panicked.store(true, Ordering::Relaxed);
             }
             self.busy.fetch_sub(1, Ordering::Release);
         }

@@ -189,12 +189,12 @@ impl Pool {
             let greatest = |a: u8, b: u8| (a as i8).max(b as i8) as u8;
             kernels.wide(
                 #[inline(always)]
-                || self.pool(codes, above, rows, out, row, |code| code, greatest),
+                || self.pool((&*codes, above), rows, out, row, |code| code, greatest),
             );
         } else {
             kernels.wide(
                 #[inline(always)]
-                || self.pool(codes, above, rows, out, row, |code| code, u8::max),
+                || self.pool((&*codes, above), rows, out, row, |code| code, u8::max),
             );
         }
         Read { input: out, pitch: len, planes, pixels: len / 4 }
@@ -221,7 +221,7 @@ impl Pool {
             kernels.wide(
                 #[inline(always)]
                 || {
-                    self.pool(codes, above, rows, sums, row, |code: u8| u16::from(code ^ flip), |a, b| a + b);
+                    self.pool((&*codes, above), rows, sums, row, |code: u8| u16::from(code ^ flip), |a, b| a + b);
                     out.iter_mut().zip(&*sums).for_each(|(out, sum)| *out = f32::from(*sum) - high);
                 },
             );
@@ -232,12 +232,12 @@ impl Pool {
             if self.way == Way::Greatest {
                 kernels.wide(
                     #[inline(always)]
-                    || self.pool(reals, above, rows, out, row, same, f32::max),
+                    || self.pool((&*reals, above), rows, out, row, same, f32::max),
                 );
             } else {
                 kernels.wide(
                     #[inline(always)]
-                    || self.pool(reals, above, rows, out, row, same, |a, b| a + b),
+                    || self.pool((&*reals, above), rows, out, row, same, |a, b| a + b),
                 );
             }
         }
@@ -249,8 +249,7 @@ impl Pool {
     #[inline(always)]
     fn pool<S: Copy, T: Copy + Default>(
         &self,
-        values: &[S],
-        above: usize,
+        (values, above): (&[S], usize),
         wanted: Range<usize>,
         out: &mut [T],
         buffer: &mut [T],
