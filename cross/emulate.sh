@@ -56,7 +56,7 @@ compare() {
         for isa in neon dotprod i8mm; do
             if ! DENSIGHT_ISA=$isa "$qemu" -cpu "$1" "$out/densight" run "$folder/model.onnx" --input "$folder/x.npy" \
                 --output "$logits/arm.npy" 2>"$logits/said"; then
-                grep -q "this processor lacks it" "$logits/said" && continue
+                grep -q "this processor does not have" "$logits/said" && continue
                 fail "$name on $1 with $isa: $(cat "$logits/said")"
             fi
             cmp "$logits/$name.npy" "$logits/arm.npy" || fail "$name on $1 with $isa: other logits than on this machine"
