@@ -17,23 +17,24 @@ scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
 # Every loop that multiplies bytes: from the target of a branch back to the branch. Those of tract have no list of offsets.
+# NEON's loop is that of the longest chain; what jumps over the beginning of shorter ones is left out.
 aarch64-linux-gnu-objdump -d --no-show-raw-insn "$program" | awk -v folder="$scratch" '
     /^ +[0-9a-f]+:/ {
         address = $1; sub(/:/, "", address)
         line = $0; sub(/^ +[0-9a-f]+:[ \t]*/, "", line); sub(/[ \t]*\/\/.*/, "", line)
         at[address] = ++n; code[n] = line
-        if (line ~ /^b\.ne/) {
-            target = $3; sub(/^0x/, "", target); start = (target in at) ? at[target] : n
+        if (line ~ /^(b\.ne|cbnz)/) {
+            target = line ~ /^cbnz/ ? $4 : $3; sub(/^0x/, "", target); start = (target in at) ? at[target] : n
             sdot = usmmla = smlal = offsets = 0
             for (i = start; i < n; i++) {
                 sdot += code[i] ~ /^sdot/; usmmla += code[i] ~ /^usmmla/; smlal += code[i] ~ /^sm[lu]/
-                offsets += code[i] ~ /uxtw/
+                offsets += code[i] ~ /uxtw|^ldpsw/
             }
-            if (n - start < 200 && offsets && sdot + usmmla + smlal >= 16) {
+            if (n - start < 300 && offsets && sdot + usmmla + smlal >= 16) {
                 name = sdot ? "sdot" : usmmla ? "usmmla" : "smlal"
                 macs = 16 * sdot + 32 * usmmla + 8 * smlal
                 body = ""
-                for (i = start; i < n; i++) body = body code[i] "\n"
+                for (i = start; i < n; i++) if (code[i] !~ /^br/) body = body code[i] "\n"
                 key = name "-" macs
                 if (!(key in seen)) { seen[key] = 1; printf "loop:\n%sb.ne loop\n", body > (folder "/" key ".s") }
             }

@@ -248,6 +248,28 @@ fn every_number_of_outputs_and_steps() {
     }
 }
 
+/// Where kernels add products in 16 bits: weights of steps that sum up to as much as just fits, or to a little more.
+#[test]
+fn sums_at_the_limits_of_16_bits() {
+    for pattern in
+        [&[127, 127, 1, 0][..], &[127, 126, 1, 1], &[127, 127, 1, 1], &[64], &[51, 51, 51, 51, 50, 1], &[16, 15]]
+    {
+        for (x, sign) in [(Kind::Least, 1), (Kind::Least, -1), (Kind::Greatest, 1), (Kind::Greatest, -1)] {
+            for steps in [1, 2, 4, 6, 7, 33] {
+                let mut case = case(8, steps, 5 * BLOCK, x, Kind::Random, 1, 5);
+                let size = |i: usize| sign * pattern[i / 4 % steps % pattern.len()];
+                case.weights.iter_mut().enumerate().for_each(|(i, w)| *w = size(i));
+                case.check();
+            }
+        }
+    }
+    for size in 1..=127 {
+        let mut case = case(4, 40, BLOCK, Kind::Least, Kind::Random, 1, 5);
+        case.weights.fill(if size % 2 == 0 { size } else { -size });
+        case.check();
+    }
+}
+
 #[test]
 fn without_steps_there_is_init() {
     case(8, 0, BLOCK, Kind::Random, Kind::Random, 0, 1).check();

@@ -22,7 +22,7 @@ use crate::kernels::Kernels;
 use crate::optimize::Engine;
 
 const MAGIC: &[u8; 8] = b"DENSIGHT";
-const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "/1");
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "/2");
 
 /// All of a prepared model.
 #[derive(Debug, Serialize, Deserialize)]

@@ -1,100 +1,108 @@
-//! In which order NEON adds the steps of a block: in fours where sums of 16 bits allow it.
+//! In which order NEON adds the steps of a block: in chains whose products are added up in 16 bits.
 //!
-//! A lane of 16 bits holds the products of one channel of a step, or the sum of several steps' ones. Activations are shifted, |x|
-//! <= 128: where the |weights| of a lane add up to at most 255, the sum is at most 32640 and fits. Two steps always fit, and
-//! weights are mostly small: four nearly always do if they are chosen, for each of the 16 lanes.
+//! A lane of 16 bits holds the products of one channel, and activations are shifted, |x| <= 128: where the |weights| of a lane
+//! add up to at most 255, the sum is at most 32640 and fits. Two steps always fit, and weights are mostly small: many more do
+//! if they are chosen, for each of a block's lanes.
 
-/// Weights of a step for four output channels.
-pub(super) type Step = [[i8; 4]; 4];
+use super::GROUP;
 
-/// The greatest sum of magnitudes.
-const MOST: i32 = 255;
+/// Sums of 16 bits that a block's products go to: four channels of a step for each of two output channels.
+const LANES: usize = 2 * GROUP;
 
-/// How many steps may be tried to complete a four.
-const TRIES: usize = 64;
+/// Steps of a chain at most.
+const LONGEST: usize = 16;
 
-/// The order of steps: fours first, then the others, and how many are in fours.
-pub(super) fn order(steps: &[Step]) -> (Vec<usize>, usize) {
-    // Heavy steps first: they need the light ones that are left.
+/// The most that the weights of a lane may sum up to in a chain: 128 * 255 = 32640 fits 16 bits.
+const SUM: u16 = 255;
+
+/// How many steps to look at for the next of a chain: the greatest and the least.
+const WINDOW: usize = 64;
+
+/// Chains of steps whose products fit 16 bits in each lane, where `steps` are each step's weights for the two channels of a block.
+///
+/// Each chain has an even number of steps; `None` is one of zeros. Two steps always fit: 2 * 127 = 254.
+pub(super) fn chains(steps: &[[[i8; GROUP]; 2]]) -> Vec<Vec<Option<usize>>> {
+    let size = |step: &[[i8; GROUP]; 2]| std::array::from_fn(|lane| step.as_flattened()[lane].unsigned_abs().into());
+    let sizes: Vec<[u16; LANES]> = steps.iter().map(size).collect();
+    let total = |step: usize| sizes[step].iter().sum::<u16>();
+    // Great ones first: small ones fit beside whatever comes.
     let mut left: Vec<usize> = (0..steps.len()).collect();
-    left.sort_by_key(|&step| std::cmp::Reverse(greatest(&magnitudes(&steps[step]))));
-    let (mut fours, mut others) = (Vec::new(), Vec::new());
-    while let Some(&first) = left.first() {
-        let mut four = vec![first];
-        let mut sum = magnitudes(&steps[first]);
-        // From the light end, but heavier ones where they fit: light ones are needed elsewhere.
-        let tried = left.len().saturating_sub(TRIES).max(1)..left.len();
-        for &step in &left[tried] {
-            let mut with = sum;
-            with.iter_mut().zip(magnitudes(&steps[step])).for_each(|(sum, more)| *sum += more);
-            if greatest(&with) <= MOST && four.len() < 4 {
-                (sum, _) = (with, four.push(step));
+    left.sort_by_key(|&step| std::cmp::Reverse(total(step)));
+    let mut chains = Vec::new();
+    while !left.is_empty() {
+        let mut sums = [0; LANES];
+        let mut chain = Vec::new();
+        while chain.len() < LONGEST {
+            let fullest = |step: usize| (0..LANES).map(|lane| sums[lane] + sizes[step][lane]).max().unwrap_or(0);
+            // What adds much in all and leaves most room in the fullest lane.
+            let cost = |place: usize| {
+                let (step, first) = (left[place], chain.is_empty());
+                let most = fullest(step);
+                let cost = LANES as i32 * i32::from(most) - 4 * i32::from(total(step));
+                (most <= SUM).then_some((if first { place as i32 } else { cost }, place))
+            };
+            let n = left.len();
+            let near = (0..n.min(WINDOW / 2)).chain(n.saturating_sub(WINDOW / 2).max(WINDOW / 2)..n);
+            let Some((_, place)) = near.filter_map(cost).min() else { break };
+            let step = left.remove(place);
+            (0..LANES).for_each(|lane| sums[lane] += sizes[step][lane]);
+            chain.push(Some(step));
+        }
+        if chain.len() % 2 == 1 {
+            match (left.is_empty(), chain.last()) {
+                (false, Some(&Some(last))) => {
+                    chain.pop();
+                    left.insert(left.partition_point(|&step| total(step) > total(last)), last);
+                }
+                _ => chain.push(None),
             }
         }
-        if four.len() == 4 {
-            left.retain(|step| !four.contains(step));
-            fours.extend(four);
-        } else {
-            left.remove(0);
-            others.push(first);
-        }
+        chains.push(chain);
     }
-    let count = fours.len();
-    fours.extend(others);
-    (fours, count)
+    chains
 }
 
-fn magnitudes(step: &Step) -> [i32; 16] {
-    std::array::from_fn(|i| i32::from(step[i / 4][i % 4]).abs())
-}
-
-fn greatest(sums: &[i32; 16]) -> i32 {
-    sums.iter().copied().max().unwrap_or(0)
+/// Whether these are chains, told by their pairs of steps with a 0 after each block's, of blocks that end at `ends`.
+pub(super) fn fit(chains: &[u8], ends: &[u32]) -> bool {
+    let Some((0, chains)) = chains.split_last() else { return ends.is_empty() };
+    let mut end = 0;
+    let counted: Vec<u32> = chains
+        .split(|&pairs| pairs == 0)
+        .map(|block| {
+            end += block.iter().map(|&pairs| 2 * u32::from(pairs)).sum::<u32>();
+            end
+        })
+        .collect();
+    counted == ends && chains.iter().all(|&pairs| usize::from(pairs) <= LONGEST / 2)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Weights near the normal distribution, the greatest of them 127.
-    fn normal(count: usize) -> Vec<Step> {
-        let mut state = 1u64;
-        let mut uniform = || {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (state >> 58) as i32
+    #[test]
+    fn chains_fit() {
+        let mut state = 1u32;
+        let mut weight = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            ((state >> 24) as i8).max(-127) / 4
         };
-        let mut weight = || ((0..4).map(|_| uniform()).sum::<i32>() - 126).clamp(-127, 127) as i8;
-        (0..count).map(|_| std::array::from_fn(|_| std::array::from_fn(|_| weight()))).collect()
-    }
-
-    #[test]
-    fn fours_fit_and_every_step_is_there_once() {
-        for count in [0, 1, 2, 5, 40, 250] {
-            let steps = normal(count);
-            let (order, fours) = order(&steps);
-            let mut sorted = order.clone();
-            sorted.sort_unstable();
-            assert_eq!(sorted, (0..count).collect::<Vec<_>>());
-            for four in order[..fours].chunks(4) {
-                let mut sums = [0; 16];
-                for &step in four {
-                    sums.iter_mut().zip(magnitudes(&steps[step])).for_each(|(sum, more)| *sum += more);
+        for steps in 0..200 {
+            let lanes: Vec<[[i8; GROUP]; 2]> =
+                (0..steps).map(|_| std::array::from_fn(|_| std::array::from_fn(|_| weight()))).collect();
+            let chains = chains(&lanes);
+            let mut seen: Vec<usize> = chains.iter().flatten().flatten().copied().collect();
+            seen.sort_unstable();
+            assert!(seen.into_iter().eq(0..steps));
+            for chain in &chains {
+                assert!(chain.len() % 2 == 0 && chain.len() <= LONGEST);
+                for lane in 0..8 {
+                    let sizes =
+                        chain.iter().flatten().map(|&step| u32::from(lanes[step].as_flattened()[lane].unsigned_abs()));
+                    assert!(sizes.sum::<u32>() <= 255);
                 }
-                assert!(four.len() == 4 && greatest(&sums) <= MOST);
             }
+            assert!(chains.iter().flatten().filter(|step| step.is_none()).count() == steps % 2);
         }
-    }
-
-    #[test]
-    fn most_steps_are_in_fours() {
-        let (_, fours) = order(&normal(250));
-        assert!(fours >= 200, "{fours} of 250");
-    }
-
-    #[test]
-    fn heavy_steps_are_not() {
-        assert_eq!(order(&[[[127; 4]; 4]; 9]).1, 0);
-        assert_eq!(order(&[[[-63; 4]; 4]; 9]).1, 8);
-        assert_eq!(order(&[[[64; 4]; 4]; 9]).1, 0);
     }
 }

@@ -12,8 +12,8 @@ use core::arch::asm;
 use super::neon_store::store;
 use super::{Block, Job, Output};
 
-/// Accumulators of 4 output channels, of 2 vectors each.
-type Sums = [[int32x4_t; 2]; 4];
+/// Accumulators of 2 vectors, of 4 output channels each.
+type Sums = [[int32x4_t; 4]; 2];
 
 /// Convolves.
 ///
@@ -24,7 +24,7 @@ pub(super) unsafe fn convolve(job: &Job, output: &Output) {
     for half in 0..job.pixels / 8 {
         for Block { first, width, offsets, weights, .. } in job.packed.blocks() {
             let init = &job.packed.init()[first..first + width];
-            let start = |four: usize| [0, 1, 2, 3].map(|o| [vdupq_n_s32(init[4 * four + o]); 2]);
+            let start = |four: usize| [[0, 1, 2, 3].map(|o| vdupq_n_s32(init[4 * four + o])); 2];
             let twos = offsets.as_chunks::<2>().0;
             // SAFETY: the caller's promise; the half of a block is inside the range of pixels and the planes.
             unsafe {
@@ -94,9 +94,9 @@ unsafe fn add_twelve(sums: &mut [Sums; 3], input: *const u8, offsets: &[[u32; 2]
         return;
     }
     let [a, b, c] = sums;
-    let [[a0, a1], [a2, a3], [a4, a5], [a6, a7]] = a;
-    let [[b0, b1], [b2, b3], [b4, b5], [b6, b7]] = b;
-    let [[c0, c1], [c2, c3], [c4, c5], [c6, c7]] = c;
+    let [[a0, a2, a4, a6], [a1, a3, a5, a7]] = a;
+    let [[b0, b2, b4, b6], [b1, b3, b5, b7]] = b;
+    let [[c0, c2, c4, c6], [c1, c3, c5, c7]] = c;
     // SAFETY: it reads what the caller promises and writes registers only.
     unsafe {
         asm!(
@@ -148,8 +148,8 @@ unsafe fn add_eight(sums: &mut [Sums; 2], input: *const u8, offsets: &[[u32; 2]]
         return;
     }
     let [a, b] = sums;
-    let [[a0, a1], [a2, a3], [a4, a5], [a6, a7]] = a;
-    let [[b0, b1], [b2, b3], [b4, b5], [b6, b7]] = b;
+    let [[a0, a2, a4, a6], [a1, a3, a5, a7]] = a;
+    let [[b0, b2, b4, b6], [b1, b3, b5, b7]] = b;
     // SAFETY: it reads what the caller promises and writes registers only.
     unsafe {
         asm!(
@@ -195,7 +195,7 @@ unsafe fn add_four(sums: &mut Sums, input: *const u8, offsets: &[[u32; 2]], weig
     if offsets.is_empty() {
         return;
     }
-    let [[a0, a1], [a2, a3], [a4, a5], [a6, a7]] = sums;
+    let [[a0, a2, a4, a6], [a1, a3, a5, a7]] = sums;
     // SAFETY: it reads what the caller promises and writes registers only.
     unsafe {
         asm!(

@@ -33,11 +33,11 @@ pub(super) unsafe fn convolve(job: &Job, output: &Output) {
             // SAFETY: the caller's promise.
             unsafe { pairs(&mut sums, input, twos, weights.as_ptr()) };
             for half in 0..2 {
-                let mut acc = [[vdupq_n_s32(0); 2]; 4];
+                let mut acc = [[vdupq_n_s32(0); 4]; 2];
                 for (o, v) in [0, 1, 2, 3].into_iter().flat_map(|o| [(o, 0), (o, 1)]) {
                     let at = 2 * (2 * half + v);
                     let (left, right) = (sums[o / 2][at], sums[o / 2][at + 1]);
-                    acc[o][v] = if o % 2 == 0 { vuzp1q_s32(left, right) } else { vuzp2q_s32(left, right) };
+                    acc[v][o] = if o % 2 == 0 { vuzp1q_s32(left, right) } else { vuzp2q_s32(left, right) };
                 }
                 // SAFETY: the block is inside the planes.
                 unsafe { store(&acc, output, first, 16 * block + 8 * half) };

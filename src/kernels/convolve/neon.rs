@@ -1,20 +1,21 @@
 //! ARMv8.0: `smull` and `smlal` multiply s8 by s8 to i16, `sadalp` adds two of those to i32. Activations are shifted.
 //!
-//! Four steps (or two, where four could overflow, see [`chains`](super::chains)) are added up in 16 bits before `sadalp`. A vector
-//! is a step of 4 pixels, of which an instruction takes 2. A tile keeps accumulators for 4 output channels of 8 pixels, two i32
-//! for each pixel.
+//! Products are added in 16 bits over a chain of steps: with |x| <= 128 they fit where a lane's weights sum up to 255 at most,
+//! which packing sees to, see [`chains`](super::chains). A vector is a step of 4 pixels. A tile keeps, for 2 output
+//! channels of 3 vectors, or 2 at the end of a range, the chain's sums, and accumulators of two i32 for each pixel.
 //!
-//! The loops are written in assembly: they need every register there is, and `ld4r` wants neighbours.
+//! The loop is written in assembly: it needs every register there is. Of the code for the longest chain, a shorter one jumps
+//! over the beginning.
 
-use core::arch::aarch64::*;
+use core::arch::aarch64::int32x4_t;
 use core::arch::asm;
+use core::mem::MaybeUninit;
 
 use super::neon_store::store;
-use super::{Block, Job, Output};
+use super::{Job, Output};
 
-/// Accumulators of 4 output channels, of 4 times 2 pixels each: of each pixel that over channels 0 and 1 of the steps, and that
-/// over 2 and 3.
-type Sums = [[int32x4_t; 4]; 4];
+/// Tiles that go over the same weights while those are near.
+const TILES: usize = 2;
 
 /// Convolves.
 ///
@@ -22,205 +23,276 @@ type Sums = [[int32x4_t; 4]; 4];
 /// What the fields of `job` and `output` promise must hold.
 #[target_feature(enable = "neon")]
 pub(super) unsafe fn convolve(job: &Job, output: &Output) {
-    // Two tiles for each look at a block.
-    for pixels in (0..job.pixels).step_by(16) {
-        for Block { first, fours, offsets, weights, .. } in job.packed.blocks() {
-            let init = &job.packed.init()[first..first + 4];
-            // One of the two sums of each pixel starts from it.
-            let start = [0, 1, 2, 3].map(|o| vzip1q_s32(vdupq_n_s32(init[o]), vdupq_n_s32(0)));
-            let (in_fours, in_twos) = offsets.split_at(fours);
-            let (fours, twos) = (in_fours.as_chunks::<4>().0, in_twos.as_chunks::<2>().0);
-            for pixel in (pixels..job.pixels.min(pixels + 16)).step_by(8) {
-                let mut sums = start.map(|start| [start; 4]);
-                // SAFETY: the caller's promise; the pixels are inside the range and the planes.
+    // What is left by tiles of 12 pixels is 0, 8 or 4, which are 8 and 8 instead.
+    let eights = [0, 2, 1][job.pixels % 12 / 4];
+    let twelves = (job.pixels - 8 * eights) / 12;
+    // SAFETY: the caller's promise; tiles are inside the range of pixels, of which there are none or 8 and more.
+    unsafe {
+        tiles::<3>(job, output, 0, twelves, sum12);
+        tiles::<2>(job, output, 12 * twelves, eights, sum8);
+    }
+}
+
+/// Accumulators of 4 output channels, of `V` vectors of 4 pixels.
+type Tile<const V: usize> = [[int32x4_t; 4]; V];
+
+/// Where a kernel reads: it goes on to the next block by itself.
+#[derive(Clone, Copy)]
+struct Cursor {
+    /// Codes.
+    x: *const u8,
+    deltas: *const u32,
+    weights: *const i8,
+    chains: *const u8,
+}
+
+/// Computes `count` tiles of `V` vectors, from `pixel` on.
+///
+/// # Safety
+/// As [`convolve`]; tiles must be inside the range of pixels, and `sum` must compute as many vectors.
+#[inline]
+#[target_feature(enable = "neon")]
+unsafe fn tiles<const V: usize>(
+    job: &Job,
+    output: &Output,
+    pixel: usize,
+    count: usize,
+    sum: unsafe fn(&mut MaybeUninit<Tile<V>>, &[u64; 4], &mut Cursor),
+) {
+    let (offset, deltas, weights, chains) = job.packed.stream();
+    let (deltas, weights, chains) = (deltas.as_ptr(), weights.as_ptr(), chains.as_ptr());
+    for near in (0..count).step_by(TILES) {
+        let pixels = pixel + 4 * V * near..pixel + 4 * V * count.min(near + TILES);
+        // The first tile's; those of the others are as far apart as their pixels.
+        let x = job.input.wrapping_add(4 * pixels.start + offset as usize);
+        let mut cursor = Cursor { x, deltas, weights, chains };
+        for (plane, init) in job.packed.init().as_chunks::<4>().0.iter().enumerate() {
+            let init = init.map(|init| u64::from(init as u32));
+            let mut next = cursor;
+            for pixel in pixels.clone().step_by(4 * V) {
+                let ahead = 4 * (pixel - pixels.start);
+                next = Cursor { x: cursor.x.wrapping_add(ahead), ..cursor };
+                let mut acc = MaybeUninit::uninit();
+                // SAFETY: the caller's promise; the tile is inside the planes.
                 unsafe {
-                    let input = job.input.add(4 * pixel);
-                    add_fours(&mut sums, input, fours, weights);
-                    add_twos(&mut sums, input, twos, &weights[64 * fours.len()..]);
-                    let acc = sums.map(|[a, b, c, d]| [vpaddq_s32(a, b), vpaddq_s32(c, d)]);
-                    store(&acc, output, first, pixel);
+                    sum(&mut acc, &init, &mut next);
+                    store(acc.assume_init_ref(), output, 4 * plane, pixel);
                 }
+                next.x = next.x.wrapping_sub(ahead);
             }
+            cursor = next;
         }
     }
 }
 
-/// Multiplies the codes of a step in two vectors with a channel's weights: `$mul` begins the products, or adds to them.
-macro_rules! multiply {
-    ($mul:literal, $x:literal, $y:literal, $w:literal) => {
+/// A vector's products with the weights of an output channel.
+macro_rules! products {
+    ($mul:literal, $low:literal, $high:literal, $x:literal, $w:literal) => {
         concat!(
-            $mul,
-            " v4.8h, v",
-            $x,
-            ".8b, v",
-            $w,
-            ".8b\n",
-            $mul,
-            "2 v5.8h, v",
-            $x,
-            ".16b, v",
-            $w,
-            ".16b\n",
-            $mul,
-            " v6.8h, v",
-            $y,
-            ".8b, v",
-            $w,
-            ".8b\n",
-            $mul,
-            "2 v7.8h, v",
-            $y,
-            ".16b, v",
-            $w,
-            ".16b\n",
+            $mul, " ", $low, ".8h, ", $x, ".8b, ", $w, ".8b\n", $mul, "2 ", $high, ".8h, ", $x, ".16b, ", $w, ".16b\n",
         )
     };
 }
 
-/// Adds the products to the four accumulators of a channel.
-macro_rules! accumulate {
-    ($a:literal, $b:literal, $c:literal, $d:literal) => {
+/// Two steps of 12 pixels; `$first` is the instruction that multiplies in the first of them.
+macro_rules! pair12 {
+    ($first:literal) => {
         concat!(
-            "sadalp v",
-            $a,
-            ".4s, v4.8h\n",
-            "sadalp v",
-            $b,
-            ".4s, v5.8h\n",
-            "sadalp v",
-            $c,
-            ".4s, v6.8h\n",
-            "sadalp v",
-            $d,
-            ".4s, v7.8h\n",
+            "ldpsw {i}, {j}, [{deltas}], #8\n",
+            "ld4r {{v4.4s, v5.4s, v6.4s, v7.4s}}, [{weights}], #16\n",
+            "ld1 {{v0.16b, v1.16b, v2.16b}}, [{x}], {i}\n",
+            products!($first, "v20", "v21", "v0", "v4"),
+            products!($first, "v26", "v27", "v0", "v5"),
+            products!($first, "v22", "v23", "v1", "v4"),
+            products!($first, "v28", "v29", "v1", "v5"),
+            products!($first, "v24", "v25", "v2", "v4"),
+            products!($first, "v30", "v31", "v2", "v5"),
+            "ld1 {{v0.16b, v1.16b, v2.16b}}, [{x}], {j}\n",
+            products!("smlal", "v20", "v21", "v0", "v6"),
+            products!("smlal", "v26", "v27", "v0", "v7"),
+            products!("smlal", "v22", "v23", "v1", "v6"),
+            products!("smlal", "v28", "v29", "v1", "v7"),
+            products!("smlal", "v24", "v25", "v2", "v6"),
+            products!("smlal", "v30", "v31", "v2", "v7"),
         )
     };
 }
 
-/// A channel's products of four steps.
-macro_rules! four {
-    ($($acc:literal),*) => {
-        concat!(
-            "ld4r {{v0.4s, v1.4s, v2.4s, v3.4s}}, [{weights}], #16\n",
-            multiply!("smull", "8", "9", "0"),
-            multiply!("smlal", "10", "11", "1"),
-            multiply!("smlal", "12", "13", "2"),
-            multiply!("smlal", "14", "15", "3"),
-            accumulate!($($acc),*),
-        )
-    };
-}
-
-/// A channel's products of two steps.
-macro_rules! two {
-    ($($acc:literal),*) => {
-        concat!(
-            "ld2r {{v0.4s, v1.4s}}, [{weights}], #8\n",
-            multiply!("smull", "8", "9", "0"),
-            multiply!("smlal", "10", "11", "1"),
-            accumulate!($($acc),*),
-        )
-    };
-}
-
-/// The loop over steps that come some at a time, of which `$products` adds the products.
-macro_rules! add {
-    ($sums:ident, $input:ident, $offsets:ident, $weights:ident, $products:expr) => {{
-        let [[a0, a1, a2, a3], [b0, b1, b2, b3], [c0, c1, c2, c3], [d0, d1, d2, d3]] = &mut *$sums;
+/// Writes the accumulators of 4 output channels and 12 pixels to `acc`.
+///
+/// # Safety
+/// `cursor` must be at blocks of those channels; 48 bytes must be readable at each of their steps' places.
+#[target_feature(enable = "neon")]
+unsafe fn sum12(acc: &mut MaybeUninit<Tile<3>>, init: &[u64; 4], cursor: &mut Cursor) {
+    // SAFETY: it reads what the caller promises and writes registers, `acc` and `cursor` only.
+    unsafe {
         asm!(
+            "adr {flush}, 3f",
+            "add {flush}, {flush}, {size}",
+            "5:",
+            "ld2r {{v8.2d, v9.2d}}, [{init}]",
+            "ld2r {{v10.2d, v11.2d}}, [{init}]",
+            "ld2r {{v12.2d, v13.2d}}, [{init}]",
+            "ld2r {{v14.2d, v15.2d}}, [{init}]",
+            "ld2r {{v16.2d, v17.2d}}, [{init}]",
+            "ld2r {{v18.2d, v19.2d}}, [{init}]",
+            "ldrb {e:w}, [{chains}], #1",
+            "cbz {e:w}, 4f",
             "2:",
-            $products,
-            "subs {count}, {count}, #1",
-            "b.ne 2b",
-            input = in(reg) $input,
-            offsets = inout(reg) $offsets.as_ptr() => _,
-            weights = inout(reg) $weights.as_ptr() => _,
-            count = inout(reg) $offsets.len() => _,
+            pair12!("smull"),
+            "msub {e}, {e}, {size}, {flush}",
+            "br {e}",
+            pair12!("smlal"),
+            pair12!("smlal"),
+            pair12!("smlal"),
+            pair12!("smlal"),
+            pair12!("smlal"),
+            pair12!("smlal"),
+            pair12!("smlal"),
+            "3:",
+            "ldrb {e:w}, [{chains}], #1",
+            "sadalp v8.4s, v20.8h",
+            "sadalp v10.4s, v21.8h",
+            "sadalp v12.4s, v22.8h",
+            "sadalp v14.4s, v23.8h",
+            "sadalp v16.4s, v24.8h",
+            "sadalp v18.4s, v25.8h",
+            "sadalp v9.4s, v26.8h",
+            "sadalp v11.4s, v27.8h",
+            "sadalp v13.4s, v28.8h",
+            "sadalp v15.4s, v29.8h",
+            "sadalp v17.4s, v30.8h",
+            "sadalp v19.4s, v31.8h",
+            "cbnz {e:w}, 2b",
+            "4:",
+            "mov {e}, #64",
+            "addp v8.4s, v8.4s, v10.4s",
+            "addp v9.4s, v9.4s, v11.4s",
+            "addp v12.4s, v12.4s, v14.4s",
+            "addp v13.4s, v13.4s, v15.4s",
+            "addp v16.4s, v16.4s, v18.4s",
+            "addp v17.4s, v17.4s, v19.4s",
+            "st1 {{v8.4s, v9.4s}}, [{acc}], {e}",
+            "st1 {{v12.4s, v13.4s}}, [{acc}], {e}",
+            "st1 {{v16.4s, v17.4s}}, [{acc}], {e}",
+            "add {init}, {init}, #16",
+            "sub {acc}, {acc}, #160",
+            "subs {halves}, {halves}, #1",
+            "b.ne 5b",
+            acc = inout(reg) acc.as_mut_ptr() => _,
+            init = inout(reg) init.as_ptr() => _,
+            halves = inout(reg) 2usize => _,
+            x = inout(reg) cursor.x,
+            chains = inout(reg) cursor.chains,
+            deltas = inout(reg) cursor.deltas,
+            weights = inout(reg) cursor.weights,
+            e = out(reg) _,
             i = out(reg) _,
             j = out(reg) _,
-            out("v0") _, out("v1") _, out("v2") _, out("v3") _,
-            out("v4") _, out("v5") _, out("v6") _, out("v7") _,
-            out("v8") _, out("v9") _, out("v10") _, out("v11") _,
-            out("v12") _, out("v13") _, out("v14") _, out("v15") _,
-            inout("v16") *a0, inout("v17") *a1, inout("v18") *a2, inout("v19") *a3,
-            inout("v20") *b0, inout("v21") *b1, inout("v22") *b2, inout("v23") *b3,
-            inout("v24") *c0, inout("v25") *c1, inout("v26") *c2, inout("v27") *c3,
-            inout("v28") *d0, inout("v29") *d1, inout("v30") *d2, inout("v31") *d3,
-            options(readonly, nostack),
-        )
-    }};
+            flush = out(reg) _,
+            size = in(reg) 4 * 28usize,
+            out("v0") _, out("v1") _, out("v2") _, out("v4") _, out("v5") _,
+            out("v6") _, out("v7") _, out("v8") _, out("v9") _, out("v10") _,
+            out("v11") _, out("v12") _, out("v13") _, out("v14") _, out("v15") _,
+            out("v16") _, out("v17") _, out("v18") _, out("v19") _, out("v20") _,
+            out("v21") _, out("v22") _, out("v23") _, out("v24") _, out("v25") _,
+            out("v26") _, out("v27") _, out("v28") _, out("v29") _, out("v30") _,
+            out("v31") _,
+            options(nostack),
+        );
+    }
 }
 
-/// Four channels' products of four steps.
-macro_rules! fours {
-    () => {
+/// Two steps of 8 pixels; `$first` is the instruction that multiplies in the first of them.
+macro_rules! pair8 {
+    ($first:literal) => {
         concat!(
-            "ldp {i:w}, {j:w}, [{offsets}], #8\n",
-            "add {i}, {input}, {i:w}, uxtw\n",
-            "add {j}, {input}, {j:w}, uxtw\n",
-            "ldp q8, q9, [{i}]\n",
-            "ldp q10, q11, [{j}]\n",
-            "ldp {i:w}, {j:w}, [{offsets}], #8\n",
-            "add {i}, {input}, {i:w}, uxtw\n",
-            "add {j}, {input}, {j:w}, uxtw\n",
-            "ldp q12, q13, [{i}]\n",
-            "ldp q14, q15, [{j}]\n",
-            four!("16", "17", "18", "19"),
-            four!("20", "21", "22", "23"),
-            four!("24", "25", "26", "27"),
-            four!("28", "29", "30", "31"),
+            "ldpsw {i}, {j}, [{deltas}], #8\n",
+            "ld4r {{v4.4s, v5.4s, v6.4s, v7.4s}}, [{weights}], #16\n",
+            "ld1 {{v0.16b, v1.16b}}, [{x}], {i}\n",
+            products!($first, "v24", "v25", "v0", "v4"),
+            products!($first, "v28", "v29", "v0", "v5"),
+            products!($first, "v26", "v27", "v1", "v4"),
+            products!($first, "v30", "v31", "v1", "v5"),
+            "ld1 {{v0.16b, v1.16b}}, [{x}], {j}\n",
+            products!("smlal", "v24", "v25", "v0", "v6"),
+            products!("smlal", "v28", "v29", "v0", "v7"),
+            products!("smlal", "v26", "v27", "v1", "v6"),
+            products!("smlal", "v30", "v31", "v1", "v7"),
         )
     };
 }
 
-/// Adds steps that come in fours.
+/// Writes the accumulators of 4 output channels and 8 pixels to `acc`.
 ///
 /// # Safety
-/// 32 bytes must be readable from `input` plus each offset on, and 64 weights for each four of them.
-#[inline]
+/// `cursor` must be at blocks of those channels; 32 bytes must be readable at each of their steps' places.
 #[target_feature(enable = "neon")]
-unsafe fn add_fours(sums: &mut Sums, input: *const u8, offsets: &[[u32; 4]], weights: &[i8]) {
-    let (pairs, rest) = offsets.as_chunks::<2>();
-    // SAFETY: it reads what the caller promises and writes registers only.
+unsafe fn sum8(acc: &mut MaybeUninit<Tile<2>>, init: &[u64; 4], cursor: &mut Cursor) {
+    // SAFETY: it reads what the caller promises and writes registers, `acc` and `cursor` only.
     unsafe {
-        if !pairs.is_empty() {
-            add!(sums, input, pairs, weights, concat!(fours!(), fours!()));
-        }
-        let weights = &weights[128 * pairs.len()..];
-        if !rest.is_empty() {
-            add!(sums, input, rest, weights, fours!());
-        }
-    }
-}
-
-/// Adds steps that come in twos.
-///
-/// # Safety
-/// 32 bytes must be readable from `input` plus each offset on, and 32 weights for each two of them.
-#[inline]
-#[target_feature(enable = "neon")]
-unsafe fn add_twos(sums: &mut Sums, input: *const u8, offsets: &[[u32; 2]], weights: &[i8]) {
-    if offsets.is_empty() {
-        return;
-    }
-    // SAFETY: it reads what the caller promises and writes registers only.
-    unsafe {
-        add!(
-            sums,
-            input,
-            offsets,
-            weights,
-            concat!(
-                "ldp {i:w}, {j:w}, [{offsets}], #8\n",
-                "add {i}, {input}, {i:w}, uxtw\n",
-                "add {j}, {input}, {j:w}, uxtw\n",
-                "ldp q8, q9, [{i}]\n",
-                "ldp q10, q11, [{j}]\n",
-                two!("16", "17", "18", "19"),
-                two!("20", "21", "22", "23"),
-                two!("24", "25", "26", "27"),
-                two!("28", "29", "30", "31"),
-            )
+        asm!(
+            "adr {flush}, 3f",
+            "add {flush}, {flush}, {size}",
+            "5:",
+            "ld2r {{v8.2d, v9.2d}}, [{init}]",
+            "ld2r {{v10.2d, v11.2d}}, [{init}]",
+            "ld2r {{v12.2d, v13.2d}}, [{init}]",
+            "ld2r {{v14.2d, v15.2d}}, [{init}]",
+            "ldrb {e:w}, [{chains}], #1",
+            "cbz {e:w}, 4f",
+            "2:",
+            pair8!("smull"),
+            "msub {e}, {e}, {size}, {flush}",
+            "br {e}",
+            pair8!("smlal"),
+            pair8!("smlal"),
+            pair8!("smlal"),
+            pair8!("smlal"),
+            pair8!("smlal"),
+            pair8!("smlal"),
+            pair8!("smlal"),
+            "3:",
+            "ldrb {e:w}, [{chains}], #1",
+            "sadalp v8.4s, v24.8h",
+            "sadalp v10.4s, v25.8h",
+            "sadalp v12.4s, v26.8h",
+            "sadalp v14.4s, v27.8h",
+            "sadalp v9.4s, v28.8h",
+            "sadalp v11.4s, v29.8h",
+            "sadalp v13.4s, v30.8h",
+            "sadalp v15.4s, v31.8h",
+            "cbnz {e:w}, 2b",
+            "4:",
+            "mov {e}, #64",
+            "addp v8.4s, v8.4s, v10.4s",
+            "addp v9.4s, v9.4s, v11.4s",
+            "addp v12.4s, v12.4s, v14.4s",
+            "addp v13.4s, v13.4s, v15.4s",
+            "st1 {{v8.4s, v9.4s}}, [{acc}], {e}",
+            "st1 {{v12.4s, v13.4s}}, [{acc}], {e}",
+            "add {init}, {init}, #16",
+            "sub {acc}, {acc}, #96",
+            "subs {halves}, {halves}, #1",
+            "b.ne 5b",
+            acc = inout(reg) acc.as_mut_ptr() => _,
+            init = inout(reg) init.as_ptr() => _,
+            halves = inout(reg) 2usize => _,
+            x = inout(reg) cursor.x,
+            chains = inout(reg) cursor.chains,
+            deltas = inout(reg) cursor.deltas,
+            weights = inout(reg) cursor.weights,
+            e = out(reg) _,
+            i = out(reg) _,
+            j = out(reg) _,
+            flush = out(reg) _,
+            size = in(reg) 4 * 20usize,
+            out("v0") _, out("v1") _, out("v4") _, out("v5") _, out("v6") _,
+            out("v7") _, out("v8") _, out("v9") _, out("v10") _, out("v11") _,
+            out("v12") _, out("v13") _, out("v14") _, out("v15") _, out("v24") _,
+            out("v25") _, out("v26") _, out("v27") _, out("v28") _, out("v29") _,
+            out("v30") _, out("v31") _,
+            options(nostack),
         );
     }
 }

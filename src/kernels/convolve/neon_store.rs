@@ -2,51 +2,78 @@
 
 use core::arch::aarch64::*;
 
-use super::Output;
+use super::{Output, Requantize};
 
-/// Writes the tile of the 4 channels from `first` on and of the 8 pixels from `pixel` on.
+/// Writes accumulators, `[vectors of 4 pixels][channels]`, of the 4 channels from `first` on and the pixels from `pixel` on.
 ///
 /// # Safety
-/// The tile must be inside the planes of `output`.
+/// All of them must be inside the planes of `output`.
 #[inline]
 #[target_feature(enable = "neon")]
-pub(super) unsafe fn store(acc: &[[int32x4_t; 2]; 4], output: &Output, first: usize, pixel: usize) {
+pub(super) unsafe fn store<const V: usize>(acc: &[[int32x4_t; 4]; V], output: &Output, first: usize, pixel: usize) {
     match *output {
         Output::Raw { start, pitch } => {
-            for (o, acc) in acc.iter().enumerate() {
-                for (v, acc) in acc.iter().enumerate() {
+            for (v, acc) in acc.iter().enumerate() {
+                for (o, acc) in acc.iter().enumerate() {
                     // SAFETY: the caller's promise.
                     unsafe { vst1q_s32(start.add((first + o) * pitch + pixel + 4 * v), *acc) };
                 }
             }
         }
         Output::Codes { requantize, flip, start, pitch } => {
-            let four = |values: &[f32]| -> [f32; 4] { values[first..first + 4].try_into().expect("four") };
-            let (mul, add) = (four(&requantize.mul), four(&requantize.add));
-            let (low, high) = (vdupq_n_f32(requantize.low), vdupq_n_f32(requantize.high));
-            let mut values = [vdupq_n_s16(0); 4];
-            for o in 0..4 {
-                let mut value = [vdupq_n_s32(0); 2];
-                for v in 0..2 {
-                    let mut real = vfmaq_f32(vdupq_n_f32(add[o]), vcvtq_f32_s32(acc[o][v]), vdupq_n_f32(mul[o]));
-                    if requantize.clamp {
-                        real = vmaxq_f32(vminq_f32(real, high), low);
-                    }
-                    // Beyond i32 this saturates.
-                    value[v] = vcvtnq_s32_f32(real);
-                }
-                values[o] = vqmovn_high_s32(vqmovn_s32(value[0]), value[1]);
-            }
-            let flip = vdup_n_u8(flip);
-            let codes = if requantize.codes().is_signed() {
-                values.map(|value| veor_u8(vreinterpret_u8_s8(vqmovn_s16(value)), flip))
-            } else {
-                values.map(|value| veor_u8(vqmovun_s16(value), flip))
-            };
-            let codes = uint8x8x4_t(codes[0], codes[1], codes[2], codes[3]);
             // SAFETY: the caller's promise.
-            unsafe { vst4_u8(start.add(first / 4 * pitch + 4 * pixel), codes) };
+            unsafe {
+                let place = start.add(first / 4 * pitch + 4 * pixel);
+                match (requantize.codes().is_signed(), requantize.clamp) {
+                    (false, false) => codes::<V, false, false>(acc, requantize, first, flip, place),
+                    (false, true) => codes::<V, false, true>(acc, requantize, first, flip, place),
+                    (true, false) => codes::<V, true, false>(acc, requantize, first, flip, place),
+                    (true, true) => codes::<V, true, true>(acc, requantize, first, flip, place),
+                }
+            }
         }
+    }
+}
+
+/// Requantizes and writes codes.
+///
+/// # Safety
+/// 16 bytes for each vector must be writable at `place`; `requantize` must have the 4 channels from `first` on.
+#[target_feature(enable = "neon")]
+unsafe fn codes<const V: usize, const SIGNED: bool, const CLAMP: bool>(
+    acc: &[[int32x4_t; 4]; V],
+    requantize: &Requantize,
+    first: usize,
+    flip: u8,
+    place: *mut u8,
+) {
+    let (low, high) = (vdupq_n_f32(requantize.low), vdupq_n_f32(requantize.high));
+    let flip = vdupq_n_u8(flip);
+    // Four pixels of four channels are a 4x4 of bytes, which is transposed.
+    // SAFETY: 16 bytes; the caller's promise.
+    let (transpose, mul, add) = unsafe {
+        (
+            vld1q_u8([0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15].as_ptr()),
+            vld1q_f32(requantize.mul.as_ptr().add(first)),
+            vld1q_f32(requantize.add.as_ptr().add(first)),
+        )
+    };
+    for (v, acc) in acc.iter().enumerate() {
+        let acc = acc.map(|acc| vcvtq_f32_s32(acc));
+        let mut real = [
+            vfmaq_laneq_f32::<0>(vdupq_laneq_f32::<0>(add), acc[0], mul),
+            vfmaq_laneq_f32::<1>(vdupq_laneq_f32::<1>(add), acc[1], mul),
+            vfmaq_laneq_f32::<2>(vdupq_laneq_f32::<2>(add), acc[2], mul),
+            vfmaq_laneq_f32::<3>(vdupq_laneq_f32::<3>(add), acc[3], mul),
+        ];
+        if CLAMP {
+            real = real.map(|real| vmaxq_f32(vminq_f32(real, high), low));
+        }
+        // Beyond i32 this saturates.
+        let value = real.map(|real| vcvtnq_s32_f32(real));
+        let codes = veorq_u8(vqtbl1q_u8(narrow(value, SIGNED), transpose), flip);
+        // SAFETY: the caller's promise.
+        unsafe { vst1q_u8(place.add(16 * v), codes) };
     }
 }
 

@@ -6,7 +6,7 @@
 //! | instruction set | channels of a block | what else |
 //! |---|---|---|
 //! | scalar | 4 | |
-//! | neon | 4 | an order of steps for each block, see [`chains`](super::chains); of four or two steps a channel's weights are together |
+//! | neon | 2 | an order of steps for each block, see [`chains`](super::chains); offsets lead from each step to the next |
 //! | dotprod | 12, the last ones 8 or 4 | after an odd number of steps, one of zeros |
 //! | i8mm | 4 | the same; weights of two steps beside each other |
 //! | avx2 | 4 | some steps twice, see [`split`]: each block has offsets of its own |
@@ -22,21 +22,55 @@ use crate::quant::{WEIGHT_MAX, shift_correction};
 
 /// A convolution's weights, packed for the kernels of one instruction set.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Stored")]
 pub struct Packed {
     isa: Isa,
     outputs: usize,
     /// What accumulators start from, with the correction for shifted activations.
     init: Vec<i32>,
-    /// Where each step's codes begin; for AVX2 and NEON those of one block after another.
+    /// Where each step's codes begin; for AVX2 and NEON those of one block after another. NEON: where the first's do, then how
+    /// far it is from each to the next, also to the next block's (modulo 2^32), and a 0.
     offsets: Vec<u32>,
     /// AVX2 and NEON: where each block ends in `offsets`.
     ends: Vec<u32>,
-    /// NEON: how many of each block's steps are in fours.
-    fours: Vec<u32>,
+    /// NEON: how many pairs of steps each chain has; a 0 after each block's.
+    chains: Vec<u8>,
+    /// The greatest offset.
+    #[serde(skip)]
+    furthest: Option<u32>,
     /// Stored apart, see [`Blob`].
     #[serde(skip)]
     weights: Vec<i8>,
     len: usize,
+}
+
+/// What is stored of it, in this order.
+#[derive(Deserialize)]
+struct Stored {
+    isa: Isa,
+    outputs: usize,
+    init: Vec<i32>,
+    offsets: Vec<u32>,
+    ends: Vec<u32>,
+    chains: Vec<u8>,
+    len: usize,
+}
+
+impl TryFrom<Stored> for Packed {
+    type Error = &'static str;
+
+    /// Kernels rely on what is checked here, or slice.
+    fn try_from(stored: Stored) -> std::result::Result<Self, Self::Error> {
+        let Stored { isa, outputs, init, offsets, ends, chains, len } = stored;
+        let mut packed = Self { isa, outputs, init, offsets, ends, chains, furthest: None, weights: Vec::new(), len };
+        packed.furthest = packed.absolute().max();
+        let steps = packed.offsets.len().saturating_sub(1);
+        let fits = isa != Isa::Neon
+            || chains::fit(&packed.chains, &packed.ends) && packed.ends.last() == Some(&(steps as u32));
+        let whole = outputs.is_multiple_of(GROUP) && packed.init.len() == outputs;
+        let blocks = packed.ends.is_empty() || packed.ends.len() == blocks(isa, outputs).count();
+        if fits && whole && blocks { Ok(packed) } else { Err("packed weights that contradict themselves") }
+    }
 }
 
 /// A block of output channels.
@@ -45,9 +79,9 @@ pub(super) struct Block<'a> {
     /// The first channel, and how many there are.
     pub(super) first: usize,
     pub(super) width: usize,
-    /// How many of the steps are in fours.
-    pub(super) fours: usize,
     pub(super) offsets: &'a [u32],
+    /// What offsets count from: each from the one before, or all from 0.
+    base: Option<u32>,
     pub(super) weights: &'a [i8],
 }
 
@@ -59,12 +93,14 @@ impl Kernels {
     /// If a weight is -128, which is left out of the int8 rules: two products of it would not fit 16 bits.
     ///
     /// # Panics
-    /// If the number of outputs is no multiple of 4, or there are not four weights for each output and offset.
+    /// If the number of outputs is no multiple of 4, if there are not four weights for each output and offset, or if an offset is
+    /// 2^31 or more.
     pub fn pack(self, weights: &[i8], init: &[i32], offsets: &[u32]) -> Result<Packed> {
         let (isa, outputs) = (self.isa(), init.len());
         let channel = GROUP * offsets.len();
         assert_eq!(outputs % GROUP, 0, "{outputs} output channels are no whole planes");
         assert_eq!(weights.len(), outputs * channel, "weights of {outputs} outputs and {} steps", offsets.len());
+        assert!(offsets.iter().all(|&offset| offset <= i32::MAX as u32), "offsets beyond 2^31");
         if weights.iter().any(|&w| w < -WEIGHT_MAX) {
             return Err(refusal("a weight of -128".into()));
         }
@@ -77,7 +113,8 @@ impl Kernels {
             init,
             offsets: Vec::new(),
             ends: Vec::new(),
-            fours: Vec::new(),
+            chains: Vec::new(),
+            furthest: offsets.iter().copied().max(),
             weights: Vec::new(),
             len: 0,
         };
@@ -112,7 +149,7 @@ impl Packed {
         for (first, width) in blocks(self.isa, self.outputs) {
             let block = &mut self.weights[first * size..][..width * size];
             for (step, o) in (0..steps).flat_map(|step| (0..width).map(move |o| (step, o))) {
-                block[place(self.isa, width, 0, step, o)..][..GROUP].copy_from_slice(&four(first + o, step));
+                block[place(self.isa, width, step, o)..][..GROUP].copy_from_slice(&four(first + o, step));
             }
         }
     }
@@ -130,25 +167,23 @@ impl Packed {
         }
     }
 
-    /// For NEON: steps in fours, then in twos; the last one may meet itself with weights of 0.
+    /// For NEON.
     fn order_steps(&mut self, four: impl Four, offsets: &[u32]) {
-        for first in (0..self.outputs).step_by(GROUP) {
-            let steps: Vec<chains::Step> =
-                (0..offsets.len()).map(|step| [0, 1, 2, 3].map(|o| four(first + o, step))).collect();
-            let (order, fours) = chains::order(&steps);
-            let start = self.weights.len();
-            self.weights.resize(start + 4 * GROUP * order.len().next_multiple_of(2), 0);
-            for (at, (&step, o)) in order.iter().flat_map(|step| (0..GROUP).map(move |o| (step, o))).enumerate() {
-                let place = start + place(Isa::Neon, GROUP, fours, at / GROUP, o);
-                self.weights[place..place + GROUP].copy_from_slice(&steps[step][o]);
-            }
-            self.offsets.extend(order.iter().map(|&step| offsets[step]));
-            if !order.len().is_multiple_of(2) {
-                self.offsets.push(offsets[order[order.len() - 1]]);
+        let mut last = 0;
+        for (first, _) in blocks(Isa::Neon, self.outputs) {
+            let fours: Vec<[[i8; GROUP]; 2]> =
+                (0..offsets.len()).map(|step| [four(first, step), four(first + 1, step)]).collect();
+            let chains = chains::chains(&fours);
+            for step in chains.iter().flatten() {
+                // A step of zeros may read what any other may.
+                let offset = offsets[step.unwrap_or(0)];
+                self.offsets.push(offset.wrapping_sub(std::mem::replace(&mut last, offset)));
+                self.weights.extend(step.map_or([0; 2 * GROUP].as_slice(), |step| fours[step].as_flattened()));
             }
             self.ends.push(self.offsets.len() as u32);
-            self.fours.push(fours as u32);
+            self.chains.extend(chains.iter().map(|chain| (chain.len() / 2) as u8).chain([0]));
         }
+        self.offsets.push(0);
     }
 }
 
@@ -180,36 +215,49 @@ impl Packed {
 
     /// The greatest offset; `None` if there is no step.
     pub(super) fn furthest(&self) -> Option<u32> {
-        self.offsets.iter().copied().max()
+        self.furthest
+    }
+
+    /// Where each step's codes begin.
+    fn absolute(&self) -> impl Iterator<Item = u32> {
+        let relative = self.isa == Isa::Neon;
+        let steps = self.offsets.len().saturating_sub(usize::from(relative));
+        absolute(&self.offsets[..steps], relative.then_some(0))
+    }
+
+    /// What NEON goes through, from the first block's first step to the last's last: the first offset, how far it is from each to
+    /// the next, weights and chains.
+    #[cfg(target_arch = "aarch64")]
+    pub(super) fn stream(&self) -> (u32, &[u32], &[i8], &[u8]) {
+        assert!(self.isa == Isa::Neon && self.weights.len() == self.len, "weights are packed for NEON, and complete");
+        (self.offsets[0], &self.offsets[1..], &self.weights, &self.chains)
     }
 
     /// The blocks, in order.
     pub(super) fn blocks(&self) -> impl Iterator<Item = Block<'_>> {
         let size = GROUP * self.offsets.len();
-        blocks(self.isa, self.outputs).map(move |(first, width)| match self.isa {
-            Isa::Avx2 | Isa::Neon => {
-                let block = first / GROUP;
-                let begin = if block == 0 { 0 } else { self.ends[block - 1] as usize };
-                let steps = begin..self.ends[block] as usize;
-                let weights = &self.weights[16 * steps.start..16 * steps.end];
-                let offsets = &self.offsets[steps];
-                // No more than there are, whatever a file says.
-                let fours = self.fours.get(block).map_or(0, |fours| *fours as usize).min(offsets.len()) / 4 * 4;
-                Block { first, width, fours, offsets, weights }
-            }
-            _ => {
+        let (mut begin, mut last) = (0, 0u32);
+        blocks(self.isa, self.outputs).enumerate().map(move |(block, (first, width))| {
+            if !matches!(self.isa, Isa::Avx2 | Isa::Neon) {
                 let weights = &self.weights[first * size..][..width * size];
-                Block { first, width, fours: 0, offsets: &self.offsets, weights }
+                return Block { first, width, offsets: &self.offsets, base: None, weights };
             }
+            let end = self.ends[block] as usize;
+            let offsets = &self.offsets[begin..end];
+            let weights = &self.weights[GROUP * width * begin..GROUP * width * end];
+            begin = end;
+            let base = (self.isa == Isa::Neon).then_some(last);
+            last = absolute(offsets, base).last().unwrap_or(last);
+            Block { first, width, offsets, base, weights }
         })
     }
 
     /// For each step of a block the offset and the four weights of its channel `o`.
     pub(super) fn products<'a>(&self, block: Block<'a>, o: usize) -> impl Iterator<Item = (u32, [i8; 4])> + use<'a> {
         let isa = self.isa;
-        block.offsets.iter().enumerate().map(move |(step, offset)| {
-            let place = place(isa, block.width, block.fours, step, o);
-            (*offset, block.weights[place..][..GROUP].try_into().expect("four"))
+        absolute(block.offsets, block.base).enumerate().map(move |(step, offset)| {
+            let place = place(isa, block.width, step, o);
+            (offset, block.weights[place..][..GROUP].try_into().expect("four"))
         })
     }
 
@@ -221,15 +269,18 @@ impl Packed {
     }
 }
 
-/// Where a channel's weights of a step stand in a block of `width` channels, of whose steps the first `fours` are in fours.
-fn place(isa: Isa, width: usize, fours: usize, step: usize, o: usize) -> usize {
-    let together = match isa {
-        Isa::Neon if step < fours => 4,
-        Isa::Neon | Isa::I8mm => 2,
-        _ => 1,
-    };
-    let step_in = (step - if step < fours { 0 } else { fours }) % together;
-    GROUP * ((step - step_in) * width + together * o + step_in)
+/// Offsets that are each counted from the one before, the first from `base`; or, without, as they are.
+fn absolute(offsets: &[u32], base: Option<u32>) -> impl Iterator<Item = u32> {
+    let mut last = base.unwrap_or(0);
+    offsets.iter().map(move |&offset| {
+        last = if base.is_some() { last.wrapping_add(offset) } else { offset };
+        last
+    })
+}
+
+/// Where a channel's weights of a step stand in a block of `width` channels.
+fn place(isa: Isa, width: usize, step: usize, o: usize) -> usize {
+    if isa == Isa::I8mm { GROUP * (step / 2 * 2 * width + 2 * o + step % 2) } else { GROUP * (step * width + o) }
 }
 
 /// First channel and number of channels of each block.
@@ -239,6 +290,7 @@ fn blocks(isa: Isa, outputs: usize) -> impl Iterator<Item = (usize, usize)> {
         let width = match (isa, outputs - next) {
             (_, 0) => return None,
             (Isa::Avx512Vnni, left) => left.min(8),
+            (Isa::Neon, _) => 2,
             // 16 are 8 and 8, not 12 and 4.
             (Isa::Dotprod, 8..12 | 16) => 8,
             (Isa::Dotprod, 12..) => 12,
