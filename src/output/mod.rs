@@ -6,6 +6,7 @@
 //! | `json://-`, `json://PATH` | one JSON record a line (schema in `record.rs`) |
 //! | `file://DIR/NAME_%04d.png` (`.jpg`) | numbered annotated pictures; without `%d` always the newest one |
 //! | `http://127.0.0.1:8080` | a web page with the annotated pictures as they come |
+//! | `fb:///dev/fb0`, `drm://card0` | a screen, without a desktop (Linux); `?rotate=90` turns pictures |
 //! | `null://` | nowhere |
 
 mod encode;
@@ -15,6 +16,8 @@ mod json;
 mod lines;
 mod null;
 mod record;
+#[cfg(target_os = "linux")]
+mod screen;
 mod terminal;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -22,9 +25,9 @@ use crate::frame::RgbImage;
 use crate::prediction::FrameReport;
 
 /// The outputs there are, for messages.
-const SUPPORTED: &str = "supported today: - (terminal lines), json://- or json://PATH, file://DIR/NAME_%04d.png or .jpg, http://127.0.0.1:PORT, null://";
+const SUPPORTED: &str = "supported today: - (terminal lines), json://- or json://PATH, file://DIR/NAME_%04d.png or .jpg, http://127.0.0.1:PORT, fb:///dev/fb0, drm://card0, null://";
 /// Outputs that Densight means to have, but has not.
-const PLANNED: [&str; 4] = ["fb", "drm", "spi", "mqtt"];
+const PLANNED: [&str; 2] = ["spi", "mqtt"];
 
 /// Whether results are still wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,6 +98,10 @@ pub fn open(uri: &str, options: &SinkOptions) -> Result<Box<dyn Sink>> {
         "json" => Ok(Box::new(json::Json::open(rest)?)),
         "file" => Ok(Box::new(images::Images::open(rest, options)?)),
         "http" => Ok(Box::new(http::Http::open(rest, options)?)),
+        #[cfg(target_os = "linux")]
+        "fb" => Ok(Box::new(screen::Screen::framebuffer(rest)?)),
+        #[cfg(target_os = "linux")]
+        "drm" => Ok(Box::new(screen::Screen::drm(rest)?)),
         "null" if rest.is_empty() => Ok(Box::new(null::Null::default())),
         "null" => Err(usage(format!("'{uri}' is no output: write null://"))),
         _ if PLANNED.contains(&scheme) => Err(usage(format!("{scheme}:// is not supported yet; {SUPPORTED}"))),

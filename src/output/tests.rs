@@ -35,9 +35,7 @@ fn refused(uri: &str) -> Error {
 
 #[test]
 fn unknown_outputs_are_usage_errors_that_list_the_known_ones() {
-    for uri in
-        ["ftp://x", "https://127.0.0.1:1", "out.png", "", "fb://", "drm://0", "spi:///dev/spidev0.0", "mqtt://h/t"]
-    {
+    for uri in ["ftp://x", "https://127.0.0.1:1", "out.png", "", "spi:///dev/spidev0.0", "mqtt://h/t"] {
         let error = refused(uri);
         assert_eq!(error.kind(), ErrorKind::Usage, "{uri}");
         for known in ["json://", "file://", "http://", "null://"] {
@@ -45,7 +43,7 @@ fn unknown_outputs_are_usage_errors_that_list_the_known_ones() {
         }
     }
     assert!(refused("mqtt://host/topic").to_string().starts_with("mqtt:// is not supported yet"));
-    for uri in ["json://", "file://", "http://", "terminal://x", "null://x"] {
+    for uri in ["json://", "file://", "http://", "terminal://x", "null://x", "fb://x", "drm://0?turn=1"] {
         assert_eq!(refused(uri).kind(), ErrorKind::Usage, "{uri}");
     }
 }

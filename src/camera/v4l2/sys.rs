@@ -285,7 +285,12 @@ impl Mapping {
         let address =
             unsafe { libc::mmap(ptr::null_mut(), length, protection, libc::MAP_SHARED, file.as_raw_fd(), offset) };
         match NonNull::new(address) {
-            Some(address) if address.as_ptr() != libc::MAP_FAILED => Ok(Self { address, length }),
+            Some(address) if address.as_ptr() != libc::MAP_FAILED => {
+                // A process forked from this one would hold the device by its copy of the mapping, after this one closed it.
+                // SAFETY: exactly what `mmap` returned.
+                unsafe { libc::madvise(address.as_ptr(), length, libc::MADV_DONTFORK) };
+                Ok(Self { address, length })
+            }
             _ => Err(io::Error::last_os_error()),
         }
     }

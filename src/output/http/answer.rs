@@ -36,6 +36,8 @@ pub(super) struct Limits {
     pub(super) write: Duration,
     /// For `/snapshot.jpg` to get a picture.
     pub(super) snapshot: Duration,
+    /// Without a result for so long the loop is not well.
+    pub(super) stale: Duration,
 }
 
 impl Default for Limits {
@@ -46,6 +48,7 @@ impl Default for Limits {
             request: Duration::from_secs(5),
             write: Duration::from_secs(10),
             snapshot: Duration::from_secs(5),
+            stale: Duration::from_secs(10),
         }
     }
 }
@@ -84,6 +87,10 @@ fn answer(stream: &TcpStream, request: &Request, address: SocketAddr, feed: &Fee
         "/" => whole("text/html; charset=utf-8", PAGE.as_bytes()),
         "/status.json" => match feed.report() {
             Some(report) => whole("application/json", record::line(&report).as_bytes()),
+            None => refuse(stream, "503 Service Unavailable", "Retry-After: 1\r\n"),
+        },
+        "/healthz" => match feed.age().filter(|age| *age < limits.stale) {
+            Some(age) => whole("application/json", format!("{{\"age_ms\":{}}}\n", age.as_millis()).as_bytes()),
             None => refuse(stream, "503 Service Unavailable", "Retry-After: 1\r\n"),
         },
         "/snapshot.jpg" => match feed.watch(limits.watchers).map(|mut watch| watch.next(limits.snapshot)) {

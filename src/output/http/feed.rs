@@ -4,7 +4,7 @@
 //! slow for.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::prediction::FrameReport;
 
@@ -18,6 +18,8 @@ pub(super) struct Feed {
 #[derive(Debug, Default)]
 struct State {
     report: Option<FrameReport>,
+    /// When it came.
+    came: Option<Instant>,
     /// A JPEG file; old while nobody watches.
     picture: Option<Arc<[u8]>>,
     /// Counts pictures.
@@ -52,6 +54,7 @@ impl Feed {
     pub(super) fn publish(&self, report: &FrameReport, picture: Option<Vec<u8>>) {
         let mut state = self.lock();
         state.report = Some(report.clone());
+        state.came = Some(Instant::now());
         if let Some(picture) = picture {
             state.picture = Some(picture.into());
             state.number += 1;
@@ -62,6 +65,11 @@ impl Feed {
     /// The newest report.
     pub(super) fn report(&self) -> Option<FrameReport> {
         self.lock().report.clone()
+    }
+
+    /// How old the newest report is.
+    pub(super) fn age(&self) -> Option<Duration> {
+        self.lock().came.map(|came| came.elapsed())
     }
 
     /// Ends all waiting, for good.

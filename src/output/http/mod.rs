@@ -6,6 +6,7 @@
 //! | `/stream.mjpg` | pictures without end, `multipart/x-mixed-replace` |
 //! | `/snapshot.jpg` | the next picture |
 //! | `/status.json` | the newest record, as `json://` writes it |
+//! | `/healthz` | 200 and the newest record's age; 503 where there was none for ten seconds |
 //!
 //! Pictures are encoded only while somebody watches, once for all who do. There is no password: by default only
 //! this computer can connect.

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use super::super::tests::report;
@@ -76,6 +77,18 @@ fn page_and_status_are_served() {
     assert!(!page.contains("http://") && !page.contains("https://"), "the page needs nothing from outside");
     let (head, body) = ask(&sink, "HEAD /");
     assert!(head.contains(&format!("Content-Length: {}", page.len())) && body.is_empty(), "{head}");
+}
+
+#[test]
+fn health_is_that_results_come() {
+    let mut sink = sink(Limits { stale: Duration::from_millis(300), ..Limits::default() });
+    let status = |sink: &Http| ask(sink, "GET /healthz").0[9..12].to_owned();
+    assert_eq!(status(&sink), "503", "there is no result yet");
+    deliver(&mut sink);
+    let (head, body) = ask(&sink, "GET /healthz");
+    assert!(head.starts_with("HTTP/1.1 200 OK\r\n") && body.starts_with(b"{\"age_ms\":"), "{head}");
+    thread::sleep(Duration::from_millis(301));
+    assert_eq!(status(&sink), "503", "there was none for too long");
 }
 
 #[test]
