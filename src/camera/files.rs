@@ -1,18 +1,17 @@
-//! `file://`: a picture, a folder of pictures, a wildcard or a Motion JPEG file.
+//! `file://`: a picture, a folder of pictures, a wildcard, a Motion JPEG file, or a pipe that one is written to.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::mjpeg::MjpegFile;
+use super::mjpeg::{Mjpeg, Piped};
 use super::{Source, SourceOptions, refuse_camera_wishes, uri};
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::{Frame, PixelFormat, RgbImage};
 use crate::picture;
 
 /// Pictures from files, in the order of their names' bytes. Every one is delivered: none is dropped.
-#[derive(Debug)]
 struct Files {
     /// What was asked for, for `describe`.
     name: String,
@@ -20,7 +19,7 @@ struct Files {
     /// Index of the file to open next.
     next: usize,
     /// The Motion JPEG file that is being read.
-    mjpeg: Option<MjpegFile>,
+    mjpeg: Option<Mjpeg>,
     repeat: bool,
     /// Whether this round has delivered a picture: a round without one is not repeated.
     delivered: bool,
@@ -42,8 +41,9 @@ pub(super) fn open(path: &Path, options: &SourceOptions) -> Result<Box<dyn Sourc
             found
         }
         Ok(found) if found.is_file() => vec![path.to_path_buf()],
+        Ok(found) if is_pipe(&found) => return Ok(Box::new(Piped::open(path)?)),
         Ok(_) => {
-            return Err(Error::new(ErrorKind::Io, format!("{name} is neither a file nor a folder (a pipe or device)")));
+            return Err(Error::new(ErrorKind::Io, format!("{name} is neither a file nor a folder nor a pipe")));
         }
         Err(_) if path.to_str().is_some_and(uri::is_wildcard) => {
             let found = wildcard(path.to_str().unwrap_or_default())?;
@@ -56,6 +56,16 @@ pub(super) fn open(path: &Path, options: &SourceOptions) -> Result<Box<dyn Sourc
     };
     let (name, repeat) = (name.to_string(), options.repeat);
     Ok(Box::new(Files { name, paths, next: 0, mjpeg: None, repeat, delivered: false, sequence: 0 }))
+}
+
+#[cfg(unix)]
+fn is_pipe(found: &fs::Metadata) -> bool {
+    std::os::unix::fs::FileTypeExt::is_fifo(&found.file_type())
+}
+
+#[cfg(not(unix))]
+fn is_pipe(_: &fs::Metadata) -> bool {
+    false
 }
 
 fn folder(path: &Path) -> std::io::Result<Vec<PathBuf>> {
@@ -137,7 +147,7 @@ impl Source for Files {
             if !is_mjpeg(&path) {
                 return self.still(&path).map(Some);
             }
-            self.mjpeg = Some(MjpegFile::open(&path)?);
+            self.mjpeg = Some(Mjpeg::open(&path)?);
         }
     }
 

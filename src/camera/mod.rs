@@ -3,7 +3,8 @@
 //! | URI | source |
 //! |---|---|
 //! | `v4l2:///dev/video0`, `/dev/video0`, `0` | a Linux camera |
-//! | `file://PATH`, or a plain path | one picture, a folder, a wildcard or an MJPEG file |
+//! | `file://PATH`, or a plain path | one picture, a folder, a wildcard, an MJPEG file or a pipe |
+//! | `-` | Motion JPEG that another program writes, live: `rpicam-vid --codec mjpeg -o - \| densight-camera -` |
 //! | `test://pattern` | moving colour bars, computed |
 //! | `clip://` | the clip inside the program |
 //!
@@ -22,6 +23,7 @@ pub mod fake;
 mod files;
 mod mjpeg;
 mod pace;
+mod reconnect;
 mod test_pattern;
 mod uri;
 pub mod v4l2;
@@ -34,7 +36,7 @@ use uri::Location;
 pub trait Source: Send {
     /// The next frame; `Ok(None)` when the stream has ended, and again on every later call.
     ///
-    /// Blocks for [`SourceOptions::timeout`] at most.
+    /// Blocks for [`SourceOptions::timeout`] at most; for a minute while a lost camera is waited for.
     ///
     /// # Errors
     /// [`ErrorKind::Camera`] when the camera delivered nothing in time, was unplugged or failed.
@@ -48,6 +50,11 @@ pub trait Source: Send {
     /// Whether frames appear at their own pace, so that old ones should be dropped for the newest.
     /// False for files: each of their frames is to be processed.
     fn is_live(&self) -> bool;
+
+    /// Whether a camera that failed is worth asking again, however often it has: it is opened again when it is back.
+    fn recovers(&self) -> bool {
+        false
+    }
 }
 
 /// What to ask of a source. Sizes, rate and codec are wishes that a camera meets as nearly as it can
@@ -72,6 +79,8 @@ pub struct SourceOptions {
     pub paced: bool,
     /// Longest wait for one frame of a camera.
     pub timeout: Duration,
+    /// Wait for a camera that was lost, and open it again.
+    pub reconnect: bool,
 }
 
 impl Default for SourceOptions {
@@ -85,6 +94,7 @@ impl Default for SourceOptions {
             repeat: false,
             paced: true,
             timeout: Duration::from_secs(5),
+            reconnect: true,
         }
     }
 }
@@ -154,6 +164,11 @@ pub fn open(uri: &str, options: &SourceOptions) -> Result<Box<dyn Source>> {
         Location::TestPattern => Ok(Box::new(test_pattern::TestPattern::new(options)?)),
         Location::Clip => Ok(Box::new(bundled::Clip::new(options)?)),
         Location::Files(path) => files::open(&path, options),
+        Location::Stdin => Ok(Box::new(mjpeg::Piped::stdin(options)?)),
+        Location::V4l2(path) if options.reconnect => {
+            let options = options.clone();
+            Ok(Box::new(reconnect::Reconnecting::new(Box::new(move || v4l2::open(&path, &options)))?))
+        }
         Location::V4l2(path) => v4l2::open(&path, options),
     }
 }

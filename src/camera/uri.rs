@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The inputs there are, for messages.
-const SUPPORTED: &str = "supported today: v4l2:///dev/video0 (or /dev/video0, or 0), file://PATH (picture, folder, wildcard, .mjpeg), test://pattern, clip://";
+const SUPPORTED: &str = "supported today: v4l2:///dev/video0 (or /dev/video0, or 0), file://PATH (picture, folder, wildcard, .mjpeg, pipe), - (Motion JPEG on standard input), test://pattern, clip://";
 
 /// A parsed input URI.
 #[derive(Debug, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub(super) enum Location {
     Files(PathBuf),
     /// A camera's device node.
     V4l2(PathBuf),
+    /// Motion JPEG on standard input.
+    Stdin,
 }
 
 /// Parses `uri`. Of plain words, a number, `/dev/video*` and `/dev/v4l/*` are cameras; what exists or contains a
@@ -36,9 +38,14 @@ pub(super) fn parse(uri: &str) -> Result<Location> {
                 Some(path) => Ok(Location::V4l2(path)),
                 None => usage(format!("'{uri}' names no camera: write v4l2:///dev/video0 or v4l2://0")),
             },
-            "csi" => usage(format!("csi:// is not supported; {SUPPORTED}")),
+            "csi" => usage(format!(
+                "csi:// is not supported: pipe the camera's pictures in (rpicam-vid --codec mjpeg -o - | densight-camera -); {SUPPORTED}"
+            )),
             _ => usage(format!("{scheme}:// is not supported; {SUPPORTED}")),
         };
+    }
+    if uri == "-" {
+        return Ok(Location::Stdin);
     }
     let is_camera = |path: &PathBuf| path.starts_with("/dev/v4l") || path.to_string_lossy().starts_with("/dev/video");
     if let Some(path) = camera(uri).filter(is_camera) {
@@ -84,6 +91,7 @@ mod tests {
             ("/dev/video0", v4l2("/dev/video0")),
             ("/dev/v4l/by-id/usb-x", v4l2("/dev/v4l/by-id/usb-x")),
             ("0", v4l2("/dev/video0")),
+            ("-", Location::Stdin),
             ("/dev", files("/dev")),
         ] {
             assert_eq!(parse(uri).unwrap(), expected, "{uri}");

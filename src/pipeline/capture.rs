@@ -74,8 +74,8 @@ fn capture(mut source: Box<dyn Source>, hand: &Handover) -> Result<()> {
             }
             Ok(None) => return Ok(()),
             Err(error) if matches!(error.kind(), ErrorKind::Image | ErrorKind::Io) => hand.trouble(error),
-            // A USB camera may need a moment: it is asked a second time.
-            Err(error) if error.kind() == ErrorKind::Camera && !failed => {
+            // A USB camera may need a moment: it is asked a second time, and for ever if it may be plugged in again.
+            Err(error) if error.kind() == ErrorKind::Camera && (!failed || source.recovers()) => {
                 failed = true;
                 hand.trouble(error)
             }

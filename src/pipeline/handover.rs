@@ -47,10 +47,14 @@ impl Handover {
     /// Hands a frame over; `lost` frames were lost by the device before it. False if nobody takes frames any more.
     pub(super) fn put(&self, frame: Frame, lost: u64) -> bool {
         let mut state = self.room();
+        if state.closed {
+            // Nobody wanted it: it is not lost.
+            return false;
+        }
         let replaced = state.frame.replace(frame).is_some();
         state.dropped += lost + u64::from(replaced);
         self.changed.notify_all();
-        !state.closed
+        true
     }
 
     /// Hands over an error after which capturing goes on. False if nobody takes it any more.
@@ -179,5 +183,6 @@ mod tests {
             hand.close();
             assert!(!waiting.join().unwrap());
         });
+        assert_eq!(hand.dropped(), 0, "a frame that comes after the end is not lost");
     }
 }

@@ -55,6 +55,9 @@ pub(super) struct Settings {
     /// Longest wait for a camera's frame [default: 5]
     #[arg(long, value_name = "SECONDS")]
     input_timeout: Option<f64>,
+    /// End when a camera is lost, instead of waiting for it
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
+    no_reconnect: Option<bool>,
     /// Play clip and test pattern as fast as frames are processed, dropping none
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
     no_pace: Option<bool>,
@@ -115,6 +118,7 @@ impl Settings {
             input_flip: Some("none".into()),
             input_loop: Some(source.repeat),
             input_timeout: Some(source.timeout.as_secs_f64()),
+            no_reconnect: Some(!source.reconnect),
             no_pace: Some(!source.paced),
             jpeg_quality: Some(sink.jpeg_quality),
             threads: Some(1),
@@ -149,6 +153,7 @@ impl Settings {
             repeat: self.input_loop.unwrap_or(false),
             paced: !self.no_pace.unwrap_or(false),
             timeout: seconds("input-timeout", self.input_timeout)?.unwrap_or(SourceOptions::default().timeout),
+            reconnect: !self.no_reconnect.unwrap_or(false),
         };
         let sink = SinkOptions { jpeg_quality: self.jpeg_quality.unwrap_or(SinkOptions::default().jpeg_quality) };
         let default = Options::default();
