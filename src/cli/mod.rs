@@ -13,6 +13,7 @@ mod export;
 mod inspect;
 mod model;
 mod network;
+mod pages;
 mod prepare;
 mod quantize;
 mod run;
@@ -49,6 +50,8 @@ enum Command {
     Bench(bench::Args),
     Devices(devices::Args),
     Doctor(doctor::Args),
+    #[command(hide = true)]
+    Pages(pages::Args),
 }
 
 /// The program `densight`.
@@ -64,6 +67,7 @@ pub fn densight() -> ExitCode {
         Command::Bench(args) => bench::run(&args),
         Command::Devices(args) => devices::run(&args),
         Command::Doctor(args) => doctor::run(&args),
+        Command::Pages(args) => pages::run(&args),
     })
 }
 

@@ -92,3 +92,26 @@ fn an_interrupt_ends_it_with_a_summary() {
     assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
     assert!(stderr(&output).contains("capture to result: p50 "), "{}", stderr(&output));
 }
+
+#[cfg(unix)]
+#[test]
+fn a_service_manager_is_told() {
+    use std::os::unix::net::UnixDatagram;
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("notify");
+    let manager = UnixDatagram::bind(&socket).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_densight-camera"))
+        .args(["test://pattern", "null://", "--no-pace", "--frames", "3"])
+        .env("NOTIFY_SOCKET", &socket)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    manager.set_nonblocking(true).unwrap();
+    let mut said = Vec::new();
+    let mut bytes = [0; 1000];
+    while let Ok(length) = manager.recv(&mut bytes) {
+        said.push(String::from_utf8_lossy(&bytes[..length]).into_owned());
+    }
+    assert!(said[0].starts_with("READY=1\nWATCHDOG=1\nSTATUS=0.0 frames a second, 0 dropped, "), "{said:?}");
+    assert_eq!(said.last().unwrap(), "STOPPING=1\n");
+}

@@ -1,5 +1,6 @@
 //! `densight-camera`: labels what a camera sees.
 
+mod service;
 mod settings;
 
 use std::path::PathBuf;
@@ -17,6 +18,7 @@ use crate::output;
 use crate::pipeline::{self, End, Outcome};
 use crate::runtime::Classifier;
 
+use service::Service;
 use settings::Settings;
 
 /// Label what a camera sees
@@ -47,7 +49,8 @@ pub(super) struct Args {
 const AFTER: &str = "\
 Inputs:
   v4l2:///dev/video0, /dev/video0, 0   camera (`densight devices` lists them)
-  file://PATH, PATH                    picture, folder, wildcard, .mjpeg
+  file://PATH, PATH                    picture, folder, wildcard, .mjpeg, pipe
+  -                                    Motion JPEG on standard input (from rpicam-vid, GStreamer)
   test://pattern                       moving colour bars
   clip://                              the clip inside the program
 Outputs:
@@ -55,6 +58,7 @@ Outputs:
   json://-, json://PATH                one JSON object a line
   file://DIR/NAME_%04d.png, .jpg       annotated pictures; without %d always the newest
   http://127.0.0.1:PORT                web page with the annotated pictures
+  fb:///dev/fb0, drm://card0           screen, without a desktop; ?rotate=90 turns pictures
   null://                              nowhere
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted (Ctrl-C)";
@@ -84,11 +88,17 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     say(&format!("model   {} ({})", session.name(), session.hash()));
     let source = camera::open(settings.input(), &source_options)?;
     say(&format!("input   {}", source.describe()));
-    let sinks = settings.outputs().iter().map(|uri| output::open(uri, &sink_options)).collect::<Result<Vec<_>>>()?;
+    let mut sinks =
+        settings.outputs().iter().map(|uri| output::open(uri, &sink_options)).collect::<Result<Vec<_>>>()?;
     for sink in &sinks {
         say(&format!("output  {}", sink.describe()));
     }
-    let mut warn = |error: &Error| super::tell(&format!("warning: {error}"));
+    let service = Service::new();
+    sinks.push(service.sink());
+    let mut warn = |error: &Error| {
+        super::tell(&format!("warning: {error}"));
+        service.trouble(error);
+    };
     let Outcome { summary, end } = pipeline::run(source, &mut session, sinks, &options, &stop, &mut warn);
     say(&summary.to_string());
     Ok(match end? {

@@ -1,0 +1,84 @@
+# Run inside the container by test.sh: from the first installation to the last trace.
+set -eu
+export DEBIAN_FRONTEND=noninteractive
+service=densight-camera
+
+ok() {
+    what=$1
+    shift
+    if "$@"; then
+        echo "ok: $what"
+    else
+        echo "FAILED: $what"
+        systemctl status $service --no-pager || true
+        journalctl -u $service --no-pager | tail -n 30
+        exit 1
+    fi
+}
+# soon SECONDS COMMAND...: within that time it succeeds.
+soon() {
+    left=$1
+    shift
+    until "$@" 2>/dev/null; do
+        left=$((left - 1))
+        [ $left -gt 0 ] || return 1
+        sleep 1
+    done
+}
+healthy() { curl -sf http://127.0.0.1:8080/healthz >/dev/null; }
+said() { journalctl -u $service --no-pager | grep -q -- "$1"; }
+property() { systemctl show -P "$1" $service; }
+restarted() { [ "$(property NRestarts)" -gt "$1" ]; }
+active() { systemctl is-active -q $service; }
+absent() { [ ! -e "$1" ]; }
+
+ok "it installs" dpkg -i /root/first.deb
+ok "the service is enabled" systemctl is-enabled -q $service
+ok "without a camera it says so" soon 20 said 'there is no camera /dev/video0'
+ok "and is tried again" soon 30 restarted 0
+
+# The clip stands in for the camera.
+sed -i 's,^input = .*,input = "clip://"\ninput-loop = true,' /etc/densight/camera.toml
+mkdir -p /etc/systemd/system/$service.service.d
+printf '[Service]\nWatchdogSec=6\nRestartSec=1\n' >/etc/systemd/system/$service.service.d/test.conf
+systemctl daemon-reload
+ok "it starts" systemctl restart $service
+ok "it is ready" active
+ok "it answers its health check" soon 10 healthy
+ok "it says how it does" sh -c "systemctl show -P StatusText $service | grep -q 'frames a second'"
+curl -s http://127.0.0.1:8080/status.json | cut -c1-200
+pid=$(property MainPID)
+# The range that systemd takes them from.
+ok "it has a user of its own" [ "$(ps -o uid= -p "$pid")" -ge 61184 ]
+ok "in the group video" sh -c "grep -w Groups /proc/$pid/status | grep -qw $(getent group video | cut -d: -f3)"
+ok "without capabilities" grep -qE '^CapEff:\s0+$' "/proc/$pid/status"
+systemd-analyze security --no-pager $service | tail -n 1
+
+before=$(property NRestarts)
+kill -9 "$pid"
+ok "killed it comes back" soon 20 restarted "$before"
+ok "and is well" soon 20 healthy
+before=$(property NRestarts)
+kill -STOP "$(property MainPID)"
+ok "hung it is replaced by the watchdog" soon 40 restarted "$before"
+ok "and is well" soon 20 healthy
+before=$(property NRestarts)
+sleep 8
+ok "the watchdog leaves a healthy one alone" [ "$(property NRestarts)" = "$before" ]
+
+ok "it upgrades" dpkg -i /root/second.deb
+ok "to the next version" sh -c "dpkg-query -W -f '\${Version}' densight | grep -q next"
+ok "settings are kept" grep -q clip:// /etc/densight/camera.toml
+ok "and it runs" soon 20 healthy
+ok "it stops" systemctl stop $service
+ok "without a failure" [ "$(property Result)" = success ]
+systemctl start $service
+
+ok "it is removed" dpkg -r densight
+ok "the service is gone" sh -c "! systemctl is-active -q $service"
+ok "the programs are gone" absent /usr/bin/densight-camera
+ok "settings stay" [ -e /etc/densight/camera.toml ]
+ok "it is purged" dpkg -P densight
+ok "settings are gone" absent /etc/densight/camera.toml
+ok "its folder is gone" absent /var/lib/private/densight
+ok "its user is gone" sh -c "! getent passwd densight"
