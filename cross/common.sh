@@ -1,6 +1,7 @@
 # Read by the scripts beside it: where things are, and what builds for 64-bit ARM on this machine.
 
-root=$(cd "$(dirname "$0")/.." && pwd)
+# Of scripts in a folder of their own, `root` is set already.
+root=${root:-$(cd "$(dirname "$0")/.." && pwd)}
 target=aarch64-unknown-linux-gnu
 target_dir=${CARGO_TARGET_DIR:-$root/target}
 case $target_dir in /*) ;; *) target_dir=$PWD/$target_dir ;; esac

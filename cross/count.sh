@@ -2,6 +2,7 @@
 # Millions of instructions for one inference, counted under QEMU: unlike times they are the same on every machine.
 #
 #     cross/count.sh CORE MODEL...                  # a line for each model: its name, the core, millions
+#     cross/count.sh --stock CORE MODEL...          # tract's instructions, without Densight's engine
 #     cross/count.sh --check FILE CORE MODEL...     # fails where one is 2 % above its line in FILE
 #
 # One run is subtracted from two (RUNS=K: from 1 + K): reading and preparing the model does not count. One thread.
@@ -9,6 +10,11 @@ set -eu
 . "$(dirname "$0")/common.sh"
 
 check=
+stock=
+if [ "${1:-}" = --stock ]; then
+    stock=--stock
+    shift
+fi
 if [ "${1:-}" = --check ]; then
     check=$(absolute "${2:-}")
     [ -f "$check" ] || fail "there is no file $check to check against"
@@ -38,14 +44,14 @@ cc -std=c11 -O2 -Wall -Wextra -Werror -shared -fPIC -fvisibility=hidden -DVERSIO
 instructions() {
     # Exit code 3 speaks of times, which mean nothing here.
     TRACT_CPU_AARCH64_KIND=$core qemu-aarch64 -cpu "$core" -plugin "$scratch/count.so" -d plugin -D "$scratch/counted" \
-        "$out/densight" bench "$1" --warmup 0 --iterations "$2" >"$scratch/said" 2>&1 || [ $? -eq 3 ] ||
+        "$out/densight" bench "$1" $stock --warmup 0 --iterations "$2" >"$scratch/said" 2>&1 || [ $? -eq 3 ] ||
         fail "$1 on $core: $(cat "$scratch/said")"
     sed -n 's/^instructions //p' "$scratch/counted"
 }
 
 worse=0
 for model in "$@"; do
-    name=$(basename "$model")
+    name=${stock:+tract:}$(basename "$model")
     model=$(absolute "$model")
     once=$(instructions "$model" 1)
     more=$(instructions "$model" $((1 + runs)))
@@ -57,7 +63,7 @@ for model in "$@"; do
                 change = 100 * (found / $3 - 1)
                 printf "%+.1f %%%s", change, (change > 2 ? " WORSE" : "")
             }' "$check")
-        case $said in 
+        case $said in
             *WORSE) worse=$((worse + 1)) ;;
             '') fail "$(basename "$check") has no line for $name on $core: this one needs $millions" ;;
         esac

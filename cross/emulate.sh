@@ -4,6 +4,8 @@
 #     cross/emulate.sh CORE...          # cortex-a53 cortex-a57 cortex-a72 cortex-a76 max: whatever `qemu-aarch64 -cpu help` lists
 #     cross/emulate.sh --all CORE...    # every test, not only those of the kernels, the engine and the int8 fixtures
 #
+# Then a table of the instructions that an inference takes, which fails where they are 2 % above benches/instructions.txt.
+#
 # Everything is linked statically: with -L /usr/aarch64-linux-gnu QEMU hangs as soon as a program starts a thread.
 set -eu
 . "$(dirname "$0")/common.sh"
@@ -73,4 +75,26 @@ for core in "$@"; do
     TRACT_CPU_AARCH64_KIND=$core CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="$qemu -cpu $core" \
         "$cargo" test --release --target $target $tests -- $filter
     if [ -n "$here" ]; then compare "$core"; fi
+done
+
+# Instructions of the model inside the programs and of the reference networks, where those are; with tract alone, for comparison.
+qemu-aarch64 -help 2>/dev/null | grep -q -e '^-plugin' || {
+    echo "SKIPPED: counting instructions, as this qemu-aarch64 takes no plugins"
+    exit 0
+}
+large=
+if [ -d ../shared/models ]; then
+    large=../shared/models
+else
+    echo "SKIPPED: counting the large networks' instructions, as there is no ../shared/models"
+fi
+echo "== millions of instructions for an inference"
+for core in "$@"; do
+    grep -q " $core " benches/instructions.txt || continue
+    for model in models/*.onnx ${large:+$large/densenet_bc100_12.qdq_u8.onnx $large/densenet121.qdq_u8.onnx}; do
+        sh cross/count.sh --check benches/instructions.txt "$core" "$model"
+    done
+    for model in models/*.onnx ${large:+$large/densenet_bc100_12.onnx $large/densenet121.onnx}; do
+        sh cross/count.sh --stock "$core" "$model"
+    done
 done

@@ -1,5 +1,8 @@
 #!/bin/sh
 # Installs what the scripts beside it take, on Debian or Ubuntu: the cross compiler, QEMU, Rust's standard library for ARM.
+#
+#     cross/setup.sh           # to build, test and count
+#     cross/setup.sh board     # for cross/board too: a machine, and apt's list of packages for ARM
 set -eu
 . "$(dirname "$0")/common.sh"
 
@@ -19,6 +22,11 @@ if [ -n "$missing" ]; then
     echo "installing$missing"
     # shellcheck disable=SC2086
     install $missing
+fi
+
+if [ "${1:-}" = board ]; then
+    $as_root dpkg --add-architecture arm64
+    install qemu-system-arm cpio kmod xz-utils
 fi
 
 if ! has_std "${RUSTC:-rustc}" && command -v rustup >/dev/null; then
