@@ -26,6 +26,8 @@ pub enum ErrorKind {
     Image,
     /// A camera that is missing, busy, unplugged or offers no format Densight reads.
     Camera,
+    /// A device that networks should run on and cannot: no CUDA.
+    Device,
     /// A result that cannot be delivered: port in use, folder not writable, disk full.
     Output,
     /// Any other file that cannot be read.

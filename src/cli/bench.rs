@@ -10,7 +10,7 @@ use anyhow::Context;
 use crate::bench::{Limit, Report, Timings, measure};
 use crate::frame::RgbImage;
 use crate::prediction::StageTimes;
-use crate::runtime::{Classifier, Session, SessionOptions};
+use crate::runtime::{Classifier, Device, Session, SessionOptions};
 
 /// Exit code of a benchmark that says nothing, as the processor was slowed down meanwhile.
 const VOID: u8 = 3;
@@ -26,6 +26,9 @@ pub(super) struct Args {
     /// Threads that compute; 1 means one
     #[arg(long, value_name = "N", default_value = "1")]
     threads: NonZeroUsize,
+    /// Where the network runs: cpu, cuda, or auto (cuda where that works)
+    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    device: Device,
     /// Stop after N measured runs
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     iterations: Option<u64>,
@@ -57,7 +60,7 @@ pub(super) struct Args {
 /// # Errors
 /// A model that cannot be loaded or run.
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let options = SessionOptions { threads: args.threads.get(), stock: args.stock, ..Default::default() };
+    let options = SessionOptions { threads: args.threads.get(), labels: None, stock: args.stock, device: args.device };
     let mut session = super::model::open(args.model.as_deref(), &options)?;
     if args.serve {
         serve(&mut session, args.warmup)?;

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::error::Result;
 use crate::picture;
 use crate::prediction::{Prediction, StageTimes};
-use crate::runtime::{Classifier, Session};
+use crate::runtime::{Classifier, Device, Session};
 
 /// Label pictures
 #[derive(Debug, clap::Args)]
@@ -31,6 +31,9 @@ pub(super) struct Args {
     /// Threads that compute; 1 means one
     #[arg(long, value_name = "N", default_value = "1")]
     threads: NonZeroUsize,
+    /// Where the network runs: cpu, cuda, or auto (cuda where that works)
+    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    device: Device,
     /// Print one JSON object a line for each picture
     #[arg(long)]
     json: bool,
@@ -42,7 +45,8 @@ pub(super) struct Args {
 /// # Errors
 /// A model that cannot be loaded or fails.
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let mut session = super::model::session(args.model.as_deref(), args.labels.as_deref(), args.threads.get())?;
+    let mut session =
+        super::model::session(args.model.as_deref(), args.labels.as_deref(), args.threads.get(), args.device)?;
     let mut failed = false;
     for path in &args.images {
         let begin = Instant::now();

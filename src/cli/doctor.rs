@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::camera::v4l2::{DeviceInfo, list_devices};
 use crate::cpu::{Feature, Machine, Throttle, features};
 use crate::error::Result;
+use crate::runtime::check_cuda;
 
 /// Degrees Celsius from which boards are about to slow down: the Raspberry Pi begins at 80.
 const HOT: f64 = 75.0;
@@ -25,6 +26,8 @@ struct Findings {
     features: Vec<Feature>,
     throttled: Option<bool>,
     cameras: Result<Vec<DeviceInfo>>,
+    /// Whether networks can run on a GPU, or why not.
+    cuda: Result<()>,
 }
 
 /// Runs the command.
@@ -37,6 +40,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         features: features(),
         throttled: Throttle::watch().check(),
         cameras: list_devices(),
+        cuda: check_cuda(),
     };
     let text = if args.json { format!("{}\n", findings.json()) } else { findings.text() };
     super::print(&text)?;
@@ -94,6 +98,8 @@ impl Findings {
             "throttled": self.throttled,
             "cameras": self.cameras.as_ref().ok(),
             "cameras_error": self.cameras.as_ref().err().map(ToString::to_string),
+            "cuda": self.cuda.is_ok(),
+            "cuda_error": self.cuda.as_ref().err().map(ToString::to_string),
             "hints": self.hints(),
         })
     }
@@ -131,6 +137,7 @@ impl Findings {
             Ok(cameras) => rows.extend(cameras.iter().map(|camera| ("camera", super::devices::headline(camera)))),
             Err(error) => rows.push(("cameras", error.to_string())),
         }
+        rows.push(("cuda", self.cuda.as_ref().map_or_else(ToString::to_string, |()| "works".into())));
         rows.extend(self.hints().into_iter().map(|hint| ("hint", hint)));
         rows.iter().map(|(name, value)| format!("{name:<12} {value}\n")).collect()
     }
@@ -174,7 +181,7 @@ mod tests {
             formats: vec![],
             problem: None,
         };
-        Findings { machine, features, throttled: Some(false), cameras: Ok(vec![camera]) }
+        Findings { machine, features, throttled: Some(false), cameras: Ok(vec![camera]), cuda: Ok(()) }
     }
 
     /// Hints, without the one that only concerns builds for tests.
@@ -185,7 +192,7 @@ mod tests {
     #[test]
     fn text_and_json_say_what_was_found() {
         let text = findings().text();
-        let lines: Vec<&str> = text.lines().skip(1).take(9).collect();
+        let lines: Vec<&str> = text.lines().skip(1).take(10).collect();
         let expected = [
             "board        Raspberry Pi 4 Model B",
             "processor    Cortex-A72",
@@ -196,6 +203,7 @@ mod tests {
             "temperature  48.8 °C",
             "slowed down  no",
             "camera       /dev/video0  A Camera",
+            "cuda         works",
         ];
         assert_eq!(lines, expected);
         let json = findings().json();

@@ -9,6 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use crate::eval::{Contender, Dataset, Split, compare, evaluate};
+use crate::runtime::Device;
 
 /// Measure a model's accuracy on labelled pictures
 #[derive(Debug, clap::Args)]
@@ -33,6 +34,9 @@ pub(super) struct Args {
     /// Threads that compute; 1 means one
     #[arg(long, value_name = "N", default_value = "1")]
     threads: NonZeroUsize,
+    /// Where the network runs: cpu, cuda, or auto (cuda where that works)
+    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    device: Device,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -47,7 +51,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if let Some(limit) = args.limit {
         data.limit(limit.get())?;
     }
-    let open = |model: Option<&Path>| super::model::session(model, args.labels.as_deref(), args.threads.get());
+    let open =
+        |model: Option<&Path>| super::model::session(model, args.labels.as_deref(), args.threads.get(), args.device);
     let mut session = open(args.model.as_deref())?;
     let mut reference = args.against.as_deref().map(|path| open(Some(path))).transpose()?;
     // On standard error, and only where that is a terminal.

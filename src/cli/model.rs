@@ -3,24 +3,28 @@
 use std::path::Path;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::runtime::{Session, SessionOptions, parse_labels};
+use crate::runtime::{Device, Session, SessionOptions, parse_labels};
 
 /// The model inside the program; `models/README.md` says what it is.
 const EMBEDDED: &[u8] = include_bytes!("../../models/cifar10_densenet_bc_L40_k12.onnx");
 
-/// Opens `model`, or the one inside the program, with the label file `labels` instead of its own labels.
-pub(super) fn session(model: Option<&Path>, labels: Option<&Path>, threads: usize) -> Result<Session> {
+/// Opens `model`, or the one inside the program, with the label file `labels` instead of its own labels, on `device`.
+pub(super) fn session(model: Option<&Path>, labels: Option<&Path>, threads: usize, device: Device) -> Result<Session> {
     let labels = labels.map(read_labels).transpose()?;
-    let options = SessionOptions { threads, labels, ..Default::default() };
+    let options = SessionOptions { threads, labels, device, ..Default::default() };
     open(model, &options)
 }
 
 /// Opens `model`, or the one inside the program.
 pub(super) fn open(model: Option<&Path>, options: &SessionOptions) -> Result<Session> {
-    match model {
+    let session = match model {
         Some(path) => Session::open(path, options),
         None => Session::from_onnx(EMBEDDED, options),
+    }?;
+    if let Some(reason) = session.fell_back() {
+        super::tell(&format!("{reason}; running on the processor"));
     }
+    Ok(session)
 }
 
 /// The labels in a file, one a line.

@@ -11,6 +11,7 @@ use ndarray_npy::{ReadNpyExt, WriteNpyExt};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::files;
+use crate::runtime::Device;
 
 /// Run raw tensors through a network
 #[derive(Debug, clap::Args)]
@@ -26,6 +27,9 @@ pub(super) struct Args {
     /// Threads that compute; 1 means one
     #[arg(long, value_name = "N", default_value = "1")]
     threads: NonZeroUsize,
+    /// Where the network runs: cpu, cuda, or auto (cuda where that works)
+    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    device: Device,
 }
 
 /// Runs the command.
@@ -33,7 +37,7 @@ pub(super) struct Args {
 /// # Errors
 /// A model or input that cannot be read, do not fit each other, or an output that cannot be written.
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let mut session = super::model::session(Some(&args.model), None, args.threads.get())?;
+    let mut session = super::model::session(Some(&args.model), None, args.threads.get(), args.device)?;
     let input = read(&args.input)?;
     let [_, c, h, w] = <[usize; 4]>::try_from(input.shape()).unwrap_or_default();
     if [c, h, w] != session.input_shape() {

@@ -44,6 +44,17 @@ pub fn optimized(
     model.into_optimized()
 }
 
+/// The graph as it is, for a runtime that optimizes it in its own way.
+///
+/// # Errors
+/// As [`optimized`].
+pub fn as_it_is(proto: &ModelProto, input: &[usize]) -> TractResult<TypedModel> {
+    let onnx = tract_onnx::onnx().with_ignore_value_info(true).with_ignore_output_shapes(true);
+    let mut model = onnx.model_for_proto_model(proto)?;
+    model.set_input_fact(0, f32::fact(input).into())?;
+    model.into_typed()?.into_decluttered()
+}
+
 /// The operator that is all of `model`: it reads the model's input and gives its output.
 pub fn whole(model: &TypedModel) -> Option<FusedOp> {
     let ([input], [output]) = (model.input_outlets().ok()?, model.output_outlets().ok()?) else { return None };

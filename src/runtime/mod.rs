@@ -1,5 +1,6 @@
 //! Running a network: an ONNX file becomes a [`Session`], pictures become its input, its output becomes labels.
 
+mod device;
 mod executed;
 mod labels;
 mod network;
@@ -8,6 +9,7 @@ mod preprocess;
 mod session;
 mod sidecar;
 
+pub use device::{Device, check_cuda};
 pub use executed::{Executed, Execution, Left};
 pub use labels::parse_labels;
 pub use preprocess::Preprocessor;

@@ -1,13 +1,16 @@
 //! What runs a model: an engine where the graph is one fused network, else tract.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use tract_core::internal::*;
+use tract_core::runtime::{Runnable, Runtime};
 use tract_linalg::multithread::Executor;
 
 use super::executed::Execution;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernels::Kernels;
 use crate::model::onnx::{Fusion, OnnxFile, Opaque};
-use crate::optimize::{Engine, FusedOp, optimized, whole};
+use crate::optimize::{Engine, FusedOp, as_it_is, optimized, whole};
 
 /// A planned network: one f32 input `[1, 3, height, width]`, one f32 output.
 pub(super) struct Network {
@@ -21,27 +24,18 @@ enum Runner {
     Fused(FusedOp),
     /// tract runs the graph; some nodes may be fused networks, others were left out for these reasons.
     Graph { plan: Arc<TypedSimplePlan>, opaque: Vec<Opaque> },
+    /// Another of tract's runtimes runs it, on a device of its own.
+    Device(Box<dyn Runnable>),
 }
 
 impl Network {
     pub(super) fn new(file: &mut OnnxFile, threads: usize, stock: bool) -> Result<Self> {
-        let refuse = |e: TractError| {
-            // The innermost cause says which operator; the outer ones where in tract's own loading it was met.
-            let reason = e.root_cause().to_string().replace('\n', " ");
-            Error::new(ErrorKind::Model, format!("the graph cannot be run: {reason}")).caused_by(e)
-        };
         let input = [1, 3, file.input.height, file.input.width];
         let fusion = if stock { Fusion::default() } else { file.fuse() };
         // Where no network was fused, all is tract's, and there is nothing to give reasons for.
         let opaque = if fusion.networks.is_empty() { Vec::new() } else { fusion.opaque };
         let model = optimized(&file.proto, fusion.networks, Kernels::chosen()?, threads, &input).map_err(refuse)?;
-        let fact = model.output_fact(0).map_err(refuse)?.clone();
-        let output = fact.shape.as_concrete().map(<[usize]>::to_vec);
-        let output =
-            output.filter(|shape| fact.datum_type == f32::datum_type() && !shape.is_empty()).ok_or_else(|| {
-                let message = format!("the graph's output is {fact:?}: Densight takes one f32 score for each class");
-                Error::new(ErrorKind::Model, message)
-            })?;
+        let output = output_shape(&model)?;
         if let Some(op) = whole(&model) {
             return Ok(Self { runner: Runner::Fused(op), input, output });
         }
@@ -50,6 +44,17 @@ impl Network {
         let options = RunOptions { executor: Some(executor), ..Default::default() };
         let plan = TypedSimplePlan::new_with_options(model, &options).map_err(refuse)?;
         Ok(Self { runner: Runner::Graph { plan, opaque }, input, output })
+    }
+
+    /// The whole graph on the device of one of tract's runtimes.
+    pub(super) fn on_device(file: &OnnxFile, runtime: &dyn Runtime) -> Result<Self> {
+        let input = [1, 3, file.input.height, file.input.width];
+        let model = as_it_is(&file.proto, &input).map_err(refuse)?;
+        let output = output_shape(&model)?;
+        // Where a device cannot be opened, its runtime panics.
+        let prepared = catch_unwind(AssertUnwindSafe(|| runtime.prepare(model)));
+        let unusable = |_| Error::new(ErrorKind::Device, "the GPU cannot be opened, see above");
+        Ok(Self { runner: Runner::Device(prepared.map_err(unusable)?.map_err(refuse)?), input, output })
     }
 
     /// What an engine with one input and one output runs.
@@ -64,7 +69,7 @@ impl Network {
     pub(super) fn into_engine(self) -> Option<Engine> {
         match self.runner {
             Runner::Fused(op) => op.into_engine(),
-            Runner::Graph { .. } => None,
+            Runner::Graph { .. } | Runner::Device(_) => None,
         }
     }
 
@@ -79,25 +84,28 @@ impl Network {
     pub(super) fn execution(&self) -> Result<Execution> {
         match &self.runner {
             Runner::Fused(op) => Ok(Execution::of_engine(op.engine())),
-            Runner::Graph { plan, opaque } => Execution::of_graph(plan.model(), opaque).map_err(|e| {
-                Error::new(ErrorKind::Model, format!("the graph cannot be listed: {}", e.root_cause())).caused_by(e)
-            }),
+            Runner::Graph { plan, opaque } => Execution::of_graph(plan.model(), opaque).map_err(unlisted),
+            Runner::Device(runnable) => {
+                let model =
+                    runnable.typed_model().ok_or_else(|| unlisted(format_err!("the device's runtime keeps it")))?;
+                Execution::of_graph(model, &[]).map_err(unlisted)
+            }
         }
     }
 
     /// Runs one picture, as many values as the product of the input's shape, and writes the output, as many as that of its
     /// shape.
     pub(super) fn run(&self, input: &[f32], out: &mut [f32]) -> Result<()> {
-        let plan = match &self.runner {
-            Runner::Fused(op) => {
-                op.run_into(&[input], out);
-                return Ok(());
-            }
-            Runner::Graph { plan, .. } => plan,
-        };
         let mut run = || -> TractResult<()> {
-            let input = Tensor::from_shape(&self.input, input)?;
-            let outputs = plan.run(tvec!(input.into_tvalue()))?;
+            let tensor = || Tensor::from_shape(&self.input, input).map(IntoTValue::into_tvalue);
+            let outputs = match &self.runner {
+                Runner::Fused(op) => {
+                    op.run_into(&[input], out);
+                    return Ok(());
+                }
+                Runner::Graph { plan, .. } => plan.run(tvec!(tensor()?))?,
+                Runner::Device(runnable) => runnable.run(tvec!(tensor()?))?,
+            };
             let values = outputs[0].to_plain_array_view::<f32>()?;
             out.iter_mut().zip(values.iter()).for_each(|(out, value)| *out = *value);
             Ok(())
@@ -112,7 +120,27 @@ impl Network {
     pub(super) fn memory_size(&self) -> Option<usize> {
         match &self.runner {
             Runner::Fused(op) => Some(op.memory_size()),
-            Runner::Graph { .. } => None,
+            Runner::Graph { .. } | Runner::Device(_) => None,
         }
     }
+}
+
+fn refuse(e: TractError) -> Error {
+    // The innermost cause says which operator; the outer ones where in tract's own loading it was met.
+    let reason = e.root_cause().to_string().replace('\n', " ");
+    Error::new(ErrorKind::Model, format!("the graph cannot be run: {reason}")).caused_by(e)
+}
+
+fn unlisted(e: TractError) -> Error {
+    Error::new(ErrorKind::Model, format!("the graph cannot be listed: {}", e.root_cause())).caused_by(e)
+}
+
+/// The shape of the one output, which must be f32.
+fn output_shape(model: &TypedModel) -> Result<Vec<usize>> {
+    let fact = model.output_fact(0).map_err(refuse)?;
+    let shape = fact.shape.as_concrete().map(<[usize]>::to_vec);
+    shape.filter(|shape| fact.datum_type == f32::datum_type() && !shape.is_empty()).ok_or_else(|| {
+        let message = format!("the graph's output is {fact:?}: Densight takes one f32 score for each class");
+        Error::new(ErrorKind::Model, message)
+    })
 }

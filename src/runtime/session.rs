@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use sha2::{Digest, Sha256};
 
+use super::device::Device;
 use super::network::Network;
 use super::prepared::{self, Prepared, Source};
 use super::{Classification, Classifier, Execution, Preprocessor, labels, sidecar};
@@ -26,11 +27,13 @@ pub struct SessionOptions {
     pub labels: Option<Vec<String>>,
     /// Leave the whole graph to tract, to compare with.
     pub stock: bool,
+    /// Where the network runs.
+    pub device: Device,
 }
 
 impl Default for SessionOptions {
     fn default() -> Self {
-        Self { threads: 1, labels: None, stock: false }
+        Self { threads: 1, labels: None, stock: false, device: Device::Cpu }
     }
 }
 
@@ -48,6 +51,7 @@ pub struct Session {
     ends_in_softmax: bool,
     config: Option<DenseNetConfig>,
     initializer_values: u64,
+    fell_back: Option<Error>,
 }
 
 impl Session {
@@ -112,12 +116,22 @@ impl Session {
     }
 
     fn from_file(mut file: OnnxFile, bytes: &[u8], fallback: &str, options: &SessionOptions) -> Result<Self> {
-        let network = Network::new(&mut file, threads(options)?, options.stock)?;
+        let (runtime, fell_back) = options.device.runtime()?;
+        let network = match runtime {
+            Some(runtime) => Network::on_device(&file, runtime)?,
+            None => Network::new(&mut file, threads(options)?, options.stock)?,
+        };
         let (softmax, values) = (file.ends_in_softmax, file.initializer_values);
-        Self::build(network, file.metadata, &Sha256::digest(bytes), (softmax, values), fallback, options)
+        let hash = Sha256::digest(bytes);
+        let session = Self::build(network, file.metadata, &hash, (softmax, values), fallback, options)?;
+        Ok(Self { fell_back, ..session })
     }
 
     fn from_prepared(prepared: Prepared, options: &SessionOptions) -> Result<Self> {
+        if options.device == Device::Cuda {
+            let message = "it is prepared for the processor: give the ONNX file to run it on a GPU";
+            return Err(Error::new(ErrorKind::Device, message));
+        }
         let Prepared { source, metadata, ends_in_softmax, initializer_values, engine } = prepared;
         let metadata = from_entries(metadata.iter().map(|(key, value)| (key.as_str(), value.as_str())))?;
         let network = Network::of(engine, threads(options)?)
@@ -152,6 +166,7 @@ impl Session {
             config,
             initializer_values,
             network,
+            fell_back: None,
         })
     }
 
@@ -225,6 +240,11 @@ impl Session {
             return Err(Error::new(ErrorKind::Shape, message));
         }
         self.network.run(input, scores)
+    }
+
+    /// Why the network runs on the processor where a GPU would have been taken ([`Device::Auto`]).
+    pub fn fell_back(&self) -> Option<&Error> {
+        self.fell_back.as_ref()
     }
 
     /// Bytes of all activations and all that is computed on the way, where the graph is one fused network: nothing else is

@@ -83,8 +83,12 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
             super::tell(text);
         }
     };
-    let mut session =
-        super::model::session(settings.model.as_deref(), settings.labels.as_deref(), settings.threads.unwrap_or(1))?;
+    let mut session = super::model::session(
+        settings.model.as_deref(),
+        settings.labels.as_deref(),
+        settings.threads.unwrap_or(1),
+        settings.device()?,
+    )?;
     say(&format!("model   {} ({})", session.name(), session.hash()));
     let source = camera::open(settings.input(), &source_options)?;
     say(&format!("input   {}", source.describe()));

@@ -10,6 +10,7 @@ use crate::camera::{Flip, SourceOptions};
 use crate::error::{Error, ErrorKind, Result};
 use crate::output::SinkOptions;
 use crate::pipeline::Options;
+use crate::runtime::Device;
 
 /// Every setting as far as it is given; the keys of the file are the options' names.
 #[derive(Debug, Clone, Default, PartialEq, clap::Args, Serialize, Deserialize)]
@@ -67,6 +68,9 @@ pub(super) struct Settings {
     /// Threads that compute; 1 means one [default: 1]
     #[arg(long, value_name = "N")]
     pub(super) threads: Option<usize>,
+    /// Where the network runs: cpu, cuda, or auto (cuda where that works) [default: cpu]
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<String>,
     /// Pictures to run through the network before capturing [default: 2]
     #[arg(long, value_name = "N")]
     warmup: Option<u32>,
@@ -122,6 +126,7 @@ impl Settings {
             no_pace: Some(!source.paced),
             jpeg_quality: Some(sink.jpeg_quality),
             threads: Some(1),
+            device: Some(Device::default().to_string()),
             warmup: Some(options.warmup),
             ..Self::default()
         }
@@ -139,11 +144,20 @@ impl Settings {
         self.outputs.as_deref().unwrap_or_default()
     }
 
+    /// Where the network runs.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Usage`].
+    pub(super) fn device(&self) -> Result<Device> {
+        self.device.as_deref().map_or(Ok(Device::default()), str::parse)
+    }
+
     /// The settings as their users take them.
     ///
     /// # Errors
     /// [`ErrorKind::Usage`] naming the option.
     pub(super) fn check(&self) -> Result<(SourceOptions, SinkOptions, Options)> {
+        self.device()?;
         let source = SourceOptions {
             width: self.input_width,
             height: self.input_height,
@@ -246,6 +260,7 @@ mod tests {
             ("input-timeout = 0.0", "input-timeout is 0"),
             ("input-flip = 'left'", "input-flip is 'left'"),
             ("input-codec = 'h264'", "unknown codec"),
+            ("device = 'gpu'", "unknown device"),
             ("outputs = []", "outputs is empty"),
         ] {
             assert!(wrong(text).starts_with(start), "{text}: {}", wrong(text));
