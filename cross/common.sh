@@ -54,5 +54,9 @@ toolchain() {
 
 # Everything is linked into the program: it needs nothing of the system that it runs on.
 link_statically() {
-    export RUSTFLAGS="${RUSTFLAGS:-} -C target-feature=+crt-static"
+    # Once, also where one script calls another: with other flags everything is built anew.
+    case ${RUSTFLAGS:-} in
+        *crt-static*) ;;
+        *) export RUSTFLAGS="${RUSTFLAGS:-} -C target-feature=+crt-static" ;;
+    esac
 }

@@ -111,7 +111,7 @@ ended killed
 ok "the console is back after a kill" console_is_back
 
 echo "== cameras that cannot be used"
-camera first "/dev/video0 null://"
+camera first "/dev/video0 --input-width 1280 --input-height 720 null://"
 frames first 2
 camera second "/dev/video0 null://"
 ok "a camera in use ends a second program" ended second 1
