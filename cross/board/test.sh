@@ -120,7 +120,7 @@ ok "which says so" has /tmp/second.log 'in use by another program'
 # Another camera under the same name: a television receiver, whose pictures have another size.
 board "echo vivid.0 >/sys/bus/platform/drivers/vivid/unbind"
 until_board "the loss to be told" 30 "grep -q '(waiting for it)' /tmp/first.log"
-board "rmmod vivid; insmod /modules/vivid.ko n_devs=1 node_types=0x1 num_inputs=1 input_types=0x1"
+board "rmmod vivid; insmod /modules/vivid.ko n_devs=1 node_types=0x1 num_inputs=1 input_types=0x1 ccs_cap_mode=0"
 until_board "the other camera" 30 "grep -q 'is back after' /tmp/first.log"
 frames first "$(($(board "wc -l </tmp/first.json") + 3))"
 board "kill -TERM \$(cat /tmp/first.pid)"
