@@ -91,14 +91,14 @@ fi
 echo "== millions of instructions for an inference"
 for core in "$@"; do
     grep -q " $core " benches/instructions.txt || continue
-    for model in models/*.onnx ${large:+$large/densenet_bc100_12.qdq_u8.onnx $large/densenet121.qdq_u8.onnx}; do
+    for model in models/cifar10*.onnx ${large:+$large/densenet_bc100_12.qdq_u8.onnx $large/densenet121.qdq_u8.onnx}; do
         if grep -q "^$(basename "$model") *$core " benches/instructions.txt; then
             sh cross/count.sh --check benches/instructions.txt "$core" "$model"
         else
             sh cross/count.sh "$core" "$model"
         fi
     done
-    for model in models/*.onnx ${large:+$large/densenet_bc100_12.onnx $large/densenet121.onnx}; do
+    for model in models/cifar10*.onnx ${large:+$large/densenet_bc100_12.onnx $large/densenet121.onnx}; do
         sh cross/count.sh --stock "$core" "$model"
     done
 done
