@@ -26,7 +26,8 @@ esac
 command -v cargo-deb >/dev/null || fail "cargo-deb is missing: cargo install cargo-deb --locked"
 
 # Manual pages and completions are the same on every machine; the programs of this one write them.
-pages=$target_dir/pages
+# Cargo.toml names this folder: cargo-deb puts only target/release where CARGO_TARGET_DIR is.
+pages=$root/target/pages
 rm -rf "$pages"
 cargo build --release --bin densight
 "$target_dir/release/densight" pages "$pages"
