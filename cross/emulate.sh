@@ -2,7 +2,7 @@
 # Runs tests as 64-bit ARM code under QEMU.
 #
 #     cross/emulate.sh CORE...          # cortex-a53 cortex-a57 cortex-a72 cortex-a76 max: whatever `qemu-aarch64 -cpu help` lists
-#     cross/emulate.sh --all CORE...    # every test, not only those of the kernels, the engine and the int8 fixtures
+#     cross/emulate.sh --all CORE...    # every test, not only those of the kernels, the engine, prepared models and the int8 fixtures
 #
 # Then a table of the instructions that an inference takes, which fails where they are 2 % above benches/instructions.txt.
 #
@@ -11,7 +11,7 @@ set -eu
 . "$(dirname "$0")/common.sh"
 
 tests="--lib --test agreement"
-filter="kernels:: optimize:: quantized::"
+filter="kernels:: optimize:: runtime::prepared quantized::"
 if [ "${1:-}" = --all ]; then
     shift
     # QEMU passes no Video4Linux request on, and shows this machine's /proc/cpuinfo.

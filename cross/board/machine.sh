@@ -1,6 +1,6 @@
 # Read by the scripts beside it: an emulated 64-bit ARM board with a camera and a screen, driven over its serial console.
 #
-# QEMU's `virt` machine runs Debian's kernel for ARM on an initramfs of busybox and whatever `carry` put there. vivid, the kernel's
+# QEMU's `virt` machine runs Debian's kernel for ARM on an initramfs of busybox and the programs that are copied into it. vivid, the kernel's
 # virtual video driver, is the camera; virtio-gpu the screen. Nothing of it needs root.
 
 PATH=$PATH:/usr/sbin:/sbin

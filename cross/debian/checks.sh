@@ -32,7 +32,7 @@ restarted() { [ "$(property NRestarts)" -gt "$1" ]; }
 active() { systemctl is-active -q $service; }
 absent() { [ ! -e "$1" ]; }
 
-ok "it installs" dpkg -i /root/first.deb
+ok "it installs" dpkg -i /srv/first.deb
 ok "the service is enabled" systemctl is-enabled -q $service
 ok "without a camera it says so" soon 20 said 'there is no camera /dev/video0'
 ok "and is tried again" soon 30 restarted 0
@@ -66,7 +66,7 @@ before=$(property NRestarts)
 sleep 8
 ok "the watchdog leaves a healthy one alone" [ "$(property NRestarts)" = "$before" ]
 
-ok "it upgrades" dpkg -i /root/second.deb
+ok "it upgrades" dpkg -i /srv/second.deb
 ok "to the next version" sh -c "dpkg-query -W -f '\${Version}' densight | grep -q next"
 ok "settings are kept" grep -q clip:// /etc/densight/camera.toml
 ok "and it runs" soon 20 healthy

@@ -36,28 +36,29 @@ systemd-nspawn --quiet --directory="$system" --register=no --keep-unit true || {
 }
 
 # A second version, which differs by its number only.
-cp "$package" "$system/root/first.deb"
-dpkg-deb -R "$package" "$system/root/second"
-sed -i 's/^Version: .*/&+next/' "$system/root/second/DEBIAN/control"
-dpkg-deb --root-owner-group -b "$system/root/second" "$system/root/second.deb" >/dev/null
-rm -r "$system/root/second"
-cp "$here/checks.sh" "$system/root/"
+cp "$package" "$system/srv/first.deb"
+dpkg-deb -R "$package" "$system/srv/second"
+sed -i 's/^Version: .*/&+next/' "$system/srv/second/DEBIAN/control"
+dpkg-deb --root-owner-group -b "$system/srv/second" "$system/srv/second.deb" >/dev/null
+rm -r "$system/srv/second"
+cp "$here/checks.sh" "$system/srv/"
 cat >"$system/etc/systemd/system/checks.service" <<'END'
 [Unit]
 After=multi-user.target
 [Service]
 Type=oneshot
-ExecStart=/bin/sh -c 'sh /root/checks.sh >/root/said 2>&1; echo $? >/root/status; systemctl poweroff --no-block'
+ExecStart=/bin/sh -c 'sh /srv/checks.sh >/srv/said 2>&1; echo $? >/srv/status; systemctl poweroff --no-block'
 [Install]
 WantedBy=default.target
 END
 mkdir -p "$system/etc/systemd/system/graphical.target.wants"
 ln -s ../checks.service "$system/etc/systemd/system/graphical.target.wants/"
 
-timeout 300 systemd-nspawn --quiet --boot --directory="$system" --register=no --keep-unit >"$system/root/console" 2>&1 </dev/null || true
-cat "$system/root/said" 2>/dev/null || {
-    tail -n 20 "$system/root/console" >&2
-    echo "SKIPPED: the package, as this machine boots no containers (see above)"
+timeout 300 systemd-nspawn --quiet --boot --directory="$system" --register=no --keep-unit >"$system/srv/console" 2>&1 </dev/null || true
+if ! grep -q "Reached target" "$system/srv/console"; then
+    tail -n 20 "$system/srv/console" >&2
+    echo "SKIPPED: the package, as systemd does not come up in a container here (see above)"
     exit 0
-}
-[ "$(cat "$system/root/status" 2>/dev/null)" = 0 ] || fail "the package does not do as it should"
+fi
+cat "$system/srv/said" || fail "the container came up and made no checks"
+[ "$(cat "$system/srv/status" 2>/dev/null)" = 0 ] || fail "the package does not do as it should"

@@ -3,6 +3,7 @@
 What needs the program densight is skipped where it is not built (cargo build --release).
 """
 
+import json
 import subprocess
 import sys
 import tempfile
@@ -13,7 +14,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
@@ -40,7 +41,7 @@ def pictures(folder, classes=3, each=10, size=16):
 @unittest.skipUnless(DENSIGHT.exists(), "densight is not built here: cargo build --release")
 class AgainstDensight(unittest.TestCase):
     def export(self, folder, config, *words):
-        (folder / "config.json").write_text(__import__("json").dumps(config.as_json()))
+        (folder / "config.json").write_text(json.dumps(config.as_json()))
         command = [DENSIGHT, "export", "--config", folder / "config.json", "--input-size", "32", "-o", folder / "net.onnx"]
         subprocess.run([*command, *words], check=True, capture_output=True)
 
@@ -55,8 +56,6 @@ class AgainstDensight(unittest.TestCase):
                 for tensor_name, tensor in network.tensors().items():
                     if "norm" in tensor_name:
                         tensor.uniform_(0.5, 1.5)
-                from safetensors.torch import save_file
-
                 save_file({n: t.contiguous() for n, t in network.tensors().items()}, folder / "w.safetensors")
                 self.export(folder, config, "--weights", folder / "w.safetensors")
                 x = torch.randn(1, 3, 32, 32)

@@ -21,23 +21,21 @@ pub(super) struct Args {
 /// # Errors
 /// [`ErrorKind::Output`] for files that cannot be written.
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    for mut command in [super::Densight::command(), super::camera::Args::command()] {
-        write(&mut command, &args.folder)
-            .map_err(|error| Error::io(ErrorKind::Output, "write to", &args.folder, error))?;
+    for command in [super::Densight::command(), super::camera::Args::command()] {
+        write(command, &args.folder).map_err(|error| Error::io(ErrorKind::Output, "write to", &args.folder, error))?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn write(command: &mut clap::Command, folder: &Path) -> io::Result<()> {
+fn write(command: clap::Command, folder: &Path) -> io::Result<()> {
     std::fs::create_dir_all(folder)?;
+    // A page for the program and one for each of its commands, `densight-quantize.1`, but not for `help` and its own.
+    clap_mangen::generate_to(command.clone().disable_help_subcommand(true), folder)?;
+    let (mut command, name) = (command.clone(), command.get_name().to_owned());
     for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
-        let name = command.get_name().to_owned();
-        clap_complete::generate_to(shell, command, name, folder)?;
+        clap_complete::generate_to(shell, &mut command, &name, folder)?;
     }
-    // A page for the program and one for each of its commands, `densight-quantize.1`.
-    let mut command = command.clone().disable_help_subcommand(true);
-    command.build();
-    clap_mangen::generate_to(command, folder)
+    Ok(())
 }
 
 #[cfg(test)]
@@ -60,7 +58,8 @@ mod tests {
         ] {
             assert!(names.iter().any(|name| name == expected), "{expected} in {names:?}");
         }
-        assert!(!names.iter().any(|name| name == "densight-pages.1"), "what is hidden has none");
+        let needless = |name: &String| name == "densight-pages.1" || name.starts_with("densight-help");
+        assert!(!names.iter().any(needless), "{names:?}");
         let page = std::fs::read_to_string(folder.path().join("new/densight-camera.1")).unwrap();
         assert!(page.contains("no\\-reconnect"));
     }

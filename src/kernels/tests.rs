@@ -306,6 +306,27 @@ fn what_kernels_cannot_do_is_refused() {
 }
 
 #[test]
+fn stored_weights_come_back_and_damaged_ones_do_no_harm() {
+    for kernels in all() {
+        let (_, mut packed) = case(12, 7, BLOCK, Kind::Random, Kind::Random, 0, 3).packed(kernels);
+        let stored = postcard::to_allocvec(&packed).unwrap();
+        let mut weights = Vec::new();
+        packed.blob().write(&mut weights).unwrap();
+        let mut again: Packed = postcard::from_bytes(&stored).unwrap();
+        again.blob().read(&mut &weights[..]).unwrap();
+        assert!(again == packed, "{kernels:?}");
+        for place in 0..stored.len() {
+            for change in [0x01, 0x41, 0x80, 0xff] {
+                let mut damaged = stored.clone();
+                damaged[place] ^= change;
+                // Refused, or another one: at once, and without a panic.
+                let _ = postcard::from_bytes::<Packed>(&damaged);
+            }
+        }
+    }
+}
+
+#[test]
 #[should_panic = "exceed an input"]
 fn input_must_reach_far_enough() {
     let kernels = Kernels::best();

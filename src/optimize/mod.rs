@@ -31,16 +31,13 @@ pub fn optimized(
     threads: usize,
     input: &[usize],
 ) -> TractResult<TypedModel> {
-    // Shapes that the file states of values inside may name the symbolic batch: they are inferred afresh.
-    let onnx = tract_onnx::onnx().with_ignore_value_info(true).with_ignore_output_shapes(true);
-    let mut model = onnx.model_for_proto_model(proto)?;
+    let mut model = read(proto, input)?;
     for (number, mut network) in networks.into_iter().enumerate() {
         rewrite::fold_norms(&mut network);
         rewrite::pool_first(&mut network);
         let node = model.node_id_by_name(&node_name(number))?;
         model.node_mut(node).op = expand(FusedOp::new(&network, kernels, threads)?);
     }
-    model.set_input_fact(0, f32::fact(input).into())?;
     model.into_optimized()
 }
 
@@ -49,10 +46,15 @@ pub fn optimized(
 /// # Errors
 /// As [`optimized`].
 pub fn as_it_is(proto: &ModelProto, input: &[usize]) -> TractResult<TypedModel> {
+    read(proto, input)?.into_typed()?.into_decluttered()
+}
+
+fn read(proto: &ModelProto, input: &[usize]) -> TractResult<tract_onnx::prelude::InferenceModel> {
+    // Shapes that the file states of values inside may name the symbolic batch: they are inferred afresh.
     let onnx = tract_onnx::onnx().with_ignore_value_info(true).with_ignore_output_shapes(true);
     let mut model = onnx.model_for_proto_model(proto)?;
     model.set_input_fact(0, f32::fact(input).into())?;
-    model.into_typed()?.into_decluttered()
+    Ok(model)
 }
 
 /// The operator that is all of `model`: it reads the model's input and gives its output.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use sd_notify::NotifyState;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::frame::RgbImage;
 use crate::output::{Delivery, Sink};
 use crate::prediction::FrameReport;
@@ -45,10 +45,10 @@ impl Service {
         Box::new(self.clone())
     }
 
-    /// The loop goes on, though with trouble: a camera is waited for.
+    /// A camera that is waited for is no reason to be started again; pictures that cannot be read may become one.
     pub(super) fn trouble(&self, error: &Error) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.last.is_some() {
+        if error.kind() == ErrorKind::Camera && state.last.is_some() {
             state.last = Some(Instant::now());
             (state.notify)(&[NotifyState::Watchdog, NotifyState::Status(&error.to_string())]);
         }
@@ -94,7 +94,6 @@ mod tests {
     use std::time::SystemTime;
 
     use super::*;
-    use crate::error::ErrorKind;
     use crate::prediction::{Prediction, StageTimes};
 
     fn service(watchdog: Duration) -> (Service, Receiver<String>) {
@@ -148,6 +147,7 @@ mod tests {
         service.trouble(&lost);
         assert_eq!(service.sink().deliver(&report(), None).unwrap(), Delivery::Continue);
         service.trouble(&lost);
+        service.trouble(&Error::new(ErrorKind::Image, "no picture"));
         drop(service);
         let said: Vec<String> = said.iter().collect();
         assert_eq!((said.len(), said[1].as_str()), (2, "WATCHDOG=1 STATUS=unplugged (waiting for it)"));

@@ -66,10 +66,13 @@ impl TryFrom<Stored> for Packed {
         packed.furthest = packed.absolute().max();
         let steps = packed.offsets.len().saturating_sub(1);
         let fits = isa != Isa::Neon
-            || chains::fit(&packed.chains, &packed.ends) && packed.ends.last() == Some(&(steps as u32));
+            || chains::fit(&packed.chains, &packed.ends)
+                && packed.ends.last() == Some(&(steps as u32))
+                && len == 2 * GROUP * steps;
+        // Only of as many outputs as there are values are the blocks counted.
         let whole = outputs.is_multiple_of(GROUP) && packed.init.len() == outputs;
-        let blocks = packed.ends.is_empty() || packed.ends.len() == blocks(isa, outputs).count();
-        if fits && whole && blocks { Ok(packed) } else { Err("packed weights that contradict themselves") }
+        let counted = || packed.ends.is_empty() || packed.ends.len() == blocks(isa, outputs).count();
+        if fits && whole && counted() { Ok(packed) } else { Err("packed weights that contradict themselves") }
     }
 }
 
