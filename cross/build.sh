@@ -4,6 +4,7 @@
 #     cross/build.sh aarch64 [CARGO ARGUMENTS]           # takes the C library of the board
 #     cross/build.sh aarch64-static [CARGO ARGUMENTS]    # takes nothing of the board
 #
+# PROFILE=dist builds smaller programs, as packages have them; that takes longer.
 # `cross` is used where it and a working container engine are there (not with CROSS=no), else the distribution's compiler.
 set -eu
 . "$(dirname "$0")/common.sh"
@@ -25,11 +26,11 @@ if [ "${CROSS:-}" != no ] && command -v cross >/dev/null; then
 fi
 if [ -n "$engine" ]; then
     echo "building with cross and $engine"
-    CROSS_CONTAINER_ENGINE=$engine CROSS_CONFIG=cross/Cross.toml cross build --release --target $target "$@"
+    CROSS_CONTAINER_ENGINE=$engine CROSS_CONFIG=cross/Cross.toml cross build --profile "$profile" --target $target "$@"
 else
     toolchain
     echo "building with $(aarch64-linux-gnu-gcc --version | head -n 1) and $("${RUSTC:-rustc}" --version)"
-    "$cargo" build --release --target $target "$@"
+    "$cargo" build --profile "$profile" --target $target "$@"
 fi
 
 # How often disassembled code holds one of some instructions on vectors.

@@ -6,7 +6,8 @@ target=aarch64-unknown-linux-gnu
 target_dir=${CARGO_TARGET_DIR:-$root/target}
 case $target_dir in /*) ;; *) target_dir=$PWD/$target_dir ;; esac
 export CARGO_TARGET_DIR="$target_dir"
-out=$target_dir/$target/release
+profile=${PROFILE:-release}
+out=$target_dir/$target/$profile
 from=$PWD
 cd "$root"
 

@@ -6,6 +6,8 @@
 #
 # Takes cargo-deb: cargo install cargo-deb --locked
 set -eu
+# Smaller programs; Cargo.toml says how.
+export PROFILE=dist
 . "$(dirname "$0")/common.sh"
 
 architecture=${1:-}
@@ -17,8 +19,8 @@ case $architecture in
         ;;
     amd64)
         [ "$(uname -m)" = x86_64 ] || fail "packages for amd64 are made on x86-64"
-        cargo build --release --bins
-        out=$target_dir/release
+        cargo build --profile "$profile" --bins
+        out=$target_dir/$profile
         set --
         ;;
     *) fail "for which machines? arm64 or amd64" ;;
@@ -29,13 +31,19 @@ command -v cargo-deb >/dev/null || fail "cargo-deb is missing: cargo install car
 # Cargo.toml names this folder: cargo-deb puts only target/release where CARGO_TARGET_DIR is.
 pages=$root/target/pages
 rm -rf "$pages"
-cargo build --release --bin densight
-"$target_dir/release/densight" pages "$pages"
+case $architecture in
+    amd64) pages_by=$out/densight ;;
+    *)
+        cargo build --release --bin densight
+        pages_by=$target_dir/release/densight
+        ;;
+esac
+"$pages_by" pages "$pages"
 gzip -9n "$pages"/*.1
 
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 package=$target_dir/densight_${version}_$architecture.deb
-cargo deb --no-build --no-strip --output "$package" "$@"
+cargo deb --profile "$profile" --no-build --no-strip --output "$package" "$@"
 dpkg-deb --info "$package" | sed -n 's/^ \(Package\|Version\|Architecture\|Depends\|Installed-Size\)/\1/p'
 dpkg-deb --contents "$package" | awk '{ print $3, $6 }'
 

@@ -108,7 +108,8 @@ def pnnx(model, picture, folder):
         link.symlink_to(model.resolve())
     shape = ",".join(str(size) for size in (1, *picture.shape))
     tool = Path(sys.executable).parent / "pnnx"
-    subprocess.run([tool, model.name, f"inputshape=[{shape}]", "fp16=0"], cwd=folder, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT)
+    subprocess.run([tool, model.name, f"inputshape=[{shape}]", "fp16=0"], cwd=folder, check=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT)
 
 
 def torch_network(folder, network):

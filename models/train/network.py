@@ -3,8 +3,10 @@
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 
+import onnx
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
@@ -37,6 +39,16 @@ PRESETS = {
     "densenet-100-12": Config(block_config=(32, 32, 32), num_init_features=16, compression=1.0, bottleneck=False),
     "densenet121": Config(32, (6, 12, 24, 16), 64, small_inputs=False, num_classes=1000),
 }
+
+
+def read_weights(path):
+    """Tensors by name: of a .safetensors file, or of a float ONNX file that Densight wrote, which keeps all names."""
+    if not path.exists():
+        raise SystemExit(f"{path} does not exist")
+    if path.suffix == ".onnx":
+        tensors = onnx.load(path).graph.initializer
+        return {t.name: torch.from_numpy(onnx.numpy_helper.to_array(t).copy()) for t in tensors}
+    return load_file(path)
 
 
 @contextmanager

@@ -14,14 +14,14 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 import card
 import checkpoint
 import data
 import export
 from augment import AUGMENTATIONS
-from network import PRESETS, DenseNet
+from network import PRESETS, DenseNet, read_weights
 from schedule import SCHEDULES
 
 # Not a matter of the result: they may change when a training goes on.
@@ -40,7 +40,7 @@ def arguments(given=None):
     add("--drop-rate", type=float, default=0.0, help="dropout after each dense layer; the paper: 0.2 without augmentation")
     add("--efficient", action="store_true", help="compute concatenations again rather than keep them: less memory, more time")
     add("--size", type=int, default=32, help="height and width of the network's input")
-    add("--from", dest="start", type=Path, help="weights to begin with (.safetensors); the head is new if classes differ")
+    add("--from", dest="start", type=Path, help="weights to begin with (.safetensors, or a float .onnx of Densight's); the head is new if classes differ")
     add("--augment", default="cifar", choices=AUGMENTATIONS, help="what training pictures are put through")
     add("--epochs", type=int, default=300, help="times that each picture is seen")
     add("--batch", type=int, default=64, help="pictures in a step")
@@ -83,7 +83,7 @@ class Trainer:
         torch.manual_seed(args.seed)
         self.network = DenseNet(config(args, len(dataset.classes)), args.efficient)
         if args.start:
-            fresh = self.network.load(load_file(args.start))
+            fresh = self.network.load(read_weights(args.start))
             print(f"began with {args.start}" + (", with a new head" if fresh else ""))
         layout = torch.channels_last
         self.network = self.network.to(args.device, memory_format=layout)
