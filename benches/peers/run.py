@@ -4,6 +4,7 @@
 
 `FOLDER` holds `NETWORK.onnx` (float), `NETWORK.qdq_u8.onnx` and `NETWORK.qop_u8.onnx` (quantized by ONNX Runtime), and an array of
 pictures for each network named in NETWORKS; int8 models by `densight quantize` and NNCF are made in `--work` and kept there.
+`--gpu` measures what runs on an NVIDIA GPU instead; Densight is to be built with CUDA.
 Each round gives every engine one turn, in an order of chance; a turn is as many runs as take about `--turn` seconds.
 """
 
@@ -16,7 +17,7 @@ import subprocess
 import sys
 import time
 from datetime import date
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
@@ -95,6 +96,20 @@ def own_model(densight, model, inputs, target):
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
+def gpu_engines(args, network):
+    """The same, of everything that runs on a GPU, one picture at a time."""
+    model, inputs = Path(args.models) / f"{network}.onnx", Path(args.work) / f"{network}.inputs.npy"
+    prepare_inputs(Path(args.models) / NETWORKS[network], inputs)
+    densight = [args.densight, "bench", model, "--serve", "--warmup", "10", "--device", "cuda"]
+    other = lambda engine: [sys.executable, HERE / "runner.py", engine, model, inputs, 1]
+    yield "Densight f16", densight, False
+    yield "tract-cuda f32", [*densight, "--stock"], False
+    yield "PyTorch f16", other("torch_eager"), True
+    yield "PyTorch f16, CUDA graph", other("torch_graph"), True
+    yield "PyTorch f16, compiled", other("torch_compile"), True
+    yield "ONNX Runtime f32, CUDA", other("onnxruntime_cuda"), True
+
+
 def engines(args, network, threads):
     """Name, command and whether it reports, of everything that can be run."""
     folder, work = Path(args.models), Path(args.work)
@@ -131,11 +146,13 @@ def engines(args, network, threads):
 
 def measure(args, network, threads):
     runners = []
-    for name, command, reports in engines(args, network, threads):
+    for name, command, reports in gpu_engines(args, network) if args.gpu else engines(args, network, threads):
         try:
             runners.append(Runner(name, command, reports))
         except RuntimeError as error:
             print(f"not run: {error}", file=sys.stderr)
+        except BrokenPipeError:
+            print(f"not run: {name}: it ended at once", file=sys.stderr)
     counts = {runner: max(1, round(args.turn / runner.turn(1))) for runner in runners}
     for _ in range(args.rounds):
         for runner in random.sample(runners, len(runners)):
@@ -146,14 +163,16 @@ def measure(args, network, threads):
 
 
 def table(network, threads, runners):
+    if not runners:
+        return f"### {network}: nothing could be run\n"
     base = statistics.median(runners[0].times)
-    reference = next((r.report["scores"] for r in runners if r.name == "ONNX Runtime f32"))
+    reference = next((r.report["scores"] for r in runners if r.name == "ONNX Runtime f32"), None)
     lines = [f"### {network}, {threads} thread{'s' if threads > 1 else ''}", ""]
     lines += ["| engine | median, ms | least, ms | times the first | load, s | memory, MiB | cosine |", "|---|---|---|---|---|---|---|"]
     for r in runners:
         middle, least = statistics.median(r.times) * 1e3, min(r.times) * 1e3
         cosine = "–"
-        if "scores" in r.report:
+        if "scores" in r.report and reference:
             a, b = np.array(r.report["scores"]), np.array(reference)
             cosine = f"{a @ b / np.linalg.norm(a) / np.linalg.norm(b):.4f}"
         more = f"{r.report['load']:.3f} | {r.report['memory']:.0f} | {cosine}"
@@ -166,6 +185,13 @@ def processor():
         return next((line.split(":")[1].strip() for line in file if line.startswith("model name")), platform.machine())
 
 
+def installed(name):
+    try:
+        return bool(version(name))
+    except PackageNotFoundError:
+        return False
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--densight", required=True, help="the program, built with --release")
@@ -173,15 +199,17 @@ def main():
     parser.add_argument("--work", default="target/peers", help="folder for models that are made")
     parser.add_argument("--networks", nargs="*", default=list(NETWORKS))
     parser.add_argument("--threads", nargs="*", type=int, default=[1, 2])
+    parser.add_argument("--gpu", action="store_true", help="what runs on an NVIDIA GPU, one picture at a time")
     parser.add_argument("--rounds", type=int, default=14)
     parser.add_argument("--turn", type=float, default=0.15, help="seconds of a turn")
     parser.add_argument("--output", help="write the table here, too")
     args = parser.parse_args()
     Path(args.work).mkdir(parents=True, exist_ok=True)
-    versions = ", ".join(f"{name} {version(name)}" for name in ("openvino", "nncf", "onnxruntime"))
+    packages = ("torch", "onnxruntime-gpu") if args.gpu else ("openvino", "nncf", "onnxruntime")
+    versions = ", ".join(f"{name} {version(name)}" for name in packages if installed(name))
     text = f"{processor()}, {date.today()}, {versions}; medians of {args.rounds} rounds.\n\n"
     for network in args.networks:
-        for threads in args.threads:
+        for threads in [1] if args.gpu else args.threads:
             text += table(network, threads, measure(args, network, threads)) + "\n"
             time.sleep(1)
     print(text)

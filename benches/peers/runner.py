@@ -10,11 +10,12 @@ was taken before (MiB), and the scores of the input. `MODEL` may be a folder's n
 import json
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 
 
-def onnxruntime(model, threads):
+def onnxruntime(model, threads, provider="CPUExecutionProvider"):
     import onnxruntime as ort
 
     options = ort.SessionOptions()
@@ -22,9 +23,67 @@ def onnxruntime(model, threads):
     # A thread that waits for its turn must not take a core from the engine whose turn it is.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0" if threads == 1 else "1")
     yield
-    session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    session = ort.InferenceSession(model, options, providers=[provider])
+    if session.get_providers()[0] != provider:
+        raise SystemExit(f"this ONNX Runtime has no {provider}")
     name = session.get_inputs()[0].name
     yield lambda x: session.run(None, {name: x})[0]
+
+
+def onnxruntime_cuda(model, threads):
+    yield from onnxruntime(model, threads, "CUDAExecutionProvider")
+
+
+def torch_gpu(model, prepare):
+    """PyTorch's network of that name on a GPU, f16, channels last, with weights of chance; what comes in and out is copied, as
+    Densight does."""
+    import torch
+
+    sys.path.insert(0, str(Path(__file__).parents[2] / "models" / "train"))
+    from network import PRESETS, DenseNet
+
+    if not torch.cuda.is_available():
+        raise SystemExit("PyTorch finds no GPU")
+    preset = {"densenet121": "densenet121", "densenet_bc100_12": "densenet-bc-100-12"}[Path(model).stem]
+    yield
+    network = DenseNet(PRESETS[preset]).eval().to("cuda", torch.float16, memory_format=torch.channels_last)
+    move = lambda x: torch.from_numpy(x).to("cuda", torch.float16).contiguous(memory_format=torch.channels_last)
+    with torch.no_grad():
+        yield prepare(torch, network, move)
+
+
+def torch_eager(model, threads):
+    yield from torch_gpu(model, lambda torch, network, move: lambda x: network(move(x)).float().cpu())
+
+
+def torch_compile(model, threads):
+    def prepare(torch, network, move):
+        compiled = torch.compile(network, mode="max-autotune")
+        return lambda x: compiled(move(x)).float().cpu()
+
+    yield from torch_gpu(model, prepare)
+
+
+def torch_graph(model, threads):
+    def prepare(torch, network, move):
+        place = move(np.zeros((1, 3, 224, 224) if "121" in model else (1, 3, 32, 32), np.float32))
+        side = torch.cuda.Stream()
+        with torch.cuda.stream(side):
+            for _ in range(3):
+                network(place)
+        side.synchronize()
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            scores = network(place)
+
+        def run(x):
+            place.copy_(move(x))
+            graph.replay()
+            return scores.float().cpu()
+
+        return run
+
+    yield from torch_gpu(model, prepare)
 
 
 def openvino(model, threads):
