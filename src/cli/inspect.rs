@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::network::Network;
 use crate::error::{Error, ErrorKind};
 use crate::model::{DenseNetConfig, count};
-use crate::runtime::{Classifier, Execution, Session, SessionOptions};
+use crate::runtime::{Classifier, Device, Execution, Session, SessionOptions};
 
 /// Show what a model is and what it costs
 #[derive(Debug, clap::Args)]
@@ -21,6 +21,9 @@ pub(super) struct Args {
     /// List what really runs: each node with its type, its kernel and its multiply-adds
     #[arg(long, conflicts_with_all = ["preset", "config"])]
     executed: bool,
+    /// Where the network runs: cpu, cuda, or auto (cuda where that works)
+    #[arg(long, value_name = "DEVICE", default_value = "cpu", conflicts_with_all = ["preset", "config"])]
+    device: Device,
     /// Exit with 3 if less than this share of the multiply-adds is in int8
     #[arg(long, value_name = "PERCENT", conflicts_with_all = ["preset", "config"], value_parser = percent)]
     require_int8: Option<f64>,
@@ -40,7 +43,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let mut execution = None;
     let mut described = match (&args.model, args.network.config()?) {
         (Some(path), None) => {
-            let session = Session::open(path, &SessionOptions::default())?;
+            let session =
+                super::model::open(Some(path), &SessionOptions { device: args.device, ..Default::default() })?;
             if args.executed || args.require_int8.is_some() {
                 execution = Some(session.execution()?);
             }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::runtime::{Device, Session, SessionOptions, parse_labels};
+use crate::runtime::{Device, FellBack, Session, SessionOptions, parse_labels};
 
 /// The model inside the program; `models/README.md` says what it is.
 const EMBEDDED: &[u8] = include_bytes!("../../models/cifar10_densenet_bc_L40_k12.onnx");
@@ -21,8 +21,8 @@ pub(super) fn open(model: Option<&Path>, options: &SessionOptions) -> Result<Ses
         Some(path) => Session::open(path, options),
         None => Session::from_onnx(EMBEDDED, options),
     }?;
-    if let Some(reason) = session.fell_back() {
-        super::tell(&format!("{reason}; running on the processor"));
+    if let Some(FellBack { to, reason }) = session.fell_back() {
+        super::tell(&format!("{reason}; {to}"));
     }
     Ok(session)
 }

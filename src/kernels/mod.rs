@@ -34,6 +34,7 @@
 mod blob;
 mod codes;
 mod convolve;
+pub mod cuda;
 mod dispatch;
 mod isa;
 mod planes;

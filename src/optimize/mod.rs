@@ -5,6 +5,8 @@
 
 mod engine;
 mod fused_op;
+pub mod gpu;
+mod regions;
 pub mod rewrite;
 
 pub use engine::{Engine, Memory};

@@ -67,7 +67,7 @@ impl Execution {
         Ok(Self::new(nodes, opaque))
     }
 
-    fn new(nodes: Vec<Executed>, opaque: &[Opaque]) -> Self {
+    pub(super) fn new(nodes: Vec<Executed>, opaque: &[Opaque]) -> Self {
         let macs = |nodes: &mut dyn Iterator<Item = &Executed>| nodes.map(|node| node.macs).sum::<u64>();
         let is_int8 = |node: &&Executed| node.r#type == "int8";
         let all = macs(&mut nodes.iter());

@@ -2,6 +2,7 @@
 
 mod device;
 mod executed;
+mod gpu;
 mod labels;
 mod network;
 mod prepared;
@@ -13,7 +14,7 @@ pub use device::{Device, check_cuda};
 pub use executed::{Executed, Execution, Left};
 pub use labels::parse_labels;
 pub use preprocess::Preprocessor;
-pub use session::{Session, SessionOptions};
+pub use session::{FellBack, Session, SessionOptions};
 
 use std::sync::Arc;
 

@@ -7,6 +7,7 @@ use tract_core::runtime::{Runnable, Runtime};
 use tract_linalg::multithread::Executor;
 
 use super::executed::Execution;
+use super::gpu::Gpu;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernels::Kernels;
 use crate::model::onnx::{Fusion, OnnxFile, Opaque};
@@ -24,6 +25,8 @@ enum Runner {
     Fused(FusedOp),
     /// tract runs the graph; some nodes may be fused networks, others were left out for these reasons.
     Graph { plan: Arc<TypedSimplePlan>, opaque: Vec<Opaque> },
+    /// All of the graph is one fused network, which a GPU runs.
+    Gpu(Gpu),
     /// Another of tract's runtimes runs it, on a device of its own.
     Device(Box<dyn Runnable>),
 }
@@ -46,15 +49,25 @@ impl Network {
         Ok(Self { runner: Runner::Graph { plan, opaque }, input, output })
     }
 
-    /// The whole graph on the device of one of tract's runtimes.
-    pub(super) fn on_device(file: &OnnxFile, runtime: &dyn Runtime) -> Result<Self> {
+    /// The whole graph on a GPU: by a plan of ours, or by tract's runtime and with the reason why. `stock` leaves it to tract.
+    pub(super) fn on_gpu(file: &OnnxFile, runtime: &dyn Runtime, stock: bool) -> Result<(Self, Option<Error>)> {
         let input = [1, 3, file.input.height, file.input.width];
+        let why = match stock {
+            true => None,
+            false => match Gpu::new(file.clone()) {
+                Ok(gpu) => {
+                    let output = gpu.output_shape().to_vec();
+                    return Ok((Self { runner: Runner::Gpu(gpu), input, output }, None));
+                }
+                Err(error) => Some(error),
+            },
+        };
         let model = as_it_is(&file.proto, &input).map_err(refuse)?;
         let output = output_shape(&model)?;
         // Where a device cannot be opened, its runtime panics.
         let prepared = catch_unwind(AssertUnwindSafe(|| runtime.prepare(model)));
         let unusable = |_| Error::new(ErrorKind::Device, "the GPU cannot be opened, see above");
-        Ok(Self { runner: Runner::Device(prepared.map_err(unusable)?.map_err(refuse)?), input, output })
+        Ok((Self { runner: Runner::Device(prepared.map_err(unusable)?.map_err(refuse)?), input, output }, why))
     }
 
     /// What an engine with one input and one output runs.
@@ -69,7 +82,7 @@ impl Network {
     pub(super) fn into_engine(self) -> Option<Engine> {
         match self.runner {
             Runner::Fused(op) => op.into_engine(),
-            Runner::Graph { .. } | Runner::Device(_) => None,
+            Runner::Graph { .. } | Runner::Gpu(_) | Runner::Device(_) => None,
         }
     }
 
@@ -85,6 +98,7 @@ impl Network {
         match &self.runner {
             Runner::Fused(op) => Ok(Execution::of_engine(op.engine())),
             Runner::Graph { plan, opaque } => Execution::of_graph(plan.model(), opaque).map_err(unlisted),
+            Runner::Gpu(gpu) => Ok(gpu.execution()),
             Runner::Device(runnable) => {
                 let model =
                     runnable.typed_model().ok_or_else(|| unlisted(format_err!("the device's runtime keeps it")))?;
@@ -96,21 +110,22 @@ impl Network {
     /// Runs one picture, as many values as the product of the input's shape, and writes the output, as many as that of its
     /// shape.
     pub(super) fn run(&self, input: &[f32], out: &mut [f32]) -> Result<()> {
-        let mut run = || -> TractResult<()> {
-            let tensor = || Tensor::from_shape(&self.input, input).map(IntoTValue::into_tvalue);
-            let outputs = match &self.runner {
-                Runner::Fused(op) => {
-                    op.run_into(&[input], out);
-                    return Ok(());
-                }
-                Runner::Graph { plan, .. } => plan.run(tvec!(tensor()?))?,
-                Runner::Device(runnable) => runnable.run(tvec!(tensor()?))?,
-            };
+        let tensor = || Tensor::from_shape(&self.input, input).map(IntoTValue::into_tvalue);
+        let outputs = match &self.runner {
+            Runner::Fused(op) => {
+                op.run_into(&[input], out);
+                return Ok(());
+            }
+            Runner::Gpu(gpu) => return gpu.run(input, out),
+            Runner::Graph { plan, .. } => tensor().and_then(|tensor| plan.run(tvec!(tensor))),
+            Runner::Device(runnable) => tensor().and_then(|tensor| runnable.run(tvec!(tensor))),
+        };
+        let write = |outputs: TVec<TValue>| {
             let values = outputs[0].to_plain_array_view::<f32>()?;
             out.iter_mut().zip(values.iter()).for_each(|(out, value)| *out = *value);
             Ok(())
         };
-        run().map_err(|e| {
+        outputs.and_then(write).map_err(|e| {
             let reason = e.root_cause().to_string().replace('\n', " ");
             Error::new(ErrorKind::Model, format!("the network failed on this input: {reason}")).caused_by(e)
         })
@@ -120,6 +135,7 @@ impl Network {
     pub(super) fn memory_size(&self) -> Option<usize> {
         match &self.runner {
             Runner::Fused(op) => Some(op.memory_size()),
+            Runner::Gpu(gpu) => Some(gpu.memory_size()),
             Runner::Graph { .. } | Runner::Device(_) => None,
         }
     }

@@ -51,7 +51,16 @@ pub struct Session {
     ends_in_softmax: bool,
     config: Option<DenseNetConfig>,
     initializer_values: u64,
-    fell_back: Option<Error>,
+    fell_back: Option<FellBack>,
+}
+
+/// What runs a network in the place of what would have been taken.
+#[derive(Debug)]
+pub struct FellBack {
+    /// It, in words.
+    pub to: &'static str,
+    /// Why.
+    pub reason: Error,
 }
 
 impl Session {
@@ -116,10 +125,16 @@ impl Session {
     }
 
     fn from_file(mut file: OnnxFile, bytes: &[u8], fallback: &str, options: &SessionOptions) -> Result<Self> {
-        let (runtime, fell_back) = options.device.runtime()?;
-        let network = match runtime {
-            Some(runtime) => Network::on_device(&file, runtime)?,
-            None => Network::new(&mut file, threads(options)?, options.stock)?,
+        let (runtime, without) = options.device.runtime()?;
+        let (network, fell_back) = match runtime {
+            Some(runtime) => {
+                let (network, without) = Network::on_gpu(&file, runtime, options.stock)?;
+                (network, without.map(|reason| FellBack { to: "tract runs it on the GPU", reason }))
+            }
+            None => {
+                let network = Network::new(&mut file, threads(options)?, options.stock)?;
+                (network, without.map(|reason| FellBack { to: "running on the processor", reason }))
+            }
         };
         let (softmax, values) = (file.ends_in_softmax, file.initializer_values);
         let hash = Sha256::digest(bytes);
@@ -242,8 +257,8 @@ impl Session {
         self.network.run(input, scores)
     }
 
-    /// Why the network runs on the processor where a GPU would have been taken ([`Device::Auto`]).
-    pub fn fell_back(&self) -> Option<&Error> {
+    /// Why the network runs on the processor where a GPU would have been taken ([`Device::Auto`]), or is tract's on a GPU.
+    pub fn fell_back(&self) -> Option<&FellBack> {
         self.fell_back.as_ref()
     }
 

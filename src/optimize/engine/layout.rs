@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::segments::{Kind, Segment};
 use crate::kernels::BLOCK;
 use crate::model::fused::FusedNetwork;
+use crate::optimize::regions::{self, Extent};
 
 /// Bytes of a cache line.
 const LINE: usize = 64;
@@ -69,8 +70,8 @@ impl Region {
 
 /// Lays out the segments of `network`.
 pub(super) fn layout(network: &FusedNetwork, segments: &[Segment]) -> Layout {
-    let lives = lives(network, segments.len());
-    let mut regions = regions(network, segments, &lives);
+    let lives = regions::lives(network);
+    let mut regions = of(network, segments, &lives);
     let bytes = place(&mut regions, false);
     let reals = place(&mut regions, true);
     let nowhere = Place { start: 0, pitch: 0, planes: 0, lead: 0, fresh: false };
@@ -89,39 +90,20 @@ pub(super) fn layout(network: &FusedNetwork, segments: &[Segment]) -> Layout {
     Layout { places, bytes, reals }
 }
 
-/// When each segment is written first and read last: inputs are written at time 0, layers at those from 1 on, and outputs
-/// read at the end.
-fn lives(network: &FusedNetwork, segments: usize) -> Vec<Range<usize>> {
-    let inputs = network.inputs.len();
-    let mut lives: Vec<Range<usize>> = (0..segments).map(|s| (s + 1).saturating_sub(inputs)..0).collect();
-    lives.iter_mut().for_each(|life| life.end = life.start);
-    for (number, layer) in network.layers.iter().enumerate() {
-        layer.reads.iter().for_each(|read| lives[read.segment].end = number + 1);
-    }
-    for read in network.outputs.iter().flat_map(|output| &output.reads) {
-        lives[read.segment].end = network.layers.len() + 1;
-    }
-    lives
-}
-
-fn regions(network: &FusedNetwork, segments: &[Segment], lives: &[Range<usize>]) -> Vec<Region> {
+fn of(network: &FusedNetwork, segments: &[Segment], lives: &[Range<usize>]) -> Vec<Region> {
     let mut families: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
     for (segment, head) in together(network, segments).into_iter().enumerate() {
         families.entry(head).or_default().push(segment);
     }
-    let mut regions: Vec<Region> = Vec::new();
+    let mut found: Vec<Region> = Vec::new();
     for members in families.into_values() {
         let first = &segments[members[0]];
-        let union = |mut life: Range<usize>, other: &Range<usize>| {
-            (life.start, life.end) = (life.start.min(other.start), life.end.max(other.end));
-            life
-        };
-        let life = members.iter().map(|&m| &lives[m]).fold(lives[members[0]].clone(), union);
+        let life = regions::union(members.iter().map(|&m| &lives[m]));
         let (pitch, lead) = pitch(first);
         let copies = 1 + first.near.as_ref().map_or(0, |near| near.shifts.len());
         let planes = copies * members.iter().map(|&m| segments[m].planes).sum::<usize>();
         // One after another in the same place, what lies around them is written only once.
-        let heir = regions.iter_mut().rfind(|region: &&mut Region| {
+        let heir = found.iter_mut().rfind(|region: &&mut Region| {
             let other = &segments[region.segments[0]];
             let same = first.near.is_some() && (&first.near, first.shape) == (&other.near, other.shape);
             same && region.life.end < life.start
@@ -133,11 +115,11 @@ fn regions(network: &FusedNetwork, segments: &[Segment], lives: &[Range<usize>])
             }
             None => {
                 let real = first.kind == Kind::Real;
-                regions.push(Region { real, segments: members, pitch, lead, planes, life, start: 0 });
+                found.push(Region { real, segments: members, pitch, lead, planes, life, start: 0 });
             }
         }
     }
-    regions
+    found
 }
 
 /// For each segment the first of those it lies together with.
@@ -176,32 +158,11 @@ fn pitch(segment: &Segment) -> (usize, usize) {
     ((lead + 4 * pixels).div_ceil(line) / 2 * 2 * line + line, lead)
 }
 
-/// Gives all regions of a kind their start: the largest first, each as low as those allow that live at the same time.
-/// Returns the size of all.
+/// Gives all regions of a kind their start. Returns the size of all.
 fn place(regions: &mut [Region], real: bool) -> usize {
-    let mut order: Vec<usize> = (0..regions.len()).filter(|&r| regions[r].real == real).collect();
-    order.sort_by_key(|&r| std::cmp::Reverse(regions[r].size()));
-    let mut placed: Vec<usize> = Vec::new();
-    let mut end = 0;
-    for r in order {
-        let life = regions[r].life.clone();
-        let at_once = |&&other: &&usize| regions[other].life.start <= life.end && life.start <= regions[other].life.end;
-        let mut taken: Vec<Range<usize>> = placed
-            .iter()
-            .filter(at_once)
-            .map(|&other| regions[other].start..regions[other].start + regions[other].size())
-            .collect();
-        taken.sort_by_key(|range| range.start);
-        let mut start = 0;
-        for range in taken {
-            if start + regions[r].size() <= range.start {
-                break;
-            }
-            start = start.max(range.end);
-        }
-        regions[r].start = start;
-        end = end.max(start + regions[r].size());
-        placed.push(r);
-    }
+    let chosen: Vec<&mut Region> = regions.iter_mut().filter(|region| region.real == real).collect();
+    let extent = |region: &&mut Region| Extent { life: region.life.clone(), size: region.size() };
+    let (starts, end) = regions::place(&chosen.iter().map(extent).collect::<Vec<_>>());
+    chosen.into_iter().zip(starts).for_each(|(region, start)| region.start = start);
     end
 }

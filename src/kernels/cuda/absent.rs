@@ -1,0 +1,28 @@
+//! In the place of what runs tasks on a GPU, in programs that were built without CUDA.
+
+use std::convert::Infallible;
+
+use super::Program;
+use crate::error::{Error, ErrorKind, Result};
+
+/// Tasks on a GPU: there is none in this program.
+#[derive(Debug)]
+pub struct Recorded(Infallible);
+
+impl Recorded {
+    /// Always an error.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Device`].
+    pub fn new(_: &Program) -> Result<Self> {
+        Err(Error::new(ErrorKind::Device, "this program was built without CUDA"))
+    }
+
+    /// Never called.
+    ///
+    /// # Errors
+    /// None.
+    pub fn run(&mut self, _: &[f32], _: &mut [f32]) -> Result<()> {
+        match self.0 {}
+    }
+}

@@ -1,0 +1,78 @@
+//! The kernels compiled for a GPU, and kept for the next start.
+
+use std::path::{Path, PathBuf};
+
+use cudarc::nvrtc::{CompileError, CompileOptions, compile_ptx_with_opts};
+use sha2::{Digest, Sha256};
+
+use super::SOURCE;
+use crate::error::{Error, ErrorKind, Result};
+use crate::files;
+
+/// The kernels as PTX for GPUs of this compute capability. They are kept in `folder`, if there is one, under a name that changes with the
+/// source.
+///
+/// # Errors
+/// [`ErrorKind::Device`] with the compiler's reason.
+pub(super) fn ptx(capability: (i32, i32), folder: Option<&Path>) -> Result<String> {
+    let architecture = format!("compute_{}{}", capability.0, capability.1);
+    let hash: String = Sha256::digest(SOURCE).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let kept = folder.map(|folder| folder.join(format!("dense-{hash}-{architecture}.ptx")));
+    if let Some(text) = kept.as_ref().and_then(|path| std::fs::read_to_string(path).ok()).filter(|text| is_whole(text))
+    {
+        return Ok(text);
+    }
+    let options = CompileOptions { options: vec![format!("--gpu-architecture={architecture}")], ..Default::default() };
+    let compiled = compile_ptx_with_opts(SOURCE, options).map_err(|error| {
+        let reason = match &error {
+            CompileError::CompileError { log, .. } => log.to_string_lossy().into_owned(),
+            other => format!("{other:?}"),
+        };
+        let message =
+            format!("the GPU's kernels cannot be compiled for {architecture}: {}", reason.trim().replace('\n', " "));
+        Error::new(ErrorKind::Device, message)
+    })?;
+    // The compiler's text ends in a NUL.
+    let text = compiled.to_src().trim_end_matches('\0').to_owned();
+    if let Some(path) = kept {
+        // A start that cannot keep it is slower, and no worse.
+        let _ = std::fs::create_dir_all(files::folder(&path));
+        let _ = files::write(&path, |file| std::io::Write::write_all(file, text.as_bytes()));
+    }
+    Ok(text)
+}
+
+/// The folder for what programs keep for their next start: `$XDG_CACHE_HOME`, else `~/.cache`.
+pub(super) fn folder() -> Option<PathBuf> {
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    Some(set("XDG_CACHE_HOME").or_else(|| Some(set("HOME")?.join(".cache")))?.join("densight"))
+}
+
+/// A last look at what was kept: each kernel's end is there.
+fn is_whole(text: &str) -> bool {
+    text.contains(".version") && text.contains(".entry load") && text.trim_end().ends_with('}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// NVRTC is a library of CUDA's; it needs no GPU.
+    #[test]
+    fn nvrtc_compiles_the_kernels() {
+        // SAFETY: opens a library and closes it again.
+        if !unsafe { cudarc::nvrtc::sys::is_culib_present() } {
+            eprintln!("SKIPPED: NVRTC is not on this machine");
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        for capability in [(8, 0), (8, 7), (9, 0)] {
+            let text = ptx(capability, None).unwrap();
+            assert!(is_whole(&text) && text.contains("mma.sync.aligned.m16n8k16"), "{capability:?}");
+            for _ in 0..2 {
+                assert_eq!(ptx(capability, Some(&folder.path().join("new"))).unwrap(), text);
+            }
+        }
+        assert_eq!(folder.path().join("new").read_dir().unwrap().count(), 3);
+    }
+}

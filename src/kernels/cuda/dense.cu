@@ -1,0 +1,219 @@
+// Convolutions, pools and the loading of the input of a densely connected network, in f16 with sums in f32.
+//
+// Values of a picture lie pixel by pixel; what is read together lies in one region, so that a dense block is one buffer whose pixels
+// have room for all its channels. Channels come in groups of four: one load of 8 bytes. Where a struct says "first", it is an index into
+// the array named beside it. `src/kernels/cuda/tasks.rs` declares the same structs; sizes and ranges were checked there.
+//
+// Nothing is included, so that NVRTC needs no headers. Without a GPU `tests/gpu/emulate.cpp` runs this file on a processor.
+
+typedef unsigned int u32;
+typedef unsigned short u16;
+
+const u32 NONE = 0xffffffffu;
+const u32 MOST_WARPS = 8;
+const u32 ROWS = 16;
+
+// A window over a picture.
+struct Window {
+    u32 kernel_height, kernel_width, stride_height, stride_width, top, left;
+    u32 height, width, out_height, out_width;
+    // Of the output, in all pictures.
+    u32 pixels;
+};
+
+// bound(fma(value, mul, add)), with `count` factors and then `count` summands from `first` on (params); NONE: as it is.
+struct Step {
+    u32 first, count;
+    float low, high;
+};
+
+struct Convolve {
+    Window window;
+    // First (arena) of the channels that are read, values from pixel to pixel, groups of four channels.
+    u32 from, from_pitch, groups;
+    Step read;
+    // First (weights) of [groups of four inputs, taps / 4][outputs / 8][8 outputs][4 groups][4 channels].
+    u32 weights;
+    Step write;
+    u32 outputs, to, to_pitch;
+    // 0: `to` is in the arena. 1: in the results, which are f32.
+    u32 to_results;
+};
+
+struct Pool {
+    Window window;
+    u32 from, from_pitch, groups;
+    Step read, write;
+    u32 to, to_pitch;
+    // The greatest value; else the sum.
+    u32 greatest;
+};
+
+struct Load {
+    u32 channels, area, pictures, to, to_pitch;
+};
+
+#ifndef EMULATED
+__device__ __forceinline__ float to_float(u16 half) {
+    float value;
+    asm("cvt.f32.f16 %0, %1;" : "=f"(value) : "h"(half));
+    return value;
+}
+
+// To the nearest f16; what is too great becomes the greatest, so that nothing becomes infinite.
+__device__ __forceinline__ u16 to_half(float value) {
+    u16 half;
+    asm("cvt.rn.f16.f32 %0, %1;" : "=h"(half) : "f"(fminf(fmaxf(value, -65504.0f), 65504.0f)));
+    return half;
+}
+
+// sums += a * b for 16 rows, 16 products and 8 columns; of a warp's lane this is its part (PTX: mma.m16n8k16).
+__device__ __forceinline__ void multiply(float (&sums)[4], const u32 (&a)[4], u32 b0, u32 b1) {
+    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+                 : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+#endif
+
+__device__ __forceinline__ float stepped(const Step &step, float value, float mul, float add) {
+    return fminf(fmaxf(fmaf(value, mul, add), step.low), step.high);
+}
+
+// Four values of one group.
+struct Four {
+    float v[4];
+};
+
+__device__ __forceinline__ Four unpacked(uint2 halves) {
+    return {{to_float(halves.x & 0xffff), to_float(halves.x >> 16), to_float(halves.y & 0xffff), to_float(halves.y >> 16)}};
+}
+
+__device__ __forceinline__ uint2 packed(const Four &four) {
+    uint2 halves;
+    halves.x = to_half(four.v[0]) | (u32)to_half(four.v[1]) << 16;
+    halves.y = to_half(four.v[2]) | (u32)to_half(four.v[3]) << 16;
+    return halves;
+}
+
+__device__ __forceinline__ Four stepped(const Step &step, Four four, const float *params, u32 group) {
+    if (step.first == NONE) return four;
+    const float4 mul = *(const float4 *)(params + step.first + 4 * group);
+    const float4 add = *(const float4 *)(params + step.first + step.count + 4 * group);
+    return {{stepped(step, four.v[0], mul.x, add.x), stepped(step, four.v[1], mul.y, add.y),
+             stepped(step, four.v[2], mul.z, add.z), stepped(step, four.v[3], mul.w, add.w)}};
+}
+
+// Where the window of an output pixel begins.
+struct Corner {
+    long long picture;
+    int y, x;
+};
+
+__device__ __forceinline__ Corner corner(const Window &w, u32 pixel) {
+    const u32 area = w.out_height * w.out_width;
+    const u32 picture = pixel / area, within = pixel % area;
+    const int y = within / w.out_width * w.stride_height, x = within % w.out_width * w.stride_width;
+    return {(long long)picture * w.height * w.width, y - (int)w.top, x - (int)w.left};
+}
+
+// A block computes 16 pixels of 8 * COLUMNS outputs. Each warp takes every so-and-so-many step of 16 products for all of
+// them; their sums are added at the end. A lane holds rows lane / 4 and lane / 4 + 8, and of each step the group lane % 4.
+template <int COLUMNS>
+__device__ void convolve(u16 *arena, const u16 *weights, const float *params, float *results, const Convolve &c) {
+    __shared__ float sums[MOST_WARPS][ROWS][8 * COLUMNS];
+    const Window &w = c.window;
+    const u32 lane = threadIdx.x % 32, warp = threadIdx.x / 32, warps = blockDim.x / 32;
+    const u32 first = blockIdx.x * ROWS, column = blockIdx.y * COLUMNS, columns = (c.outputs + 7) / 8;
+    Corner corners[2];
+    bool within[2];
+    for (int i = 0; i < 2; i++) {
+        const u32 pixel = first + lane / 4 + 8 * i;
+        within[i] = pixel < w.pixels;
+        corners[i] = corner(w, within[i] ? pixel : 0);
+    }
+    float part[COLUMNS][4] = {};
+    const u32 total = w.kernel_height * w.kernel_width * c.groups;
+    for (u32 step = warp; 4 * step < total; step += warps) {
+        const u32 place = 4 * step + lane % 4;
+        const u32 tap = place / c.groups, group = place % c.groups;
+        const int down = tap / w.kernel_width, right = tap % w.kernel_width;
+        u32 a[4];
+        for (int i = 0; i < 2; i++) {
+            const int y = corners[i].y + down, x = corners[i].x + right;
+            uint2 halves = {0, 0};
+            if (place < total && within[i] && y >= 0 && y < (int)w.height && x >= 0 && x < (int)w.width) {
+                const long long pixel = corners[i].picture + y * (int)w.width + x;
+                halves = *(const uint2 *)(arena + c.from + pixel * c.from_pitch + 4 * group);
+                if (c.read.first != NONE) halves = packed(stepped(c.read, unpacked(halves), params, group));
+            }
+            a[i] = halves.x;
+            a[2 + i] = halves.y;
+        }
+        const u16 *b = weights + c.weights + ((long long)step * columns + column) * 128 + 4 * lane;
+        for (int n = 0; n < COLUMNS; n++) {
+            if (column + n >= columns) break;
+            const uint2 halves = *(const uint2 *)(b + 128 * n);
+            multiply(part[n], a, halves.x, halves.y);
+        }
+    }
+    for (int n = 0; n < COLUMNS; n++)
+        for (int i = 0; i < 4; i++) sums[warp][lane / 4 + 8 * (i / 2)][8 * n + 2 * (lane % 4) + i % 2] = part[n][i];
+    __syncthreads();
+    for (u32 i = threadIdx.x; i < ROWS * 8 * COLUMNS; i += blockDim.x) {
+        const u32 row = i / (8 * COLUMNS), within_row = i % (8 * COLUMNS);
+        const u32 pixel = first + row, output = 8 * column + within_row;
+        if (pixel >= w.pixels || output >= c.outputs) continue;
+        float sum = 0;
+        for (u32 other = 0; other < warps; other++) sum += sums[other][row][within_row];
+        const float *step = params + c.write.first + output;
+        const float value = stepped(c.write, sum, step[0], step[c.write.count]);
+        const long long place = c.to + (long long)pixel * c.to_pitch + output;
+        if (c.to_results) results[place] = value;
+        else arena[place] = to_half(value);
+    }
+}
+
+extern "C" __global__ void convolve_16x8(u16 *arena, const u16 *weights, const float *params, float *results, Convolve c) {
+    convolve<1>(arena, weights, params, results, c);
+}
+
+extern "C" __global__ void convolve_16x32(u16 *arena, const u16 *weights, const float *params, float *results, Convolve c) {
+    convolve<4>(arena, weights, params, results, c);
+}
+
+extern "C" __global__ void convolve_16x64(u16 *arena, const u16 *weights, const float *params, float *results, Convolve c) {
+    convolve<8>(arena, weights, params, results, c);
+}
+
+// A thread computes one group of one pixel.
+extern "C" __global__ void pool(u16 *arena, const float *params, Pool c) {
+    const Window &w = c.window;
+    const u32 number = blockIdx.x * blockDim.x + threadIdx.x;
+    const u32 pixel = number / c.groups, group = number % c.groups;
+    if (pixel >= w.pixels) return;
+    const Corner begin = corner(w, pixel);
+    const float none = c.greatest ? -3.0e38f : 0.0f;
+    Four result = {{none, none, none, none}};
+    for (u32 down = 0; down < w.kernel_height; down++) {
+        for (u32 right = 0; right < w.kernel_width; right++) {
+            const int y = begin.y + (int)down, x = begin.x + (int)right;
+            if (y < 0 || y >= (int)w.height || x < 0 || x >= (int)w.width) continue;
+            const long long place = begin.picture + y * (int)w.width + x;
+            const uint2 halves = *(const uint2 *)(arena + c.from + place * c.from_pitch + 4 * group);
+            const Four four = stepped(c.read, unpacked(halves), params, group);
+            for (int i = 0; i < 4; i++) result.v[i] = c.greatest ? fmaxf(result.v[i], four.v[i]) : result.v[i] + four.v[i];
+        }
+    }
+    *(uint2 *)(arena + c.to + (long long)pixel * c.to_pitch + 4 * group) = packed(stepped(c.write, result, params, group));
+}
+
+// A thread takes one pixel of the pictures f32 [pictures, channels, area]; a group's missing channels become 0.
+extern "C" __global__ void load(u16 *arena, const float *pictures, Load c) {
+    const u32 pixel = blockIdx.x * blockDim.x + threadIdx.x;
+    if (pixel >= c.area * c.pictures) return;
+    const u32 picture = pixel / c.area, place = pixel % c.area;
+    for (u32 channel = 0; channel < (c.channels + 3) / 4 * 4; channel++) {
+        const float value = channel < c.channels ? pictures[((long long)picture * c.channels + channel) * c.area + place] : 0.0f;
+        arena[c.to + (long long)pixel * c.to_pitch + channel] = to_half(value);
+    }
+}

@@ -1,0 +1,343 @@
+//! What the kernels of `dense.cu` are told: structs of 32-bit words, declared there in the same order.
+
+use half::f16;
+
+/// No step.
+pub const NONE: u32 = u32::MAX;
+
+/// Declares such a struct, and how its words are listed.
+macro_rules! words {
+    ($(#[$about:meta])* $name:ident { $($(#[$field_about:meta])* $field:ident: $type:ty,)* }) => {
+        $(#[$about])*
+        #[repr(C)]
+        #[derive(Debug, Clone, Copy, PartialEq)]
+        pub struct $name {
+            $($(#[$field_about])* pub $field: $type,)*
+        }
+
+        impl Words for $name {
+            fn push(&self, words: &mut Vec<u32>) {
+                $(self.$field.push(words);)*
+            }
+        }
+    };
+}
+
+/// What consists of 32-bit words.
+pub trait Words {
+    /// Appends them.
+    fn push(&self, words: &mut Vec<u32>);
+}
+
+impl Words for u32 {
+    fn push(&self, words: &mut Vec<u32>) {
+        words.push(*self);
+    }
+}
+
+impl Words for f32 {
+    fn push(&self, words: &mut Vec<u32>) {
+        words.push(self.to_bits());
+    }
+}
+
+words! {
+    /// A window over a picture.
+    Window {
+        /// Rows under it.
+        kernel_height: u32,
+        /// Columns under it.
+        kernel_width: u32,
+        /// Step down.
+        stride_height: u32,
+        /// Step to the right.
+        stride_width: u32,
+        /// Rows above the picture.
+        top: u32,
+        /// Columns before it.
+        left: u32,
+        /// Rows of the input.
+        height: u32,
+        /// Columns of the input.
+        width: u32,
+        /// Rows of the output.
+        out_height: u32,
+        /// Columns of the output.
+        out_width: u32,
+        /// Pixels of the output, in all pictures.
+        pixels: u32,
+    }
+}
+
+words! {
+    /// `bound(fma(value, mul, add))` for each channel.
+    Step {
+        /// Index of the first factor among the parameters, a multiple of 4; [`NONE`]: values stay as they are.
+        first: u32,
+        /// Number of factors, a multiple of 4; the summands are behind them.
+        count: u32,
+        /// The least result.
+        low: f32,
+        /// The greatest.
+        high: f32,
+    }
+}
+
+words! {
+    /// A convolution.
+    Convolve {
+        /// Where it looks.
+        window: Window,
+        /// Index of the first value in the arena.
+        from: u32,
+        /// Values from pixel to pixel.
+        from_pitch: u32,
+        /// Groups of four channels that are read.
+        groups: u32,
+        /// What is done to each value that is read.
+        read: Step,
+        /// Index of the first weight.
+        weights: u32,
+        /// What is done to each sum.
+        write: Step,
+        /// Channels that are written.
+        outputs: u32,
+        /// Index of the first one, in the arena or among the results.
+        to: u32,
+        /// Values from pixel to pixel.
+        to_pitch: u32,
+        /// 1 if it writes results.
+        to_results: u32,
+    }
+}
+
+words! {
+    /// A pool.
+    Pool {
+        /// Where it looks.
+        window: Window,
+        /// Index of the first value in the arena.
+        from: u32,
+        /// Values from pixel to pixel.
+        from_pitch: u32,
+        /// Groups of four channels.
+        groups: u32,
+        /// What is done to each value that is read.
+        read: Step,
+        /// What is done to each result.
+        write: Step,
+        /// Index of the first result in the arena.
+        to: u32,
+        /// Values from pixel to pixel.
+        to_pitch: u32,
+        /// 1 for the greatest value, 0 for the sum.
+        greatest: u32,
+    }
+}
+
+words! {
+    /// Takes the pictures, f32 `[pictures, channels, area]`, into the arena.
+    Load {
+        /// Channels of a picture.
+        channels: u32,
+        /// Pixels of a picture.
+        area: u32,
+        /// Number of pictures.
+        pictures: u32,
+        /// Index of the first value in the arena.
+        to: u32,
+        /// Values from pixel to pixel.
+        to_pitch: u32,
+    }
+}
+
+/// What is launched once.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Task {
+    /// The pictures come in.
+    Load(Load),
+    /// A convolution.
+    Convolve(Convolve),
+    /// A pool.
+    Pool(Pool),
+}
+
+/// How a task is spread over a GPU.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Launch {
+    /// Name of the kernel.
+    pub kernel: &'static str,
+    /// Blocks, across and down.
+    pub grid: [u32; 2],
+    /// Threads of a block.
+    pub threads: u32,
+}
+
+impl Task {
+    /// Which kernel runs it, and how.
+    pub fn launch(&self) -> Launch {
+        const THREADS: u32 = 128;
+        let each = |kernel, count: u32| Launch { kernel, grid: [count.div_ceil(THREADS), 1], threads: THREADS };
+        match self {
+            Self::Load(task) => each("load", task.area * task.pictures),
+            Self::Pool(task) => each("pool", task.window.pixels * task.groups),
+            Self::Convolve(task) => {
+                // Few outputs a block where there are few pixels, so that all of the GPU has work.
+                let (kernel, outputs) = match (task.outputs, task.window.pixels) {
+                    (..=8, _) => ("convolve_16x8", 8),
+                    (..=32, _) | (_, ..1024) => ("convolve_16x32", 32),
+                    _ => ("convolve_16x64", 64),
+                };
+                let steps = (task.window.kernel_height * task.window.kernel_width * task.groups).div_ceil(4);
+                // A warp should have some steps to hide the time that loads take.
+                let warps = (steps / 4).clamp(1, 8);
+                let grid = [task.window.pixels.div_ceil(16), task.outputs.div_ceil(outputs)];
+                Launch { kernel, grid, threads: 32 * warps }
+            }
+        }
+    }
+
+    /// Its words.
+    pub fn words(&self) -> Vec<u32> {
+        let mut words = Vec::new();
+        match self {
+            Self::Load(task) => task.push(&mut words),
+            Self::Convolve(task) => task.push(&mut words),
+            Self::Pool(task) => task.push(&mut words),
+        }
+        words
+    }
+}
+
+/// Lengths of the arrays that tasks index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// Values of f16 between the tasks.
+    pub arena: usize,
+    /// Weights, f16.
+    pub weights: usize,
+    /// Factors and summands, f32.
+    pub params: usize,
+    /// Values of the pictures, f32.
+    pub pictures: usize,
+    /// Results, f32.
+    pub results: usize,
+}
+
+/// All that is launched for some pictures.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Program {
+    /// Tasks, in order.
+    pub tasks: Vec<Task>,
+    /// Weights of all convolutions.
+    pub weights: Vec<f16>,
+    /// Factors and summands of all steps.
+    pub params: Vec<f32>,
+    /// Lengths of these and of the other arrays.
+    pub room: Room,
+}
+
+impl Program {
+    /// Whether the arrays are as long as said, and each task is within them.
+    pub fn fits(&self) -> bool {
+        let Self { tasks, weights, params, room } = self;
+        (weights.len(), params.len()) == (room.weights, room.params) && tasks.iter().all(|task| task.fits(room))
+    }
+}
+
+/// Items from `first` on, `pitch` apart, each of so many values.
+struct Span {
+    first: u32,
+    items: u64,
+    pitch: u32,
+    values: u32,
+}
+
+impl Span {
+    fn is_within(&self, length: usize) -> bool {
+        let last = self.items.saturating_sub(1).saturating_mul(u64::from(self.pitch));
+        u64::from(self.first).saturating_add(last).saturating_add(u64::from(self.values)) <= length as u64
+    }
+
+    /// Whether each group of four is at a multiple of four, as loads need it.
+    fn is_aligned(&self) -> bool {
+        self.first.is_multiple_of(4) && self.pitch.is_multiple_of(4)
+    }
+}
+
+impl Window {
+    fn taps(&self) -> u64 {
+        u64::from(self.kernel_height) * u64::from(self.kernel_width)
+    }
+
+    /// Pixels of all inputs; `None` if the window is none, or the numbers do not fit each other.
+    fn input_pixels(&self) -> Option<u64> {
+        let area = u64::from(self.out_height) * u64::from(self.out_width);
+        let small = [self.height, self.width, self.top, self.left, self.kernel_height, self.kernel_width];
+        let sides = small.iter().all(|side| *side < 1 << 15)
+            && u64::from(self.out_height) * u64::from(self.stride_height) < 1 << 16
+            && u64::from(self.out_width) * u64::from(self.stride_width) < 1 << 16;
+        let whole = area > 0 && self.taps() > 0 && u64::from(self.pixels).is_multiple_of(area);
+        (sides && whole).then(|| u64::from(self.pixels) / area * u64::from(self.height) * u64::from(self.width))
+    }
+}
+
+impl Step {
+    fn fits(&self, channels: u32, room: &Room) -> bool {
+        let aligned = self.first.is_multiple_of(4) && self.count.is_multiple_of(4);
+        aligned && self.count >= channels && u64::from(self.first) + 2 * u64::from(self.count) <= room.params as u64
+    }
+
+    fn fits_or_is_none(&self, channels: u32, room: &Room) -> bool {
+        self.first == NONE || self.fits(channels, room)
+    }
+}
+
+impl Task {
+    /// Whether all it reads and writes is within arrays of these lengths. Kernels do not look.
+    pub fn fits(&self, room: &Room) -> bool {
+        match self {
+            Self::Load(task) => {
+                let pixels = u64::from(task.area) * u64::from(task.pictures);
+                let values = task.channels.next_multiple_of(4);
+                let to = Span { first: task.to, items: pixels, pitch: task.to_pitch, values };
+                let read = pixels.saturating_mul(u64::from(task.channels));
+                pixels < 1 << 31 && read <= room.pictures as u64 && to.is_aligned() && to.is_within(room.arena)
+            }
+            Self::Convolve(task) => {
+                let Some(input) = task.window.input_pixels() else { return false };
+                let (groups, columns) = (u64::from(task.groups), u64::from(task.outputs.div_ceil(8)));
+                let from = Span {
+                    first: task.from,
+                    items: input,
+                    pitch: task.from_pitch,
+                    values: task.groups.saturating_mul(4),
+                };
+                let pixels = u64::from(task.window.pixels);
+                let to = Span { first: task.to, items: pixels, pitch: task.to_pitch, values: task.outputs };
+                let weights = (task.window.taps() * groups).div_ceil(4).saturating_mul(128 * columns);
+                let target = if task.to_results == 0 { room.arena } else { room.results };
+                groups > 0
+                    && task.window.taps() * groups < 1 << 31
+                    && from.is_aligned()
+                    && from.is_within(room.arena)
+                    && to.is_within(target)
+                    && task.weights.is_multiple_of(4)
+                    && u64::from(task.weights) + weights <= room.weights as u64
+                    && task.read.fits_or_is_none(4 * task.groups, room)
+                    && task.write.fits(task.outputs, room)
+            }
+            Self::Pool(task) => {
+                let Some(input) = task.window.input_pixels() else { return false };
+                let (pixels, values) = (u64::from(task.window.pixels), task.groups.saturating_mul(4));
+                let from = Span { first: task.from, items: input, pitch: task.from_pitch, values };
+                let to = Span { first: task.to, items: pixels, pitch: task.to_pitch, values };
+                task.groups > 0
+                    && pixels * u64::from(task.groups) < 1 << 31
+                    && [from, to].iter().all(|span| span.is_aligned() && span.is_within(room.arena))
+                    && task.read.fits_or_is_none(values, room)
+                    && task.write.fits_or_is_none(values, room)
+            }
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! Where each segment's values are.
+
+use std::collections::BTreeMap;
+
+use super::unfit;
+use crate::error::Result;
+use crate::model::fused::{FusedNetwork, Op, Read};
+use crate::optimize::regions::{self, Extent};
+
+/// Channel `c` of pixel `p` is at `start + p * pitch + c`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Place {
+    pub(super) start: usize,
+    pub(super) pitch: usize,
+}
+
+/// Which channel each value of a pixel is; `None`: a zero that fills a group of four up.
+pub(super) type Lanes = Vec<Option<usize>>;
+
+/// Places of all segments.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Layout {
+    pub(super) places: Vec<Place>,
+    pub(super) lanes: Vec<Lanes>,
+    /// Values in all regions.
+    pub(super) size: usize,
+}
+
+impl Layout {
+    /// Segments that are read together share a region; `result` is an array of its own.
+    pub(super) fn new(network: &FusedNetwork, pictures: usize, result: usize) -> Result<Self> {
+        let segments = network.inputs.len() + network.layers.len();
+        let mut heads: Vec<usize> = (0..segments).collect();
+        for layer in &network.layers {
+            for pair in layer.reads.windows(2) {
+                let (a, b) = (heads[pair[0].segment], heads[pair[1].segment]);
+                if network.shape(pair[0].segment).area() != network.shape(pair[1].segment).area() {
+                    return Err(unfit(&layer.name, "it reads segments of different sizes"));
+                }
+                heads.iter_mut().filter(|head| **head == a.max(b)).for_each(|head| *head = a.min(b));
+            }
+        }
+        let mut families: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        heads.iter().enumerate().for_each(|(segment, &head)| families.entry(head).or_default().push(segment));
+        let lanes = lanes(network);
+        let families: Vec<Vec<usize>> = families.into_values().filter(|members| members != &[result]).collect();
+        let pitch = |members: &[usize]| members.iter().map(|&segment| lanes[segment].len()).sum::<usize>();
+        let lives = regions::lives(network);
+        let extent = |members: &Vec<usize>| {
+            let size = pictures * network.shape(members[0]).area() * pitch(members);
+            Extent { life: regions::union(members.iter().map(|&segment| &lives[segment])), size }
+        };
+        let (starts, size) = regions::place(&families.iter().map(extent).collect::<Vec<_>>());
+        let mut places = vec![Place { start: 0, pitch: network.shape(result).channels }; segments];
+        for (members, start) in families.iter().zip(starts) {
+            let mut offset = 0;
+            for &segment in members {
+                places[segment] = Place { start: start + offset, pitch: pitch(members) };
+                offset += lanes[segment].len();
+            }
+        }
+        Ok(Self { places, lanes, size })
+    }
+
+    /// Where the first of some segments is, if the others follow it one by one.
+    pub(super) fn joined(&self, reads: &[Read]) -> Option<Place> {
+        let follows = |pair: &[Read]| {
+            let (one, next) = (self.places[pair[0].segment], self.places[pair[1].segment]);
+            one.pitch == next.pitch && one.start + self.lanes[pair[0].segment].len() == next.start
+        };
+        reads.windows(2).all(follows).then(|| self.places[reads[0].segment])
+    }
+}
+
+/// Those of all segments. A pool keeps those of what it reads.
+fn lanes(network: &FusedNetwork) -> Vec<Lanes> {
+    let plain =
+        |channels: usize| -> Lanes { (0..channels.next_multiple_of(4)).map(|i| (i < channels).then_some(i)).collect() };
+    let mut lanes: Vec<Lanes> = network.inputs.iter().map(|input| plain(input.shape.channels)).collect();
+    for layer in &network.layers {
+        lanes.push(match layer.op {
+            Op::Convolution { .. } => plain(layer.output.channels),
+            Op::MaxPool(_) | Op::SumPool(_) => behind(network, &lanes, &layer.reads),
+        });
+    }
+    lanes
+}
+
+/// The lanes of some segments, one behind the other.
+pub(super) fn behind(network: &FusedNetwork, lanes: &[Lanes], reads: &[Read]) -> Lanes {
+    let mut all = Lanes::new();
+    let mut before = 0;
+    for read in reads {
+        all.extend(lanes[read.segment].iter().map(|lane| lane.map(|channel| before + channel)));
+        before += network.shape(read.segment).channels;
+    }
+    all
+}

@@ -1,0 +1,221 @@
+//! A float network as a list of tasks for a GPU: plain data, made and checked without one.
+//!
+//! Values are f16, pixel by pixel; segments that are read together lie in one region whose pixels have room for the channels of all,
+//! so that a dense block is one buffer that fills up. Each channel count is rounded up to a multiple of four.
+
+mod layout;
+mod pack;
+
+use half::f16;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::kernels::cuda::{Convolve, Load, Pool, Program, Room, Step, Task, Window};
+use crate::model::fused::{self, FusedNetwork, Layer, Op, Read, Shape, Weights};
+use crate::quant;
+use layout::{Layout, behind};
+use pack::{Params, pack};
+
+use super::rewrite;
+
+const INT8: &str = "it computes in int8";
+
+/// What a GPU does for a number of pictures.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// What is launched.
+    pub program: Program,
+    /// Names of the layers, as many as tasks: the first is the input.
+    pub names: Vec<String>,
+    /// Multiply-adds of each for one picture; `None` for what is no convolution.
+    pub macs: Vec<Option<u64>>,
+    /// Extents of a picture.
+    pub input: Shape,
+    /// Numbers of a picture's result.
+    pub classes: usize,
+    /// Its extents, as the file has them.
+    pub output: Vec<usize>,
+    /// Pictures that are computed together.
+    pub pictures: usize,
+}
+
+impl Plan {
+    /// A plan for `pictures` pictures at a time.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Model`] with what a GPU's kernels do not do: int8, several inputs or outputs, an output with rows and columns,
+    /// more than one step between two layers.
+    pub fn new(network: &FusedNetwork, pictures: usize) -> Result<Self> {
+        if let Some(layer) = network.layers.iter().find(|layer| layer.is_int8()) {
+            return Err(unfit(&layer.name, INT8));
+        }
+        let mut network = network.clone();
+        rewrite::fold_norms(&mut network);
+        rewrite::pool_first(&mut network);
+        steps_to_writers(&mut network);
+        let ([input], [output]) = (network.inputs.as_slice(), network.outputs.as_slice()) else {
+            return Err(unfit("the network", "it has several inputs or outputs"));
+        };
+        let result = match output.reads.as_slice() {
+            [read] if read.steps.is_empty() && network.shape(read.segment).area() == 1 => read.segment,
+            _ => return Err(unfit(&output.name, "an output must be what one layer wrote, one number for each class")),
+        };
+        if network.layers.iter().flat_map(|layer| &layer.reads).any(|read| read.segment == result) {
+            return Err(unfit(&output.name, "an output must not be read by a layer"));
+        }
+        let (input, classes) = (input.shape, network.shape(result).channels);
+        let layout = Layout::new(&network, pictures, result)?;
+        let mut builder =
+            Builder { network: &network, layout: &layout, pictures, weights: Vec::new(), params: Params::default() };
+        let to = layout.places[0];
+        let sides = [input.channels, input.area(), pictures, to.start, to.pitch].map(|number| number as u32);
+        let [channels, area, count, start, pitch] = sides;
+        let mut tasks = vec![Task::Load(Load { channels, area, pictures: count, to: start, to_pitch: pitch })];
+        for (number, layer) in network.layers.iter().enumerate() {
+            tasks.push(builder.task(layer, 1 + number, result)?);
+        }
+        let names = std::iter::once("input".to_owned()).chain(network.layers.iter().map(|layer| layer.name.clone()));
+        let macs = std::iter::once(None).chain(network.layers.iter().map(|layer| layer.macs(&network)));
+        let (weights, params) = (builder.weights, builder.params.values);
+        let room = Room {
+            arena: layout.size,
+            weights: weights.len(),
+            params: params.len(),
+            pictures: pictures * input.len(),
+            results: pictures * classes,
+        };
+        // Tasks hold indices of 32 bits.
+        let lengths = [room.arena, room.weights, room.params, room.pictures];
+        if lengths.iter().any(|&length| u32::try_from(length).is_err()) || tasks.iter().any(|task| !task.fits(&room)) {
+            return Err(unfit("the network", "it is too large"));
+        }
+        let program = Program { tasks, weights, params, room };
+        Ok(Self {
+            program,
+            names: names.collect(),
+            macs: macs.collect(),
+            input,
+            classes,
+            output: output.dims.clone(),
+            pictures,
+        })
+    }
+}
+
+/// What is done to a segment by its only reader is done by its writer: once for each value, not for each window over it.
+fn steps_to_writers(network: &mut FusedNetwork) {
+    for number in 0..network.layers.len() {
+        let Some(reader) = rewrite::only_reader(network, network.inputs.len() + number) else { continue };
+        if network.layers[number].write.is_empty() {
+            network.layers[number].write = std::mem::take(&mut network.layers[reader].reads[0].steps);
+        }
+    }
+}
+
+fn unfit(name: &str, why: &str) -> Error {
+    Error::new(ErrorKind::Model, format!("{name}: {why}"))
+}
+
+struct Builder<'a> {
+    network: &'a FusedNetwork,
+    layout: &'a Layout,
+    pictures: usize,
+    weights: Vec<f16>,
+    params: Params,
+}
+
+impl Builder<'_> {
+    /// The task of a layer, which writes `segment`.
+    fn task(&mut self, layer: &Layer, segment: usize, result: usize) -> Result<Task> {
+        let failed = |why: &str| unfit(&layer.name, why);
+        let from = self.layout.joined(&layer.reads).ok_or_else(|| failed("what it reads is not together"))?;
+        let read = self.read(&layer.reads).map_err(failed)?;
+        let (to, outputs) = (self.layout.places[segment], layer.output.channels);
+        // Zeros that fill groups up are written too: who reads the segment reads them.
+        let written = &self.layout.lanes[segment];
+        let channels = behind(self.network, &self.layout.lanes, &layer.reads);
+        let groups = channels.len() / 4;
+        let pool = |builder: &mut Self, window: &fused::Window, greatest: u32| {
+            let write = builder.params.step(&layer.write, |step| spread(step, written)).map_err(failed)?;
+            let window = builder.window(window, layer);
+            let [from_pitch, to_pitch, groups] = [from.pitch, to.pitch, groups].map(|n| n as u32);
+            let (from, to) = (from.start as u32, to.start as u32);
+            Ok(Task::Pool(Pool { window, from, from_pitch, groups, read, write, to, to_pitch, greatest }))
+        };
+        match &layer.op {
+            Op::MaxPool(_) | Op::SumPool(_) if segment == result => Err(failed("a pool's results are the network's")),
+            Op::MaxPool(window) => pool(self, window, 1),
+            Op::SumPool(window) => pool(self, window, 0),
+            Op::Convolution { window, weights } => {
+                let Weights::Float { values, bias } = weights else { return Err(failed(INT8)) };
+                let first = self.weights.len();
+                self.weights.extend(pack(values, window.len(), &channels, outputs));
+                let write = self.params.biased(bias, &layer.write, written.len()).map_err(failed)?;
+                let to_results = u32::from(segment == result);
+                let outputs = if segment == result { outputs } else { written.len() };
+                let [from_pitch, to_pitch, groups, outputs] = [from.pitch, to.pitch, groups, outputs].map(|n| n as u32);
+                let (from, to, weights) = (from.start as u32, to.start as u32, first as u32);
+                let window = self.window(window, layer);
+                let task = Convolve {
+                    window,
+                    from,
+                    from_pitch,
+                    groups,
+                    read,
+                    weights,
+                    write,
+                    outputs,
+                    to,
+                    to_pitch,
+                    to_results,
+                };
+                Ok(Task::Convolve(task))
+            }
+        }
+    }
+
+    /// One step for all segments that are read.
+    fn read(&mut self, reads: &[Read]) -> Result<Step, &'static str> {
+        let bounds = |read: &Read| read.steps.first().map(|step| (step.low, step.high));
+        if reads.iter().any(|read| read.steps.len() > 1 || bounds(read) != bounds(&reads[0])) {
+            return Err("segments are read in different ways");
+        }
+        let Some((low, high)) = bounds(&reads[0]) else { return Ok(Params::NO_STEP) };
+        let (mut mul, mut add, mut round) = (Vec::new(), Vec::new(), false);
+        for read in reads {
+            let step = spread(&read.steps[0], &self.layout.lanes[read.segment]);
+            mul.extend(step.mul);
+            add.extend(step.add);
+            round |= step.round;
+        }
+        self.params.step(&[quant::Step { mul, add, low, high, round }], quant::Step::clone)
+    }
+
+    fn window(&self, window: &fused::Window, layer: &Layer) -> Window {
+        let input = self.network.input_shape(layer);
+        let [kernel_height, kernel_width] = window.kernel.map(|n| n as u32);
+        let [stride_height, stride_width] = window.stride.map(|n| n as u32);
+        let [top, left, _, _] = window.padding.map(|n| n as u32);
+        let sides = [input.height, input.width, layer.output.height, layer.output.width].map(|n| n as u32);
+        let [height, width, out_height, out_width] = sides;
+        let pixels = (self.pictures * layer.output.area()) as u32;
+        Window {
+            kernel_height,
+            kernel_width,
+            stride_height,
+            stride_width,
+            top,
+            left,
+            height,
+            width,
+            out_height,
+            out_width,
+            pixels,
+        }
+    }
+}
+
+/// What is done to each lane; nothing comes of those that are no channels.
+fn spread(step: &quant::Step, lanes: &[Option<usize>]) -> quant::Step {
+    let each = |of: &[f32]| lanes.iter().map(|lane| lane.map_or(0.0, |channel| of[channel])).collect();
+    quant::Step { mul: each(&step.mul), add: each(&step.add), ..*step }
+}

@@ -1,0 +1,74 @@
+//! A float network that a GPU runs by a plan of ours.
+
+use std::sync::Mutex;
+
+use super::executed::{Executed, Execution};
+use crate::error::{Error, ErrorKind, Result};
+use crate::kernels::cuda::{Recorded, Task};
+use crate::model::onnx::OnnxFile;
+use crate::optimize::gpu::Plan;
+
+/// A network on a GPU.
+pub(super) struct Gpu {
+    recorded: Mutex<Recorded>,
+    listing: Vec<Executed>,
+    output: Vec<usize>,
+    memory: usize,
+}
+
+impl Gpu {
+    /// The network of `file`, if it is all of the graph.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Model`] with what no plan is made for, [`ErrorKind::Device`] with what the GPU lacks.
+    pub(super) fn new(mut file: OnnxFile) -> Result<Self> {
+        let fusion = file.fuse();
+        let nodes = file.proto.graph.as_ref().map_or(0, |graph| graph.node.len());
+        let network = match fusion.networks.as_slice() {
+            [network] if nodes == 1 => network,
+            _ => return Err(Error::new(ErrorKind::Model, "the graph is more than a densely connected network")),
+        };
+        let plan = Plan::new(network, 1)?;
+        let recorded = Mutex::new(Recorded::new(&plan.program)?);
+        let listing = listing(&plan);
+        let memory = 2 * plan.program.room.arena;
+        Ok(Self { recorded, listing, output: plan.output, memory })
+    }
+
+    pub(super) fn output_shape(&self) -> &[usize] {
+        &self.output
+    }
+
+    pub(super) fn execution(&self) -> Execution {
+        Execution::new(self.listing.clone(), &[])
+    }
+
+    /// Bytes between the layers, on the GPU.
+    pub(super) fn memory_size(&self) -> usize {
+        self.memory
+    }
+
+    pub(super) fn run(&self, input: &[f32], out: &mut [f32]) -> Result<()> {
+        // A run that panicked leaves nothing half done: each writes all there is.
+        self.recorded.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).run(input, out)
+    }
+}
+
+/// What is launched, in order.
+fn listing(plan: &Plan) -> Vec<Executed> {
+    let computes = |task: &Task| match task {
+        Task::Load(_) => "load",
+        Task::Convolve(_) => "conv",
+        Task::Pool(task) if task.greatest != 0 => "max_pool",
+        Task::Pool(_) => "sum_pool",
+    };
+    let each = plan.program.tasks.iter().zip(&plan.names).zip(&plan.macs);
+    each.map(|((task, name), macs)| Executed {
+        node: name.clone(),
+        op: computes(task).into(),
+        r#type: "f16".into(),
+        kernel: format!("densight cuda {}", task.launch().kernel),
+        macs: macs.unwrap_or(0),
+    })
+    .collect()
+}

@@ -1,0 +1,180 @@
+//! The plans for a GPU and its kernels, run on a processor (`emulate.cpp`): networks give the interpreter's numbers, as far as f16 holds
+//! them. On a machine with a GPU the same is asked of the GPU.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use densight::error::ErrorKind;
+use densight::kernels::cuda::{Program, Recorded, Room};
+use densight::model::fused::FusedNetwork;
+use densight::model::onnx::OnnxFile;
+use densight::model::{Architecture, DenseNetConfig, Metadata, Weights, onnx};
+use densight::optimize::gpu::Plan;
+use densight::runtime::check_cuda;
+
+/// Networks of `tests/fixtures/peers`.
+const FIXTURES: [&str; 7] = ["bc", "odd", "plain", "one-block", "four-blocks", "large-stem", "torchvision"];
+
+fn root(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+}
+
+fn network(onnx: &[u8]) -> FusedNetwork {
+    OnnxFile::parse(onnx).unwrap().fuse().networks.remove(0)
+}
+
+/// A network of the fixtures.
+fn fixture(name: &str) -> FusedNetwork {
+    let folder = root("tests/fixtures/peers").join(name);
+    let config = DenseNetConfig::from_json(&fs::read_to_string(folder.join("config.json")).unwrap()).unwrap();
+    let weights = Weights::load(&folder.join("weights.safetensors"), &Architecture::of(&config).unwrap()).unwrap();
+    network(&onnx::export(&config, &weights, &Metadata::default()).unwrap())
+}
+
+/// The model that is inside the programs.
+fn embedded() -> FusedNetwork {
+    network(&fs::read(root("models/cifar10_densenet_bc_L40_k12.onnx")).unwrap())
+}
+
+/// Two pictures that are not alike.
+fn pictures(network: &FusedNetwork) -> Vec<Vec<f32>> {
+    let values = network.inputs[0].shape.len();
+    let picture = |seed: usize| (0..values).map(|i| ((i * (7 + 2 * seed) + seed) % 211) as f32 / 50.0 - 2.0).collect();
+    vec![picture(1), picture(2)]
+}
+
+/// The emulator, compiled; `None` after saying that it cannot be.
+fn emulator(folder: &Path) -> Option<PathBuf> {
+    let program = folder.join("emulate");
+    let source = root("tests/gpu/emulate.cpp");
+    let built = Command::new("c++").args(["-std=c++17", "-O2", "-o"]).arg(&program).arg(source).output();
+    match built {
+        Ok(output) => {
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            Some(program)
+        }
+        Err(error) => {
+            // Written so that it shows although the test passes.
+            let _ =
+                writeln!(std::io::stderr(), "SKIPPED: the GPU's kernels on a processor, no C++ compiler: c++: {error}");
+            None
+        }
+    }
+}
+
+/// A program as the emulator reads it.
+fn encoded(program: &Program, pictures: &[Vec<f32>]) -> Vec<u8> {
+    let Program { tasks, weights, params, room } = program;
+    let lengths = [room.arena, room.weights, room.params, room.pictures, room.results, tasks.len()];
+    let mut bytes: Vec<u8> = lengths.iter().flat_map(|&length| (length as u32).to_le_bytes()).collect();
+    bytes.extend(weights.iter().flat_map(|value| value.to_le_bytes()));
+    bytes.extend(params.iter().chain(pictures.iter().flatten()).flat_map(|value| value.to_le_bytes()));
+    for task in tasks {
+        let (launch, words) = (task.launch(), task.words());
+        let kernel = match launch.kernel {
+            "load" => 0,
+            "pool" => 1,
+            "convolve_16x8" => 8,
+            "convolve_16x32" => 32,
+            "convolve_16x64" => 64,
+            other => panic!("emulate.cpp has no {other}"),
+        };
+        let [across, down] = launch.grid;
+        let head = [kernel, across, down, launch.threads, words.len() as u32];
+        bytes.extend(head.iter().chain(&words).flat_map(|word| word.to_le_bytes()));
+    }
+    bytes
+}
+
+fn emulated(program: &Path, plan: &Plan, pictures: &[Vec<f32>]) -> Vec<f32> {
+    let mut child = Command::new(program).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(&encoded(&plan.program, pictures)).unwrap();
+    let mut bytes = Vec::new();
+    child.stdout.take().unwrap().read_to_end(&mut bytes).unwrap();
+    assert!(child.wait().unwrap().success());
+    bytes.chunks_exact(4).map(|bytes| f32::from_le_bytes(bytes.try_into().unwrap())).collect()
+}
+
+/// Each picture's results are the interpreter's: cosine at least 0.9999, and none is far off.
+fn agrees(name: &str, network: &FusedNetwork, run: impl Fn(&Plan, &[Vec<f32>]) -> Vec<f32>) {
+    let pictures = pictures(network);
+    let plan = Plan::new(network, pictures.len()).unwrap_or_else(|e| panic!("{name}: {e}"));
+    let found = run(&plan, &pictures);
+    assert_eq!(found.len(), pictures.len() * plan.classes, "{name}");
+    for (picture, found) in pictures.iter().zip(found.chunks_exact(plan.classes)) {
+        let expected = network.run(&[picture]).remove(0);
+        let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
+        let cosine = dot(found, &expected) / (dot(found, found) * dot(&expected, &expected)).sqrt();
+        let largest = expected.iter().fold(0.0f32, |most, value| most.max(value.abs()));
+        let worst = found.iter().zip(&expected).fold(0.0f32, |most, (a, b)| most.max((a - b).abs()));
+        assert!(cosine >= 0.9999 && worst <= 0.01 * largest, "{name}: cosine {cosine}, {worst} off of {largest}");
+        println!("{name}: cosine {cosine:.7}, {:.2e} off", worst / largest);
+    }
+}
+
+#[test]
+fn the_kernels_on_a_processor_give_the_interpreters_numbers() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(program) = emulator(folder.path()) else { return };
+    let run = |plan: &Plan, pictures: &[Vec<f32>]| emulated(&program, plan, pictures);
+    for name in FIXTURES {
+        agrees(name, &fixture(name), run);
+    }
+    agrees("embedded", &embedded(), run);
+}
+
+/// Recorded once, run often: each time the same bits.
+#[test]
+fn a_gpu_gives_the_interpreters_numbers() {
+    if let Err(reason) = check_cuda() {
+        let _ = writeln!(std::io::stderr(), "SKIPPED: the kernels on a GPU: {reason}");
+        return;
+    }
+    let run = |plan: &Plan, pictures: &[Vec<f32>]| {
+        let mut recorded = Recorded::new(&plan.program).unwrap();
+        let mut results = vec![0.0; plan.program.room.results];
+        recorded.run(&pictures.concat(), &mut results).unwrap();
+        let mut again = vec![0.0; results.len()];
+        for _ in 0..1000 {
+            recorded.run(&pictures.concat(), &mut again).unwrap();
+            assert_eq!(again, results);
+        }
+        results
+    };
+    for name in FIXTURES {
+        agrees(name, &fixture(name), run);
+    }
+    agrees("embedded", &embedded(), run);
+}
+
+#[test]
+fn what_no_plan_is_made_for_is_named() {
+    let bytes = fs::read(root("tests/fixtures/quantized/qdq-u8/model.onnx")).unwrap();
+    let error = Plan::new(&network(&bytes), 1).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Model);
+    let mut network = embedded();
+    let first = network.outputs[0].clone();
+    network.outputs.push(first);
+    let several = Plan::new(&network, 1).unwrap_err();
+    assert!(several.to_string().contains("several inputs or outputs"), "{several}");
+    println!("{error}");
+}
+
+/// Kernels do not look whether they leave their arrays: whoever launches them asks this first.
+#[test]
+fn a_task_that_leaves_its_arrays_does_not_fit() {
+    let program = Plan::new(&embedded(), 2).unwrap().program;
+    assert!(program.fits());
+    let shorter = |change: fn(&mut Room)| {
+        let mut room = program.room;
+        change(&mut room);
+        program.tasks.iter().any(|task| !task.fits(&room))
+    };
+    assert!(shorter(|room| room.arena -= 1));
+    assert!(shorter(|room| room.weights -= 1));
+    assert!(shorter(|room| room.params -= 1));
+    assert!(shorter(|room| room.pictures -= 1));
+    assert!(shorter(|room| room.results -= 1));
+}
