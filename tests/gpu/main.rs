@@ -125,6 +125,31 @@ fn the_kernels_on_a_processor_give_the_interpreters_numbers() {
     agrees("embedded", &embedded(), run);
 }
 
+/// A network that lies beside the project, if it does.
+fn shared(name: &str, run: impl Fn(&Plan, &[Vec<f32>]) -> Vec<f32>) {
+    match fs::read(root("../shared/models").join(name)) {
+        Ok(bytes) => agrees(name, &network(&bytes), run),
+        Err(_) => {
+            let _ = writeln!(std::io::stderr(), "SKIPPED: ../shared/models/{name} is missing");
+        }
+    }
+}
+
+#[test]
+fn the_kernels_run_densenet_bc_100() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(program) = emulator(folder.path()) else { return };
+    shared("densenet_bc100_12.onnx", |plan, pictures| emulated(&program, plan, pictures));
+}
+
+#[test]
+#[ignore = "takes minutes"]
+fn the_kernels_run_densenet_121() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(program) = emulator(folder.path()) else { return };
+    shared("densenet121.onnx", |plan, pictures| emulated(&program, plan, pictures));
+}
+
 /// Recorded once, run often: each time the same bits.
 #[test]
 fn a_gpu_gives_the_interpreters_numbers() {
@@ -147,6 +172,8 @@ fn a_gpu_gives_the_interpreters_numbers() {
         agrees(name, &fixture(name), run);
     }
     agrees("embedded", &embedded(), run);
+    shared("densenet_bc100_12.onnx", run);
+    shared("densenet121.onnx", run);
 }
 
 #[test]
