@@ -96,18 +96,20 @@ def own_model(densight, model, inputs, target):
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
-def gpu_engines(args, network):
-    """The same, of everything that runs on a GPU, one picture at a time."""
+def gpu_engines(args, network, batch):
+    """The same, of everything that runs on a GPU."""
     model, inputs = Path(args.models) / f"{network}.onnx", Path(args.work) / f"{network}.inputs.npy"
     prepare_inputs(Path(args.models) / NETWORKS[network], inputs)
-    densight = [args.densight, "bench", model, "--serve", "--warmup", "10", "--device", "cuda"]
-    other = lambda engine: [sys.executable, HERE / "runner.py", engine, model, inputs, 1]
+    densight = [args.densight, "bench", model, "--serve", "--warmup", "10", "--device", "cuda", "--batch", batch]
+    other = lambda engine: [sys.executable, HERE / "runner.py", engine, model, inputs, batch]
     yield "Densight f16", densight, False
     yield "tract-cuda f32", [*densight, "--stock"], False
     yield "PyTorch f16", other("torch_eager"), True
     yield "PyTorch f16, CUDA graph", other("torch_graph"), True
     yield "PyTorch f16, compiled", other("torch_compile"), True
-    yield "ONNX Runtime f32, CUDA", other("onnxruntime_cuda"), True
+    if batch == 1:
+        # The files' batch is 1.
+        yield "ONNX Runtime f32, CUDA", other("onnxruntime_cuda"), True
 
 
 def engines(args, network, threads):
@@ -144,9 +146,9 @@ def engines(args, network, threads):
                 print(f"not run: {engine} {kind} ({network}): no {model.name} in {work}", file=sys.stderr)
 
 
-def measure(args, network, threads):
+def measure(args, network, number):
     runners = []
-    for name, command, reports in gpu_engines(args, network) if args.gpu else engines(args, network, threads):
+    for name, command, reports in (gpu_engines if args.gpu else engines)(args, network, number):
         try:
             runners.append(Runner(name, command, reports))
         except RuntimeError as error:
@@ -162,12 +164,12 @@ def measure(args, network, threads):
     return runners
 
 
-def table(network, threads, runners):
+def table(title, runners):
     if not runners:
-        return f"### {network}: nothing could be run\n"
+        return f"### {title}: nothing could be run\n"
     base = statistics.median(runners[0].times)
     reference = next((r.report["scores"] for r in runners if r.name == "ONNX Runtime f32"), None)
-    lines = [f"### {network}, {threads} thread{'s' if threads > 1 else ''}", ""]
+    lines = [f"### {title}", ""]
     lines += ["| engine | median, ms | least, ms | times the first | load, s | memory, MiB | cosine |", "|---|---|---|---|---|---|---|"]
     for r in runners:
         middle, least = statistics.median(r.times) * 1e3, min(r.times) * 1e3
@@ -199,7 +201,7 @@ def main():
     parser.add_argument("--work", default="target/peers", help="folder for models that are made")
     parser.add_argument("--networks", nargs="*", default=list(NETWORKS))
     parser.add_argument("--threads", nargs="*", type=int, default=[1, 2])
-    parser.add_argument("--gpu", action="store_true", help="what runs on an NVIDIA GPU, one picture at a time")
+    parser.add_argument("--gpu", action="store_true", help="what runs on an NVIDIA GPU, one picture at a time and 32; times are those of all")
     parser.add_argument("--rounds", type=int, default=14)
     parser.add_argument("--turn", type=float, default=0.15, help="seconds of a turn")
     parser.add_argument("--output", help="write the table here, too")
@@ -209,8 +211,9 @@ def main():
     versions = ", ".join(f"{name} {version(name)}" for name in packages if installed(name))
     text = f"{processor()}, {date.today()}, {versions}; medians of {args.rounds} rounds.\n\n"
     for network in args.networks:
-        for threads in [1] if args.gpu else args.threads:
-            text += table(network, threads, measure(args, network, threads)) + "\n"
+        for number in [1, 32] if args.gpu else args.threads:
+            what = "batch" if args.gpu else "threads:"
+            text += table(f"{network}, {what} {number}", measure(args, network, number)) + "\n"
             time.sleep(1)
     print(text)
     if args.output:

@@ -1,7 +1,7 @@
 """One engine with one model, in a process of its own: for each line with a number of runs on standard input it prints the
 seconds that they took.
 
-    python runner.py ENGINE MODEL INPUT.npy THREADS
+    python runner.py ENGINE MODEL INPUT.npy THREADS        # on a GPU the batch instead of THREADS
 
 The first line it prints is JSON: how long loading and the first run took, how much memory that took at most beyond what
 was taken before (MiB), and the scores of the input. `MODEL` may be a folder's name for engines with several files.
@@ -34,7 +34,7 @@ def onnxruntime_cuda(model, threads):
     yield from onnxruntime(model, threads, "CUDAExecutionProvider")
 
 
-def torch_gpu(model, prepare):
+def torch_gpu(model, batch, prepare):
     """PyTorch's network of that name on a GPU, f16, channels last, with weights of chance; what comes in and out is copied, as
     Densight does."""
     import torch
@@ -47,24 +47,24 @@ def torch_gpu(model, prepare):
     preset = {"densenet121": "densenet121", "densenet_bc100_12": "densenet-bc-100-12"}[Path(model).stem]
     yield
     network = DenseNet(PRESETS[preset]).eval().to("cuda", torch.float16, memory_format=torch.channels_last)
-    move = lambda x: torch.from_numpy(x).to("cuda", torch.float16).contiguous(memory_format=torch.channels_last)
+    move = lambda x: torch.from_numpy(np.repeat(x, batch, 0)).to("cuda", torch.float16).contiguous(memory_format=torch.channels_last)
     with torch.no_grad():
         yield prepare(torch, network, move)
 
 
-def torch_eager(model, threads):
-    yield from torch_gpu(model, lambda torch, network, move: lambda x: network(move(x)).float().cpu())
+def torch_eager(model, batch):
+    yield from torch_gpu(model, batch, lambda torch, network, move: lambda x: network(move(x)).float().cpu())
 
 
-def torch_compile(model, threads):
+def torch_compile(model, batch):
     def prepare(torch, network, move):
         compiled = torch.compile(network, mode="max-autotune")
         return lambda x: compiled(move(x)).float().cpu()
 
-    yield from torch_gpu(model, prepare)
+    yield from torch_gpu(model, batch, prepare)
 
 
-def torch_graph(model, threads):
+def torch_graph(model, batch):
     def prepare(torch, network, move):
         place = move(np.zeros((1, 3, 224, 224) if "121" in model else (1, 3, 32, 32), np.float32))
         side = torch.cuda.Stream()
@@ -83,7 +83,7 @@ def torch_graph(model, threads):
 
         return run
 
-    yield from torch_gpu(model, prepare)
+    yield from torch_gpu(model, batch, prepare)
 
 
 def openvino(model, threads):

@@ -29,6 +29,9 @@ pub(super) struct Args {
     /// Where the network runs: cpu, cuda, or auto (cuda where that works)
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     device: Device,
+    /// Pictures that are run together; times are those of all
+    #[arg(long, value_name = "N", default_value = "1", conflicts_with = "stages")]
+    batch: NonZeroUsize,
     /// Stop after N measured runs
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     iterations: Option<u64>,
@@ -60,7 +63,8 @@ pub(super) struct Args {
 /// # Errors
 /// A model that cannot be loaded or run.
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let options = SessionOptions { threads: args.threads.get(), labels: None, stock: args.stock, device: args.device };
+    let (threads, batch) = (args.threads.get(), args.batch.get());
+    let options = SessionOptions { threads, labels: None, stock: args.stock, device: args.device, batch };
     let mut session = super::model::open(args.model.as_deref(), &options)?;
     if args.serve {
         serve(&mut session, args.warmup)?;
@@ -80,21 +84,21 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 /// The network alone, on an input that is the same each time.
 fn network(session: &mut Session, args: &Args, limit: Limit) -> crate::error::Result<Report> {
     let input = input(session);
-    let mut scores = vec![0.0; session.classes()];
+    let mut scores = vec![0.0; session.batch() * session.classes()];
     let timings = measure(args.warmup, limit, || session.run_into(&input, &mut scores))?;
     Ok(Report::new(&session.name(), args.threads.get(), &timings, &args.percentiles))
 }
 
 /// An input without any meaning.
 fn input(session: &Session) -> Vec<f32> {
-    let length = session.input_shape().iter().product();
+    let length = session.batch() * session.input_shape().iter().product::<usize>();
     (0..length).map(|i: usize| (i % 255) as f32 / 127.0 - 1.0).collect()
 }
 
 /// For each line with a number of runs, the seconds that they took together: so that others can take turns with it.
 fn serve(session: &mut Session, warmup: u64) -> anyhow::Result<()> {
     let input = input(session);
-    let mut scores = vec![0.0; session.classes()];
+    let mut scores = vec![0.0; session.batch() * session.classes()];
     let mut run = |count: u64| (0..count).try_for_each(|_| session.run_into(&input, &mut scores));
     run(warmup)?;
     for line in std::io::stdin().lines() {

@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use crate::eval::{Contender, Dataset, Split, compare, evaluate};
-use crate::runtime::Device;
+use crate::runtime::{Device, SessionOptions};
 
 /// Measure a model's accuracy on labelled pictures
 #[derive(Debug, clap::Args)]
@@ -37,6 +37,9 @@ pub(super) struct Args {
     /// Where the network runs: cpu, cuda, or auto (cuda where that works)
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     device: Device,
+    /// Pictures that a GPU computes together
+    #[arg(long, value_name = "N", default_value = "1")]
+    batch: NonZeroUsize,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -51,8 +54,11 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if let Some(limit) = args.limit {
         data.limit(limit.get())?;
     }
-    let open =
-        |model: Option<&Path>| super::model::session(model, args.labels.as_deref(), args.threads.get(), args.device);
+    let open = |model: Option<&Path>| {
+        let labels = args.labels.as_deref().map(super::model::read_labels).transpose()?;
+        let (threads, batch) = (args.threads.get(), args.batch.get());
+        super::model::open(model, &SessionOptions { threads, labels, device: args.device, batch, ..Default::default() })
+    };
     let mut session = open(args.model.as_deref())?;
     let mut reference = args.against.as_deref().map(|path| open(Some(path))).transpose()?;
     // On standard error, and only where that is a terminal.

@@ -46,10 +46,10 @@ pub fn evaluate(
 ) -> Result<Report> {
     let truths = classes::outputs_of(data, labels, outputs)?;
     let mut tally = Tally::new(classifier, outputs);
-    for index in 0..data.pictures() {
-        let (image, decode) = tally::decode(data, index)?;
-        tally.judge(&image, decode, truths[data.class(index)])?;
-        progress(index + 1);
+    for batch in tally::batches(data, tally.batch()) {
+        let right: Vec<usize> = batch.clone().map(|index| truths[data.class(index)]).collect();
+        tally.judge(&tally::decode(data, batch.clone())?, &right)?;
+        progress(batch.end);
     }
     Ok(tally.report(labels, data))
 }

@@ -1,5 +1,6 @@
 //! One model's way through the pictures.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,7 +9,7 @@ use super::{Dataset, Result};
 use crate::error::{Error, ErrorKind};
 use crate::frame::RgbImage;
 use crate::prediction::{Prediction, StageTimes};
-use crate::runtime::Classifier;
+use crate::runtime::{Classification, Classifier};
 
 /// A model, and what is counted of it.
 pub(super) struct Tally<'a> {
@@ -31,19 +32,28 @@ impl<'a> Tally<'a> {
         Self { classifier, counts: Counts::new(outputs), spent: StageTimes::default() }
     }
 
-    /// Classifies a picture of output `truth` that took the time `decode` to decode, and counts it.
+    /// How many pictures are best judged together.
+    pub(super) fn batch(&self) -> usize {
+        self.classifier.batch()
+    }
+
+    /// Classifies pictures and counts them: each with the output that is right.
     ///
     /// # Errors
     /// What the classifier fails with; [`ErrorKind::Model`] if it predicts nothing.
-    pub(super) fn judge(&mut self, image: &RgbImage, decode: Duration, truth: usize) -> Result<Verdict> {
-        let result = self.classifier.classify(image, TOP)?;
-        let among_top = result.predictions.iter().any(|p| p.class == truth);
-        let Some(best) = result.predictions.into_iter().next() else {
-            return Err(Error::new(ErrorKind::Model, format!("model {} predicts nothing", self.classifier.name())));
+    pub(super) fn judge(&mut self, decoded: &Decoded, truths: &[usize]) -> Result<Vec<Verdict>> {
+        self.spent.decode += decoded.took;
+        let results = self.classifier.classify_batch(&decoded.images, TOP)?;
+        let judge = |(result, truth): (Classification, &usize)| {
+            let among_top = result.predictions.iter().any(|p| p.class == *truth);
+            let Some(best) = result.predictions.into_iter().next() else {
+                return Err(Error::new(ErrorKind::Model, format!("model {} predicts nothing", self.classifier.name())));
+            };
+            self.counts.add(*truth, best.class, among_top);
+            add(&mut self.spent, &result.stages);
+            Ok(Verdict { best, among_top })
         };
-        self.counts.add(truth, best.class, among_top);
-        add(&mut self.spent, &StageTimes { decode, ..result.stages });
-        Ok(Verdict { best, among_top })
+        results.into_iter().zip(truths).map(judge).collect()
     }
 
     /// The result, of at least one picture. Without `labels`, the outputs are the data's classes.
@@ -52,18 +62,29 @@ impl<'a> Tally<'a> {
     }
 }
 
-/// A picture of `data`, and how long it took to decode.
+/// Pictures that are judged together.
+pub(super) struct Decoded {
+    images: Vec<RgbImage>,
+    took: Duration,
+}
+
+/// Pictures of `data`, and how long they took to decode.
 ///
 /// # Errors
 /// As [`Dataset::picture`].
-pub(super) fn decode(data: &Dataset, index: usize) -> Result<(RgbImage, Duration)> {
+pub(super) fn decode(data: &Dataset, indices: Range<usize>) -> Result<Decoded> {
     let start = Instant::now();
-    let image = data.picture(index)?;
-    Ok((image, start.elapsed()))
+    let images = indices.map(|index| data.picture(index)).collect::<Result<_>>()?;
+    Ok(Decoded { images, took: start.elapsed() })
+}
+
+/// The pictures of `data` in batches.
+pub(super) fn batches(data: &Dataset, batch: usize) -> impl Iterator<Item = Range<usize>> {
+    let pictures = data.pictures();
+    (0..pictures).step_by(batch).map(move |start| start..pictures.min(start + batch))
 }
 
 fn add(sum: &mut StageTimes, times: &StageTimes) {
-    sum.decode += times.decode;
     sum.preprocess += times.preprocess;
     sum.inference += times.inference;
     sum.postprocess += times.postprocess;

@@ -11,28 +11,36 @@ use crate::optimize::gpu::Plan;
 /// A network on a GPU.
 pub(super) struct Gpu {
     recorded: Mutex<Recorded>,
+    /// Values of all pictures that are computed together, and of their results.
+    lengths: (usize, usize),
     listing: Vec<Executed>,
     output: Vec<usize>,
     memory: usize,
 }
 
 impl Gpu {
-    /// The network of `file`, if it is all of the graph.
+    /// The network of `file`, if it is all of the graph, for so many pictures at a time.
     ///
     /// # Errors
     /// [`ErrorKind::Model`] with what no plan is made for, [`ErrorKind::Device`] with what the GPU lacks.
-    pub(super) fn new(mut file: OnnxFile) -> Result<Self> {
+    pub(super) fn new(mut file: OnnxFile, pictures: usize) -> Result<Self> {
         let fusion = file.fuse();
         let nodes = file.proto.graph.as_ref().map_or(0, |graph| graph.node.len());
         let network = match fusion.networks.as_slice() {
             [network] if nodes == 1 => network,
             _ => return Err(Error::new(ErrorKind::Model, "the graph is more than a densely connected network")),
         };
-        let plan = Plan::new(network, 1)?;
+        let plan = Plan::new(network, pictures)?;
         let recorded = Mutex::new(Recorded::new(&plan.program)?);
         let listing = listing(&plan);
-        let memory = 2 * plan.program.room.arena;
-        Ok(Self { recorded, listing, output: plan.output, memory })
+        let room = plan.program.room;
+        Ok(Self {
+            recorded,
+            lengths: (room.pictures, room.results),
+            listing,
+            output: plan.output,
+            memory: 2 * room.arena,
+        })
     }
 
     pub(super) fn output_shape(&self) -> &[usize] {
@@ -48,9 +56,22 @@ impl Gpu {
         self.memory
     }
 
+    /// Runs pictures; a last batch that is not full is filled up.
     pub(super) fn run(&self, input: &[f32], out: &mut [f32]) -> Result<()> {
         // A run that panicked leaves nothing half done: each writes all there is.
-        self.recorded.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).run(input, out)
+        let mut recorded = self.recorded.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let (values, scores) = self.lengths;
+        for (input, out) in input.chunks(values).zip(out.chunks_mut(scores)) {
+            if input.len() == values {
+                recorded.run(input, out)?;
+            } else {
+                let mut full = (vec![0.0; values], vec![0.0; scores]);
+                full.0[..input.len()].copy_from_slice(input);
+                recorded.run(&full.0, &mut full.1)?;
+                out.copy_from_slice(&full.1[..out.len()]);
+            }
+        }
+        Ok(())
     }
 }
 

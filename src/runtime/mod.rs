@@ -44,4 +44,17 @@ pub trait Classifier {
     /// # Errors
     /// [`crate::error::ErrorKind::Shape`] for an empty picture, [`crate::error::ErrorKind::Model`] if the network fails.
     fn classify(&mut self, image: &RgbImage, k: usize) -> Result<Classification>;
+
+    /// As many pictures as are best classified together.
+    fn batch(&self) -> usize {
+        1
+    }
+
+    /// As [`classify`](Self::classify), of several pictures; times are those of all, shared out evenly.
+    ///
+    /// # Errors
+    /// As [`classify`](Self::classify).
+    fn classify_batch(&mut self, images: &[RgbImage], k: usize) -> Result<Vec<Classification>> {
+        images.iter().map(|image| self.classify(image, k)).collect()
+    }
 }

@@ -8,6 +8,7 @@ use tract_linalg::multithread::Executor;
 
 use super::executed::Execution;
 use super::gpu::Gpu;
+use super::session::SessionOptions;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernels::Kernels;
 use crate::model::onnx::{Fusion, OnnxFile, Opaque};
@@ -49,12 +50,16 @@ impl Network {
         Ok(Self { runner: Runner::Graph { plan, opaque }, input, output })
     }
 
-    /// The whole graph on a GPU: by a plan of ours, or by tract's runtime and with the reason why. `stock` leaves it to tract.
-    pub(super) fn on_gpu(file: &OnnxFile, runtime: &dyn Runtime, stock: bool) -> Result<(Self, Option<Error>)> {
+    /// The whole graph on a GPU: by a plan of ours, or by tract's runtime and with the reason why. The option `stock` leaves it to tract.
+    pub(super) fn on_gpu(
+        file: &OnnxFile,
+        runtime: &dyn Runtime,
+        options: &SessionOptions,
+    ) -> Result<(Self, Option<Error>)> {
         let input = [1, 3, file.input.height, file.input.width];
-        let why = match stock {
+        let why = match options.stock {
             true => None,
-            false => match Gpu::new(file.clone()) {
+            false => match Gpu::new(file.clone(), options.batch) {
                 Ok(gpu) => {
                     let output = gpu.output_shape().to_vec();
                     return Ok((Self { runner: Runner::Gpu(gpu), input, output }, None));
@@ -107,9 +112,20 @@ impl Network {
         }
     }
 
-    /// Runs one picture, as many values as the product of the input's shape, and writes the output, as many as that of its
-    /// shape.
+    /// Runs pictures, each as many values as the product of the input's shape, one behind the other, and writes the outputs, each as many
+    /// as that of its shape.
     pub(super) fn run(&self, input: &[f32], out: &mut [f32]) -> Result<()> {
+        if let Runner::Gpu(gpu) = &self.runner {
+            return gpu.run(input, out);
+        }
+        let (values, scores) = (self.input.iter().product(), self.output.iter().product());
+        input
+            .chunks_exact(values)
+            .zip(out.chunks_exact_mut(scores))
+            .try_for_each(|(input, out)| self.run_one(input, out))
+    }
+
+    fn run_one(&self, input: &[f32], out: &mut [f32]) -> Result<()> {
         let tensor = || Tensor::from_shape(&self.input, input).map(IntoTValue::into_tvalue);
         let outputs = match &self.runner {
             Runner::Fused(op) => {

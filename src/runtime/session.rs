@@ -18,6 +18,9 @@ use crate::model::onnx::{OnnxFile, from_entries, to_entries};
 use crate::model::{DenseNetConfig, Metadata, Preprocessing};
 use crate::prediction::{Prediction, StageTimes, softmax, top_k};
 
+/// The greatest batch.
+const MOST_PICTURES: usize = 1024;
+
 /// What to ask of a [`Session`].
 #[derive(Debug, Clone)]
 pub struct SessionOptions {
@@ -29,11 +32,13 @@ pub struct SessionOptions {
     pub stock: bool,
     /// Where the network runs.
     pub device: Device,
+    /// Pictures that are classified together at most: a GPU computes as many at a time, the processor one after another.
+    pub batch: usize,
 }
 
 impl Default for SessionOptions {
     fn default() -> Self {
-        Self { threads: 1, labels: None, stock: false, device: Device::Cpu }
+        Self { threads: 1, labels: None, stock: false, device: Device::Cpu, batch: 1 }
     }
 }
 
@@ -44,6 +49,8 @@ pub struct Session {
     network: Network,
     preprocessing: Preprocessing,
     preprocessor: Preprocessor,
+    batch: usize,
+    /// Of a batch of pictures.
     input: Vec<f32>,
     scores: Vec<f32>,
     labels: Vec<Arc<str>>,
@@ -68,7 +75,7 @@ impl Session {
     ///
     /// # Errors
     /// [`ErrorKind::Io`], [`ErrorKind::Model`], [`ErrorKind::Labels`], [`ErrorKind::Config`] (the sidecar),
-    /// [`ErrorKind::Usage`] (0 threads); all name the file.
+    /// [`ErrorKind::Usage`] (0 threads, a batch of none or too many); all name the file.
     pub fn open(path: &Path, options: &SessionOptions) -> Result<Self> {
         let failed = |e| Error::io(ErrorKind::Io, "read", path, e);
         let mut file = File::open(path).map_err(failed)?;
@@ -125,10 +132,11 @@ impl Session {
     }
 
     fn from_file(mut file: OnnxFile, bytes: &[u8], fallback: &str, options: &SessionOptions) -> Result<Self> {
+        check_batch(options)?;
         let (runtime, without) = options.device.runtime()?;
         let (network, fell_back) = match runtime {
             Some(runtime) => {
-                let (network, without) = Network::on_gpu(&file, runtime, options.stock)?;
+                let (network, without) = Network::on_gpu(&file, runtime, options)?;
                 (network, without.map(|reason| FellBack { to: "tract runs it on the GPU", reason }))
             }
             None => {
@@ -143,6 +151,7 @@ impl Session {
     }
 
     fn from_prepared(prepared: Prepared, options: &SessionOptions) -> Result<Self> {
+        check_batch(options)?;
         if options.device == Device::Cuda {
             let message = "it is prepared for the processor: give the ONNX file to run it on a GPU";
             return Err(Error::new(ErrorKind::Device, message));
@@ -175,8 +184,9 @@ impl Session {
             labelled: chosen.is_some(),
             preprocessor: Preprocessor::new(preprocessing.clone(), height as u32, width as u32),
             preprocessing,
-            input: vec![0.0; 3 * height * width],
-            scores: vec![0.0; classes],
+            batch: options.batch,
+            input: vec![0.0; options.batch * 3 * height * width],
+            scores: vec![0.0; options.batch * classes],
             ends_in_softmax,
             config,
             initializer_values,
@@ -229,12 +239,14 @@ impl Session {
         self.network.execution()
     }
 
-    /// Runs the bare network on one picture already in its input's form: `input_shape()` values, planes of f32.
+    /// Runs the bare network on one picture already in its input's form: `input_shape()` values, planes of f32; or on several, at most
+    /// as many as the session's batch, one behind the other.
     ///
     /// # Errors
     /// [`ErrorKind::Shape`] for another number of values, [`ErrorKind::Model`] if the network fails.
     pub fn run(&mut self, input: &[f32]) -> Result<Vec<f32>> {
-        let mut scores = vec![0.0; self.scores.len()];
+        let pictures = (input.len() / (self.input.len() / self.batch)).clamp(1, self.batch);
+        let mut scores = vec![0.0; pictures * self.classes()];
         self.run_into(input, &mut scores)?;
         Ok(scores)
     }
@@ -245,13 +257,16 @@ impl Session {
     /// # Errors
     /// As [`run`](Self::run); [`ErrorKind::Shape`] also for another number of scores than there are classes.
     pub fn run_into(&mut self, input: &[f32], scores: &mut [f32]) -> Result<()> {
-        if input.len() != self.input.len() {
+        let (values, classes) = (self.input.len() / self.batch, self.classes());
+        let pictures = input.len() / values;
+        if !(1..=self.batch).contains(&pictures) || input.len() != pictures * values {
             let [c, h, w] = self.input_shape();
-            let message = format!("the model takes {c}x{h}x{w} = {} values, not {}", self.input.len(), input.len());
+            let most = if self.batch == 1 { String::new() } else { format!(" of up to {} pictures", self.batch) };
+            let message = format!("the model takes {c}x{h}x{w} = {values} values{most}, not {}", input.len());
             return Err(Error::new(ErrorKind::Shape, message));
         }
-        if scores.len() != self.scores.len() {
-            let message = format!("the model gives {} scores, not {}", self.scores.len(), scores.len());
+        if scores.len() != pictures * classes {
+            let message = format!("the model gives {} scores, not {}", pictures * classes, scores.len());
             return Err(Error::new(ErrorKind::Shape, message));
         }
         self.network.run(input, scores)
@@ -269,6 +284,21 @@ impl Session {
     }
 }
 
+impl Session {
+    /// The best classes of a picture of the batch that was run last.
+    fn predictions(&self, number: usize, k: usize) -> Result<Vec<Prediction>> {
+        let classes = self.classes();
+        let scores = &self.scores[number * classes..][..classes];
+        if let Some(at) = scores.iter().position(|v| !v.is_finite()) {
+            let message = format!("the network's output {at} is {}: its weights are not usable", scores[at]);
+            return Err(Error::new(ErrorKind::Model, message));
+        }
+        let scores = if self.ends_in_softmax { scores.to_vec() } else { softmax(scores) };
+        let prediction = |class| Prediction { class, label: self.labels[class].clone(), score: scores[class] };
+        Ok(top_k(&scores, k).into_iter().map(prediction).collect())
+    }
+}
+
 impl Classifier for Session {
     fn name(&self) -> Arc<str> {
         self.name.clone()
@@ -278,29 +308,41 @@ impl Classifier for Session {
         self.hash.clone()
     }
 
+    fn batch(&self) -> usize {
+        self.batch
+    }
+
     fn classify(&mut self, image: &RgbImage, k: usize) -> Result<Classification> {
-        let start = Instant::now();
-        self.preprocessor.run(image, &mut self.input)?;
-        let preprocessed = Instant::now();
-        self.network.run(&self.input, &mut self.scores)?;
-        let scores = &self.scores;
-        let inferred = Instant::now();
-        if let Some(at) = scores.iter().position(|v| !v.is_finite()) {
-            let message = format!("the network's output {at} is {}: its weights are not usable", scores[at]);
-            return Err(Error::new(ErrorKind::Model, message));
+        Ok(self.classify_batch(std::slice::from_ref(image), k)?.remove(0))
+    }
+
+    fn classify_batch(&mut self, images: &[RgbImage], k: usize) -> Result<Vec<Classification>> {
+        let mut all = Vec::with_capacity(images.len());
+        let (values, classes) = (self.input.len() / self.batch, self.classes());
+        for images in images.chunks(self.batch) {
+            let start = Instant::now();
+            let pictures = images.len();
+            for (image, input) in images.iter().zip(self.input.chunks_exact_mut(values)) {
+                self.preprocessor.run(image, input)?;
+            }
+            let preprocessed = Instant::now();
+            let scores = &mut self.scores[..pictures * classes];
+            self.network.run(&self.input[..pictures * values], scores)?;
+            let inferred = Instant::now();
+            for number in 0..pictures {
+                let predictions = self.predictions(number, k)?;
+                all.push(Classification { predictions, stages: StageTimes::default() });
+            }
+            let each = |from: Instant, to: Instant| (to - from) / pictures as u32;
+            let stages = StageTimes {
+                preprocess: each(start, preprocessed),
+                inference: each(preprocessed, inferred),
+                postprocess: each(inferred, Instant::now()),
+                ..Default::default()
+            };
+            all.iter_mut().rev().take(pictures).for_each(|of_one| of_one.stages = stages);
         }
-        let scores = if self.ends_in_softmax { scores.clone() } else { softmax(scores) };
-        let best = top_k(&scores, k);
-        let predictions =
-            best.into_iter().map(|class| Prediction { class, label: self.labels[class].clone(), score: scores[class] });
-        let predictions = predictions.collect();
-        let stages = StageTimes {
-            preprocess: preprocessed - start,
-            inference: inferred - preprocessed,
-            postprocess: inferred.elapsed(),
-            ..Default::default()
-        };
-        Ok(Classification { predictions, stages })
+        Ok(all)
     }
 }
 
@@ -320,6 +362,15 @@ fn threads(options: &SessionOptions) -> Result<usize> {
         0 => Err(Error::new(ErrorKind::Usage, "0 threads cannot run a network: ask for 1 or more")),
         threads => Ok(threads),
     }
+}
+
+/// Refuses batches for which there would be no memory.
+fn check_batch(options: &SessionOptions) -> Result<()> {
+    if !(1..=MOST_PICTURES).contains(&options.batch) {
+        let message = format!("a batch of {} pictures cannot be run: ask for 1 to {MOST_PICTURES}", options.batch);
+        return Err(Error::new(ErrorKind::Usage, message));
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -357,9 +408,35 @@ mod tests {
     }
 
     #[test]
+    fn a_batch_gives_what_its_pictures_give() {
+        let pictures: Vec<RgbImage> = (0..5).map(|i| RgbImage::filled(9, 7, [40 * i, 200, 5 * i])).collect();
+        let options = SessionOptions { batch: 3, ..Default::default() };
+        let mut session = Session::from_onnx(&bytes(None), &SessionOptions::default()).unwrap();
+        let mut batches = Session::from_onnx(&bytes(None), &options).unwrap();
+        let together = batches.classify_batch(&pictures, 3).unwrap();
+        assert_eq!(together.len(), 5);
+        for (picture, together) in pictures.iter().zip(together) {
+            assert_eq!(session.classify(picture, 3).unwrap().predictions, together.predictions);
+        }
+        let inputs: Vec<f32> = (0..2 * 3 * 8 * 8).map(|i| (i % 17) as f32 / 9.0).collect();
+        let one =
+            |input: &[f32]| Session::from_onnx(&bytes(None), &SessionOptions::default()).unwrap().run(input).unwrap();
+        let (first, second) = inputs.split_at(inputs.len() / 2);
+        assert_eq!(batches.run(&inputs).unwrap(), [one(first), one(second)].concat());
+        for wrong in [0, 1, 4 * 192, 2 * 192 - 1] {
+            let error = batches.run(&vec![0.0; wrong]).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Shape);
+            assert!(error.to_string().contains("192 values of up to 3 pictures"), "{error}");
+        }
+    }
+
+    #[test]
     fn wrong_requests_are_told_apart() {
         let kind = |options: SessionOptions| Session::from_onnx(&bytes(None), &options).err().unwrap().kind();
         assert_eq!(kind(SessionOptions { threads: 0, ..Default::default() }), ErrorKind::Usage);
+        for batch in [0, usize::MAX] {
+            assert_eq!(kind(SessionOptions { batch, ..Default::default() }), ErrorKind::Usage);
+        }
         assert_eq!(kind(SessionOptions { labels: Some(vec!["a".into()]), ..Default::default() }), ErrorKind::Labels);
         let mut session = Session::from_onnx(&bytes(None), &SessionOptions::default()).unwrap();
         assert_eq!(session.run(&[0.0; 5]).unwrap_err().kind(), ErrorKind::Shape);

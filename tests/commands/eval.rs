@@ -51,9 +51,9 @@ fn timeless(report: &Value) -> Value {
 fn both_reports_are_those_of_the_models_alone() {
     let folder = workshop();
     let alone = ["a.onnx", "b.onnx"].map(|model| eval(folder.path(), &["--model", model]));
-    for threads in ["1", "2"] {
-        let args = ["--model", "a.onnx", "--against", "b.onnx", "--threads", threads];
-        let found = eval(folder.path(), &args);
+    assert_eq!(timeless(&eval(folder.path(), &["--model", "a.onnx", "--batch", "2"])), timeless(&alone[0]));
+    for more in [["--threads", "1"], ["--threads", "2"], ["--batch", "2"]] {
+        let found = eval(folder.path(), &[&["--model", "a.onnx", "--against", "b.onnx"], &more[..]].concat());
         assert_eq!(timeless(&found["model"]), timeless(&alone[0]));
         assert_eq!(timeless(&found["reference"]), timeless(&alone[1]));
         let share = |report: &Value| report["top1"].as_f64().unwrap();

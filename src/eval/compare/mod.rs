@@ -51,19 +51,21 @@ pub fn compare<'a>(
     let mut ours = Tally::new(model.classifier, outputs);
     let mut theirs = Tally::new(reference.classifier, outputs);
     let mut differences = Differences::new(labels.unwrap_or(data.classes()));
-    for index in 0..data.pictures() {
-        let (image, decode) = tally::decode(data, index)?;
-        let truth = truths[data.class(index)];
+    for (number, batch) in tally::batches(data, ours.batch().max(theirs.batch())).enumerate() {
+        let decoded = tally::decode(data, batch.clone())?;
+        let right: Vec<usize> = batch.clone().map(|index| truths[data.class(index)]).collect();
         // They take turns in going first: whoever does finds the caches full of the decoder's data.
-        let verdicts = if index % 2 == 0 {
-            let verdict = ours.judge(&image, decode, truth)?;
-            (verdict, theirs.judge(&image, decode, truth)?)
+        let verdicts = if number % 2 == 0 {
+            let verdicts = ours.judge(&decoded, &right)?;
+            (verdicts, theirs.judge(&decoded, &right)?)
         } else {
-            let verdict = theirs.judge(&image, decode, truth)?;
-            (ours.judge(&image, decode, truth)?, verdict)
+            let verdicts = theirs.judge(&decoded, &right)?;
+            (ours.judge(&decoded, &right)?, verdicts)
         };
-        differences.add(|| data.picture_name(index), truth, &verdicts.0, &verdicts.1);
-        progress(index + 1);
+        for (index, (ours, theirs)) in batch.clone().zip(verdicts.0.iter().zip(&verdicts.1)) {
+            differences.add(|| data.picture_name(index), truths[data.class(index)], ours, theirs);
+        }
+        progress(batch.end);
     }
     Ok(differences.report(ours.report(labels, data), theirs.report(labels, data)))
 }
