@@ -93,3 +93,29 @@ fn listing(plan: &Plan) -> Vec<Executed> {
     })
     .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// All of a DenseNet's graph is planned: what is missing then is a GPU, if it is.
+    #[test]
+    fn only_a_gpu_is_missing() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+        let file = |name: &str| OnnxFile::parse(&std::fs::read(root.join(name)).unwrap()).unwrap();
+        let ours = ["models/cifar10_densenet_bc_L40_k12.onnx", "models/hand_signs_densenet_bc_L40_k12.onnx"];
+        let others = ["../shared/models/densenet121.onnx", "../shared/models/densenet_bc100_12.onnx"];
+        for model in ours.into_iter().chain(others) {
+            if others.contains(&model) && !root.join(model).exists() {
+                eprintln!("SKIPPED: {model} is missing");
+                continue;
+            }
+            if let Err(error) = Gpu::new(file(model), 2) {
+                assert_eq!(error.kind(), ErrorKind::Device, "{error}");
+            }
+        }
+        let error = Gpu::new(file("models/cifar10_densenet_bc_L40_k12_int8.onnx"), 1).err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::Model);
+        assert!(error.to_string().ends_with("it computes in int8"), "{error}");
+    }
+}

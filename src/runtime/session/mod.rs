@@ -1,22 +1,21 @@
 //! A loaded model, ready for pictures.
 
+mod classify;
+
 use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
 
 use sha2::{Digest, Sha256};
 
 use super::device::Device;
 use super::network::Network;
 use super::prepared::{self, Prepared, Source};
-use super::{Classification, Classifier, Execution, Preprocessor, labels, sidecar};
+use super::{Execution, Preprocessor, labels, sidecar};
 use crate::error::{Error, ErrorKind, Result};
-use crate::frame::RgbImage;
 use crate::model::onnx::{OnnxFile, from_entries, to_entries};
 use crate::model::{DenseNetConfig, Metadata, Preprocessing};
-use crate::prediction::{Prediction, StageTimes, softmax, top_k};
 
 /// The greatest batch.
 const MOST_PICTURES: usize = 1024;
@@ -284,68 +283,6 @@ impl Session {
     }
 }
 
-impl Session {
-    /// The best classes of a picture of the batch that was run last.
-    fn predictions(&self, number: usize, k: usize) -> Result<Vec<Prediction>> {
-        let classes = self.classes();
-        let scores = &self.scores[number * classes..][..classes];
-        if let Some(at) = scores.iter().position(|v| !v.is_finite()) {
-            let message = format!("the network's output {at} is {}: its weights are not usable", scores[at]);
-            return Err(Error::new(ErrorKind::Model, message));
-        }
-        let scores = if self.ends_in_softmax { scores.to_vec() } else { softmax(scores) };
-        let prediction = |class| Prediction { class, label: self.labels[class].clone(), score: scores[class] };
-        Ok(top_k(&scores, k).into_iter().map(prediction).collect())
-    }
-}
-
-impl Classifier for Session {
-    fn name(&self) -> Arc<str> {
-        self.name.clone()
-    }
-
-    fn hash(&self) -> Arc<str> {
-        self.hash.clone()
-    }
-
-    fn batch(&self) -> usize {
-        self.batch
-    }
-
-    fn classify(&mut self, image: &RgbImage, k: usize) -> Result<Classification> {
-        Ok(self.classify_batch(std::slice::from_ref(image), k)?.remove(0))
-    }
-
-    fn classify_batch(&mut self, images: &[RgbImage], k: usize) -> Result<Vec<Classification>> {
-        let mut all = Vec::with_capacity(images.len());
-        let (values, classes) = (self.input.len() / self.batch, self.classes());
-        for images in images.chunks(self.batch) {
-            let start = Instant::now();
-            let pictures = images.len();
-            for (image, input) in images.iter().zip(self.input.chunks_exact_mut(values)) {
-                self.preprocessor.run(image, input)?;
-            }
-            let preprocessed = Instant::now();
-            let scores = &mut self.scores[..pictures * classes];
-            self.network.run(&self.input[..pictures * values], scores)?;
-            let inferred = Instant::now();
-            for number in 0..pictures {
-                let predictions = self.predictions(number, k)?;
-                all.push(Classification { predictions, stages: StageTimes::default() });
-            }
-            let each = |from: Instant, to: Instant| (to - from) / pictures as u32;
-            let stages = StageTimes {
-                preprocess: each(start, preprocessed),
-                inference: each(preprocessed, inferred),
-                postprocess: each(inferred, Instant::now()),
-                ..Default::default()
-            };
-            all.iter_mut().rev().take(pictures).for_each(|of_one| of_one.stages = stages);
-        }
-        Ok(all)
-    }
-}
-
 /// First 16 hexadecimal digits of a SHA-256.
 fn hash(sha256: &[u8]) -> String {
     sha256.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
@@ -374,78 +311,4 @@ fn check_batch(options: &SessionOptions) -> Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::{Architecture, DenseNetConfig, Weights, onnx};
-
-    fn bytes(labels: Option<Vec<String>>) -> Vec<u8> {
-        let config =
-            DenseNetConfig { block_config: vec![1, 1], num_classes: 3, input_size: Some(8), ..Default::default() };
-        let weights = Weights::init(&Architecture::of(&config).unwrap(), 1);
-        onnx::export(&config, &weights, &Metadata { labels, ..Default::default() }).unwrap()
-    }
-
-    #[test]
-    fn a_session_moves_between_threads_and_repeats_itself() {
-        let labels = ["a", "b", "c"].map(String::from).to_vec();
-        let mut session = Session::from_onnx(&bytes(Some(labels)), &SessionOptions::default()).unwrap();
-        let image = RgbImage::filled(20, 10, [200, 30, 90]);
-        let first = session.classify(&image, 2).unwrap();
-        assert_eq!(first.predictions.len(), 2);
-        let second = std::thread::spawn(move || session.classify(&image, 9).unwrap()).join().unwrap();
-        assert_eq!(first.predictions, second.predictions[..2]);
-        assert!((second.predictions.iter().map(|p| p.score).sum::<f32>() - 1.0).abs() < 1e-6);
-    }
-
-    #[test]
-    fn thread_counts_do_not_change_the_result() {
-        let input: Vec<f32> = (0..192).map(|i| i as f32 / 192.0).collect();
-        let run = |threads| {
-            let options = SessionOptions { threads, ..Default::default() };
-            Session::from_onnx(&bytes(None), &options).unwrap().run(&input).unwrap()
-        };
-        assert_eq!(run(1), run(3));
-    }
-
-    #[test]
-    fn a_batch_gives_what_its_pictures_give() {
-        let pictures: Vec<RgbImage> = (0..5).map(|i| RgbImage::filled(9, 7, [40 * i, 200, 5 * i])).collect();
-        let options = SessionOptions { batch: 3, ..Default::default() };
-        let mut session = Session::from_onnx(&bytes(None), &SessionOptions::default()).unwrap();
-        let mut batches = Session::from_onnx(&bytes(None), &options).unwrap();
-        let together = batches.classify_batch(&pictures, 3).unwrap();
-        assert_eq!(together.len(), 5);
-        for (picture, together) in pictures.iter().zip(together) {
-            assert_eq!(session.classify(picture, 3).unwrap().predictions, together.predictions);
-        }
-        let inputs: Vec<f32> = (0..2 * 3 * 8 * 8).map(|i| (i % 17) as f32 / 9.0).collect();
-        let one =
-            |input: &[f32]| Session::from_onnx(&bytes(None), &SessionOptions::default()).unwrap().run(input).unwrap();
-        let (first, second) = inputs.split_at(inputs.len() / 2);
-        assert_eq!(batches.run(&inputs).unwrap(), [one(first), one(second)].concat());
-        for wrong in [0, 1, 4 * 192, 2 * 192 - 1] {
-            let error = batches.run(&vec![0.0; wrong]).unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::Shape);
-            assert!(error.to_string().contains("192 values of up to 3 pictures"), "{error}");
-        }
-    }
-
-    #[test]
-    fn wrong_requests_are_told_apart() {
-        let kind = |options: SessionOptions| Session::from_onnx(&bytes(None), &options).err().unwrap().kind();
-        assert_eq!(kind(SessionOptions { threads: 0, ..Default::default() }), ErrorKind::Usage);
-        for batch in [0, usize::MAX] {
-            assert_eq!(kind(SessionOptions { batch, ..Default::default() }), ErrorKind::Usage);
-        }
-        assert_eq!(kind(SessionOptions { labels: Some(vec!["a".into()]), ..Default::default() }), ErrorKind::Labels);
-        let mut session = Session::from_onnx(&bytes(None), &SessionOptions::default()).unwrap();
-        assert_eq!(session.run(&[0.0; 5]).unwrap_err().kind(), ErrorKind::Shape);
-        assert!(session.labels().is_none());
-        assert_eq!(&*session.labels[2], "class 2");
-    }
-
-    #[test]
-    fn the_hash_is_the_files() {
-        assert_eq!(hash(&Sha256::digest(b"abc")), "ba7816bf8f01cfea");
-    }
-}
+mod tests;

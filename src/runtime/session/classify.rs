@@ -1,0 +1,72 @@
+//! Pictures through a session: preprocessing, network, the best classes.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::Session;
+use crate::error::{Error, ErrorKind, Result};
+use crate::frame::RgbImage;
+use crate::prediction::{Prediction, StageTimes, softmax, top_k};
+use crate::runtime::{Classification, Classifier};
+
+impl Session {
+    /// The best classes of a picture of the batch that was run last.
+    fn predictions(&self, number: usize, k: usize) -> Result<Vec<Prediction>> {
+        let classes = self.classes();
+        let scores = &self.scores[number * classes..][..classes];
+        if let Some(at) = scores.iter().position(|v| !v.is_finite()) {
+            let message = format!("the network's output {at} is {}: its weights are not usable", scores[at]);
+            return Err(Error::new(ErrorKind::Model, message));
+        }
+        let scores = if self.ends_in_softmax { scores.to_vec() } else { softmax(scores) };
+        let prediction = |class| Prediction { class, label: self.labels[class].clone(), score: scores[class] };
+        Ok(top_k(&scores, k).into_iter().map(prediction).collect())
+    }
+}
+
+impl Classifier for Session {
+    fn name(&self) -> Arc<str> {
+        self.name.clone()
+    }
+
+    fn hash(&self) -> Arc<str> {
+        self.hash.clone()
+    }
+
+    fn batch(&self) -> usize {
+        self.batch
+    }
+
+    fn classify(&mut self, image: &RgbImage, k: usize) -> Result<Classification> {
+        Ok(self.classify_batch(std::slice::from_ref(image), k)?.remove(0))
+    }
+
+    fn classify_batch(&mut self, images: &[RgbImage], k: usize) -> Result<Vec<Classification>> {
+        let mut all = Vec::with_capacity(images.len());
+        let (values, classes) = (self.input.len() / self.batch, self.classes());
+        for images in images.chunks(self.batch) {
+            let start = Instant::now();
+            let pictures = images.len();
+            for (image, input) in images.iter().zip(self.input.chunks_exact_mut(values)) {
+                self.preprocessor.run(image, input)?;
+            }
+            let preprocessed = Instant::now();
+            let scores = &mut self.scores[..pictures * classes];
+            self.network.run(&self.input[..pictures * values], scores)?;
+            let inferred = Instant::now();
+            for number in 0..pictures {
+                let predictions = self.predictions(number, k)?;
+                all.push(Classification { predictions, stages: StageTimes::default() });
+            }
+            let each = |from: Instant, to: Instant| (to - from) / pictures as u32;
+            let stages = StageTimes {
+                preprocess: each(start, preprocessed),
+                inference: each(preprocessed, inferred),
+                postprocess: each(inferred, Instant::now()),
+                ..Default::default()
+            };
+            all.iter_mut().rev().take(pictures).for_each(|of_one| of_one.stages = stages);
+        }
+        Ok(all)
+    }
+}
