@@ -29,10 +29,10 @@ pub(super) fn lives(network: &FusedNetwork) -> Vec<Range<usize>> {
     lives
 }
 
-/// From the first to the last time of any.
+/// From the first to the last time of any; never, of none.
 pub(super) fn union<'a>(lives: impl IntoIterator<Item = &'a Range<usize>>) -> Range<usize> {
-    let both = |a: Range<usize>, b: &Range<usize>| a.start.min(b.start)..a.end.max(b.end);
-    lives.into_iter().fold(usize::MAX..0, both)
+    let both = |a: Range<usize>, b: Range<usize>| a.start.min(b.start)..a.end.max(b.end);
+    lives.into_iter().cloned().reduce(both).unwrap_or_default()
 }
 
 /// The start of each: the largest first, each as low as those allow that live at the same time; and the size of all.

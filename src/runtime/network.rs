@@ -27,7 +27,7 @@ enum Runner {
     /// tract runs the graph; some nodes may be fused networks, others were left out for these reasons.
     Graph { plan: Arc<TypedSimplePlan>, opaque: Vec<Opaque> },
     /// All of the graph is one fused network, which a GPU runs.
-    Gpu(Gpu),
+    Gpu(Box<Gpu>),
     /// Another of tract's runtimes runs it, on a device of its own.
     Device(Box<dyn Runnable>),
 }
@@ -62,7 +62,7 @@ impl Network {
             false => match Gpu::new(file.clone(), options.batch) {
                 Ok(gpu) => {
                     let output = gpu.output_shape().to_vec();
-                    return Ok((Self { runner: Runner::Gpu(gpu), input, output }, None));
+                    return Ok((Self { runner: Runner::Gpu(Box::new(gpu)), input, output }, None));
                 }
                 Err(error) => Some(error),
             },
