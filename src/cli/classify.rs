@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::error::Result;
 use crate::picture;
 use crate::prediction::{Prediction, StageTimes};
-use crate::runtime::{Classifier, Device, Session};
+use crate::runtime::{Classifier, Device, Session, SessionOptions};
 
 /// Label pictures
 #[derive(Debug, clap::Args)]
@@ -45,8 +45,8 @@ pub(super) struct Args {
 /// # Errors
 /// A model that cannot be loaded or fails.
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let mut session =
-        super::model::session(args.model.as_deref(), args.labels.as_deref(), args.threads.get(), args.device)?;
+    let options = SessionOptions { threads: args.threads.get(), device: args.device, ..Default::default() };
+    let mut session = super::model::session(args.model.as_deref(), args.labels.as_deref(), options)?;
     let mut failed = false;
     for path in &args.images {
         let begin = Instant::now();

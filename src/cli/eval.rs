@@ -55,9 +55,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         data.limit(limit.get())?;
     }
     let open = |model: Option<&Path>| {
-        let labels = args.labels.as_deref().map(super::model::read_labels).transpose()?;
         let (threads, batch) = (args.threads.get(), args.batch.get());
-        super::model::open(model, &SessionOptions { threads, labels, device: args.device, batch, ..Default::default() })
+        let options = SessionOptions { threads, device: args.device, batch, ..Default::default() };
+        super::model::session(model, args.labels.as_deref(), options)
     };
     let mut session = open(args.model.as_deref())?;
     let mut reference = args.against.as_deref().map(|path| open(Some(path))).transpose()?;

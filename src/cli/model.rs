@@ -3,16 +3,15 @@
 use std::path::Path;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::runtime::{Device, FellBack, Session, SessionOptions, parse_labels};
+use crate::runtime::{FellBack, Session, SessionOptions, parse_labels};
 
 /// The model inside the program; `models/README.md` says what it is.
 const EMBEDDED: &[u8] = include_bytes!("../../models/cifar10_densenet_bc_L40_k12.onnx");
 
-/// Opens `model`, or the one inside the program, with the label file `labels` instead of its own labels, on `device`.
-pub(super) fn session(model: Option<&Path>, labels: Option<&Path>, threads: usize, device: Device) -> Result<Session> {
+/// Opens `model`, or the one inside the program, with the label file `labels` instead of its own labels.
+pub(super) fn session(model: Option<&Path>, labels: Option<&Path>, options: SessionOptions) -> Result<Session> {
     let labels = labels.map(read_labels).transpose()?;
-    let options = SessionOptions { threads, labels, device, ..Default::default() };
-    open(model, &options)
+    open(model, &SessionOptions { labels, ..options })
 }
 
 /// Opens `model`, or the one inside the program.

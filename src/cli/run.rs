@@ -11,7 +11,7 @@ use ndarray_npy::{ReadNpyExt, WriteNpyExt};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::files;
-use crate::runtime::Device;
+use crate::runtime::{Device, SessionOptions};
 
 /// Run raw tensors through a network
 #[derive(Debug, clap::Args)]
@@ -37,7 +37,8 @@ pub(super) struct Args {
 /// # Errors
 /// A model or input that cannot be read, do not fit each other, or an output that cannot be written.
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let mut session = super::model::session(Some(&args.model), None, args.threads.get(), args.device)?;
+    let options = SessionOptions { threads: args.threads.get(), device: args.device, ..Default::default() };
+    let mut session = super::model::open(Some(&args.model), &options)?;
     let input = read(&args.input)?;
     let [_, c, h, w] = <[usize; 4]>::try_from(input.shape()).unwrap_or_default();
     if [c, h, w] != session.input_shape() {

@@ -29,6 +29,13 @@ pub(super) fn lives(network: &FusedNetwork) -> Vec<Range<usize>> {
     lives
 }
 
+/// Puts the groups of `a` and `b` together: each of their members has the least of them as its head. Returns that.
+pub(super) fn join(heads: &mut [usize], a: usize, b: usize) -> usize {
+    let (to, from) = (a.min(b), a.max(b));
+    heads.iter_mut().filter(|head| **head == from).for_each(|head| *head = to);
+    to
+}
+
 /// From the first to the last time of any; never, of none.
 pub(super) fn union<'a>(lives: impl IntoIterator<Item = &'a Range<usize>>) -> Range<usize> {
     let both = |a: Range<usize>, b: Range<usize>| a.start.min(b.start)..a.end.max(b.end);

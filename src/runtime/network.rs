@@ -57,16 +57,16 @@ impl Network {
         options: &SessionOptions,
     ) -> Result<(Self, Option<Error>)> {
         let input = [1, 3, file.input.height, file.input.width];
-        let why = match options.stock {
-            true => None,
-            false => match Gpu::new(file.clone(), options.batch) {
+        let mut why = None;
+        if !options.stock {
+            match Gpu::new(file.clone(), options.batch) {
                 Ok(gpu) => {
                     let output = gpu.output_shape().to_vec();
                     return Ok((Self { runner: Runner::Gpu(Box::new(gpu)), input, output }, None));
                 }
-                Err(error) => Some(error),
-            },
-        };
+                Err(error) => why = Some(error),
+            }
+        }
         let model = as_it_is(&file.proto, &input).map_err(refuse)?;
         let output = output_shape(&model)?;
         // Where a device cannot be opened, its runtime panics.
@@ -115,17 +115,14 @@ impl Network {
     /// Runs pictures, each as many values as the product of the input's shape, one behind the other, and writes the outputs, each as many
     /// as that of its shape.
     pub(super) fn run(&self, input: &[f32], out: &mut [f32]) -> Result<()> {
-        if let Runner::Gpu(gpu) = &self.runner {
-            return gpu.run(input, out);
-        }
-        let (values, scores) = (self.input.iter().product(), self.output.iter().product());
-        input
-            .chunks_exact(values)
-            .zip(out.chunks_exact_mut(scores))
-            .try_for_each(|(input, out)| self.run_one(input, out))
+        let together = if let Runner::Gpu(gpu) = &self.runner { gpu.batch() } else { 1 };
+        let [values, scores] = [&self.input[..], &self.output].map(|shape| together * shape.iter().product::<usize>());
+        let mut batches = input.chunks(values).zip(out.chunks_mut(scores));
+        batches.try_for_each(|(input, out)| self.run_batch(input, out))
     }
 
-    fn run_one(&self, input: &[f32], out: &mut [f32]) -> Result<()> {
+    /// Runs what is computed together: on a GPU some pictures, else one.
+    fn run_batch(&self, input: &[f32], out: &mut [f32]) -> Result<()> {
         let tensor = || Tensor::from_shape(&self.input, input).map(IntoTValue::into_tvalue);
         let outputs = match &self.runner {
             Runner::Fused(op) => {

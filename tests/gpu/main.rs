@@ -166,6 +166,9 @@ fn a_gpu_gives_the_interpreters_numbers() {
             recorded.run(&pictures.concat(), &mut again).unwrap();
             assert_eq!(again, results);
         }
+        let mut first = vec![0.0; plan.classes];
+        recorded.run(&pictures[0], &mut first).unwrap();
+        assert_eq!(first, results[..plan.classes]);
         results
     };
     for name in FIXTURES {

@@ -16,7 +16,7 @@ use crate::camera;
 use crate::error::{Error, ErrorKind, Result};
 use crate::output;
 use crate::pipeline::{self, End, Outcome};
-use crate::runtime::Classifier;
+use crate::runtime::{Classifier, SessionOptions};
 
 use service::Service;
 use settings::Settings;
@@ -83,12 +83,9 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
             super::tell(text);
         }
     };
-    let mut session = super::model::session(
-        settings.model.as_deref(),
-        settings.labels.as_deref(),
-        settings.threads.unwrap_or(1),
-        settings.device()?,
-    )?;
+    let (threads, device) = (settings.threads.unwrap_or(1), settings.device()?);
+    let how = SessionOptions { threads, device, ..Default::default() };
+    let mut session = super::model::session(settings.model.as_deref(), settings.labels.as_deref(), how)?;
     say(&format!("model   {} ({})", session.name(), session.hash()));
     let source = camera::open(settings.input(), &source_options)?;
     say(&format!("input   {}", source.describe()));

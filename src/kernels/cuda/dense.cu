@@ -32,7 +32,7 @@ struct Convolve {
     // First (arena) of the channels that are read, values from pixel to pixel, groups of four channels.
     u32 from, from_pitch, groups;
     Step read;
-    // First (weights) of [groups of four inputs, taps / 4][outputs / 8][8 outputs][4 groups][4 channels].
+    // First (weights) of [steps][outputs / 8][8 outputs][4 groups][4 channels]; a step is four groups, those of the first tap come first.
     u32 weights;
     Step write;
     u32 outputs, to, to_pitch;

@@ -80,21 +80,25 @@ impl Recorded {
         Ok(Self { graph, arrays, _functions: functions, stream })
     }
 
-    /// Runs all tasks: as many values come in, and go out, as the program's pictures and results have. Waits for the results.
+    /// Runs all tasks on `pictures`, f32 `[pictures, channels, area]`, and writes the results of as many; waits for them. There may be
+    /// fewer than the program is for: the others' places hold what was there, and their results are not fetched.
     ///
     /// # Errors
     /// [`ErrorKind::Device`] with CUDA's reason.
     ///
     /// # Panics
-    /// If there are other numbers of values.
+    /// If there are more values than the program has room for.
     pub fn run(&mut self, pictures: &[f32], results: &mut [f32]) -> Result<()> {
         let Arrays { pictures: input, results: output, .. } = &mut self.arrays;
-        assert_eq!((pictures.len(), results.len()), (input.len(), output.len()), "as many as the program has");
+        assert!(
+            pictures.len() <= input.len() && results.len() <= output.len(),
+            "as many as the program is for, at most"
+        );
         let Self { graph, stream, .. } = self;
         let mut run = || {
             stream.memcpy_htod(pictures, input)?;
             graph.launch()?;
-            stream.memcpy_dtoh(output, results)?;
+            stream.memcpy_dtoh(&output.slice(..results.len()), results)?;
             stream.synchronize()
         };
         run().map_err(failed("failed on this input"))

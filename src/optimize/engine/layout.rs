@@ -135,9 +135,7 @@ fn together(network: &FusedNetwork, segments: &[Segment]) -> Vec<usize> {
             let head = heads[read.segment];
             match with {
                 Some(other) if segments[other].kind == segment.kind && other != head => {
-                    let (to, from) = (other.min(head), other.max(head));
-                    heads.iter_mut().filter(|h| **h == from).for_each(|h| *h = to);
-                    with = Some(to);
+                    with = Some(regions::join(&mut heads, other, head));
                 }
                 Some(_) => {}
                 None => with = Some(head),

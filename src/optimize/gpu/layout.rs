@@ -37,7 +37,7 @@ impl Layout {
                 if network.shape(pair[0].segment).area() != network.shape(pair[1].segment).area() {
                     return Err(unfit(&layer.name, "it reads segments of different sizes"));
                 }
-                heads.iter_mut().filter(|head| **head == a.max(b)).for_each(|head| *head = a.min(b));
+                regions::join(&mut heads, a, b);
             }
         }
         let mut families: BTreeMap<usize, Vec<usize>> = BTreeMap::new();

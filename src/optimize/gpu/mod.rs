@@ -10,7 +10,7 @@ use half::f16;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernels::cuda::{Convolve, Load, Pool, Program, Room, Step, Task, Window};
-use crate::model::fused::{self, FusedNetwork, Layer, Op, Read, Shape, Weights};
+use crate::model::fused::{self, FusedNetwork, Layer, Op, Read, Weights};
 use crate::quant;
 use layout::{Layout, behind};
 use pack::{Params, pack};
@@ -28,22 +28,18 @@ pub struct Plan {
     pub names: Vec<String>,
     /// Multiply-adds of each for one picture; `None` for what is no convolution.
     pub macs: Vec<Option<u64>>,
-    /// Extents of a picture.
-    pub input: Shape,
     /// Numbers of a picture's result.
     pub classes: usize,
     /// Its extents, as the file has them.
     pub output: Vec<usize>,
-    /// Pictures that are computed together.
-    pub pictures: usize,
 }
 
 impl Plan {
     /// A plan for `pictures` pictures at a time.
     ///
     /// # Errors
-    /// [`ErrorKind::Model`] with what a GPU's kernels do not do: int8, several inputs or outputs, an output with rows and columns,
-    /// more than one step between two layers.
+    /// [`ErrorKind::Model`] with what a GPU's kernels do not do: int8, several inputs or outputs, an output with rows and columns or
+    /// of a pool, more than one step between two layers, more values than indices of 32 bits reach.
     pub fn new(network: &FusedNetwork, pictures: usize) -> Result<Self> {
         if let Some(layer) = network.layers.iter().find(|layer| layer.is_int8()) {
             return Err(unfit(&layer.name, INT8));
@@ -85,19 +81,11 @@ impl Plan {
         };
         // Tasks hold indices of 32 bits.
         let lengths = [room.arena, room.weights, room.params, room.pictures];
-        if lengths.iter().any(|&length| u32::try_from(length).is_err()) || tasks.iter().any(|task| !task.fits(&room)) {
+        let program = Program { tasks, weights, params, room };
+        if lengths.iter().any(|&length| u32::try_from(length).is_err()) || !program.fits() {
             return Err(unfit("the network", "it is too large"));
         }
-        let program = Program { tasks, weights, params, room };
-        Ok(Self {
-            program,
-            names: names.collect(),
-            macs: macs.collect(),
-            input,
-            classes,
-            output: output.dims.clone(),
-            pictures,
-        })
+        Ok(Self { program, names: names.collect(), macs: macs.collect(), classes, output: output.dims.clone() })
     }
 }
 
@@ -142,7 +130,7 @@ impl Builder<'_> {
             Ok(Task::Pool(Pool { window, from, from_pitch, groups, read, write, to, to_pitch, greatest }))
         };
         match &layer.op {
-            Op::MaxPool(_) | Op::SumPool(_) if segment == result => Err(failed("a pool's results are the network's")),
+            Op::MaxPool(_) | Op::SumPool(_) if segment == result => Err(failed("a pool gives the network's results")),
             Op::MaxPool(window) => pool(self, window, 1),
             Op::SumPool(window) => pool(self, window, 0),
             Op::Convolution { window, weights } => {

@@ -43,7 +43,7 @@ impl Classifier for Session {
 
     fn classify_batch(&mut self, images: &[RgbImage], k: usize) -> Result<Vec<Classification>> {
         let mut all = Vec::with_capacity(images.len());
-        let (values, classes) = (self.input.len() / self.batch, self.classes());
+        let (values, classes) = (self.values(), self.classes());
         for images in images.chunks(self.batch) {
             let start = Instant::now();
             let pictures = images.len();

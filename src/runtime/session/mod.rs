@@ -200,6 +200,11 @@ impl Session {
         [channels, height, width]
     }
 
+    /// Values of one picture.
+    fn values(&self) -> usize {
+        self.input.len() / self.batch
+    }
+
     /// Shape of the network's output for one picture.
     pub fn output_shape(&self) -> &[usize] {
         self.network.output_shape()
@@ -244,7 +249,7 @@ impl Session {
     /// # Errors
     /// [`ErrorKind::Shape`] for another number of values, [`ErrorKind::Model`] if the network fails.
     pub fn run(&mut self, input: &[f32]) -> Result<Vec<f32>> {
-        let pictures = (input.len() / (self.input.len() / self.batch)).clamp(1, self.batch);
+        let pictures = (input.len() / self.values()).clamp(1, self.batch);
         let mut scores = vec![0.0; pictures * self.classes()];
         self.run_into(input, &mut scores)?;
         Ok(scores)
@@ -256,7 +261,7 @@ impl Session {
     /// # Errors
     /// As [`run`](Self::run); [`ErrorKind::Shape`] also for another number of scores than there are classes.
     pub fn run_into(&mut self, input: &[f32], scores: &mut [f32]) -> Result<()> {
-        let (values, classes) = (self.input.len() / self.batch, self.classes());
+        let (values, classes) = (self.values(), self.classes());
         let pictures = input.len() / values;
         if !(1..=self.batch).contains(&pictures) || input.len() != pictures * values {
             let [c, h, w] = self.input_shape();
