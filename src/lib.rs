@@ -12,6 +12,7 @@ pub mod error;
 pub mod eval;
 pub mod files;
 pub mod frame;
+pub mod isolate;
 pub mod kernels;
 pub mod model;
 pub mod optimize;

@@ -8,6 +8,8 @@ mod fused_op;
 pub mod gpu;
 mod regions;
 pub mod rewrite;
+#[cfg(test)]
+mod tests;
 
 pub use engine::{Engine, Memory};
 pub use fused_op::FusedOp;

@@ -82,7 +82,7 @@ fn prepared(bytes: &[u8]) -> Result<(OnnxFile, FusedNetwork)> {
     if is_quantized(&file) {
         return refuse("the model is quantized already: give the float model it was made from".into());
     }
-    let fusion = file.fuse();
+    let fusion = file.fuse()?;
     let reasons = || {
         let left = fusion.opaque.iter().map(|o| format!("{} ({}): {}", o.node, o.op, o.reason)).collect::<Vec<_>>();
         left.first().map_or(String::new(), |first| format!("; {first}"))

@@ -47,7 +47,7 @@ fn preparing_changes_nothing_but_the_work() {
     for small in [true, false] {
         let config = config(small);
         let mut file = OnnxFile::parse(&file(&config)).unwrap();
-        let before = file.fuse().networks.remove(0);
+        let before = file.fuse().unwrap().networks.remove(0);
         let (mut folded, mut pooled) = (before.clone(), before.clone());
         rewrite::fold_norms(&mut folded);
         rewrite::pool_first(&mut pooled);
@@ -110,7 +110,7 @@ fn transitions_pool_first_and_segments_are_bytes() {
     let quantized = run(&config(true), OPTIONS, &Checked::default()).unwrap();
     let mut file = OnnxFile::parse(&quantized.bytes).unwrap();
     assert_eq!(file.metadata.name.as_deref(), Some("tiny"));
-    let network = file.fuse().networks.remove(0);
+    let network = file.fuse().unwrap().networks.remove(0);
     let float = prepared(&self::file(&config(true))).unwrap().1;
     let shapes = |n: &FusedNetwork| n.layers.iter().map(|layer| layer.output).collect::<Vec<_>>();
     assert_eq!(shapes(&network), shapes(&float));

@@ -82,8 +82,9 @@ impl Engine {
     /// An engine for `network` that computes with `kernels`.
     ///
     /// # Errors
-    /// [`crate::error::ErrorKind::Model`] if the network's scales are not finite.
+    /// [`crate::error::ErrorKind::Model`] for a network that cannot be run; see [`FusedNetwork::check`].
     pub fn new(network: &FusedNetwork, kernels: Kernels) -> Result<Self> {
+        network.check()?;
         let segments = segments::segments(network);
         let layout = layout(network, &segments);
         let site = Site { network, segments: &segments, places: &layout.places, kernels };

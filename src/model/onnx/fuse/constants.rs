@@ -1,6 +1,7 @@
 //! Tensors whose values are known from the file alone.
 
-use std::collections::HashMap;
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, HashSet};
 
 use tract_onnx::pb::{GraphProto, NodeProto, TensorProto, tensor_proto::DataType};
 
@@ -30,9 +31,13 @@ pub(super) enum Stored {
     Real(Vec<f32>),
 }
 
-/// Constants by name, evaluated when they are asked for.
+/// Constants by name, each evaluated once, when it is asked for.
 pub(super) struct Constants<'a> {
-    found: HashMap<String, Constant>,
+    /// What was computed, or found not to be constant.
+    computed: RefCell<HashMap<String, Option<Constant>>>,
+    /// Bytes of what was computed, and how many there may be.
+    bytes: Cell<u64>,
+    most: u64,
     initializers: HashMap<&'a str, &'a TensorProto>,
     producers: HashMap<&'a str, &'a NodeProto>,
 }
@@ -61,27 +66,79 @@ impl Constant {
 }
 
 impl<'a> Constants<'a> {
-    pub(super) fn of(graph: &'a GraphProto) -> Self {
+    /// Those of `graph`, of which at most `most` bytes are computed.
+    pub(super) fn of(graph: &'a GraphProto, most: u64) -> Self {
         let initializers = graph.initializer.iter().map(|tensor| (tensor.name.as_str(), tensor)).collect();
         let outputs = |node: &'a NodeProto| node.output.iter().map(move |name| (name.as_str(), node));
-        Self { found: HashMap::new(), initializers, producers: graph.node.iter().flat_map(outputs).collect() }
+        let producers = graph.node.iter().flat_map(outputs).collect();
+        Self { computed: RefCell::default(), bytes: Cell::new(0), most, initializers, producers }
+    }
+
+    /// Bytes of all constants that were asked for and had to be computed; those beyond the limit were not.
+    pub(super) fn computed_bytes(&self) -> u64 {
+        self.bytes.get()
     }
 
     /// Makes whole numbers known, such as the extents of a tensor.
     pub(super) fn insert(&mut self, name: &str, values: Vec<i64>) {
-        self.found.insert(name.into(), Constant { dims: vec![values.len()], values: Values::Whole(values) });
+        let constant = Constant { dims: vec![values.len()], values: Values::Whole(values) };
+        self.computed.get_mut().insert(name.into(), Some(constant));
     }
 
     /// The tensor `name`, if it does not depend on the graph's input.
     pub(super) fn get(&self, name: &str) -> Option<Constant> {
-        if let Some(constant) = self.found.get(name) {
-            return Some(constant.clone());
+        self.resolve(name);
+        self.known(name)
+    }
+
+    /// The tensor `name`, if it is stored or was computed.
+    fn known(&self, name: &str) -> Option<Constant> {
+        match self.computed.borrow().get(name) {
+            Some(computed) => computed.clone(),
+            None => decode(self.initializers.get(name)?),
         }
-        if let Some(tensor) = self.initializers.get(name) {
-            return decode(tensor);
+    }
+
+    /// How many values of `name` are known.
+    fn values(&self, name: &str) -> u64 {
+        let stored = || self.initializers.get(name).map_or(0, |tensor| super::super::read::values(tensor));
+        match self.computed.borrow().get(name) {
+            Some(computed) => computed.as_ref().map_or(0, |constant| constant.len() as u64),
+            None => stored(),
         }
-        let node = self.producers.get(name)?;
-        let input = |index: usize| self.get(node.input.get(index)?);
+    }
+
+    /// Computes `name` and what it depends on, each once: first the inputs, then the node. What depends on itself is no constant.
+    fn resolve(&self, name: &str) {
+        let mut open = vec![name.to_owned()];
+        let mut begun: HashSet<String> = HashSet::new();
+        while let Some(name) = open.last().cloned() {
+            let known = |name: &str| self.computed.borrow().contains_key(name) || self.initializers.contains_key(name);
+            let node = if known(&name) { None } else { self.producers.get(name.as_str()) };
+            let Some(node) = node else {
+                open.pop();
+                continue;
+            };
+            if begun.insert(name.clone()) && evaluates(node) {
+                open.extend(node.input.iter().filter(|input| !known(input) && !begun.contains(*input)).cloned());
+                continue;
+            }
+            open.pop();
+            let constant =
+                if evaluates(node) && node.output.first() == Some(&name) { self.evaluate(node) } else { None };
+            self.computed.borrow_mut().insert(name, constant);
+        }
+    }
+
+    /// What a node computes of constants that are known, unless that would be too much.
+    fn evaluate(&self, node: &NodeProto) -> Option<Constant> {
+        // None of the operators gives more values than it takes.
+        let values: u64 = node.input.iter().map(|name| self.values(name)).sum();
+        self.bytes.set(self.bytes.get().saturating_add(values.saturating_mul(8)));
+        if self.bytes.get() > self.most {
+            return None;
+        }
+        let input = |index: usize| self.known(node.input.get(index)?);
         match node.op_type.as_str() {
             "Constant" => constant_node(node),
             "Identity" | "Dropout" => input(0),
@@ -168,39 +225,53 @@ impl<'a> Constants<'a> {
     }
 
     fn data_type(&self, name: &str) -> Option<i64> {
-        if let Some(tensor) = self.initializers.get(name) {
-            return Some(tensor.data_type.into());
+        let mut name = name;
+        // What goes on for longer than there are nodes goes round.
+        for _ in 0..=self.producers.len() {
+            if let Some(tensor) = self.initializers.get(name) {
+                return Some(tensor.data_type.into());
+            }
+            let node = self.producers.get(name)?;
+            match node.op_type.as_str() {
+                "Constant" => return node.tensor("value").map(|tensor| tensor.data_type.into()),
+                "Cast" => return node.int("to"),
+                "Identity" | "Reshape" | "Unsqueeze" | "Squeeze" => name = node.input.first()?,
+                _ => return None,
+            }
         }
-        let node = self.producers.get(name)?;
-        match node.op_type.as_str() {
-            "Constant" => node.tensor("value").map(|tensor| tensor.data_type.into()),
-            "Cast" => node.int("to"),
-            "Identity" | "Reshape" | "Unsqueeze" | "Squeeze" => self.data_type(node.input.first()?),
-            _ => None,
-        }
+        None
     }
 
     /// The weights `name` as they are stored, and their extents.
     pub(super) fn stored(&self, name: &str) -> Option<(Vec<usize>, Stored)> {
-        if let Some(node) = self.producers.get(name) {
+        let mut name = name;
+        let mut exchanged = false;
+        // What goes on for longer than there are nodes goes round.
+        for _ in 0..=self.producers.len() {
+            let Some(node) = self.producers.get(name) else { break };
             match node.op_type.as_str() {
-                "Identity" => return self.stored(node.input.first()?),
+                "Identity" => name = node.input.first()?,
+                "Transpose" => {
+                    match node.ints("perm") {
+                        None | Some([1, 0]) => exchanged ^= true,
+                        Some([0, 1]) => {}
+                        Some(_) => break,
+                    }
+                    name = node.input.first()?;
+                }
                 "DequantizeLinear" => {
                     let codes = self.get(node.input.first()?)?;
                     let (scales, zero_points) = self.parameters(node)?;
                     let axis = axis_of(node, codes.dims.len());
                     let whole = codes.whole()?.to_vec();
-                    return Some((codes.dims, Stored::Codes { codes: whole, scales, zero_points, axis }));
+                    let stored = Stored::Codes { codes: whole, scales, zero_points, axis };
+                    return stored.exchanged_if(exchanged, codes.dims);
                 }
-                "Transpose" => {
-                    let (dims, stored) = self.stored(node.input.first()?)?;
-                    let [rows, columns] = dims[..] else { return None };
-                    return Some((vec![columns, rows], stored.transposed(rows, columns)));
-                }
-                _ => {}
+                _ => break,
             }
         }
-        self.get(name).map(|constant| (constant.dims.clone(), Stored::Real(constant.real())))
+        let constant = self.get(name)?;
+        Stored::Real(constant.real()).exchanged_if(exchanged, constant.dims)
     }
 
     /// Extents of the output of a node that only reshapes, for an input of `dims`.
@@ -253,6 +324,15 @@ impl<'a> Constants<'a> {
 }
 
 impl Stored {
+    /// The same with its extents, rows and columns exchanged if asked; only tensors of rank 2 have those.
+    fn exchanged_if(self, exchanged: bool, dims: Vec<usize>) -> Option<(Vec<usize>, Self)> {
+        match (exchanged, &dims[..]) {
+            (false, _) => Some((dims, self)),
+            (true, &[rows, columns]) => Some((vec![columns, rows], self.transposed(rows, columns))),
+            (true, _) => None,
+        }
+    }
+
     /// The same with rows and columns exchanged.
     fn transposed(self, rows: usize, columns: usize) -> Self {
         match self {
@@ -296,6 +376,33 @@ fn gathered(list: &Constant, indices: &Constant) -> Option<Constant> {
     Some(Constant { dims: indices.dims.clone(), values: Values::Whole(values) })
 }
 
+/// Whether [`Constants`] computes what such a node gives, so that it is worth to know its inputs.
+fn evaluates(node: &NodeProto) -> bool {
+    const OPERATORS: [&str; 20] = [
+        "Add",
+        "Cast",
+        "Concat",
+        "Constant",
+        "DequantizeLinear",
+        "Div",
+        "Dropout",
+        "Flatten",
+        "Gather",
+        "Identity",
+        "Mul",
+        "Neg",
+        "QuantizeLinear",
+        "Reciprocal",
+        "Reshape",
+        "Sqrt",
+        "Squeeze",
+        "Sub",
+        "Transpose",
+        "Unsqueeze",
+    ];
+    OPERATORS.contains(&node.op_type.as_str())
+}
+
 /// The quantization axis of a node for a tensor of `rank`.
 pub(super) fn axis_of(node: &NodeProto, rank: usize) -> usize {
     let axis = node.int("axis").unwrap_or(1);
@@ -329,6 +436,11 @@ fn binary(a: &Constant, b: &Constant, op: &str) -> Option<Constant> {
     let larger = if x.len() >= y.len() { a } else { b };
     let values = (0..larger.len()).map(value).collect();
     Some(Constant { dims: larger.dims.clone(), values: Values::Real(values) })
+}
+
+/// How many values there are; `None` for more than can be counted.
+fn volume(dims: &[usize]) -> Option<usize> {
+    dims.iter().try_fold(1_usize, |all, &dim| all.checked_mul(dim))
 }
 
 fn real(values: Values) -> Vec<f32> {
@@ -374,5 +486,5 @@ fn decode(tensor: &TensorProto) -> Option<Constant> {
         _ => None,
     }?;
     let constant = Constant { dims, values };
-    (constant.len() == constant.dims.iter().product::<usize>()).then_some(constant)
+    (Some(constant.len()) == volume(&constant.dims)).then_some(constant)
 }

@@ -19,8 +19,10 @@ pub use walk::Opaque;
 
 use tract_onnx::pb::GraphProto;
 
+use super::super::Limits;
 use super::super::fused::{FusedNetwork, Shape};
 use super::GraphInput;
+use crate::error::Result;
 
 /// What was found in a graph.
 #[derive(Debug, Clone, Default)]
@@ -33,11 +35,14 @@ pub struct Fusion {
 
 /// Finds densely connected networks in `graph` and replaces each with one node of operator [`FUSED`], called
 /// [`node_name`] of its number, with the network's inputs and outputs. All else stays.
-pub fn fuse(graph: &mut GraphProto, input: &GraphInput) -> Fusion {
+///
+/// # Errors
+/// [`crate::error::ErrorKind::Model`] for a graph that comes to more than `limits`.
+pub fn fuse(graph: &mut GraphProto, input: &GraphInput, limits: &Limits) -> Result<Fusion> {
     let shape = Shape { channels: 3, height: input.height, width: input.width };
-    let walk = walk::Walk::through(graph, &input.name, shape);
+    let walk = walk::Walk::through(graph, &input.name, shape, limits)?;
     let networks = region::networks(&walk, region::is_dense);
     let opaque = walk.opaque;
     region::replace(graph, &networks);
-    Fusion { networks, opaque }
+    Ok(Fusion { networks, opaque })
 }

@@ -7,10 +7,11 @@
 
 use tract_onnx::pb::{AttributeProto, GraphProto, NodeProto};
 
-use super::super::super::Tensor;
+use super::super::super::{Limit, Limits, Tensor};
 use super::super::nodes::{initializer, int};
 use super::attributes::Attributes;
 use super::constants::Constants;
+use crate::error::Result;
 
 /// Where an operator's code, scale and zero point stand among its inputs.
 type Place = [usize; 3];
@@ -48,13 +49,19 @@ impl Form {
 }
 
 /// Replaces the quantized operators of `graph`; the others are left as they are.
-pub(in super::super) fn expand(graph: &mut GraphProto) {
+///
+/// # Errors
+/// [`crate::error::ErrorKind::Model`] where the scales of biases are beyond `limits`.
+pub(in super::super) fn expand(graph: &mut GraphProto, limits: &Limits) -> Result<()> {
     if !graph.node.iter().any(|node| Form::of(node).is_some()) {
-        return;
+        return Ok(());
     }
     let biases: Vec<Option<Tensor>> = {
-        let constants = Constants::of(graph);
-        graph.node.iter().map(|node| Form::of(node).and_then(|form| bias_scales(node, &form, &constants))).collect()
+        let constants = Constants::of(graph, limits.constants);
+        let scales = |node| Form::of(node).and_then(|form| bias_scales(node, &form, &constants));
+        let biases = graph.node.iter().map(scales).collect();
+        limits.check(Limit::Constants, Some(constants.computed_bytes()))?;
+        biases
     };
     let nodes = std::mem::take(&mut graph.node);
     for (node, bias) in nodes.into_iter().zip(biases) {
@@ -70,6 +77,7 @@ pub(in super::super) fn expand(graph: &mut GraphProto) {
             None => graph.node.push(node),
         }
     }
+    Ok(())
 }
 
 /// The scales of the bias: one for each output channel.
