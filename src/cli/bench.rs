@@ -29,6 +29,8 @@ pub(super) struct Args {
     /// Where the network runs: cpu, cuda, or auto (cuda where that works)
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     device: Device,
+    #[command(flatten)]
+    limits: super::model::LimitArgs,
     /// Pictures that are run together; times are those of all
     #[arg(long, value_name = "N", default_value = "1", conflicts_with = "stages")]
     batch: NonZeroUsize,
@@ -64,7 +66,14 @@ pub(super) struct Args {
 /// A model that cannot be loaded or run.
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let (threads, batch) = (args.threads.get(), args.batch.get());
-    let options = SessionOptions { threads, labels: None, stock: args.stock, device: args.device, batch };
+    let options = SessionOptions {
+        threads,
+        labels: None,
+        stock: args.stock,
+        device: args.device,
+        batch,
+        limits: args.limits.limits()?,
+    };
     let mut session = super::model::open(args.model.as_deref(), &options)?;
     if args.serve {
         serve(&mut session, args.warmup)?;

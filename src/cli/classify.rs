@@ -34,6 +34,8 @@ pub(super) struct Args {
     /// Where the network runs: cpu, cuda, or auto (cuda where that works)
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     device: Device,
+    #[command(flatten)]
+    limits: super::model::LimitArgs,
     /// Print one JSON object a line for each picture
     #[arg(long)]
     json: bool,
@@ -45,7 +47,12 @@ pub(super) struct Args {
 /// # Errors
 /// A model that cannot be loaded or fails.
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let options = SessionOptions { threads: args.threads.get(), device: args.device, ..Default::default() };
+    let options = SessionOptions {
+        threads: args.threads.get(),
+        device: args.device,
+        limits: args.limits.limits()?,
+        ..Default::default()
+    };
     let mut session = super::model::session(args.model.as_deref(), args.labels.as_deref(), options)?;
     let mut failed = false;
     for path in &args.images {

@@ -37,6 +37,8 @@ pub(super) struct Args {
     /// Where the network runs: cpu, cuda, or auto (cuda where that works)
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     device: Device,
+    #[command(flatten)]
+    limits: super::model::LimitArgs,
     /// Pictures that a GPU computes together
     #[arg(long, value_name = "N", default_value = "1")]
     batch: NonZeroUsize,
@@ -55,8 +57,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         data.limit(limit.get())?;
     }
     let open = |model: Option<&Path>| {
-        let (threads, batch) = (args.threads.get(), args.batch.get());
-        let options = SessionOptions { threads, device: args.device, batch, ..Default::default() };
+        let (threads, batch, limits) = (args.threads.get(), args.batch.get(), args.limits.limits()?);
+        let options = SessionOptions { threads, device: args.device, batch, limits, ..Default::default() };
         super::model::session(model, args.labels.as_deref(), options)
     };
     let mut session = open(args.model.as_deref())?;

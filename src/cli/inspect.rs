@@ -24,6 +24,8 @@ pub(super) struct Args {
     /// Where the network runs: cpu, cuda, or auto (cuda where that works)
     #[arg(long, value_name = "DEVICE", default_value = "cpu", conflicts_with_all = ["preset", "config"])]
     device: Device,
+    #[command(flatten)]
+    limits: super::model::LimitArgs,
     /// Exit with 3 if less than this share of the multiply-adds is in int8
     #[arg(long, value_name = "PERCENT", conflicts_with_all = ["preset", "config"], value_parser = percent)]
     require_int8: Option<f64>,
@@ -43,8 +45,10 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let mut execution = None;
     let mut described = match (&args.model, args.network.config()?) {
         (Some(path), None) => {
-            let session =
-                super::model::open(Some(path), &SessionOptions { device: args.device, ..Default::default() })?;
+            let session = super::model::open(
+                Some(path),
+                &SessionOptions { device: args.device, limits: args.limits.limits()?, ..Default::default() },
+            )?;
             if args.executed || args.require_int8.is_some() {
                 execution = Some(session.execution()?);
             }

@@ -51,6 +51,8 @@ pub(super) struct Args {
     /// Write the report as a page too
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
+    #[command(flatten)]
+    limits: super::model::LimitArgs,
     /// Threads that compute [default: all]
     #[arg(long, value_name = "N")]
     threads: Option<NonZeroUsize>,
@@ -79,13 +81,14 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         files::check(path)?;
     }
     let writing = exit_unless_writing()?;
+    let limits = args.limits.limits()?;
+    let session = Session::open(&args.model, &SessionOptions { limits, ..Default::default() })?;
     let bytes = std::fs::read(&args.model).map_err(|e| Error::io(ErrorKind::Io, "read", &args.model, e))?;
-    let session = Session::open(&args.model, &SessionOptions::default())?;
     let source = Source::open(args, &session)?;
     let (calibration, checked, skipped) = source.pictures(args, &session)?;
     drop(session);
     let threads = args.threads.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from);
-    let options = Options { method: args.method, concat: args.concat, max_drop: args.max_drop, threads };
+    let options = Options { method: args.method, concat: args.concat, max_drop: args.max_drop, threads, limits };
     let mut bar = Bar::new()?;
     let result = quantize(&bytes, &calibration, &checked, options, &mut |phase, done, all| bar.show(phase, done, all));
     bar.bar.finish_and_clear();

@@ -30,6 +30,8 @@ pub(super) struct Args {
     /// Where the network runs: cpu, cuda, or auto (cuda where that works)
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     device: Device,
+    #[command(flatten)]
+    limits: super::model::LimitArgs,
 }
 
 /// Runs the command.
@@ -37,7 +39,12 @@ pub(super) struct Args {
 /// # Errors
 /// A model or input that cannot be read, do not fit each other, or an output that cannot be written.
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let options = SessionOptions { threads: args.threads.get(), device: args.device, ..Default::default() };
+    let options = SessionOptions {
+        threads: args.threads.get(),
+        device: args.device,
+        limits: args.limits.limits()?,
+        ..Default::default()
+    };
     let mut session = super::model::open(Some(&args.model), &options)?;
     let input = read(&args.input)?;
     let [_, c, h, w] = <[usize; 4]>::try_from(input.shape()).unwrap_or_default();

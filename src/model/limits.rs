@@ -1,7 +1,7 @@
 //! What a model may cost before it is refused.
 //!
 //! A file of some kilobytes can ask for terabytes, or for years. What it asks for is therefore added up before anything is
-//! allocated or computed, and refused beyond these limits; `--limit NAME=NUMBER` raises one of them.
+//! allocated or computed, and refused beyond these limits; `--allow NAME=NUMBER` raises one of them.
 
 use crate::error::{Error, ErrorKind, Result};
 
@@ -22,16 +22,21 @@ pub struct Limits {
     pub macs: u64,
 }
 
+impl Limits {
+    /// What is allowed where nobody asked for more: several times what the paper's largest network takes.
+    pub const DEFAULT: Self = Self {
+        file: 1 << 30,
+        nodes: 10_000,
+        constants: 128 << 20,
+        channels: 4_000_000,
+        activations: 512 << 20,
+        macs: 50_000_000_000,
+    };
+}
+
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            file: 1 << 30,
-            nodes: 10_000,
-            constants: 128 << 20,
-            channels: 4_000_000,
-            activations: 512 << 20,
-            macs: 50_000_000_000,
-        }
+        Self::DEFAULT
     }
 }
 
@@ -57,7 +62,7 @@ impl Limit {
     pub const ALL: [Self; 6] =
         [Self::File, Self::Nodes, Self::Constants, Self::Channels, Self::Activations, Self::Macs];
 
-    /// Its name in `--limit`.
+    /// Its name in `--allow`.
     pub fn name(self) -> &'static str {
         match self {
             Self::File => "file",
@@ -125,12 +130,14 @@ impl Limits {
     /// [`ErrorKind::Model`] with both numbers and the option that raises the limit.
     pub fn check(&self, limit: Limit, cost: Option<u64>) -> Result<()> {
         let most = self.get(limit);
+        // Sums of saturated numbers are not known either.
+        let cost = cost.filter(|&cost| cost < u64::MAX);
         if cost.is_some_and(|cost| cost <= most) {
             return Ok(());
         }
-        let asked = cost.map_or_else(|| "more than 64 bits count".into(), |cost| cost.to_string());
+        let asked = cost.map_or_else(|| "more than 2^64".into(), |cost| cost.to_string());
         let (name, unit) = (limit.name(), limit.unit());
-        let message = format!("it takes {asked} {unit}, the limit is {most}: --limit {name}=NUMBER raises it");
+        let message = format!("it takes {asked} {unit}, the limit is {most}: --allow {name}=NUMBER raises it");
         Err(Error::new(ErrorKind::Model, message))
     }
 }
@@ -170,7 +177,7 @@ mod tests {
         let limits = Limits { macs: 100, ..Limits::default() };
         limits.check(Limit::Macs, Some(100)).unwrap();
         let said = limits.check(Limit::Macs, Some(101)).unwrap_err().to_string();
-        assert_eq!(said, "it takes 101 multiply-adds, the limit is 100: --limit macs=NUMBER raises it");
+        assert_eq!(said, "it takes 101 multiply-adds, the limit is 100: --allow macs=NUMBER raises it");
         assert!(limits.check(Limit::Nodes, None).is_err());
     }
 }

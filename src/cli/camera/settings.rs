@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::usage;
 use crate::camera::{Flip, SourceOptions};
 use crate::error::{Error, ErrorKind, Result};
+use crate::model::Limits;
 use crate::output::SinkOptions;
 use crate::pipeline::Options;
 use crate::runtime::Device;
@@ -71,6 +72,10 @@ pub(super) struct Settings {
     /// Where the network runs: cpu, cuda, or auto (cuda where that works) [default: cpu]
     #[arg(long, value_name = "DEVICE")]
     device: Option<String>,
+    /// Raise a limit on what a model may cost: file, nodes, constants, channels, activations or macs (macs=100G,
+    /// activations=1GiB)
+    #[arg(long, value_name = "NAME=NUMBER")]
+    allow: Option<Vec<String>>,
     /// Pictures to run through the network before capturing [default: 2]
     #[arg(long, value_name = "N")]
     warmup: Option<u32>,
@@ -134,6 +139,14 @@ impl Settings {
 
     pub(super) fn to_toml(&self) -> Result<String> {
         toml::to_string(self).map_err(|e| usage(e.to_string()))
+    }
+
+    /// What a model may cost.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Usage`] for what is no limit.
+    pub(super) fn limits(&self) -> Result<Limits> {
+        crate::cli::model::limits(self.allow.as_deref().unwrap_or_default())
     }
 
     pub(super) fn input(&self) -> &str {

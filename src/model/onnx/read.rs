@@ -7,7 +7,7 @@ use tract_onnx::pb::{
 };
 
 use super::super::{Limit, Limits, Metadata};
-use super::{Fusion, fuse, properties};
+use super::{Fusion, fuse, growth, properties};
 use crate::error::{Error, ErrorKind, Result};
 
 /// An ONNX image classifier as read from its file: one f32 NCHW picture of 3 channels in, scores out.
@@ -85,6 +85,14 @@ impl OnnxFile {
             Some(graph) => fuse::fuse(graph, &self.input, &self.limits),
             None => Ok(Fusion::default()),
         }
+    }
+
+    /// Looks whether the constants that the graph computes are within the limits.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Model`] if they are not, or if it cannot be told.
+    pub fn check_constants(&self) -> Result<()> {
+        self.proto.graph.as_ref().map_or(Ok(()), |graph| growth::check(graph, &self.limits))
     }
 
     /// What the model may cost.

@@ -147,6 +147,11 @@ impl Engine {
         Memory::new(kernels, self.room, self.need, threads)
     }
 
+    /// Bytes of [`Engine::memory`] for `threads` threads; `None` for more than can be counted.
+    pub fn memory_size(&self, threads: usize) -> Option<u64> {
+        Memory::size_of(self.room, self.need, threads)
+    }
+
     /// The outputs for one picture; `inputs` are as many values as the inputs' shapes have.
     ///
     /// # Panics

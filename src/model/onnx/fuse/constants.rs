@@ -10,14 +10,14 @@ use crate::quant::round;
 
 /// A known tensor, row-major.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Constant {
-    pub(super) dims: Vec<usize>,
-    pub(super) values: Values,
+pub(in super::super) struct Constant {
+    pub(in super::super) dims: Vec<usize>,
+    pub(in super::super) values: Values,
 }
 
 /// Whole numbers of any type, or real ones.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Values {
+pub(in super::super) enum Values {
     Whole(Vec<i64>),
     Real(Vec<f32>),
 }
@@ -32,7 +32,7 @@ pub(super) enum Stored {
 }
 
 /// Constants by name, each evaluated once, when it is asked for.
-pub(super) struct Constants<'a> {
+pub(in super::super) struct Constants<'a> {
     /// What was computed, or found not to be constant.
     computed: RefCell<HashMap<String, Option<Constant>>>,
     /// Bytes of what was computed, and how many there may be.
@@ -43,14 +43,14 @@ pub(super) struct Constants<'a> {
 }
 
 impl Constant {
-    pub(super) fn real(&self) -> Vec<f32> {
+    pub(in super::super) fn real(&self) -> Vec<f32> {
         match &self.values {
             Values::Real(values) => values.clone(),
             Values::Whole(values) => values.iter().map(|&v| v as f32).collect(),
         }
     }
 
-    pub(super) fn whole(&self) -> Option<&[i64]> {
+    pub(in super::super) fn whole(&self) -> Option<&[i64]> {
         match &self.values {
             Values::Whole(values) => Some(values),
             Values::Real(_) => None,
@@ -67,7 +67,7 @@ impl Constant {
 
 impl<'a> Constants<'a> {
     /// Those of `graph`, of which at most `most` bytes are computed.
-    pub(super) fn of(graph: &'a GraphProto, most: u64) -> Self {
+    pub(in super::super) fn of(graph: &'a GraphProto, most: u64) -> Self {
         let initializers = graph.initializer.iter().map(|tensor| (tensor.name.as_str(), tensor)).collect();
         let outputs = |node: &'a NodeProto| node.output.iter().map(move |name| (name.as_str(), node));
         let producers = graph.node.iter().flat_map(outputs).collect();
@@ -86,7 +86,7 @@ impl<'a> Constants<'a> {
     }
 
     /// The tensor `name`, if it does not depend on the graph's input.
-    pub(super) fn get(&self, name: &str) -> Option<Constant> {
+    pub(in super::super) fn get(&self, name: &str) -> Option<Constant> {
         self.resolve(name);
         self.known(name)
     }

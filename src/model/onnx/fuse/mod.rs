@@ -13,9 +13,11 @@ mod shapes;
 mod value;
 mod walk;
 
+pub(super) use constants::Constants;
 pub(super) use qoperator::expand;
 pub use region::{FUSED, node_name};
 pub use walk::Opaque;
+pub(super) use walk::name_of;
 
 use tract_onnx::pb::GraphProto;
 

@@ -45,7 +45,7 @@ impl Source {
 }
 
 /// A node's name, or its first output's where it has none.
-pub(super) fn name_of(node: &NodeProto) -> &str {
+pub(in super::super) fn name_of(node: &NodeProto) -> &str {
     let output = node.output.first().map_or("", String::as_str);
     if node.name.is_empty() { output } else { &node.name }
 }
