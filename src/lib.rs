@@ -14,6 +14,7 @@ pub mod files;
 pub mod frame;
 pub mod kernels;
 pub mod model;
+pub mod npy;
 pub mod optimize;
 pub mod output;
 pub mod overlay;
