@@ -24,3 +24,4 @@ pub mod prediction;
 pub mod quant;
 pub mod quantize;
 pub mod runtime;
+pub mod text;

@@ -11,6 +11,7 @@ use crate::bench::{Limit, Report, Timings, measure};
 use crate::frame::RgbImage;
 use crate::prediction::StageTimes;
 use crate::runtime::{Classifier, Device, Session, SessionOptions};
+use crate::text;
 
 /// Exit code of a benchmark that says nothing, as the processor was slowed down meanwhile.
 const VOID: u8 = 3;
@@ -74,7 +75,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let limit = Limit { iterations: args.iterations, duration };
     let report = if args.stages { stages(&mut session, args, limit)? } else { network(&mut session, args, limit)? };
     if args.json {
-        super::print(&format!("{}\n", serde_json::to_string(&report)?))?;
+        super::print(&(text::json(&report)? + "\n"))?;
     } else {
         super::print(&report.to_string())?;
     }

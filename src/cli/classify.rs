@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::error::Result;
 use crate::picture;
 use crate::prediction::{Prediction, StageTimes};
+use crate::text;
 use crate::runtime::{Classifier, Device, Session, SessionOptions};
 
 /// Label pictures
@@ -68,15 +69,15 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-fn print(as_json: bool, text: &str, json: &Value) -> Result<()> {
-    if as_json { super::print(&format!("{json}\n")) } else { super::print(text) }
+fn print(as_json: bool, text: &str, json: &Value) -> anyhow::Result<()> {
+    Ok(if as_json { super::print(&(text::json(json)? + "\n")) } else { super::print(text) }?)
 }
 
 fn text(path: &Path, predictions: &[Prediction]) -> String {
-    let mut text = format!("{}\n", path.display());
+    let mut text = format!("{}\n", text::line(&path.display().to_string()));
     for prediction in predictions {
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "  {:5.1}%  {}", prediction.score * 100.0, prediction.label);
+        let _ = writeln!(text, "  {:5.1}%  {}", prediction.score * 100.0, text::name(&prediction.label));
     }
     text
 }

@@ -17,6 +17,7 @@ use crate::picture;
 use crate::quantize::report::{Skipped, html};
 use crate::quantize::{Checked, ConcatScales, Method, Options, Phase, quantize};
 use crate::runtime::{Preprocessor, Session, SessionOptions};
+use crate::text;
 
 /// Make an int8 model of a float one
 #[derive(Debug, clap::Args)]
@@ -105,7 +106,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
     drop(held);
     if args.json {
-        super::print(&format!("{}\n", serde_json::to_string(&quantized.report)?))?;
+        super::print(&(text::json(&quantized.report)? + "\n"))?;
     } else {
         super::print(&quantized.report.to_string())?;
     }

@@ -6,6 +6,7 @@ mod eval;
 mod good_input;
 mod prepare;
 mod quantize;
+mod hostile_text;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

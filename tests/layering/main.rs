@@ -21,6 +21,7 @@ const LAYERS: &[(u8, &str)] = &[
     (0, "picture"),
     (0, "prediction"),
     (0, "quant"),
+    (0, "text"),
     (1, "kernels"),
     (2, "model"),
     (3, "optimize"),

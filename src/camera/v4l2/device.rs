@@ -11,6 +11,7 @@ use super::sys::{
     self, Capability, Format, FormatDescription, Fraction, FrameInterval, FrameSize, Plain, StreamParameters,
 };
 use crate::camera::Codec;
+use crate::text::is_harmless;
 
 /// More entries than any driver's list has: one that never ends is broken.
 const LONGEST_LIST: u32 = 1024;
@@ -200,7 +201,7 @@ pub(super) fn fourcc_name(mut fourcc: [u8; 4]) -> String {
 /// A text of the kernel's, which ends at the first zero byte.
 pub(super) fn text(bytes: &[u8]) -> String {
     let end = bytes.iter().position(|&b| b == 0).unwrap_or(bytes.len());
-    String::from_utf8_lossy(&bytes[..end]).trim().chars().filter(|c| !c.is_control()).collect()
+    String::from_utf8_lossy(&bytes[..end]).trim().chars().filter(|&c| is_harmless(c)).collect()
 }
 
 #[cfg(test)]
