@@ -8,11 +8,10 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use crate::error::Result;
 use crate::picture;
 use crate::prediction::{Prediction, StageTimes};
-use crate::text;
 use crate::runtime::{Classifier, Device, Session, SessionOptions};
+use crate::text;
 
 /// Label pictures
 #[derive(Debug, clap::Args)]
@@ -30,7 +29,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "K", default_value = "5")]
     topk: NonZeroUsize,
     /// Threads that compute; 1 means one
-    #[arg(long, value_name = "N", default_value = "1")]
+    #[arg(long, value_name = "N", default_value = "1", value_parser = super::threads::parse)]
     threads: NonZeroUsize,
     /// Where the network runs: cpu, cuda, or auto (cuda where that works)
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]

@@ -17,6 +17,7 @@ mod pages;
 mod prepare;
 mod quantize;
 mod run;
+mod threads;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -24,8 +25,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::error::{Error, ErrorKind, reason};
-
 use crate::text;
+
 /// Exit code after Ctrl-C, as shells have it.
 const INTERRUPTED: u8 = 130;
 

@@ -53,7 +53,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
     /// Threads that compute [default: all]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = super::threads::parse)]
     threads: Option<NonZeroUsize>,
     /// Print the report as one JSON object
     #[arg(long)]

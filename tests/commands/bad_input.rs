@@ -128,6 +128,24 @@ fn labels_and_definitions() {
 }
 
 #[test]
+fn threads_that_no_machine_needs() {
+    let folder = trouble();
+    let at_most = "threads at most";
+    for command in [
+        &["classify", "half.jpg"][..],
+        &["run", "half.onnx", "--input", "x.npy", "--output", "y.npy"],
+        &["eval", "."],
+        &["bench"],
+        &["quantize", "half.onnx", "--images", ".", "-o", "q.onnx"],
+    ] {
+        fails(&densight(folder.path(), &[command, &["--threads", "100000"]].concat()), 2, &["--threads", at_most]);
+        fails(&densight(folder.path(), &[command, &["--threads", "0"]].concat()), 2, &["--threads", "from 1"]);
+    }
+    fails(&densight_camera(folder.path(), &["clip://", "null://", "--threads", "100000"]), 2, &["threads", at_most]);
+    fails(&densight_camera(folder.path(), &["clip://", "null://", "--threads", "0"]), 2, &["threads is 0"]);
+}
+
+#[test]
 fn pictures() {
     let folder = trouble();
     for (name, part) in [
