@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::network::Network;
 use crate::error::{Error, ErrorKind};
 use crate::model::{DenseNetConfig, count};
-use crate::runtime::{Classifier, Device, Execution, Session, SessionOptions};
+use crate::runtime::{Classifier, Device, Execution, Left, Session, SessionOptions};
 use crate::text;
 
 /// Show what a model is and what it costs
@@ -68,7 +68,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     super::print(&text)?;
     match (args.require_int8, execution) {
         (Some(required), Some(execution)) if 100.0 * execution.int8_share < required => {
-            super::tell(&format!("error: {}, {required} % are required", share(&execution)));
+            let (share, why) = (share(&execution), reasons(&execution.left));
+            super::tell(&format!("error: {share}, {required} % are required{why}"));
             Ok(ExitCode::from(SHORT))
         }
         _ => Ok(ExitCode::SUCCESS),
@@ -105,10 +106,24 @@ fn executed(execution: &Execution) -> String {
     }
     text.push_str(&format!("\n{}\n", share(execution)));
     for left in &execution.left {
-        let [node, op] = [&left.node, &left.op].map(|text| text::name(text));
-        text.push_str(&format!("left to tract: {node} ({op}): {}\n", text::line(&left.reason)));
+        text.push_str(&format!("left to tract: {}\n", reason(left)));
     }
     text
+}
+
+/// A node that was left to tract, and why.
+fn reason(left: &Left) -> String {
+    format!("{} ({}): {}", text::name(&left.node), text::name(&left.op), text::line(&left.reason))
+}
+
+/// The first of the nodes that were left to tract, to go on with in an error's line.
+fn reasons(left: &[Left]) -> String {
+    const NAMED: usize = 3;
+    let mut reasons: Vec<String> = left.iter().take(NAMED).map(reason).collect();
+    if left.len() > NAMED {
+        reasons.push(format!("and {} more, see --executed", left.len() - NAMED));
+    }
+    if reasons.is_empty() { String::new() } else { format!("; left to tract: {}", reasons.join("; ")) }
 }
 
 fn of_model(session: &Session) -> crate::error::Result<Value> {

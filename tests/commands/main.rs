@@ -3,10 +3,11 @@
 mod bad_input;
 mod camera;
 mod eval;
+mod executed;
 mod good_input;
+mod hostile_text;
 mod prepare;
 mod quantize;
-mod hostile_text;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

@@ -27,7 +27,8 @@ use super::GraphInput;
 pub struct Fusion {
     /// Densely connected networks.
     pub networks: Vec<FusedNetwork>,
-    /// Nodes that depend on the picture and are in none of them because of what they compute.
+    /// Nodes that depend on the picture and are in none of them because of what they compute; behind them, of each part that is not
+    /// densely connected, the first convolution.
     pub opaque: Vec<Opaque>,
 }
 
@@ -36,8 +37,9 @@ pub struct Fusion {
 pub fn fuse(graph: &mut GraphProto, input: &GraphInput) -> Fusion {
     let shape = Shape { channels: 3, height: input.height, width: input.width };
     let walk = walk::Walk::through(graph, &input.name, shape);
-    let networks = region::networks(&walk, region::is_dense);
-    let opaque = walk.opaque;
+    let (networks, sparse) = region::networks(&walk, region::is_dense);
+    let mut opaque = walk.opaque;
+    opaque.extend(sparse.iter().filter_map(|network| region::sparse(graph, network)));
     region::replace(graph, &networks);
     Fusion { networks, opaque }
 }
