@@ -11,6 +11,7 @@ use crate::bench::{Limit, Report, Timings, measure};
 use crate::frame::RgbImage;
 use crate::prediction::StageTimes;
 use crate::runtime::{Classifier, Device, Session, SessionOptions};
+use crate::text;
 
 /// Exit code of a benchmark that says nothing, as the processor was slowed down meanwhile.
 const VOID: u8 = 3;
@@ -24,7 +25,7 @@ pub(super) struct Args {
     /// ONNX model; the one inside the program if none is given
     model: Option<PathBuf>,
     /// Threads that compute; 1 means one
-    #[arg(long, value_name = "N", default_value = "1")]
+    #[arg(long, value_name = "N", default_value = "1", value_parser = super::threads::parse)]
     threads: NonZeroUsize,
     /// Where the network runs: cpu, cuda, or auto (cuda where that works)
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
@@ -83,7 +84,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let limit = Limit { iterations: args.iterations, duration };
     let report = if args.stages { stages(&mut session, args, limit)? } else { network(&mut session, args, limit)? };
     if args.json {
-        super::print(&format!("{}\n", serde_json::to_string(&report)?))?;
+        super::print(&(text::json(&report)? + "\n"))?;
     } else {
         super::print(&report.to_string())?;
     }

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::eval::{Contender, Dataset, Split, compare, evaluate};
 use crate::runtime::{Device, SessionOptions};
+use crate::text;
 
 /// Measure a model's accuracy on labelled pictures
 #[derive(Debug, clap::Args)]
@@ -32,7 +33,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "N")]
     limit: Option<NonZeroUsize>,
     /// Threads that compute; 1 means one
-    #[arg(long, value_name = "N", default_value = "1")]
+    #[arg(long, value_name = "N", default_value = "1", value_parser = super::threads::parse)]
     threads: NonZeroUsize,
     /// Where the network runs: cpu, cuda, or auto (cuda where that works)
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
@@ -73,7 +74,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         None => {
             let report = evaluate(&mut session, labels.as_deref(), outputs, &data, progress);
             bar.finish_and_clear();
-            text(&report?, args.json)?
+            shown(&report?, args.json)?
         }
         Some(reference) => {
             let model = Contender { classifier: &mut session, labels: labels.as_deref(), outputs };
@@ -82,7 +83,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             let reference = Contender { classifier: reference, labels: labels.as_deref(), outputs };
             let comparison = compare(model, reference, &data, progress);
             bar.finish_and_clear();
-            text(&comparison?, args.json)?
+            shown(&comparison?, args.json)?
         }
     };
     super::print(&shown)?;
@@ -90,6 +91,6 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 /// A report as one JSON object in a line, or as a table.
-fn text<T: Serialize + Display>(report: &T, json: bool) -> anyhow::Result<String> {
-    Ok(if json { format!("{}\n", serde_json::to_string(report)?) } else { report.to_string() })
+fn shown<T: Serialize + Display>(report: &T, json: bool) -> anyhow::Result<String> {
+    Ok(if json { text::json(report)? + "\n" } else { report.to_string() })
 }

@@ -17,6 +17,7 @@ use crate::picture;
 use crate::quantize::report::{Skipped, html};
 use crate::quantize::{Checked, ConcatScales, Method, Options, Phase, quantize};
 use crate::runtime::{Preprocessor, Session, SessionOptions};
+use crate::text;
 
 /// Make an int8 model of a float one
 #[derive(Debug, clap::Args)]
@@ -54,7 +55,7 @@ pub(super) struct Args {
     #[command(flatten)]
     limits: super::model::LimitArgs,
     /// Threads that compute [default: all]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = super::threads::parse)]
     threads: Option<NonZeroUsize>,
     /// Print the report as one JSON object
     #[arg(long)]
@@ -108,7 +109,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
     drop(held);
     if args.json {
-        super::print(&format!("{}\n", serde_json::to_string(&quantized.report)?))?;
+        super::print(&(text::json(&quantized.report)? + "\n"))?;
     } else {
         super::print(&quantized.report.to_string())?;
     }

@@ -35,12 +35,10 @@ enum Runner {
 impl Network {
     pub(super) fn new(file: &mut OnnxFile, threads: usize, stock: bool) -> Result<Self> {
         let input = [1, 3, file.input.height, file.input.width];
-        let fusion = if stock { Fusion::default() } else { file.fuse()? };
-        // Where no network was fused, all is tract's, and there is nothing to give reasons for.
-        let opaque = if fusion.networks.is_empty() { Vec::new() } else { fusion.opaque };
+        let Fusion { networks, opaque } = if stock { Fusion::default() } else { file.fuse()? };
         file.check_constants()?;
         let how = Build { kernels: Kernels::chosen()?, threads, limits: *file.limits() };
-        let model = optimized(&file.proto, fusion.networks, &how, &input).map_err(refuse)?;
+        let model = optimized(&file.proto, networks, &how, &input).map_err(refuse)?;
         let output = output_shape(&model)?;
         if let Some(op) = whole(&model) {
             return Ok(Self { runner: Runner::Fused(op), input, output });

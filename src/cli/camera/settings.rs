@@ -1,10 +1,12 @@
 //! The camera loop's settings: options over a file over defaults.
 
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::super::threads;
 use super::usage;
 use crate::camera::{Flip, SourceOptions};
 use crate::error::{Error, ErrorKind, Result};
@@ -68,7 +70,7 @@ pub(super) struct Settings {
     jpeg_quality: Option<u8>,
     /// Threads that compute; 1 means one [default: 1]
     #[arg(long, value_name = "N")]
-    pub(super) threads: Option<usize>,
+    threads: Option<usize>,
     /// Where the network runs: cpu, cuda, or auto (cuda where that works) [default: cpu]
     #[arg(long, value_name = "DEVICE")]
     device: Option<String>,
@@ -157,6 +159,18 @@ impl Settings {
         self.outputs.as_deref().unwrap_or_default()
     }
 
+    /// Threads that compute.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Usage`] for none and for more than make sense.
+    pub(super) fn threads(&self) -> Result<usize> {
+        let threads = self.threads.unwrap_or(1);
+        let wrong = |what| usage(format!("threads is {threads}: {what}"));
+        let some = NonZeroUsize::new(threads).ok_or_else(|| wrong("it must be 1 or more".to_owned()))?;
+        threads::check(some).map_err(wrong)?;
+        Ok(threads)
+    }
+
     /// Where the network runs.
     ///
     /// # Errors
@@ -171,6 +185,7 @@ impl Settings {
     /// [`ErrorKind::Usage`] naming the option.
     pub(super) fn check(&self) -> Result<(SourceOptions, SinkOptions, Options)> {
         self.device()?;
+        self.threads()?;
         let source = SourceOptions {
             width: self.input_width,
             height: self.input_height,
@@ -269,6 +284,8 @@ mod tests {
             ("threshold = 1.5", "threshold is 1.5"),
             ("smoothing = 1.0", "smoothing is 1"),
             ("frames = 0", "frames is 0"),
+            ("threads = 0", "threads is 0: it must be 1 or more"),
+            ("threads = 100000", "threads is 100000: this machine computes with "),
             ("duration = -1.0", "duration is -1"),
             ("input-timeout = 0.0", "input-timeout is 0"),
             ("input-flip = 'left'", "input-flip is 'left'"),

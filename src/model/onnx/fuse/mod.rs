@@ -31,7 +31,8 @@ use crate::error::Result;
 pub struct Fusion {
     /// Densely connected networks.
     pub networks: Vec<FusedNetwork>,
-    /// Nodes that depend on the picture and are in none of them because of what they compute.
+    /// Nodes that depend on the picture and are in none of them because of what they compute; behind them, of each part that is not
+    /// densely connected, the first convolution.
     pub opaque: Vec<Opaque>,
 }
 
@@ -43,8 +44,9 @@ pub struct Fusion {
 pub fn fuse(graph: &mut GraphProto, input: &GraphInput, limits: &Limits) -> Result<Fusion> {
     let shape = Shape { channels: 3, height: input.height, width: input.width };
     let walk = walk::Walk::through(graph, &input.name, shape, limits)?;
-    let networks = region::networks(&walk, region::is_dense);
-    let opaque = walk.opaque;
+    let (networks, sparse) = region::networks(&walk, region::is_dense);
+    let mut opaque = walk.opaque;
+    opaque.extend(sparse.iter().filter_map(|network| region::sparse(graph, network)));
     region::replace(graph, &networks);
     Ok(Fusion { networks, opaque })
 }
