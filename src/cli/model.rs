@@ -55,7 +55,7 @@ pub(super) fn open(model: Option<&Path>, options: &SessionOptions) -> Result<Ses
 
 /// The labels in a file, one a line.
 pub(super) fn read_labels(path: &Path) -> Result<Vec<String>> {
-    let text = std::fs::read_to_string(path).map_err(|e| Error::io(ErrorKind::Io, "read", path, e))?;
+    let text = crate::files::read_text(path).map_err(|e| Error::io(ErrorKind::Io, "read", path, e))?;
     let labels = parse_labels(&text);
     if labels.is_empty() {
         return Err(Error::new(ErrorKind::Labels, format!("{} has no labels: give one a line", path.display())));

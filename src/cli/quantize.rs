@@ -84,7 +84,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let writing = exit_unless_writing()?;
     let limits = args.limits.limits()?;
     let session = Session::open(&args.model, &SessionOptions { limits, ..Default::default() })?;
-    let bytes = std::fs::read(&args.model).map_err(|e| Error::io(ErrorKind::Io, "read", &args.model, e))?;
+    let bytes = files::read(&args.model, limits.file).map_err(|e| Error::io(ErrorKind::Io, "read", &args.model, e))?;
     let source = Source::open(args, &session)?;
     let (calibration, checked, skipped) = source.pictures(args, &session)?;
     drop(session);

@@ -1,4 +1,4 @@
-//! Files that appear under their name only when they are complete.
+//! Files that appear under their name only when they are complete, and files that are read within limits.
 //!
 //! A file is written without a name, or under another one in the same folder, and then takes its name, which POSIX does in one step.
 //! Whoever reads never sees half a file, and a full disk leaves none behind, but what was there before. A program that is killed
@@ -7,6 +7,7 @@
 
 mod part;
 mod place;
+mod read;
 #[cfg(test)]
 mod tests;
 
@@ -18,6 +19,7 @@ use crate::error::{Error, ErrorKind, Result, reason};
 
 use part::Part;
 pub use place::resolve;
+pub use read::{read, read_text};
 
 /// The folder a path's file is in.
 pub fn folder(path: &Path) -> &Path {

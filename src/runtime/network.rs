@@ -188,12 +188,19 @@ fn unlisted(e: TractError) -> Error {
     Error::new(ErrorKind::Model, format!("the graph cannot be listed: {}", e.root_cause())).caused_by(e)
 }
 
+/// The most classes: each has a label.
+const MOST_CLASSES: usize = 1_000_000;
+
 /// The shape of the one output, which must be f32.
 fn output_shape(model: &TypedModel) -> Result<Vec<usize>> {
     let fact = model.output_fact(0).map_err(refuse)?;
     let shape = fact.shape.as_concrete().map(<[usize]>::to_vec);
-    shape.filter(|shape| fact.datum_type == f32::datum_type() && !shape.is_empty()).ok_or_else(|| {
-        let message = format!("the graph's output is {fact:?}: Densight takes one f32 score for each class");
+    let classes = |shape: &[usize]| shape.iter().fold(1_usize, |all, &dim| all.saturating_mul(dim));
+    let fits = |shape: &Vec<usize>| !shape.is_empty() && (1..=MOST_CLASSES).contains(&classes(shape));
+    shape.filter(|shape| fact.datum_type == f32::datum_type() && fits(shape)).ok_or_else(|| {
+        let message = format!(
+            "the graph's output is {fact:?}: Densight takes one f32 score for each of up to {MOST_CLASSES} classes"
+        );
         Error::new(ErrorKind::Model, message)
     })
 }

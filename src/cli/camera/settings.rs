@@ -95,7 +95,7 @@ impl Settings {
     /// # Errors
     /// [`ErrorKind::Io`] for a file that cannot be read, [`ErrorKind::Usage`] for one that is not understood.
     pub(super) fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(|e| Error::io(ErrorKind::Io, "read", path, e))?;
+        let text = crate::files::read_text(path).map_err(|e| Error::io(ErrorKind::Io, "read", path, e))?;
         toml::from_str(&text).map_err(|e| {
             let line = e.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1);
             usage(format!("{} line {line}: {}", path.display(), e.message())).caused_by(e)

@@ -94,7 +94,13 @@ pub(super) fn is_dense(network: &FusedNetwork) -> bool {
     let convolutions = network.layers.iter().filter(|layer| matches!(layer.op, Op::Convolution { .. }));
     let sets: BTreeSet<BTreeSet<usize>> =
         convolutions.map(|layer| layer.reads.iter().map(|read| read.segment).collect()).collect();
-    sets.iter().any(|set| sets.iter().any(|larger| larger.len() > set.len() && set.is_subset(larger)))
+    let mut readers: BTreeMap<usize, Vec<&BTreeSet<usize>>> = BTreeMap::new();
+    sets.iter().for_each(|set| set.iter().for_each(|&segment| readers.entry(segment).or_default().push(set)));
+    // Who reads all of a set reads the segment that the fewest read.
+    let rarest =
+        |set: &BTreeSet<usize>| set.iter().filter_map(|segment| readers.get(segment)).min_by_key(|sets| sets.len());
+    sets.iter()
+        .any(|set| rarest(set).into_iter().flatten().any(|larger| larger.len() > set.len() && set.is_subset(larger)))
 }
 
 /// Why a network that is not densely connected is left to tract, at its first convolution; `None` where it has none.
