@@ -120,7 +120,7 @@ impl ReadReal<'_> {
         assert!(start <= end && *end <= reader.planes, "planes {start} to {end} of {}", reader.planes);
         assert_eq!(pixels % grain, 0, "{pixels} pixels are not what these kernels take");
         assert_eq!(out.planes(), end - start, "planes of the output");
-        assert!(GROUP * pixels <= out.len(), "{pixels} pixels exceed planes of {} values", out.len());
+        assert!(*pixels <= out.len() / GROUP, "{pixels} pixels exceed planes of {} values", out.len());
         let len = match input {
             Source::Codes(codes, _) => codes.len(),
             Source::Real(values) => values.len(),
