@@ -6,11 +6,13 @@
 mod engine;
 mod fused_op;
 pub mod gpu;
+mod guards;
 mod regions;
 pub mod rewrite;
 
 pub use engine::{Engine, Memory};
 pub use fused_op::FusedOp;
+pub use guards::named;
 
 use tract_core::internal::*;
 use tract_onnx::pb::ModelProto;
@@ -33,14 +35,14 @@ pub fn optimized(
     threads: usize,
     input: &[usize],
 ) -> TractResult<TypedModel> {
-    let mut model = read(proto, input)?;
+    let mut model = read(proto, input).map_err(named)?;
     for (number, mut network) in networks.into_iter().enumerate() {
         rewrite::fold_norms(&mut network);
         rewrite::pool_first(&mut network);
         let node = model.node_id_by_name(&node_name(number))?;
         model.node_mut(node).op = expand(FusedOp::new(&network, kernels, threads)?);
     }
-    model.into_optimized()
+    model.into_optimized().map_err(named)
 }
 
 /// The graph as it is, for a runtime that optimizes it in its own way.
@@ -48,12 +50,12 @@ pub fn optimized(
 /// # Errors
 /// As [`optimized`].
 pub fn as_it_is(proto: &ModelProto, input: &[usize]) -> TractResult<TypedModel> {
-    read(proto, input)?.into_typed()?.into_decluttered()
+    read(proto, input).and_then(|model| model.into_typed()?.into_decluttered()).map_err(named)
 }
 
 fn read(proto: &ModelProto, input: &[usize]) -> TractResult<tract_onnx::prelude::InferenceModel> {
     // Shapes that the file states of values inside may name the symbolic batch: they are inferred afresh.
-    let onnx = tract_onnx::onnx().with_ignore_value_info(true).with_ignore_output_shapes(true);
+    let onnx = guards::guarded().with_ignore_value_info(true).with_ignore_output_shapes(true);
     let mut model = onnx.model_for_proto_model(proto)?;
     model.set_input_fact(0, f32::fact(input).into())?;
     Ok(model)

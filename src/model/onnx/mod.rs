@@ -3,6 +3,7 @@
 mod export;
 mod fuse;
 mod nodes;
+mod operators;
 mod properties;
 mod quantized;
 mod read;

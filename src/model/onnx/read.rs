@@ -7,6 +7,7 @@ use tract_onnx::pb::{
 };
 
 use super::super::Metadata;
+use super::operators::{self, Opsets};
 use super::{Fusion, fuse, properties};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -47,16 +48,23 @@ impl OnnxFile {
         let mut proto = decode(bytes)?;
         let metadata = properties::read(&proto.metadata_props)?;
         let side = metadata.config.as_ref().map(|c| c.side());
+        if proto.graph.is_none() {
+            return Err(refuse("the file holds no graph: it is not ONNX, or cut short"));
+        }
+        check_operators(&mut proto)?;
         let graph =
             proto.graph.as_mut().ok_or_else(|| refuse("the file holds no graph: it is not ONNX, or cut short"))?;
         check_values(graph)?;
         let initializer_values = count_values(graph);
         check_codes(graph)?;
-        fuse::expand(graph);
+        fuse::expand(graph)
+            .and_then(|()| operators::sort(graph))
+            .and_then(|()| fuse::check_constants(graph))
+            .and_then(|()| fuse::decode_blocks(graph))
+            .map_err(refuse)?;
         let input = fix_input(graph, side)?;
         let output = graph.output.first().ok_or_else(|| refuse("the graph has no output"))?.name.clone();
-        let last = graph.node.iter().find(|node| node.output.contains(&output));
-        let ends_in_softmax = last.is_some_and(|node| node.op_type == "Softmax");
+        let ends_in_softmax = ends_in_softmax(graph, &output);
         Ok(Self { metadata, input, ends_in_softmax, initializer_values, proto })
     }
 
@@ -67,6 +75,22 @@ impl OnnxFile {
             None => Fusion::default(),
         }
     }
+}
+
+/// Whether `output` is that of a softmax, or of what only stores or reshapes it.
+fn ends_in_softmax(graph: &GraphProto, output: &str) -> bool {
+    const STORES: [&str; 6] = ["DequantizeLinear", "Flatten", "Identity", "QuantizeLinear", "Reshape", "Squeeze"];
+    let mut name = output;
+    // Nodes are in order: what is before can only be in front.
+    for node in graph.node.iter().rev() {
+        match (node.output.first().is_some_and(|first| first == name), node.op_type.as_str()) {
+            (true, "Softmax") => return true,
+            (true, op) if STORES.contains(&op) => name = node.input.first().map_or("", String::as_str),
+            (true, _) => return false,
+            (false, _) => {}
+        }
+    }
+    false
 }
 
 fn decode(bytes: &[u8]) -> Result<ModelProto> {
@@ -83,6 +107,15 @@ fn decode(bytes: &[u8]) -> Result<ModelProto> {
         return Err(refuse("the file names no opset: it is cut short, fetch or export it again"));
     }
     Ok(proto)
+}
+
+/// Refuses a graph that asks for more than is understood.
+fn check_operators(proto: &mut ModelProto) -> Result<()> {
+    let opsets = Opsets::of(&proto.opset_import).map_err(refuse)?;
+    let functions: Vec<(&str, &str)> = proto.functions.iter().map(|f| (f.name(), f.domain())).collect();
+    let Some(graph) = &mut proto.graph else { return Ok(()) };
+    operators::tidy(graph);
+    operators::check(graph, &functions, &opsets).map_err(refuse)
 }
 
 /// Refuses codes that are not of 8 bits: tract would stumble over them later.
@@ -104,7 +137,8 @@ fn check_codes(graph: &GraphProto) -> Result<()> {
 }
 
 fn count_values(graph: &GraphProto) -> u64 {
-    graph.initializer.iter().map(|tensor| tensor.dims.iter().map(|&dim| dim.max(0) as u64).product::<u64>()).sum()
+    let values = |tensor: &TensorProto| tensor.dims.iter().fold(1_u64, |n, &dim| n.saturating_mul(dim.max(0) as u64));
+    graph.initializer.iter().fold(0, |sum: u64, tensor| sum.saturating_add(values(tensor)))
 }
 
 /// Refuses constants that are NaN or not in the file.
@@ -140,9 +174,7 @@ fn first_nan(tensor: &TensorProto) -> Option<usize> {
 
 /// Finds the graph's one real input and sets what is symbolic in its shape.
 fn fix_input(graph: &mut GraphProto, side: Option<usize>) -> Result<GraphInput> {
-    // Before IR version 4 initializers had to be listed among the inputs.
-    let given: std::collections::HashSet<&str> = graph.initializer.iter().map(|t| t.name.as_str()).collect();
-    let mut inputs = graph.input.iter_mut().filter(|input| !given.contains(input.name.as_str()));
+    let mut inputs = graph.input.iter_mut();
     let input = inputs.next().ok_or_else(|| refuse("the graph has no input"))?;
     if let Some(second) = inputs.next() {
         let message = format!(
@@ -271,6 +303,7 @@ mod tests {
         let file = OnnxFile::parse(&proto.encode_to_vec()).unwrap();
         assert_eq!(file.input.name, "input");
         let mut graph = file.proto.graph.unwrap();
-        assert_eq!(show(&tensor_dims(&mut graph.input[1]).unwrap().1[0]), "1");
+        assert_eq!(graph.input.len(), 1);
+        assert_eq!(show(&tensor_dims(&mut graph.input[0]).unwrap().1[0]), "1");
     }
 }

@@ -4,17 +4,22 @@
 //! what the codes and scales were cannot be told any more.
 
 mod attributes;
+mod blocks;
 mod constants;
 mod elementwise;
+mod evaluate;
 mod operators;
 mod qoperator;
 mod region;
+mod sense;
 mod shapes;
 mod value;
 mod walk;
 
+pub(super) use blocks::decode_blocks;
 pub(super) use qoperator::expand;
 pub use region::{FUSED, node_name};
+pub(super) use sense::check_constants;
 pub use walk::Opaque;
 
 use tract_onnx::pb::GraphProto;
@@ -37,7 +42,8 @@ pub fn fuse(graph: &mut GraphProto, input: &GraphInput) -> Fusion {
     let shape = Shape { channels: 3, height: input.height, width: input.width };
     let walk = walk::Walk::through(graph, &input.name, shape);
     let networks = region::networks(&walk, region::is_dense);
+    let quantized = walk.quantized();
     let opaque = walk.opaque;
-    region::replace(graph, &networks);
+    region::replace(graph, &networks, &quantized);
     Fusion { networks, opaque }
 }
