@@ -57,7 +57,9 @@ impl OnnxFile {
         check_values(graph)?;
         let initializer_values = count_values(graph);
         check_codes(graph)?;
-        fuse::expand(graph)
+        operators::sort(graph)
+            .and_then(|()| fuse::expand(graph))
+            // What was put in has names of its own.
             .and_then(|()| operators::sort(graph))
             .and_then(|()| fuse::check_constants(graph))
             .and_then(|()| fuse::decode_blocks(graph))

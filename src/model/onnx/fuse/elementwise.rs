@@ -40,7 +40,8 @@ fn per_channel(constant: &Constant, value: &Value) -> Result<Vec<f64>, String> {
     let expected: Vec<usize> = (0..rank).map(|axis| if axis == 1 { channels } else { 1 }).collect();
     let mut dims = vec![1; rank.saturating_sub(constant.dims.len())];
     dims.extend(&constant.dims);
-    if numbers.len() == 1 {
+    // A constant of more dimensions makes the result have them too.
+    if numbers.len() == 1 && constant.dims.len() <= rank {
         Ok(vec![f64::from(numbers[0]); channels])
     } else if dims == expected && !(value.flat && value.shape.area() > 1) {
         Ok(numbers.into_iter().map(f64::from).collect())
