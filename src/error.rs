@@ -32,6 +32,8 @@ pub enum ErrorKind {
     Output,
     /// Any other file that cannot be read.
     Io,
+    /// A fault of Densight itself, or of a library it calls: a panic, where a file of others was read or run.
+    Fault,
 }
 
 /// An error: its [`ErrorKind`] and one line that says what is wrong, where, and what to do about it.

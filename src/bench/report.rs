@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::Timings;
+use crate::text;
 
 /// Percentiles that are always reported.
 const PERCENTILES: [f64; 3] = [50.0, 90.0, 99.0];
@@ -67,7 +68,7 @@ impl fmt::Display for Report {
     /// A table for a terminal, with a final line break.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let threads = if self.threads == 1 { "1 thread".into() } else { format!("{} threads", self.threads) };
-        writeln!(f, "{}, {threads}, {} iterations, milliseconds", self.model, self.iterations)?;
+        writeln!(f, "{}, {threads}, {} iterations, milliseconds", text::name(&self.model), self.iterations)?;
         write!(f, "{:12}", "")?;
         for name in self.times.keys() {
             write!(f, " {:>9}", name.trim_end_matches("_ms"))?;

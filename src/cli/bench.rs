@@ -11,6 +11,7 @@ use crate::bench::{Limit, Report, Timings, measure};
 use crate::frame::RgbImage;
 use crate::prediction::StageTimes;
 use crate::runtime::{Classifier, Device, Session, SessionOptions};
+use crate::text;
 
 /// Exit code of a benchmark that says nothing, as the processor was slowed down meanwhile.
 const VOID: u8 = 3;
@@ -24,11 +25,13 @@ pub(super) struct Args {
     /// ONNX model; the one inside the program if none is given
     model: Option<PathBuf>,
     /// Threads that compute; 1 means one
-    #[arg(long, value_name = "N", default_value = "1")]
+    #[arg(long, value_name = "N", default_value = "1", value_parser = super::threads::parse)]
     threads: NonZeroUsize,
     /// Where the network runs: cpu, cuda, or auto (cuda where that works)
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     device: Device,
+    #[command(flatten)]
+    limits: super::model::LimitArgs,
     /// Pictures that are run together; times are those of all
     #[arg(long, value_name = "N", default_value = "1", conflicts_with = "stages")]
     batch: NonZeroUsize,
@@ -64,7 +67,14 @@ pub(super) struct Args {
 /// A model that cannot be loaded or run.
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let (threads, batch) = (args.threads.get(), args.batch.get());
-    let options = SessionOptions { threads, labels: None, stock: args.stock, device: args.device, batch };
+    let options = SessionOptions {
+        threads,
+        labels: None,
+        stock: args.stock,
+        device: args.device,
+        batch,
+        limits: args.limits.limits()?,
+    };
     let mut session = super::model::open(args.model.as_deref(), &options)?;
     if args.serve {
         serve(&mut session, args.warmup)?;
@@ -74,7 +84,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let limit = Limit { iterations: args.iterations, duration };
     let report = if args.stages { stages(&mut session, args, limit)? } else { network(&mut session, args, limit)? };
     if args.json {
-        super::print(&format!("{}\n", serde_json::to_string(&report)?))?;
+        super::print(&(text::json(&report)? + "\n"))?;
     } else {
         super::print(&report.to_string())?;
     }

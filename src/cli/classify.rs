@@ -8,10 +8,10 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use crate::error::Result;
 use crate::picture;
 use crate::prediction::{Prediction, StageTimes};
 use crate::runtime::{Classifier, Device, Session, SessionOptions};
+use crate::text;
 
 /// Label pictures
 #[derive(Debug, clap::Args)]
@@ -29,11 +29,13 @@ pub(super) struct Args {
     #[arg(long, value_name = "K", default_value = "5")]
     topk: NonZeroUsize,
     /// Threads that compute; 1 means one
-    #[arg(long, value_name = "N", default_value = "1")]
+    #[arg(long, value_name = "N", default_value = "1", value_parser = super::threads::parse)]
     threads: NonZeroUsize,
     /// Where the network runs: cpu, cuda, or auto (cuda where that works)
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     device: Device,
+    #[command(flatten)]
+    limits: super::model::LimitArgs,
     /// Print one JSON object a line for each picture
     #[arg(long)]
     json: bool,
@@ -45,7 +47,12 @@ pub(super) struct Args {
 /// # Errors
 /// A model that cannot be loaded or fails.
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let options = SessionOptions { threads: args.threads.get(), device: args.device, ..Default::default() };
+    let options = SessionOptions {
+        threads: args.threads.get(),
+        device: args.device,
+        limits: args.limits.limits()?,
+        ..Default::default()
+    };
     let mut session = super::model::session(args.model.as_deref(), args.labels.as_deref(), options)?;
     let mut failed = false;
     for path in &args.images {
@@ -68,15 +75,15 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-fn print(as_json: bool, text: &str, json: &Value) -> Result<()> {
-    if as_json { super::print(&format!("{json}\n")) } else { super::print(text) }
+fn print(as_json: bool, text: &str, json: &Value) -> anyhow::Result<()> {
+    Ok(if as_json { super::print(&(text::json(json)? + "\n")) } else { super::print(text) }?)
 }
 
 fn text(path: &Path, predictions: &[Prediction]) -> String {
-    let mut text = format!("{}\n", path.display());
+    let mut text = format!("{}\n", text::line(&path.display().to_string()));
     for prediction in predictions {
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "  {:5.1}%  {}", prediction.score * 100.0, prediction.label);
+        let _ = writeln!(text, "  {:5.1}%  {}", prediction.score * 100.0, text::name(&prediction.label));
     }
     text
 }

@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::process::ExitCode;
 
 use crate::camera::v4l2::{DeviceInfo, FormatInfo, list_devices};
+use crate::text;
 
 /// List the cameras and what they deliver
 #[derive(Debug, clap::Args)]
@@ -20,20 +21,20 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let devices = list_devices()?;
     if args.json {
-        super::print(&format!("{}\n", serde_json::to_string(&devices)?))?;
+        super::print(&(text::json(&devices)? + "\n"))?;
     } else {
-        super::print(&text(&devices))?;
+        super::print(&listed(&devices))?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn text(devices: &[DeviceInfo]) -> String {
+fn listed(devices: &[DeviceInfo]) -> String {
     let mut text = String::new();
     for device in devices {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "{}", headline(device));
         for link in &device.links {
-            let _ = writeln!(text, "  also {link}");
+            let _ = writeln!(text, "  also {}", text::line(link));
         }
         for format in &device.formats {
             let _ = writeln!(text, "  {}", describe(format));
@@ -53,20 +54,20 @@ fn text(devices: &[DeviceInfo]) -> String {
 
 /// A camera in one line, with what is wrong with it.
 pub(super) fn headline(device: &DeviceInfo) -> String {
-    let mut line = device.path.clone();
+    let mut line = text::line(&device.path);
     for detail in [&device.name, &device.driver, &device.bus] {
         if !detail.is_empty() {
-            let _ = write!(line, "  {detail}");
+            let _ = write!(line, "  {}", text::name(detail));
         }
     }
     if let Some(problem) = &device.problem {
-        let _ = write!(line, "  ({problem})");
+        let _ = write!(line, "  ({})", text::line(problem));
     }
     line
 }
 
 fn describe(format: &FormatInfo) -> String {
-    let mut line = format!("{} {}", format.fourcc, format.description);
+    let mut line = format!("{} {}", text::name(&format.fourcc), text::name(&format.description));
     if let Some(range) = format.range {
         let _ = write!(line, ", any size from {}x{}", range.min_width, range.min_height);
         let _ = write!(line, " to {}x{}", range.max_width, range.max_height);
@@ -125,7 +126,7 @@ mod tests {
   H264 some encoding, any size from 2x1 to 800x600 (not supported)
 /dev/video2  (permission denied: join the group video)
 ";
-        assert_eq!(text(&[camera, closed]), expected);
-        assert!(text(&[]).starts_with("no camera found"));
+        assert_eq!(listed(&[camera, closed]), expected);
+        assert!(listed(&[]).starts_with("no camera found"));
     }
 }

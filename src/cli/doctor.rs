@@ -8,6 +8,7 @@ use crate::camera::v4l2::{DeviceInfo, list_devices};
 use crate::cpu::{Feature, Machine, Throttle, features};
 use crate::error::Result;
 use crate::runtime::check_cuda;
+use crate::text;
 
 /// Degrees Celsius from which boards are about to slow down: the Raspberry Pi begins at 80.
 const HOT: f64 = 75.0;
@@ -42,8 +43,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         cameras: list_devices(),
         cuda: check_cuda(),
     };
-    let text = if args.json { format!("{}\n", findings.json()) } else { findings.text() };
-    super::print(&text)?;
+    let shown = if args.json { text::json(&findings.json())? + "\n" } else { findings.text() };
+    super::print(&shown)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -139,7 +140,7 @@ impl Findings {
         }
         rows.push(("cuda", self.cuda.as_ref().map_or_else(ToString::to_string, |()| "works".into())));
         rows.extend(self.hints().into_iter().map(|hint| ("hint", hint)));
-        rows.iter().map(|(name, value)| format!("{name:<12} {value}\n")).collect()
+        rows.iter().map(|(name, value)| format!("{name:<12} {}\n", text::line(value))).collect()
     }
 }
 

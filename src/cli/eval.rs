@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::eval::{Contender, Dataset, Split, compare, evaluate};
 use crate::runtime::{Device, SessionOptions};
+use crate::text;
 
 /// Measure a model's accuracy on labelled pictures
 #[derive(Debug, clap::Args)]
@@ -32,11 +33,13 @@ pub(super) struct Args {
     #[arg(long, value_name = "N")]
     limit: Option<NonZeroUsize>,
     /// Threads that compute; 1 means one
-    #[arg(long, value_name = "N", default_value = "1")]
+    #[arg(long, value_name = "N", default_value = "1", value_parser = super::threads::parse)]
     threads: NonZeroUsize,
     /// Where the network runs: cpu, cuda, or auto (cuda where that works)
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     device: Device,
+    #[command(flatten)]
+    limits: super::model::LimitArgs,
     /// Pictures that a GPU computes together
     #[arg(long, value_name = "N", default_value = "1")]
     batch: NonZeroUsize,
@@ -55,8 +58,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         data.limit(limit.get())?;
     }
     let open = |model: Option<&Path>| {
-        let (threads, batch) = (args.threads.get(), args.batch.get());
-        let options = SessionOptions { threads, device: args.device, batch, ..Default::default() };
+        let (threads, batch, limits) = (args.threads.get(), args.batch.get(), args.limits.limits()?);
+        let options = SessionOptions { threads, device: args.device, batch, limits, ..Default::default() };
         super::model::session(model, args.labels.as_deref(), options)
     };
     let mut session = open(args.model.as_deref())?;
@@ -71,7 +74,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         None => {
             let report = evaluate(&mut session, labels.as_deref(), outputs, &data, progress);
             bar.finish_and_clear();
-            text(&report?, args.json)?
+            shown(&report?, args.json)?
         }
         Some(reference) => {
             let model = Contender { classifier: &mut session, labels: labels.as_deref(), outputs };
@@ -80,7 +83,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             let reference = Contender { classifier: reference, labels: labels.as_deref(), outputs };
             let comparison = compare(model, reference, &data, progress);
             bar.finish_and_clear();
-            text(&comparison?, args.json)?
+            shown(&comparison?, args.json)?
         }
     };
     super::print(&shown)?;
@@ -88,6 +91,6 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 /// A report as one JSON object in a line, or as a table.
-fn text<T: Serialize + Display>(report: &T, json: bool) -> anyhow::Result<String> {
-    Ok(if json { format!("{}\n", serde_json::to_string(report)?) } else { report.to_string() })
+fn shown<T: Serialize + Display>(report: &T, json: bool) -> anyhow::Result<String> {
+    Ok(if json { text::json(report)? + "\n" } else { report.to_string() })
 }

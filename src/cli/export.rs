@@ -10,6 +10,7 @@ use super::network::Network;
 use crate::error::{Error, ErrorKind, Result};
 use crate::files;
 use crate::model::{Architecture, Interpolation, Metadata, Preprocessing, ResizeKind, Weights, count, onnx};
+use crate::text;
 
 /// Write a network as an ONNX file, with preprocessing, labels and definition inside
 #[derive(Debug, clap::Args)]
@@ -92,7 +93,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 fn report(path: &Path, bytes: usize, parameters: u64) -> Result<()> {
-    super::print(&format!("{}: {parameters} parameters, {bytes} bytes\n", path.display()))
+    super::print(&format!("{}: {parameters} parameters, {bytes} bytes\n", text::line(&path.display().to_string())))
 }
 
 impl Args {

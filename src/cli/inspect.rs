@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use super::network::Network;
 use crate::error::{Error, ErrorKind};
 use crate::model::{DenseNetConfig, count};
-use crate::runtime::{Classifier, Device, Execution, Session, SessionOptions};
+use crate::runtime::{Classifier, Device, Execution, Left, Session, SessionOptions};
+use crate::text;
 
 /// Show what a model is and what it costs
 #[derive(Debug, clap::Args)]
@@ -24,6 +25,8 @@ pub(super) struct Args {
     /// Where the network runs: cpu, cuda, or auto (cuda where that works)
     #[arg(long, value_name = "DEVICE", default_value = "cpu", conflicts_with_all = ["preset", "config"])]
     device: Device,
+    #[command(flatten)]
+    limits: super::model::LimitArgs,
     /// Exit with 3 if less than this share of the multiply-adds is in int8
     #[arg(long, value_name = "PERCENT", conflicts_with_all = ["preset", "config"], value_parser = percent)]
     require_int8: Option<f64>,
@@ -43,8 +46,10 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let mut execution = None;
     let mut described = match (&args.model, args.network.config()?) {
         (Some(path), None) => {
-            let session =
-                super::model::open(Some(path), &SessionOptions { device: args.device, ..Default::default() })?;
+            let session = super::model::open(
+                Some(path),
+                &SessionOptions { device: args.device, limits: args.limits.limits()?, ..Default::default() },
+            )?;
             if args.executed || args.require_int8.is_some() {
                 execution = Some(session.execution()?);
             }
@@ -60,14 +65,15 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if let Some(execution) = execution.as_ref().filter(|_| args.executed && args.json) {
         described["executed"] = serde_json::to_value(execution)?;
     }
-    let mut text = if args.json { format!("{described}\n") } else { table(&described) };
+    let mut text = if args.json { text::json(&described)? + "\n" } else { table(&described) };
     if let Some(execution) = execution.as_ref().filter(|_| args.executed && !args.json) {
         text.push_str(&executed(execution));
     }
     super::print(&text)?;
     match (args.require_int8, execution) {
         (Some(required), Some(execution)) if 100.0 * execution.int8_share < required => {
-            super::tell(&format!("error: {}, {required} % are required", share(&execution)));
+            let (share, why) = (share(&execution), reasons(&execution.left));
+            super::tell(&format!("error: {share}, {required} % are required{why}"));
             Ok(ExitCode::from(SHORT))
         }
         _ => Ok(ExitCode::SUCCESS),
@@ -90,10 +96,13 @@ fn executed(execution: &Execution) -> String {
     let rows: Vec<[String; 5]> = execution
         .nodes
         .iter()
-        .map(|n| [n.r#type.clone(), n.op.clone(), grouped(&n.macs.to_string()), n.kernel.clone(), n.node.clone()])
+        .map(|n| {
+            let [op, node] = [&n.op, &n.node].map(|text| text::name(text));
+            [n.r#type.clone(), op, grouped(&n.macs.to_string()), n.kernel.clone(), node]
+        })
         .collect();
     let head = ["type", "computes", "multiply-adds", "kernel", "node"].map(String::from);
-    let width = |column: usize| rows.iter().chain([&head]).map(|row| row[column].len()).max().unwrap_or(0);
+    let width = |column: usize| rows.iter().chain([&head]).map(|row| row[column].chars().count()).max().unwrap_or(0);
     let [a, b, c, d] = [width(0), width(1), width(2), width(3)];
     let mut text = String::from("\n");
     for [kind, op, macs, kernel, node] in [&head].into_iter().chain(&rows) {
@@ -101,9 +110,24 @@ fn executed(execution: &Execution) -> String {
     }
     text.push_str(&format!("\n{}\n", share(execution)));
     for left in &execution.left {
-        text.push_str(&format!("left to tract: {} ({}): {}\n", left.node, left.op, left.reason));
+        text.push_str(&format!("left to tract: {}\n", reason(left)));
     }
     text
+}
+
+/// A node that was left to tract, and why.
+fn reason(left: &Left) -> String {
+    format!("{} ({}): {}", text::name(&left.node), text::name(&left.op), text::line(&left.reason))
+}
+
+/// The first of the nodes that were left to tract, to go on with in an error's line.
+fn reasons(left: &[Left]) -> String {
+    const NAMED: usize = 3;
+    let mut reasons: Vec<String> = left.iter().take(NAMED).map(reason).collect();
+    if left.len() > NAMED {
+        reasons.push(format!("and {} more, see --executed", left.len() - NAMED));
+    }
+    if reasons.is_empty() { String::new() } else { format!("; left to tract: {}", reasons.join("; ")) }
 }
 
 fn of_model(session: &Session) -> crate::error::Result<Value> {
@@ -156,15 +180,19 @@ fn table(described: &Value) -> String {
 fn show(value: &Value) -> String {
     match value {
         Value::Null => "none".into(),
-        Value::String(text) => text.clone(),
+        Value::String(text) => text::name(text),
         Value::Number(number) if number.is_u64() => grouped(&number.to_string()),
         Value::Array(items) => items
             .iter()
-            .map(|item| item.as_str().map_or_else(|| item.to_string(), str::to_owned))
+            .map(|item| item.as_str().map_or_else(|| plain(item), text::name))
             .collect::<Vec<_>>()
             .join(", "),
-        other => other.to_string(),
+        other => plain(other),
     }
+}
+
+fn plain(value: &Value) -> String {
+    text::line(&value.to_string())
 }
 
 /// Digits in groups of three.

@@ -17,6 +17,7 @@ mod pages;
 mod prepare;
 mod quantize;
 mod run;
+mod threads;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -24,6 +25,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::error::{Error, ErrorKind, reason};
+use crate::text;
 
 /// Exit code after Ctrl-C, as shells have it.
 const INTERRUPTED: u8 = 130;
@@ -87,8 +89,12 @@ fn exit(result: anyhow::Result<ExitCode>) -> ExitCode {
 
 /// One line on standard error; if that is closed, nobody is there to be told.
 fn tell(message: &str) {
-    let line = message.replace(char::is_control, " ");
-    let _ = writeln!(io::stderr(), "{line}");
+    let _ = writeln!(io::stderr(), "{}", one_line(message));
+}
+
+/// A message as one line. Those of libraries may have several.
+fn one_line(message: &str) -> String {
+    text::line(&message.replace(['\n', '\r', '\t'], " "))
 }
 
 /// Writes `text` to standard output. A reader that is gone has read all it wanted.

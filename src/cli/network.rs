@@ -32,7 +32,7 @@ impl Network {
         let (name, mut config) = if let Some(name) = &self.preset {
             (name.clone(), preset(name)?.config())
         } else if let Some(path) = &self.config {
-            let text = std::fs::read_to_string(path).map_err(|e| Error::io(ErrorKind::Io, "read", path, e))?;
+            let text = crate::files::read_text(path).map_err(|e| Error::io(ErrorKind::Io, "read", path, e))?;
             let config = DenseNetConfig::from_json(&text).map_err(|e| e.at(path.display()))?;
             (path.file_stem().map_or("densenet".into(), |stem| stem.to_string_lossy().into_owned()), config)
         } else if self.num_classes.or(self.input_size).is_some() {

@@ -15,6 +15,8 @@ pub(super) struct Args {
     /// File to write; every command takes it in place of the ONNX model
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
+    #[command(flatten)]
+    limits: super::model::LimitArgs,
 }
 
 /// Runs the command.
@@ -22,7 +24,7 @@ pub(super) struct Args {
 /// # Errors
 /// A model that cannot be read, or that is not one fused network as a whole; a file that cannot be written.
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let bytes = Session::prepare(&args.model)?;
+    let bytes = Session::prepare(&args.model, &args.limits.limits()?)?;
     files::write(&args.output, |file| file.write_all(&bytes))?;
     Ok(ExitCode::SUCCESS)
 }

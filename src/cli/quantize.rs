@@ -17,6 +17,7 @@ use crate::picture;
 use crate::quantize::report::{Skipped, html};
 use crate::quantize::{Checked, ConcatScales, Method, Options, Phase, quantize};
 use crate::runtime::{Preprocessor, Session, SessionOptions};
+use crate::text;
 
 /// Make an int8 model of a float one
 #[derive(Debug, clap::Args)]
@@ -51,8 +52,10 @@ pub(super) struct Args {
     /// Write the report as a page too
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
+    #[command(flatten)]
+    limits: super::model::LimitArgs,
     /// Threads that compute [default: all]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = super::threads::parse)]
     threads: Option<NonZeroUsize>,
     /// Print the report as one JSON object
     #[arg(long)]
@@ -79,13 +82,14 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         files::check(path)?;
     }
     let writing = exit_unless_writing()?;
-    let bytes = std::fs::read(&args.model).map_err(|e| Error::io(ErrorKind::Io, "read", &args.model, e))?;
-    let session = Session::open(&args.model, &SessionOptions::default())?;
+    let limits = args.limits.limits()?;
+    let session = Session::open(&args.model, &SessionOptions { limits, ..Default::default() })?;
+    let bytes = files::read(&args.model, limits.file).map_err(|e| Error::io(ErrorKind::Io, "read", &args.model, e))?;
     let source = Source::open(args, &session)?;
     let (calibration, checked, skipped) = source.pictures(args, &session)?;
     drop(session);
     let threads = args.threads.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from);
-    let options = Options { method: args.method, concat: args.concat, max_drop: args.max_drop, threads };
+    let options = Options { method: args.method, concat: args.concat, max_drop: args.max_drop, threads, limits };
     let mut bar = Bar::new()?;
     let result = quantize(&bytes, &calibration, &checked, options, &mut |phase, done, all| bar.show(phase, done, all));
     bar.bar.finish_and_clear();
@@ -105,7 +109,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
     drop(held);
     if args.json {
-        super::print(&format!("{}\n", serde_json::to_string(&quantized.report)?))?;
+        super::print(&(text::json(&quantized.report)? + "\n"))?;
     } else {
         super::print(&quantized.report.to_string())?;
     }

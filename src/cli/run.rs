@@ -1,16 +1,14 @@
 //! `densight run`: raw tensors through a network, to compare it with other runtimes.
 
 use std::fs::File;
-use std::io::{self, BufReader, BufWriter};
+use std::io::{BufWriter, Write};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use ndarray::{Array4, ArrayD, IxDyn};
-use ndarray_npy::{ReadNpyExt, WriteNpyExt};
-
 use crate::error::{Error, ErrorKind, Result};
 use crate::files;
+use crate::npy::{self, Npy};
 use crate::runtime::{Device, SessionOptions};
 
 /// Run raw tensors through a network
@@ -25,11 +23,13 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE")]
     output: PathBuf,
     /// Threads that compute; 1 means one
-    #[arg(long, value_name = "N", default_value = "1")]
+    #[arg(long, value_name = "N", default_value = "1", value_parser = super::threads::parse)]
     threads: NonZeroUsize,
     /// Where the network runs: cpu, cuda, or auto (cuda where that works)
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     device: Device,
+    #[command(flatten)]
+    limits: super::model::LimitArgs,
 }
 
 /// Runs the command.
@@ -37,39 +37,47 @@ pub(super) struct Args {
 /// # Errors
 /// A model or input that cannot be read, do not fit each other, or an output that cannot be written.
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let options = SessionOptions { threads: args.threads.get(), device: args.device, ..Default::default() };
+    let options = SessionOptions {
+        threads: args.threads.get(),
+        device: args.device,
+        limits: args.limits.limits()?,
+        ..Default::default()
+    };
     let mut session = super::model::open(Some(&args.model), &options)?;
-    let input = read(&args.input)?;
-    let [_, c, h, w] = <[usize; 4]>::try_from(input.shape()).unwrap_or_default();
-    if [c, h, w] != session.input_shape() {
-        let wanted = session.input_shape();
-        let message = format!("{} holds pictures of {:?}, the model takes {wanted:?}", args.input.display(), [c, h, w]);
-        return Err(Error::new(ErrorKind::Shape, message).into());
-    }
+    let (count, input) = read(&args.input, session.input_shape())?;
     let mut output = Vec::new();
-    for picture in input.outer_iter() {
-        // Files in Fortran order are read as they lie.
-        let values = picture.as_standard_layout();
-        output.extend(session.run(values.as_slice().unwrap_or_default())?);
+    for picture in input.chunks_exact(session.input_shape().iter().product()) {
+        output.extend(session.run(picture)?);
     }
-    let shape: Vec<usize> = [&[input.shape()[0]], &session.output_shape()[1..]].concat();
-    let output = ArrayD::from_shape_vec(IxDyn(&shape), output)?;
+    let shape: Vec<usize> = [&[count], &session.output_shape()[1..]].concat();
     files::write(&args.output, |file| {
         let mut writer = BufWriter::new(file);
-        output.write_npy(&mut writer).map_err(io::Error::other)?;
-        io::Write::flush(&mut writer)
+        npy::write(&mut writer, &shape, &output)?;
+        writer.flush()
     })?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn read(path: &Path) -> Result<Array4<f32>> {
-    let file = File::open(path).map_err(|e| Error::io(ErrorKind::Io, "read", path, e))?;
-    let input = Array4::<f32>::read_npy(BufReader::new(file)).map_err(|e| {
-        let message = format!("{} is no NumPy file of f32 [N, 3, height, width]: {e}", path.display());
-        Error::new(ErrorKind::Shape, message).caused_by(e)
-    })?;
+/// How many pictures of this shape a file holds, and their values.
+fn read(path: &Path, wanted: [usize; 3]) -> Result<(usize, Vec<f32>)> {
+    let unreadable = |e| Error::io(ErrorKind::Io, "read", path, e);
+    let file = File::open(path).map_err(unreadable)?;
+    let about = file.metadata().map_err(unreadable)?;
+    let none = |what: String| {
+        Error::new(
+            ErrorKind::Shape,
+            format!("{} is no NumPy file of f32 [N, 3, height, width]: {what}", path.display()),
+        )
+    };
+    let npy = Npy::open(file, about.is_file().then_some(about.len())).map_err(|e| none(e.to_string()).caused_by(e))?;
+    let [count, c, h, w] = npy.shape()[..] else { return Err(none(format!("it is of shape {:?}", npy.shape()))) };
+    if [c, h, w] != wanted {
+        let message = format!("{} holds pictures of {:?}, the model takes {wanted:?}", path.display(), [c, h, w]);
+        return Err(Error::new(ErrorKind::Shape, message));
+    }
+    let input: Vec<f32> = npy.values().map_err(|e| none(e.to_string()).caused_by(e))?;
     if let Some((at, value)) = input.iter().enumerate().find(|(_, value)| !value.is_finite()) {
         return Err(Error::new(ErrorKind::Shape, format!("{} holds {value} at position {at}", path.display())));
     }
-    Ok(input)
+    Ok((count, input))
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::error::Result;
 use crate::runtime::Classifier;
 
+mod archive;
 mod classes;
 mod compare;
 mod dataset;

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::Report;
+use crate::text;
 
 /// Most classes that are all printed, with their confusion matrix.
 pub(super) const MOST_CLASSES: usize = 20;
@@ -15,7 +16,7 @@ impl fmt::Display for Report {
     /// Accuracy, times, classes and confusion matrix; of more than 20 classes, those found least and the most frequent
     /// confusions. Ends with a line break.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{} ({}) on {}", self.model, self.model_hash, self.data)?;
+        writeln!(f, "{} ({}) on {}", text::name(&self.model), self.model_hash, text::line(&self.data))?;
         write!(f, "{} pictures: top-1 {:.2} %", self.pictures, 100.0 * self.top1)?;
         if let Some(top5) = self.top5 {
             write!(f, ", top-5 {:.2} %", 100.0 * top5)?;
@@ -86,8 +87,9 @@ impl Report {
 
 /// A class's name as tables show it: of 24 characters at most.
 pub(super) fn shortened(label: &str) -> String {
+    let label = text::name(label);
     match label.char_indices().nth(LABEL) {
-        None => label.to_owned(),
+        None => label,
         Some(_) => label.chars().take(LABEL - 1).chain(['…']).collect(),
     }
 }

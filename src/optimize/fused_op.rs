@@ -9,6 +9,7 @@ use super::engine::{Engine, Memory};
 use crate::error::Result;
 use crate::kernels::Kernels;
 use crate::model::fused::FusedNetwork;
+use crate::model::{Limit, Limits};
 
 /// A fused network as one operator: real numbers in, real numbers out, the network's inputs and outputs in order.
 #[derive(Debug, Clone)]
@@ -26,15 +27,19 @@ impl FusedOp {
     /// The operator for `network`, computed with `kernels` by `threads` threads.
     ///
     /// # Errors
-    /// As [`Engine::new`].
-    pub fn new(network: &FusedNetwork, kernels: Kernels, threads: usize) -> Result<Self> {
-        Ok(Self::of(Engine::new(network, kernels)?, threads))
+    /// As [`Engine::new`] and [`of`](Self::of).
+    pub fn new(network: &FusedNetwork, kernels: Kernels, threads: usize, limits: &Limits) -> Result<Self> {
+        Self::of(Engine::new(network, kernels)?, threads, limits)
     }
 
     /// The operator that `engine` is, run by `threads` threads.
-    pub fn of(engine: Engine, threads: usize) -> Self {
+    ///
+    /// # Errors
+    /// [`crate::error::ErrorKind::Model`] where it needs more memory than `limits` allow.
+    pub fn of(engine: Engine, threads: usize, limits: &Limits) -> Result<Self> {
+        limits.check(Limit::Activations, engine.memory_size(threads))?;
         let free = Mutex::new(vec![engine.memory(threads)]);
-        Self(Arc::new(Inner { engine, threads, free }))
+        Ok(Self(Arc::new(Inner { engine, threads, free })))
     }
 
     /// What runs it, if no copy of the operator is left elsewhere.

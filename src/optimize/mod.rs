@@ -3,12 +3,15 @@
 //! [`crate::model::onnx::fuse`] finds densely connected networks in the file and leaves a node in the place of each; here
 //! tract reads the graph around them, gets an operator for each of those nodes, and optimizes the whole.
 
+mod cost;
 mod engine;
 mod fused_op;
 pub mod gpu;
 mod guards;
 mod regions;
 pub mod rewrite;
+#[cfg(test)]
+mod tests;
 
 pub use engine::{Engine, Memory};
 pub use fused_op::FusedOp;
@@ -20,19 +23,31 @@ use tract_onnx::prelude::{Framework, InferenceModelExt};
 use tract_onnx::tract_hir::internal::expand;
 
 use crate::kernels::Kernels;
+use crate::model::Limits;
 use crate::model::fused::FusedNetwork;
 use crate::model::onnx::node_name;
 
-/// The graph of `proto` with `networks`, computed with `kernels` by `threads` threads, in the place of the nodes that stand for them, optimized by
-/// tract. The graph's one input is f32 of the shape `input`.
+/// How a graph is made ready.
+#[derive(Debug, Clone, Copy)]
+pub struct Build {
+    /// What computes fused networks.
+    pub kernels: Kernels,
+    /// Threads that do.
+    pub threads: usize,
+    /// What all of the graph may cost.
+    pub limits: Limits,
+}
+
+/// The graph of `proto` with `networks` in the place of the nodes that stand for them, optimized by tract. The graph's one input
+/// is f32 of the shape `input`.
 ///
 /// # Errors
-/// Tract's, for operators it does not know or shapes it cannot tell.
+/// Tract's, for operators it does not know or shapes it cannot tell; [`crate::error::Error`] for what [`Engine::new`] refuses, and
+/// for more than [`Build::limits`] allow.
 pub fn optimized(
     proto: &ModelProto,
     networks: Vec<FusedNetwork>,
-    kernels: Kernels,
-    threads: usize,
+    how: &Build,
     input: &[usize],
 ) -> TractResult<TypedModel> {
     let mut model = read(proto, input).map_err(named)?;
@@ -40,9 +55,11 @@ pub fn optimized(
         rewrite::fold_norms(&mut network);
         rewrite::pool_first(&mut network);
         let node = model.node_id_by_name(&node_name(number))?;
-        model.node_mut(node).op = expand(FusedOp::new(&network, kernels, threads)?);
+        model.node_mut(node).op = expand(FusedOp::new(&network, how.kernels, how.threads, &how.limits)?);
     }
-    model.into_optimized().map_err(named)
+    let model = model.into_typed().map_err(named)?;
+    cost::check(&model, &how.limits)?;
+    model.into_decluttered().and_then(TypedModel::into_optimized).map_err(named)
 }
 
 /// The graph as it is, for a runtime that optimizes it in its own way.

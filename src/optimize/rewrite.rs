@@ -1,6 +1,6 @@
 //! Rewrites float networks so that less is left to compute; what they compute stays the same but for rounding.
 //!
-//! Codes are rounded between layers: quantized layers stay as their file has them.
+//! Each says when it holds. None moves anything across a rounding: what a file rounds is rounded of the same values after it.
 
 use crate::model::fused::{FusedNetwork, Op, Shape, Weights, Window};
 use crate::quant::Step;
@@ -21,71 +21,98 @@ pub fn only_reader(network: &FusedNetwork, segment: usize) -> Option<usize> {
     }
 }
 
-/// Folds what is done to a convolution's result for one reader only into its weights and bias: the second norm of a
+/// A float convolution whose sums reach one reader as they are: nothing was rounded or bounded in between.
+///
+/// Only then may what the reader does first move into the convolution, or change places with it. It can be had from
+/// [`Unrounded::of`] alone, so that a rewrite that takes one cannot forget to look.
+struct Unrounded {
+    /// Number of the convolution.
+    layer: usize,
+    /// Number of the layer that alone reads it, and reads nothing else.
+    reader: usize,
+}
+
+impl Unrounded {
+    fn of(network: &FusedNetwork, number: usize) -> Option<Self> {
+        let layer = &network.layers[number];
+        let float = matches!(layer.op, Op::Convolution { weights: Weights::Float { .. }, .. });
+        let reader = only_reader(network, network.inputs.len() + number)?;
+        (float && layer.write.is_empty()).then_some(Self { layer: number, reader })
+    }
+}
+
+/// Folds the norm that the only reader of a float convolution begins with into its weights and bias: the second norm of a
 /// layer, the norm of the stem.
+///
+/// Holds for an [`Unrounded`] convolution: `(sum(x * w) + b) * mul + add = sum(x * (w * mul)) + (b * mul + add)`, where the
+/// products stay finite and the reader's first step rounds nothing. Its bounds stay where they are.
 pub fn fold_norms(network: &mut FusedNetwork) {
-    let inputs = network.inputs.len();
     for number in 0..network.layers.len() {
-        let Some(reader) = only_reader(network, inputs + number) else { continue };
-        let steps = &mut network.layers[reader].reads[0].steps;
-        let Some(first) = steps.first_mut().filter(|step| !step.round) else { continue };
-        let channels = first.channels();
-        let (mul, add) = (
-            std::mem::replace(&mut first.mul, vec![1.0; channels]),
-            std::mem::replace(&mut first.add, vec![0.0; channels]),
-        );
-        let Op::Convolution { weights: Weights::Float { values, bias }, .. } = &mut network.layers[number].op else {
-            // A pool has no weights: the norm stays where it is.
-            let first = &mut network.layers[reader].reads[0].steps[0];
-            (first.mul, first.add) = (mul, add);
-            continue;
-        };
-        let size = values.len() / channels;
-        for (channel, weights) in values.chunks_exact_mut(size).enumerate() {
-            weights.iter_mut().for_each(|weight| *weight *= mul[channel]);
-            bias[channel] = bias[channel] * mul[channel] + add[channel];
+        if let Some(found) = Unrounded::of(network, number) {
+            fold_norm(network, &found);
         }
     }
 }
 
-/// Pools before a transition's 1x1 convolution, and not behind it: the two commute, and a quarter of the multiply-adds is
-/// left.
+fn fold_norm(network: &mut FusedNetwork, found: &Unrounded) {
+    let Some(step) = network.layers[found.reader].reads[0].steps.first().filter(|step| !step.round) else { return };
+    let Op::Convolution { weights: Weights::Float { values, bias }, .. } = &network.layers[found.layer].op else {
+        return;
+    };
+    let size = values.len() / step.channels();
+    let folded: Vec<f32> =
+        values.chunks_exact(size).zip(&step.mul).flat_map(|(w, mul)| w.iter().map(move |w| w * mul)).collect();
+    let offsets: Vec<f32> = bias.iter().zip(&step.mul).zip(&step.add).map(|((b, mul), add)| b * mul + add).collect();
+    if !folded.iter().chain(&offsets).all(|value| value.is_finite()) {
+        return;
+    }
+    if let Op::Convolution { weights: Weights::Float { values, bias }, .. } = &mut network.layers[found.layer].op {
+        (*values, *bias) = (folded, offsets);
+    }
+    let step = &mut network.layers[found.reader].reads[0].steps[0];
+    step.mul.fill(1.0);
+    step.add.fill(0.0);
+}
+
+/// Pools before a transition's 1x1 convolution, and not behind it: a quarter of the multiply-adds is left.
+///
+/// The two commute for an [`Unrounded`] 1x1 convolution that nothing but an average pool reads, with nothing done to its sums
+/// on the way, and whose windows lie side by side. What the pool writes is then the convolution's, and takes up that the pool
+/// gave a sum: its first step, or that of each reader where the pool writes what it has.
 pub fn pool_first(network: &mut FusedNetwork) {
-    let inputs = network.inputs.len();
-    for conv in 0..network.layers.len() {
-        let Some(pool) = only_reader(network, inputs + conv) else { continue };
-        let Op::SumPool(window) = network.layers[pool].op else { continue };
-        let float =
-            matches!(network.layers[conv].op, Op::Convolution { window: Window::ONE, weights: Weights::Float { .. } });
-        if !float
-            || !network.layers[conv].write.is_empty()
-            || !network.layers[pool].reads[0].steps.is_empty()
-            || window.kernel != window.stride
-        {
-            continue;
+    for number in 0..network.layers.len() {
+        let Some(found) = Unrounded::of(network, number) else { continue };
+        let Op::SumPool(window) = network.layers[found.reader].op else { continue };
+        let point = matches!(network.layers[number].op, Op::Convolution { window: Window::ONE, .. });
+        if point && network.layers[found.reader].reads[0].steps.is_empty() && window.kernel == window.stride {
+            swap(network, &found, window);
         }
-        let values = window.len() as f32;
-        let entering = network.input_shape(&network.layers[conv]);
-        let leaving = network.layers[pool].output;
-        let shrunk = Shape { channels: entering.channels, ..leaving };
-        // The pool takes the place of the convolution, and the other way round.
-        let (conv_op, pool_op) = (network.layers[conv].op.clone(), network.layers[pool].op.clone());
-        let names = [network.layers[conv].name.clone(), network.layers[pool].name.clone()];
-        let [conv_name, pool_name] = names;
-        (network.layers[conv].op, network.layers[conv].name, network.layers[conv].output) =
-            (pool_op, pool_name, shrunk);
-        let second = &mut network.layers[pool];
-        (second.op, second.name) = (conv_op, conv_name);
-        second.reads[0].steps = vec![factor(1.0 / values, entering.channels)];
-        // Readers expected the sum.
-        let segment = inputs + pool;
-        let layers = network.layers.iter_mut().map(|layer| &mut layer.reads);
-        for read in layers.chain(network.outputs.iter_mut().map(|output| &mut output.reads)).flatten() {
-            if read.segment == segment {
-                match read.steps.first_mut() {
-                    Some(step) => step.mul.iter_mut().for_each(|mul| *mul *= values),
-                    None => read.steps.push(factor(values, leaving.channels)),
-                }
+    }
+}
+
+/// The pool takes the place of the convolution, and the other way round.
+fn swap(network: &mut FusedNetwork, &Unrounded { layer: first, reader: second }: &Unrounded, window: Window) {
+    let values = window.len() as f32;
+    let entering = network.input_shape(&network.layers[first]).channels;
+    let leaving = network.layers[second].output;
+    let (front, back) = network.layers.split_at_mut(second);
+    let (front, back) = (&mut front[first], &mut back[0]);
+    std::mem::swap(&mut front.op, &mut back.op);
+    std::mem::swap(&mut front.name, &mut back.name);
+    front.output = Shape { channels: entering, ..leaving };
+    back.reads[0].steps = vec![factor(1.0 / values, entering)];
+    // Who came behind the pool expected the sum.
+    if let Some(step) = back.write.first_mut() {
+        step.mul.iter_mut().for_each(|mul| *mul *= values);
+        return;
+    }
+    let segment = network.inputs.len() + second;
+    let layers = network.layers.iter_mut().map(|layer| &mut layer.reads);
+    for read in layers.chain(network.outputs.iter_mut().map(|output| &mut output.reads)).flatten() {
+        if read.segment == segment {
+            match read.steps.first_mut() {
+                Some(step) => step.mul.iter_mut().for_each(|mul| *mul *= values),
+                None => read.steps.push(factor(values, leaving.channels)),
             }
         }
     }

@@ -47,8 +47,7 @@ impl Images {
             return Err(usage(format!("'{pattern}' has a number in the folder: %d may be in the file's name only")));
         }
         let sink = Self { folder, name, encoding, written: 0 };
-        // Creating a file is the only sure way to find out whether one can be created.
-        files::create(&sink.folder).map_err(|error| {
+        files::check_folder(&sink.folder).map_err(|error| {
             let (folder, reason) = (sink.folder.display(), reason(&error));
             let message = match error.kind() {
                 io::ErrorKind::NotFound if !sink.folder.is_dir() => {
@@ -70,7 +69,9 @@ impl Sink for Images {
     fn deliver(&mut self, _: &FrameReport, picture: Option<&RgbImage>) -> Result<Delivery> {
         if let Some(picture) = picture {
             let bytes = self.encoding.encode(picture)?;
-            files::write(&self.folder.join(self.name.for_number(self.written)), |file| file.write_all(&bytes))?;
+            files::write_unsynced(&self.folder.join(self.name.for_number(self.written)), |file| {
+                file.write_all(&bytes)
+            })?;
             self.written += 1;
         }
         Ok(Delivery::Continue)

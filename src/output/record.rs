@@ -26,6 +26,7 @@ use std::time::{Duration, SystemTime};
 use serde::Serialize;
 
 use crate::prediction::FrameReport;
+use crate::text;
 
 /// `report` as one line, with its line end.
 pub(super) fn line(report: &FrameReport) -> String {
@@ -54,7 +55,7 @@ pub(super) fn line(report: &FrameReport) -> String {
             .collect(),
     };
     // Only maps with keys that are no strings, or a failing writer, could fail; there is neither.
-    let mut line = serde_json::to_string(&record).unwrap_or_default();
+    let mut line = text::json(&record).unwrap_or_default();
     line.push('\n');
     line
 }
@@ -128,13 +129,14 @@ mod tests {
         report.fps = f32::NAN;
         report.throttled = None;
         report.origin = None;
-        report.predictions[0].label = "a\nb\u{1f408}".into();
+        report.predictions[0].label = "a\nb\u{1f408}\u{9b}2J".into();
         let text = line(&report);
+        assert!(text.trim_end_matches('\n').chars().all(text::is_harmless), "{text}");
         assert_eq!(text.matches('\n').count(), 1);
         let value: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(value["timestamp"], -5);
         assert_eq!(value["monotonic_us"], u64::MAX);
         assert!(value["fps"].is_null() && value["throttled"].is_null() && value["origin"].is_null());
-        assert_eq!(value["predictions"][0]["label"], "a\nb\u{1f408}");
+        assert_eq!(value["predictions"][0]["label"], "a\nb\u{1f408}\u{9b}2J");
     }
 }

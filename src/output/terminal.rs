@@ -11,6 +11,7 @@ use super::{Delivery, Sink};
 use crate::error::Result;
 use crate::frame::RgbImage;
 use crate::prediction::FrameReport;
+use crate::text;
 
 /// Plain lines, alike on a terminal and in a pipe.
 pub(super) struct Terminal {
@@ -44,29 +45,24 @@ impl Sink for Terminal {
 
 /// `report` as one line.
 fn line(report: &FrameReport) -> String {
-    let mut text = format!("#{:<4}", report.sequence);
+    let mut line = format!("#{:<4}", report.sequence);
     // Writing to a string cannot fail.
     for prediction in &report.predictions {
-        let _ = write!(text, " {:5.1}% {} ", prediction.score * 100.0, printable(&prediction.label));
+        let _ = write!(line, " {:5.1}% {} ", prediction.score * 100.0, text::name(&prediction.label));
     }
     if report.predictions.is_empty() {
-        text.push_str(" no class ");
+        line.push_str(" no class ");
     }
     let milliseconds = report.latency.as_secs_f64() * 1e3;
-    let _ = write!(text, "| {milliseconds:5.1} ms | {:4.1} fps | {} dropped", report.fps, report.dropped);
+    let _ = write!(line, "| {milliseconds:5.1} ms | {:4.1} fps | {} dropped", report.fps, report.dropped);
     if report.throttled == Some(true) {
-        text.push_str(" | THROTTLED");
+        line.push_str(" | THROTTLED");
     }
     if let Some(origin) = &report.origin {
-        let _ = write!(text, " | {}", printable(origin));
+        let _ = write!(line, " | {}", text::line(origin));
     }
-    text.push('\n');
-    text
-}
-
-/// `text` without control characters: a label or file name must neither break the line nor steer the terminal.
-fn printable(text: &str) -> String {
-    text.replace(char::is_control, "\u{fffd}")
+    line.push('\n');
+    line
 }
 
 #[cfg(test)]

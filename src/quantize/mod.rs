@@ -14,6 +14,8 @@ pub use histogram::Method;
 pub use plan::ConcatScales;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::isolate::isolated;
+use crate::model::Limits;
 use crate::model::fused::{FusedNetwork, Op, Weights};
 use crate::model::onnx::{Codes, OnnxFile, is_quantized};
 use crate::optimize::rewrite;
@@ -41,6 +43,8 @@ pub struct Options {
     pub max_drop: Option<f64>,
     /// Threads that run networks.
     pub threads: usize,
+    /// What the model may cost.
+    pub limits: Limits,
 }
 
 /// Pictures to measure accuracy on.
@@ -76,13 +80,13 @@ pub struct Quantized {
 }
 
 /// The float network of a file in the form that is quantized, and the file with a node in its place.
-fn prepared(bytes: &[u8]) -> Result<(OnnxFile, FusedNetwork)> {
+fn prepared(bytes: &[u8], limits: &Limits) -> Result<(OnnxFile, FusedNetwork)> {
     let refuse = |message: String| Err(Error::new(ErrorKind::Model, message));
-    let mut file = OnnxFile::parse(bytes)?;
+    let mut file = OnnxFile::parse_within(bytes, limits)?;
     if is_quantized(&file) {
         return refuse("the model is quantized already: give the float model it was made from".into());
     }
-    let fusion = file.fuse();
+    let fusion = file.fuse()?;
     let reasons = || {
         let left = fusion.opaque.iter().map(|o| format!("{} ({}): {}", o.node, o.op, o.reason)).collect::<Vec<_>>();
         left.first().map_or(String::new(), |first| format!("; {first}"))
@@ -115,7 +119,7 @@ pub fn quantize(
     options: Options,
     progress: &mut Progress<'_>,
 ) -> Result<Quantized> {
-    let (file, original) = prepared(bytes)?;
+    let (file, original) = isolated(|| prepared(bytes, &options.limits))?;
     if calibration.is_empty() {
         return Err(Error::new(ErrorKind::Image, "there is no picture to calibrate with"));
     }

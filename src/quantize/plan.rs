@@ -6,7 +6,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::fused::{FusedNetwork, Layer, Op, Weights};
 use crate::model::onnx::Codes;
 use crate::optimize::rewrite::{factor, fold_norms, only_reader, readers};
-use crate::quant::{Encoding, quantize_weights};
+use crate::quant::{Encoding, Step, quantize_weights};
 
 /// The scales of segments that are read together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,9 +125,9 @@ pub(super) fn equalize(network: &mut FusedNetwork, seen: &[Seen]) {
     for (number, seen) in seen.iter().enumerate() {
         let layer = &network.layers[number];
         let Op::Convolution { window, weights: Weights::Float { values, .. } } = &layer.op else { continue };
-        // The picture's channels are alike, and nothing in front could take the factor up. A bound above would move too.
-        let bounds = layer.reads.iter().filter_map(|read| read.steps.last()).map(|step| step.high);
-        if seen.least < 0.0 || bounds.into_iter().any(f32::is_finite) {
+        // The image's channels are alike, and nothing in front could take the factor up. A bound other than 0 would move too.
+        let fixed = |step: &Step| step.high.is_finite() || step.low.is_finite() && step.low != 0.0 || step.round;
+        if seen.least < 0.0 || layer.reads.iter().filter_map(|read| read.steps.last()).any(fixed) {
             continue;
         }
         let (channels, taps) = (seen.greatest.len(), window.len());

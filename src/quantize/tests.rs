@@ -1,4 +1,5 @@
 use super::*;
+
 use crate::model::{Architecture, DenseNetConfig, Metadata, Tensor, onnx};
 
 fn config(small_inputs: bool) -> DenseNetConfig {
@@ -36,7 +37,8 @@ fn pictures(config: &DenseNetConfig, count: usize) -> Vec<Vec<f32>> {
     (0..count).map(|picture| (0..3 * side * side).map(|i| value(picture, i)).collect()).collect()
 }
 
-const OPTIONS: Options = Options { method: Method::Mse, concat: ConcatScales::Segment, max_drop: None, threads: 2 };
+const OPTIONS: Options =
+    Options { method: Method::Mse, concat: ConcatScales::Segment, max_drop: None, threads: 2, limits: Limits::DEFAULT };
 
 fn run(config: &DenseNetConfig, options: Options, checked: &Checked) -> Result<Quantized> {
     quantize(&file(config), &pictures(config, 8), checked, options, &mut |_, _, _| {})
@@ -47,7 +49,7 @@ fn preparing_changes_nothing_but_the_work() {
     for small in [true, false] {
         let config = config(small);
         let mut file = OnnxFile::parse(&file(&config)).unwrap();
-        let before = file.fuse().networks.remove(0);
+        let before = file.fuse().unwrap().networks.remove(0);
         let (mut folded, mut pooled) = (before.clone(), before.clone());
         rewrite::fold_norms(&mut folded);
         rewrite::pool_first(&mut pooled);
@@ -73,7 +75,7 @@ fn preparing_changes_nothing_but_the_work() {
 #[test]
 fn equalizing_changes_no_result() {
     let config = config(true);
-    let (_, network) = prepared(&file(&config)).unwrap();
+    let (_, network) = prepared(&file(&config), &Limits::DEFAULT).unwrap();
     let pictures = pictures(&config, 4);
     let seen = calibration::calibrate(&network, &pictures, || {});
     let mut equalized = network.clone();
@@ -110,8 +112,8 @@ fn transitions_pool_first_and_segments_are_bytes() {
     let quantized = run(&config(true), OPTIONS, &Checked::default()).unwrap();
     let mut file = OnnxFile::parse(&quantized.bytes).unwrap();
     assert_eq!(file.metadata.name.as_deref(), Some("tiny"));
-    let network = file.fuse().networks.remove(0);
-    let float = prepared(&self::file(&config(true))).unwrap().1;
+    let network = file.fuse().unwrap().networks.remove(0);
+    let float = prepared(&self::file(&config(true)), &Limits::DEFAULT).unwrap().1;
     let shapes = |n: &FusedNetwork| n.layers.iter().map(|layer| layer.output).collect::<Vec<_>>();
     assert_eq!(shapes(&network), shapes(&float));
     for (number, layer) in network.layers.iter().enumerate() {

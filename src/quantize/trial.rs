@@ -11,8 +11,8 @@ use crate::optimize::Engine;
 /// The bytes of the file, and the network that is found in it: what is judged is what any user of the file gets.
 pub(super) fn written(file: &OnnxFile, network: &FusedNetwork, codes: &[Codes]) -> Result<(Vec<u8>, FusedNetwork)> {
     let bytes = export_quantized(file, network, codes)?;
-    let mut written = OnnxFile::parse(&bytes)?;
-    let mut found = written.fuse().networks;
+    let mut written = OnnxFile::parse_within(&bytes, file.limits())?;
+    let mut found = written.fuse()?.networks;
     if found.len() != 1 {
         return Err(Error::new(ErrorKind::Model, "the quantized network could not be found again in its own file"));
     }

@@ -32,7 +32,7 @@ pub struct Execution {
     pub float_convolutions: usize,
     /// Nodes in the order they run.
     pub nodes: Vec<Executed>,
-    /// Nodes that a quantized network was left to tract at, each with the reason.
+    /// Nodes at which the network was left to tract, each with the reason.
     pub left: Vec<Left>,
 }
 

@@ -23,7 +23,7 @@ impl Gpu {
     /// # Errors
     /// [`ErrorKind::Model`] with what no plan is made for, [`ErrorKind::Device`] with what the GPU lacks.
     pub(super) fn new(mut file: OnnxFile, pictures: usize) -> Result<Self> {
-        let fusion = file.fuse();
+        let fusion = file.fuse()?;
         let nodes = file.proto.graph.as_ref().map_or(0, |graph| graph.node.len());
         let network = match fusion.networks.as_slice() {
             [network] if nodes == 1 => network,

@@ -1,7 +1,5 @@
 //! What runs a model: an engine where the graph is one fused network, else tract.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use tract_core::internal::*;
 use tract_core::runtime::{Runnable, Runtime};
 use tract_linalg::multithread::Executor;
@@ -10,9 +8,11 @@ use super::executed::Execution;
 use super::gpu::Gpu;
 use super::session::SessionOptions;
 use crate::error::{Error, ErrorKind, Result};
+use crate::isolate::caught;
 use crate::kernels::Kernels;
+use crate::model::Limits;
 use crate::model::onnx::{Fusion, OnnxFile, Opaque};
-use crate::optimize::{Engine, FusedOp, as_it_is, optimized, whole};
+use crate::optimize::{Build, Engine, FusedOp, as_it_is, optimized, whole};
 
 /// A planned network: one f32 input `[1, 3, height, width]`, one f32 output.
 pub(super) struct Network {
@@ -35,10 +35,10 @@ enum Runner {
 impl Network {
     pub(super) fn new(file: &mut OnnxFile, threads: usize, stock: bool) -> Result<Self> {
         let input = [1, 3, file.input.height, file.input.width];
-        let fusion = if stock { Fusion::default() } else { file.fuse() };
-        // Where no network was fused, all is tract's, and there is nothing to give reasons for.
-        let opaque = if fusion.networks.is_empty() { Vec::new() } else { fusion.opaque };
-        let model = optimized(&file.proto, fusion.networks, Kernels::chosen()?, threads, &input).map_err(refuse)?;
+        let Fusion { networks, opaque } = if stock { Fusion::default() } else { file.fuse()? };
+        file.check_constants()?;
+        let how = Build { kernels: Kernels::chosen()?, threads, limits: *file.limits() };
+        let model = optimized(&file.proto, networks, &how, &input).map_err(refuse)?;
         let output = output_shape(&model)?;
         if let Some(op) = whole(&model) {
             return Ok(Self { runner: Runner::Fused(op), input, output });
@@ -67,20 +67,28 @@ impl Network {
                 Err(error) => why = Some(error),
             }
         }
+        file.check_constants()?;
         let model = as_it_is(&file.proto, &input).map_err(refuse)?;
         let output = output_shape(&model)?;
         // Where a device cannot be opened, its runtime panics.
-        let prepared = catch_unwind(AssertUnwindSafe(|| runtime.prepare(model)));
-        let unusable = |_| Error::new(ErrorKind::Device, "the GPU cannot be opened, see above");
-        Ok((Self { runner: Runner::Device(prepared.map_err(unusable)?.map_err(refuse)?), input, output }, why))
+        let prepared = caught(|| runtime.prepare(model).map_err(refuse)).map_err(|error| match error.kind() {
+            ErrorKind::Fault => Error::new(ErrorKind::Device, format!("the GPU cannot be opened: {error}")),
+            _ => error,
+        });
+        Ok((Self { runner: Runner::Device(prepared?), input, output }, why))
     }
 
     /// What an engine with one input and one output runs.
-    pub(super) fn of(engine: Engine, threads: usize) -> Option<Self> {
-        let ([input], [output]) = (engine.inputs(), engine.outputs()) else { return None };
+    ///
+    /// # Errors
+    /// [`ErrorKind::Model`] for one with others, or with more activations than `limits` allow.
+    pub(super) fn of(engine: Engine, threads: usize, limits: &Limits) -> Result<Self> {
+        let ([input], [output]) = (engine.inputs(), engine.outputs()) else {
+            return Err(Error::new(ErrorKind::Model, "it has not one input and one output"));
+        };
         let (shape, output) = (input.shape, output.clone());
         let input = [1, shape.channels, shape.height, shape.width];
-        Some(Self { runner: Runner::Fused(FusedOp::of(engine, threads)), input, output })
+        Ok(Self { runner: Runner::Fused(FusedOp::of(engine, threads, limits)?), input, output })
     }
 
     /// The engine, where it is all there is.
@@ -121,8 +129,19 @@ impl Network {
         batches.try_for_each(|(input, out)| self.run_batch(input, out))
     }
 
-    /// Runs what is computed together: on a GPU some pictures, else one.
+    /// Runs what is computed together: on a GPU some pictures, else one. What comes out is finite.
     fn run_batch(&self, input: &[f32], out: &mut [f32]) -> Result<()> {
+        caught(|| self.compute(input, out))?;
+        match out.iter().position(|value| !value.is_finite()) {
+            None => Ok(()),
+            Some(at) => {
+                let message = format!("the network's output {at} is {}: its weights are not usable", out[at]);
+                Err(Error::new(ErrorKind::Model, message))
+            }
+        }
+    }
+
+    fn compute(&self, input: &[f32], out: &mut [f32]) -> Result<()> {
         let tensor = || Tensor::from_shape(&self.input, input).map(IntoTValue::into_tvalue);
         let outputs = match &self.runner {
             Runner::Fused(op) => {
@@ -135,6 +154,7 @@ impl Network {
         };
         let write = |outputs: TVec<TValue>| {
             let values = outputs[0].to_plain_array_view::<f32>()?;
+            ensure!(values.len() == out.len(), "it gave {} values for {}", values.len(), out.len());
             out.iter_mut().zip(values.iter()).for_each(|(out, value)| *out = *value);
             Ok(())
         };
@@ -155,6 +175,10 @@ impl Network {
 }
 
 fn refuse(e: TractError) -> Error {
+    let e = match e.downcast::<Error>() {
+        Ok(ours) => return ours,
+        Err(e) => e,
+    };
     // The innermost cause says which operator; the outer ones where in tract's own loading it was met.
     let reason = e.root_cause().to_string().replace('\n', " ");
     Error::new(ErrorKind::Model, format!("the graph cannot be run: {reason}")).caused_by(e)
@@ -164,12 +188,19 @@ fn unlisted(e: TractError) -> Error {
     Error::new(ErrorKind::Model, format!("the graph cannot be listed: {}", e.root_cause())).caused_by(e)
 }
 
+/// The most classes: each has a label.
+const MOST_CLASSES: usize = 1_000_000;
+
 /// The shape of the one output, which must be f32.
 fn output_shape(model: &TypedModel) -> Result<Vec<usize>> {
     let fact = model.output_fact(0).map_err(refuse)?;
     let shape = fact.shape.as_concrete().map(<[usize]>::to_vec);
-    shape.filter(|shape| fact.datum_type == f32::datum_type() && !shape.is_empty()).ok_or_else(|| {
-        let message = format!("the graph's output is {fact:?}: Densight takes one f32 score for each class");
+    let classes = |shape: &[usize]| shape.iter().fold(1_usize, |all, &dim| all.saturating_mul(dim));
+    let fits = |shape: &Vec<usize>| !shape.is_empty() && (1..=MOST_CLASSES).contains(&classes(shape));
+    shape.filter(|shape| fact.datum_type == f32::datum_type() && fits(shape)).ok_or_else(|| {
+        let message = format!(
+            "the graph's output is {fact:?}: Densight takes one f32 score for each of up to {MOST_CLASSES} classes"
+        );
         Error::new(ErrorKind::Model, message)
     })
 }

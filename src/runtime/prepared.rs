@@ -182,7 +182,7 @@ mod tests {
     fn prepared(model: &str, isa: Isa) -> Prepared {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(model);
         let bytes = std::fs::read(&path).unwrap();
-        let network = OnnxFile::parse(&bytes).unwrap().fuse().networks.remove(0);
+        let network = OnnxFile::parse(&bytes).unwrap().fuse().unwrap().networks.remove(0);
         Prepared {
             source: Source::of(&path, &bytes),
             metadata: vec![("densight.name".into(), "x".into())],

@@ -8,12 +8,13 @@
 //! mean = [0.5, 0.5, 0.5]
 //! ```
 
-use std::path::Path;
+use std::path::{Component, Path};
 
 use serde::Deserialize;
 
 use super::parse_labels;
 use crate::error::{Error, ErrorKind, Result};
+use crate::files;
 use crate::model::{Metadata, Preprocessing};
 
 #[derive(Deserialize)]
@@ -38,7 +39,7 @@ enum Labels {
 /// [`ErrorKind::Config`] for a sidecar that cannot be understood, [`ErrorKind::Io`] for one that cannot be read.
 pub(super) fn apply(model: &Path, metadata: &mut Metadata) -> Result<()> {
     let path = model.with_extension("toml");
-    let text = match std::fs::read_to_string(&path) {
+    let text = match files::read_text(&path) {
         Ok(text) => text,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
         Err(e) => return Err(Error::io(ErrorKind::Io, "read", &path, e)),
@@ -61,8 +62,14 @@ fn overlay(text: &str, folder: &Path, metadata: &mut Metadata) -> Result<()> {
     match sidecar.labels {
         Some(Labels::List(list)) => metadata.labels = Some(list),
         Some(Labels::File(name)) => {
-            let path = folder.join(name);
-            let text = std::fs::read_to_string(&path).map_err(|e| Error::io(ErrorKind::Io, "read", &path, e))?;
+            let inside =
+                Path::new(&name).components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+            let path = folder.join(&name);
+            // A model that comes with its sidecar must not read what is none of its business, or what never ends.
+            if !inside || path.metadata().is_ok_and(|found| !found.is_file()) {
+                return Err(refuse(format!("labels are read from a file beside it, which {name} is not")));
+            }
+            let text = files::read_text(&path).map_err(|e| Error::io(ErrorKind::Io, "read", &path, e))?;
             metadata.labels = Some(parse_labels(&text));
         }
         None => {}
@@ -96,6 +103,22 @@ mod tests {
         let p = metadata.preprocessing.unwrap();
         assert_eq!((p.resize, p.mean[2], p.scale), (ResizeKind::Squash, 0.25, 1.0));
         assert_eq!((metadata.name.unwrap(), metadata.labels.unwrap().len()), ("before".into(), 2));
+    }
+
+    #[test]
+    fn labels_lie_beside_the_model() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("names.txt"), "a\nb\n").unwrap();
+        let read = |name: &str| {
+            let mut metadata = Metadata::default();
+            overlay(&format!("labels = '{name}'"), folder.path(), &mut metadata).map(|()| metadata.labels)
+        };
+        assert_eq!(read("./names.txt").unwrap().unwrap(), ["a", "b"]);
+        assert_eq!(read("none.txt").unwrap_err().kind(), ErrorKind::Io);
+        for elsewhere in ["/dev/zero", "../names.txt", "."] {
+            let error = read(elsewhere).unwrap_err();
+            assert!(error.to_string().contains("a file beside it"), "{elsewhere}: {error}");
+        }
     }
 
     #[test]

@@ -18,6 +18,8 @@ fn trouble() -> tempfile::TempDir {
     write("half.jpg", &std::fs::read(cat()).unwrap()[..20_000]);
     write("rank3.npy", &npy("<f4", "(3, 32, 32)", 3 * 32 * 32 * 4));
     write("small.npy", &npy("<f4", "(1, 3, 16, 16)", 3 * 16 * 16 * 4));
+    write("nested.npy", &[b"\x93NUMPY\x01\x00\x20\x00", "[".repeat(32).as_bytes()].concat());
+    write("huge.npy", &npy("<f4", "(1000000000, 3, 32, 32)", 3 * 32 * 32 * 4));
     write("double.npy", &npy("<f8", "(1, 3, 32, 32)", 3 * 32 * 32 * 8));
     let mut nan = npy("<f4", "(1, 3, 32, 32)", 3 * 32 * 32 * 4);
     let end = nan.len() - 4;
@@ -126,6 +128,24 @@ fn labels_and_definitions() {
 }
 
 #[test]
+fn threads_that_no_machine_needs() {
+    let folder = trouble();
+    let at_most = "threads at most";
+    for command in [
+        &["classify", "half.jpg"][..],
+        &["run", "half.onnx", "--input", "x.npy", "--output", "y.npy"],
+        &["eval", "."],
+        &["bench"],
+        &["quantize", "half.onnx", "--images", ".", "-o", "q.onnx"],
+    ] {
+        fails(&densight(folder.path(), &[command, &["--threads", "100000"]].concat()), 2, &["--threads", at_most]);
+        fails(&densight(folder.path(), &[command, &["--threads", "0"]].concat()), 2, &["--threads", "from 1"]);
+    }
+    fails(&densight_camera(folder.path(), &["clip://", "null://", "--threads", "100000"]), 2, &["threads", at_most]);
+    fails(&densight_camera(folder.path(), &["clip://", "null://", "--threads", "0"]), 2, &["threads is 0"]);
+}
+
+#[test]
 fn pictures() {
     let folder = trouble();
     for (name, part) in [
@@ -151,7 +171,9 @@ fn tensors() {
         |input: &str| densight(folder.path(), &["run", model.to_str().unwrap(), "--input", input, "--output", "y.npy"]);
     fails(&run("rank3.npy"), 1, &["rank3.npy", "[N, 3, height, width]"]);
     fails(&run("small.npy"), 1, &["small.npy", "[3, 16, 16]", "[3, 32, 32]"]);
-    fails(&run("double.npy"), 1, &["double.npy"]);
+    fails(&run("double.npy"), 1, &["double.npy", "values of type <f8 instead of f4"]);
+    fails(&run("nested.npy"), 1, &["nested.npy", "its header is not one of an array"]);
+    fails(&run("huge.npy"), 1, &["huge.npy", "12288 bytes of values where"]);
     fails(&run("nan.npy"), 1, &["nan.npy holds NaN at position 3071"]);
     fails(&run("text.onnx"), 1, &["text.onnx"]);
     assert!(!folder.path().join("y.npy").exists());

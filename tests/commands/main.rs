@@ -3,7 +3,10 @@
 mod bad_input;
 mod camera;
 mod eval;
+mod executed;
+mod files;
 mod good_input;
+mod hostile_text;
 mod prepare;
 mod quantize;
 

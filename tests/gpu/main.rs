@@ -22,7 +22,7 @@ fn root(name: &str) -> PathBuf {
 }
 
 fn network(onnx: &[u8]) -> FusedNetwork {
-    OnnxFile::parse(onnx).unwrap().fuse().networks.remove(0)
+    OnnxFile::parse(onnx).unwrap().fuse().unwrap().networks.remove(0)
 }
 
 /// A network of the fixtures.

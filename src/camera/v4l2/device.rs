@@ -5,24 +5,12 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use super::info::{FormatInfo, SizeInfo, SizeRange};
-use super::modes::USUAL_SIZE;
+use super::offers::Lists;
 use super::sys::{
     self, Capability, Format, FormatDescription, Fraction, FrameInterval, FrameSize, Plain, StreamParameters,
 };
 use crate::camera::Codec;
-
-/// More entries than any driver's list has: one that never ends is broken.
-const LONGEST_LIST: u32 = 1024;
-
-/// The sizes that an encoding comes in.
-#[derive(Debug)]
-pub(super) enum Sizes {
-    /// These, width and height.
-    List(Vec<(u32, u32)>),
-    /// Any in this range.
-    Range(SizeRange),
-}
+use crate::text::is_harmless;
 
 /// An open device node.
 #[derive(Debug)]
@@ -49,86 +37,6 @@ impl Device {
         }
     }
 
-    /// Encodings on offer, as the driver orders them.
-    pub(super) fn formats(&self) -> io::Result<Vec<FormatDescription>> {
-        self.enumerate(|index| {
-            let mut entry = FormatDescription::zeroed();
-            (entry.index, entry.kind) = (index, sys::BUF_TYPE_VIDEO_CAPTURE);
-            sys::ioctl(&self.file, sys::ENUM_FMT, &mut entry).map(|()| entry)
-        })
-    }
-
-    /// Sizes on offer in an encoding; an empty list when the driver does not say.
-    pub(super) fn sizes(&self, fourcc: [u8; 4]) -> io::Result<Sizes> {
-        let mut range = None;
-        let sizes = self.enumerate(|index| {
-            if range.is_some() {
-                return Err(io::Error::from_raw_os_error(libc::EINVAL)); // A range has one entry.
-            }
-            let mut entry = FrameSize::zeroed();
-            (entry.index, entry.fourcc) = (index, fourcc);
-            sys::ioctl(&self.file, sys::ENUM_FRAMESIZES, &mut entry)?;
-            if entry.kind != sys::TYPE_DISCRETE {
-                let [min_width, max_width, step_width, min_height, max_height, step_height] = entry.size;
-                range = Some(SizeRange { min_width, max_width, step_width, min_height, max_height, step_height });
-            }
-            Ok((entry.size[0], entry.size[1]))
-        })?;
-        Ok(range.map_or(Sizes::List(sizes), Sizes::Range))
-    }
-
-    /// Seconds between frames on offer, shortest first. Of a range: its ends, and `wanted` if it lies between.
-    pub(super) fn intervals(
-        &self,
-        fourcc: [u8; 4],
-        (width, height): (u32, u32),
-        wanted: Option<u32>,
-    ) -> io::Result<Vec<Fraction>> {
-        let mut ends = None;
-        let mut intervals = self.enumerate(|index| {
-            let mut entry = FrameInterval::zeroed();
-            (entry.index, entry.fourcc, entry.width, entry.height) = (index, fourcc, width, height);
-            if ends.is_some() {
-                return Err(io::Error::from_raw_os_error(libc::EINVAL));
-            }
-            sys::ioctl(&self.file, sys::ENUM_FRAMEINTERVALS, &mut entry)?;
-            if entry.kind != sys::TYPE_DISCRETE {
-                ends = Some((entry.interval[0], entry.interval[1]));
-            }
-            Ok(entry.interval[0])
-        })?;
-        if let Some((shortest, longest)) = ends {
-            intervals = vec![shortest, longest];
-            let wanted = wanted.map(|rate| Fraction { numerator: 1, denominator: rate });
-            intervals.extend(wanted.filter(|w| w.rate() < shortest.rate() && w.rate() > longest.rate()));
-        }
-        intervals.retain(|interval| interval.numerator > 0 && interval.denominator > 0);
-        intervals.sort_by(|a, b| b.rate().total_cmp(&a.rate()));
-        Ok(intervals)
-    }
-
-    /// Everything on offer, for people.
-    pub(super) fn describe_formats(&self) -> io::Result<Vec<FormatInfo>> {
-        let describe = |format: FormatDescription| {
-            let (sizes, range) = match self.sizes(format.fourcc)? {
-                Sizes::List(sizes) => (sizes, None),
-                Sizes::Range(range) => (vec![range.nearest(USUAL_SIZE.0, USUAL_SIZE.1)], Some(range)),
-            };
-            let sizes = sizes.into_iter().map(|(width, height)| {
-                let intervals = self.intervals(format.fourcc, (width, height), None)?;
-                Ok(SizeInfo { width, height, rates: intervals.iter().map(|i| i.rate()).collect() })
-            });
-            Ok(FormatInfo {
-                fourcc: fourcc_name(format.fourcc),
-                description: text(&format.description),
-                supported: codec(format.fourcc).is_some(),
-                sizes: sizes.collect::<io::Result<_>>()?,
-                range,
-            })
-        };
-        self.formats()?.into_iter().map(describe).collect()
-    }
-
     /// Sets encoding and size; returns what the driver made of it.
     pub(super) fn set_format(&self, fourcc: [u8; 4], width: u32, height: u32) -> io::Result<sys::PixelLayout> {
         let mut format = Format::zeroed();
@@ -153,23 +61,30 @@ impl Device {
         }
         Ok(Some(parameters.timeperframe).filter(|i| i.numerator > 0 && i.denominator > 0))
     }
+}
 
-    /// Entries 0, 1, 2 … up to the one that the driver refuses. A driver without the list has an empty one.
-    fn enumerate<T>(&self, mut entry: impl FnMut(u32) -> io::Result<T>) -> io::Result<Vec<T>> {
-        let mut entries = Vec::new();
-        for index in 0..LONGEST_LIST {
-            match entry(index) {
-                Ok(entry) => entries.push(entry),
-                Err(error) if is_end(&error) => break,
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(entries)
+impl Lists for Device {
+    fn format(&self, index: u32) -> io::Result<FormatDescription> {
+        let mut entry = FormatDescription::zeroed();
+        (entry.index, entry.kind) = (index, sys::BUF_TYPE_VIDEO_CAPTURE);
+        sys::ioctl(&self.file, sys::ENUM_FMT, &mut entry).map(|()| entry)
+    }
+
+    fn size(&self, fourcc: [u8; 4], index: u32) -> io::Result<FrameSize> {
+        let mut entry = FrameSize::zeroed();
+        (entry.index, entry.fourcc) = (index, fourcc);
+        sys::ioctl(&self.file, sys::ENUM_FRAMESIZES, &mut entry).map(|()| entry)
+    }
+
+    fn interval(&self, fourcc: [u8; 4], (width, height): (u32, u32), index: u32) -> io::Result<FrameInterval> {
+        let mut entry = FrameInterval::zeroed();
+        (entry.index, entry.fourcc, entry.width, entry.height) = (index, fourcc, width, height);
+        sys::ioctl(&self.file, sys::ENUM_FRAMEINTERVALS, &mut entry).map(|()| entry)
     }
 }
 
 /// Whether an error says "no more entries" or "no such list" rather than that something failed.
-fn is_end(error: &io::Error) -> bool {
+pub(super) fn is_end(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOTTY | libc::ENODATA))
 }
 
@@ -200,7 +115,7 @@ pub(super) fn fourcc_name(mut fourcc: [u8; 4]) -> String {
 /// A text of the kernel's, which ends at the first zero byte.
 pub(super) fn text(bytes: &[u8]) -> String {
     let end = bytes.iter().position(|&b| b == 0).unwrap_or(bytes.len());
-    String::from_utf8_lossy(&bytes[..end]).trim().chars().filter(|c| !c.is_control()).collect()
+    String::from_utf8_lossy(&bytes[..end]).trim().chars().filter(|&c| is_harmless(c)).collect()
 }
 
 #[cfg(test)]

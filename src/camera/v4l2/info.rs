@@ -68,10 +68,12 @@ pub struct SizeRange {
 impl SizeRange {
     /// The size of this range that is nearest to `width` x `height`.
     pub fn nearest(&self, width: u32, height: u32) -> (u32, u32) {
+        // In 64 bits: the numbers are the driver's, and may be any.
         let snap = |value: u32, min: u32, max: u32, step: u32| {
-            let step = step.max(1);
-            let steps = (value.clamp(min, max.max(min)) - min + step / 2) / step;
-            (min + steps * step).min(max.max(min))
+            let max = max.max(min);
+            let [value, least, step] = [value.clamp(min, max), min, step.max(1)].map(u64::from);
+            let steps = (value - least + step / 2) / step;
+            u32::try_from(least + steps * step).map_or(max, |nearest| nearest.min(max))
         };
         (
             snap(width, self.min_width, self.max_width, self.step_width),
@@ -93,5 +95,8 @@ mod tests {
         assert_eq!(range.nearest(u32::MAX, u32::MAX), (4096, 2160));
         let odd = SizeRange { step_width: 0, max_width: 0, ..range };
         assert_eq!(odd.nearest(7, 40), (48, 40));
+        let vast = SizeRange { min_width: 1, max_width: u32::MAX, step_width: u32::MAX / 2 + 2, ..range };
+        assert_eq!(vast.nearest(u32::MAX, 40), (u32::MAX, 40));
+        assert_eq!(vast.nearest(640, 40), (1, 40));
     }
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::device::{self, Device};
 use super::info::DeviceInfo;
+use super::offers::Offers;
 use super::sys;
 use crate::error::{Error, ErrorKind, Result, reason};
 
@@ -49,7 +50,7 @@ fn describe(path: &Path) -> Option<DeviceInfo> {
     let (formats, problem) = if capabilities & sys::CAP_VIDEO_CAPTURE != 0 && capabilities & sys::CAP_STREAMING == 0 {
         (Vec::new(), Some("cannot stream into memory".into()))
     } else if capabilities & sys::CAP_VIDEO_CAPTURE != 0 {
-        match device.describe_formats() {
+        match Offers::of(&device).describe() {
             Ok(formats) => (formats, None),
             Err(error) => (Vec::new(), Some(format!("cannot list its formats: {}", reason(&error)))),
         }

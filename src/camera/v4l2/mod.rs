@@ -1,7 +1,7 @@
 //! Linux cameras, through Video4Linux2 (`/dev/video*`).
 //!
 //! `sys` holds the kernel's structures and system calls, and all the `unsafe` there is; `device` asks and sets,
-//! `modes` chooses, `stream` moves buffers, `source` makes frames of them, `list` shows what is there. On other
+//! `offers` lists, `modes` chooses, `stream` moves buffers, `source` makes frames of them, `list` shows what is there. On other
 //! systems only [`DeviceInfo`] exists and opening a camera is an error.
 
 use std::path::Path;
@@ -16,6 +16,8 @@ mod info;
 mod list;
 #[cfg(target_os = "linux")]
 mod modes;
+#[cfg(target_os = "linux")]
+mod offers;
 #[cfg(target_os = "linux")]
 mod source;
 #[cfg(target_os = "linux")]

@@ -4,9 +4,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
-use super::device::{self, Device, Sizes};
+use super::device::{self, Device};
 use super::list_devices;
 use super::modes::{self, Mode};
+use super::offers::{Lists, Offers, Sizes};
 use super::stream::{Filled, Stream};
 use super::sys::{self, Fraction, PixelLayout};
 use crate::camera::{Codec, Source, SourceOptions};
@@ -128,18 +129,18 @@ impl Source for Camera {
 }
 
 /// The modes in encodings that Densight reads. A range of sizes counts as the one nearest to what is wanted.
-fn offered(device: &Device, options: &SourceOptions) -> io::Result<Vec<Mode>> {
+pub(super) fn offered(device: &impl Lists, options: &SourceOptions) -> io::Result<Vec<Mode>> {
     let wanted = (options.width.unwrap_or(modes::USUAL_SIZE.0), options.height.unwrap_or(modes::USUAL_SIZE.1));
-    let mut modes = Vec::new();
-    for format in device.formats()? {
+    let (offers, mut modes) = (Offers::of(device), Vec::new());
+    for format in offers.formats()? {
         let (fourcc, Some(codec)) = (format.fourcc, device::codec(format.fourcc)) else { continue };
-        let sizes = match device.sizes(fourcc)? {
+        let sizes = match offers.sizes(fourcc)? {
             Sizes::Range(range) => vec![range.nearest(wanted.0, wanted.1)],
             Sizes::List(sizes) if sizes.is_empty() => vec![wanted],
             Sizes::List(sizes) => sizes,
         };
         for (width, height) in sizes {
-            let intervals = device.intervals(fourcc, (width, height), options.rate)?;
+            let intervals = offers.intervals(fourcc, (width, height), options.rate)?;
             modes.push(Mode { codec, fourcc, width, height, intervals });
         }
     }
@@ -148,7 +149,7 @@ fn offered(device: &Device, options: &SourceOptions) -> io::Result<Vec<Mode>> {
 
 /// Why there is no mode to choose: what is offered of what Densight reads, or else the first of what is offered.
 fn no_mode(device: &Device, options: &SourceOptions) -> String {
-    let mut offers = device.formats().unwrap_or_default();
+    let mut offers = Offers::of(device).formats().unwrap_or_default();
     if offers.iter().any(|format| device::codec(format.fourcc).is_some()) {
         offers.retain(|format| device::codec(format.fourcc).is_some());
     }

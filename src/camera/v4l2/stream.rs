@@ -9,6 +9,8 @@ use super::sys::{self, Buffer, Mapping, Plain, Poll, RequestBuffers};
 
 /// Buffers to ask for: one that is being filled, one that is filled, one that is being copied, one to spare.
 const BUFFERS: u32 = 4;
+/// As many as a driver may have, which gives at least as many as it needs (`VIDEO_MAX_FRAME`).
+const MOST_BUFFERS: u32 = 32;
 
 /// A running stream. Dropping it stops the camera and gives the buffers back.
 #[derive(Debug)]
@@ -35,6 +37,9 @@ impl Stream {
         let mut request = RequestBuffers::zeroed();
         (request.count, request.kind, request.memory) = (BUFFERS, sys::BUF_TYPE_VIDEO_CAPTURE, sys::MEMORY_MMAP);
         sys::ioctl(&file, sys::REQBUFS, &mut request)?;
+        if request.count > MOST_BUFFERS {
+            return Err(io::Error::other(format!("the driver has {} buffers instead of {BUFFERS}", request.count)));
+        }
         // From here on dropping the stream gives back what it has.
         let mut stream = Self { file, buffers: Vec::new() };
         for index in 0..request.count {

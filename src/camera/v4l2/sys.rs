@@ -207,8 +207,10 @@ pub(super) const S_PARM: Request<StreamParameters> = Request::new(3, 22);
 pub(super) const ENUM_FRAMESIZES: Request<FrameSize> = Request::new(3, 74);
 pub(super) const ENUM_FRAMEINTERVALS: Request<FrameInterval> = Request::new(3, 75);
 
-/// Does an ioctl, again after a signal.
+/// Does an ioctl, again after a signal. A driver that is interrupted without end has failed.
 pub(super) fn ioctl<T: Plain>(file: &File, request: Request<T>, argument: &mut T) -> io::Result<()> {
+    const MOST_SIGNALS: u32 = 1000;
+    let mut signals = 0;
     loop {
         // SAFETY: the descriptor is open; the kernel reads and writes `size_of::<T>()` bytes at most, as that size is
         // part of the request's number, and any bytes are a value of `T`. Buffers are mapped by the kernel
@@ -218,7 +220,8 @@ pub(super) fn ioctl<T: Plain>(file: &File, request: Request<T>, argument: &mut T
             return Ok(());
         }
         let error = io::Error::last_os_error();
-        if error.kind() != io::ErrorKind::Interrupted {
+        signals += 1;
+        if error.kind() != io::ErrorKind::Interrupted || signals == MOST_SIGNALS {
             return Err(error);
         }
     }

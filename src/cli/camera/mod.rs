@@ -83,8 +83,8 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
             super::tell(text);
         }
     };
-    let (threads, device) = (settings.threads.unwrap_or(1), settings.device()?);
-    let how = SessionOptions { threads, device, ..Default::default() };
+    let (threads, device) = (settings.threads()?, settings.device()?);
+    let how = SessionOptions { threads, device, limits: settings.limits()?, ..Default::default() };
     let mut session = super::model::session(settings.model.as_deref(), settings.labels.as_deref(), how)?;
     say(&format!("model   {} ({})", session.name(), session.hash()));
     let source = camera::open(settings.input(), &source_options)?;

@@ -9,6 +9,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::frame::RgbImage;
 use crate::output::{Delivery, Sink};
 use crate::prediction::FrameReport;
+use crate::text;
 
 /// Longest time between two words on how it does.
 const EVERY: Duration = Duration::from_secs(10);
@@ -50,7 +51,7 @@ impl Service {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if error.kind() == ErrorKind::Camera && state.last.is_some() {
             state.last = Some(Instant::now());
-            (state.notify)(&[NotifyState::Watchdog, NotifyState::Status(&error.to_string())]);
+            (state.notify)(&[NotifyState::Watchdog, NotifyState::Status(&crate::cli::one_line(&error.to_string()))]);
         }
     }
 }
@@ -65,7 +66,8 @@ impl Sink for Service {
         let now = Instant::now();
         let due = state.last.is_none_or(|last| now.saturating_duration_since(last) >= state.every);
         if due {
-            let seen = report.predictions.first().map_or(String::new(), |best| format!(", {}", best.label));
+            let seen =
+                report.predictions.first().map_or(String::new(), |best| format!(", {}", text::name(&best.label)));
             let status = format!("{:.1} frames a second, {} dropped{seen}", report.fps, report.dropped);
             let (alive, status) = (NotifyState::Watchdog, NotifyState::Status(&status));
             match state.last {

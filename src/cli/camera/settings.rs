@@ -1,13 +1,16 @@
 //! The camera loop's settings: options over a file over defaults.
 
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::super::threads;
 use super::usage;
 use crate::camera::{Flip, SourceOptions};
 use crate::error::{Error, ErrorKind, Result};
+use crate::model::Limits;
 use crate::output::SinkOptions;
 use crate::pipeline::Options;
 use crate::runtime::Device;
@@ -67,10 +70,14 @@ pub(super) struct Settings {
     jpeg_quality: Option<u8>,
     /// Threads that compute; 1 means one [default: 1]
     #[arg(long, value_name = "N")]
-    pub(super) threads: Option<usize>,
+    threads: Option<usize>,
     /// Where the network runs: cpu, cuda, or auto (cuda where that works) [default: cpu]
     #[arg(long, value_name = "DEVICE")]
     device: Option<String>,
+    /// Raise a limit on what a model may cost: file, nodes, constants, channels, activations or macs (macs=100G,
+    /// activations=1GiB)
+    #[arg(long, value_name = "NAME=NUMBER")]
+    allow: Option<Vec<String>>,
     /// Pictures to run through the network before capturing [default: 2]
     #[arg(long, value_name = "N")]
     warmup: Option<u32>,
@@ -88,7 +95,7 @@ impl Settings {
     /// # Errors
     /// [`ErrorKind::Io`] for a file that cannot be read, [`ErrorKind::Usage`] for one that is not understood.
     pub(super) fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(|e| Error::io(ErrorKind::Io, "read", path, e))?;
+        let text = crate::files::read_text(path).map_err(|e| Error::io(ErrorKind::Io, "read", path, e))?;
         toml::from_str(&text).map_err(|e| {
             let line = e.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1);
             usage(format!("{} line {line}: {}", path.display(), e.message())).caused_by(e)
@@ -136,12 +143,32 @@ impl Settings {
         toml::to_string(self).map_err(|e| usage(e.to_string()))
     }
 
+    /// What a model may cost.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Usage`] for what is no limit.
+    pub(super) fn limits(&self) -> Result<Limits> {
+        crate::cli::model::limits(self.allow.as_deref().unwrap_or_default())
+    }
+
     pub(super) fn input(&self) -> &str {
         self.input.as_deref().unwrap_or("clip://")
     }
 
     pub(super) fn outputs(&self) -> &[String] {
         self.outputs.as_deref().unwrap_or_default()
+    }
+
+    /// Threads that compute.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Usage`] for none and for more than make sense.
+    pub(super) fn threads(&self) -> Result<usize> {
+        let threads = self.threads.unwrap_or(1);
+        let wrong = |what| usage(format!("threads is {threads}: {what}"));
+        let some = NonZeroUsize::new(threads).ok_or_else(|| wrong("it must be 1 or more".to_owned()))?;
+        threads::check(some).map_err(wrong)?;
+        Ok(threads)
     }
 
     /// Where the network runs.
@@ -158,6 +185,7 @@ impl Settings {
     /// [`ErrorKind::Usage`] naming the option.
     pub(super) fn check(&self) -> Result<(SourceOptions, SinkOptions, Options)> {
         self.device()?;
+        self.threads()?;
         let source = SourceOptions {
             width: self.input_width,
             height: self.input_height,
@@ -256,6 +284,8 @@ mod tests {
             ("threshold = 1.5", "threshold is 1.5"),
             ("smoothing = 1.0", "smoothing is 1"),
             ("frames = 0", "frames is 0"),
+            ("threads = 0", "threads is 0: it must be 1 or more"),
+            ("threads = 100000", "threads is 100000: this machine computes with "),
             ("duration = -1.0", "duration is -1"),
             ("input-timeout = 0.0", "input-timeout is 0"),
             ("input-flip = 'left'", "input-flip is 'left'"),

@@ -4,15 +4,17 @@ use std::fmt;
 
 use super::{ClassComparison, Comparison, ScoredClass};
 use crate::eval::table::{MOST_CLASSES, WORST, percent, shortened};
+use crate::text;
 
 impl fmt::Display for Comparison {
     /// Accuracies, times, classes, and the first 10 pictures that differ; of more than 20 classes, the 10 whose recall
     /// differs most. Ends with a line break.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (ours, theirs) = (&self.model, &self.reference);
-        writeln!(f, "model      {} ({})", ours.model, ours.model_hash)?;
-        writeln!(f, "reference  {} ({})", theirs.model, theirs.model_hash)?;
-        writeln!(f, "{} pictures of {}: agreement {:.2} %", self.pictures, self.data, 100.0 * self.agreement)?;
+        writeln!(f, "model      {} ({})", text::name(&ours.model), ours.model_hash)?;
+        writeln!(f, "reference  {} ({})", text::name(&theirs.model), theirs.model_hash)?;
+        let data = text::line(&self.data);
+        writeln!(f, "{} pictures of {data}: agreement {:.2} %", self.pictures, 100.0 * self.agreement)?;
         writeln!(
             f,
             "{} differ: {} lost (only the reference is right), {} won (only the model is right), {} both wrong\n",
@@ -106,7 +108,7 @@ impl Comparison {
             column("model", &mut shown.iter().map(|d| said(&d.model))),
             column("reference", &mut shown.iter().map(|d| said(&d.reference))),
         ];
-        let names = ["picture".to_owned()].into_iter().chain(shown.iter().map(|d| d.picture.to_string()));
+        let names = ["picture".to_owned()].into_iter().chain(shown.iter().map(|d| text::line(&d.picture.to_string())));
         for (row, name) in names.enumerate() {
             for cells in &columns {
                 write!(f, "{}  ", cells[row])?;

@@ -165,6 +165,57 @@ fn flaws_of_packed_sets_are_named() {
 }
 
 #[test]
+fn archives_that_unpack_to_much_are_refused_unread() {
+    let opened = |path: &Path| Dataset::open(path, None).unwrap_err().to_string();
+    let (folder, path) = packed("blob", |archive| archive.array("blob", vec![0_u8; 65 << 20]));
+    let length = path.metadata().unwrap().len();
+    assert!(length < 1 << 20, "zeros are packed well: {length}");
+    assert!(opened(&path).contains("array 'blob': it unpacks from "), "{}", opened(&path));
+    // An archive that says it were small is read no further than that.
+    let mut bytes = fs::read(&path).unwrap();
+    let size = (65_u32 << 20) + 128;
+    for at in 0..bytes.len() - 4 {
+        if bytes[at..at + 4] == size.to_le_bytes() {
+            bytes[at..at + 4].copy_from_slice(&1000_u32.to_le_bytes());
+        }
+    }
+    let lying = folder.path().join("lying.npz");
+    fs::write(&lying, bytes).unwrap();
+    assert!(
+        opened(&lying).contains("array 'blob': 872 bytes of values where [68157440] of |u1 take"),
+        "{}",
+        opened(&lying)
+    );
+}
+
+#[test]
+fn archives_of_many_members_are_not_listed() {
+    let mut archive = Archive::new();
+    for number in 0..20_000 {
+        archive = archive.member(&format!("{number:020}"), b"");
+    }
+    let (_folder, path) = archive.finish();
+    let error = message(&Dataset::open(&path, None).unwrap_err(), ErrorKind::Io);
+    assert!(error.ends_with("neither a folder of pictures nor an .npz file that can be read"), "{error}");
+}
+
+#[test]
+fn nested_headers_take_no_time() {
+    let start = std::time::Instant::now();
+    let header = "[".repeat(30);
+    let bytes = [b"\x93NUMPY\x01\x00\x1e\x00", header.as_bytes()].concat();
+    for name in ["off", "y", "split", "classes", "blob"] {
+        let (_folder, path) = packed(name, |archive| archive.member(name, &bytes));
+        let error = message(&Dataset::open(&path, None).unwrap_err(), ErrorKind::Io);
+        assert!(
+            error.ends_with(&format!("array '{name}': its header is not one of an array of plain values")),
+            "{error}"
+        );
+    }
+    assert!(start.elapsed().as_secs() < 2);
+}
+
+#[test]
 fn what_is_no_archive_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("set.npz");

@@ -8,10 +8,14 @@
 //! [`FusedNetwork::run`] interprets it value by value. It is the oracle that faster code has to equal bit for bit.
 
 mod chain;
+mod check;
 mod factor;
 mod interpreter;
+#[cfg(test)]
+pub(crate) mod random;
 
 pub use chain::Chain;
+pub(super) use check::{sums_fit, zero_point_fits};
 pub(super) use factor::factor;
 pub use interpreter::{Observer, Trace};
 
@@ -31,14 +35,14 @@ pub struct Shape {
 }
 
 impl Shape {
-    /// Values in one plane.
+    /// Values in one plane; the greatest number there is where they are more.
     pub fn area(&self) -> usize {
-        self.height * self.width
+        self.height.saturating_mul(self.width)
     }
 
-    /// Values in all planes.
+    /// Values in all planes; the greatest number there is where they are more.
     pub fn len(&self) -> usize {
-        self.channels * self.area()
+        self.channels.saturating_mul(self.area())
     }
 
     /// Whether there is no value.
@@ -74,16 +78,16 @@ impl Window {
     /// Height and width of the output for an input of `height` by `width`; `None` where nothing is left.
     pub fn output(&self, height: usize, width: usize) -> Option<[usize; 2]> {
         let [top, left, bottom, right] = self.padding;
-        let along = |side: usize, kernel: usize, stride: usize| Some(side.checked_sub(kernel)? / stride + 1);
-        Some([
-            along(height + top + bottom, self.kernel[0], self.stride[0])?,
-            along(width + left + right, self.kernel[1], self.stride[1])?,
-        ])
+        let along = |side: usize, before: usize, after: usize, axis: usize| {
+            let padded = side.checked_add(before)?.checked_add(after)?;
+            (padded.checked_sub(self.kernel[axis])?.checked_div(self.stride[axis])?).checked_add(1)
+        };
+        Some([along(height, top, bottom, 0)?, along(width, left, right, 1)?])
     }
 
-    /// Values under the window.
+    /// Values under the window; the greatest number there is where they are more.
     pub fn len(&self) -> usize {
-        self.kernel[0] * self.kernel[1]
+        self.kernel[0].saturating_mul(self.kernel[1])
     }
 
     /// Whether no value is under the window.
@@ -151,7 +155,7 @@ impl Layer {
         match &self.op {
             Op::Convolution { window, .. } => {
                 let inputs: usize = self.reads.iter().map(|read| network.shape(read.segment).channels).sum();
-                Some((inputs * window.len()) as u64 * self.output.len() as u64)
+                Some((inputs.saturating_mul(window.len()) as u64).saturating_mul(self.output.len() as u64))
             }
             Op::MaxPool(_) | Op::SumPool(_) => None,
         }

@@ -2,6 +2,7 @@
 
 mod export;
 mod fuse;
+mod growth;
 mod nodes;
 mod operators;
 mod properties;

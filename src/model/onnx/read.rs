@@ -6,9 +6,9 @@ use tract_onnx::pb::{
     type_proto,
 };
 
-use super::super::Metadata;
+use super::super::{Limit, Limits, Metadata};
 use super::operators::{self, Opsets};
-use super::{Fusion, fuse, properties};
+use super::{Fusion, fuse, growth, properties};
 use crate::error::{Error, ErrorKind, Result};
 
 /// An ONNX image classifier as read from its file: one f32 NCHW picture of 3 channels in, scores out.
@@ -24,6 +24,8 @@ pub struct OnnxFile {
     pub ends_in_softmax: bool,
     /// How many numbers the file's initializers hold: weights, and the statistics of norms.
     pub initializer_values: u64,
+    /// What the model may cost.
+    limits: Limits,
 }
 
 /// Name and size of the picture a graph takes.
@@ -43,39 +45,68 @@ impl OnnxFile {
     ///
     /// # Errors
     /// [`ErrorKind::Model`]: empty, cut short or no ONNX at all; weights outside the file; NaN weights; not one f32
-    /// input `[1, 3, height, width]`; no output.
+    /// input `[1, 3, height, width]`; no output; more than [`Limits::default`] allows.
     pub fn parse(bytes: &[u8]) -> Result<Self> {
+        Self::parse_within(bytes, &Limits::default())
+    }
+
+    /// As [`parse`](Self::parse), with other limits, which hold for what is made of the file too.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse).
+    pub fn parse_within(bytes: &[u8], limits: &Limits) -> Result<Self> {
+        limits.check(Limit::File, Some(bytes.len() as u64))?;
         let mut proto = decode(bytes)?;
         let metadata = properties::read(&proto.metadata_props)?;
         let side = metadata.config.as_ref().map(|c| c.side());
         if proto.graph.is_none() {
             return Err(refuse("the file holds no graph: it is not ONNX, or cut short"));
         }
+        limits.check(Limit::Nodes, Some(proto.graph.as_ref().map_or(0, nodes)))?;
         check_operators(&mut proto)?;
         let graph =
             proto.graph.as_mut().ok_or_else(|| refuse("the file holds no graph: it is not ONNX, or cut short"))?;
         check_values(graph)?;
         let initializer_values = count_values(graph);
         check_codes(graph)?;
-        operators::sort(graph)
-            .and_then(|()| fuse::expand(graph))
-            // What was put in has names of its own.
-            .and_then(|()| operators::sort(graph))
-            .and_then(|()| fuse::check_constants(graph))
-            .and_then(|()| fuse::decode_blocks(graph))
-            .map_err(refuse)?;
+        operators::sort(graph).map_err(refuse)?;
+        fuse::expand(graph, limits)?;
+        // What was put in has names of its own.
+        operators::sort(graph).map_err(refuse)?;
+        fuse::check_constants(graph, limits).map_err(refuse)?;
+        fuse::decode_blocks(graph, limits).map_err(refuse)?;
         let input = fix_input(graph, side)?;
+        let pixels = (input.height as u64).checked_mul(input.width as u64);
+        // The image, the values that are made of it, and their copy for the network.
+        limits
+            .check(Limit::Activations, pixels.and_then(|pixels| pixels.checked_mul(3 * 3 * size_of::<f32>() as u64)))?;
         let output = graph.output.first().ok_or_else(|| refuse("the graph has no output"))?.name.clone();
         let ends_in_softmax = ends_in_softmax(graph, &output);
-        Ok(Self { metadata, input, ends_in_softmax, initializer_values, proto })
+        Ok(Self { metadata, input, ends_in_softmax, initializer_values, proto, limits: *limits })
     }
 
     /// Finds densely connected networks in the graph and puts one node in the place of each; see [`fuse`](super::fuse()).
-    pub fn fuse(&mut self) -> Fusion {
+    ///
+    /// # Errors
+    /// As [`fuse`](super::fuse()).
+    pub fn fuse(&mut self) -> Result<Fusion> {
         match &mut self.proto.graph {
-            Some(graph) => fuse::fuse(graph, &self.input),
-            None => Fusion::default(),
+            Some(graph) => fuse::fuse(graph, &self.input, &self.limits),
+            None => Ok(Fusion::default()),
         }
+    }
+
+    /// Looks whether the constants that the graph computes are within the limits.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Model`] if they are not, or if it cannot be told.
+    pub fn check_constants(&self) -> Result<()> {
+        self.proto.graph.as_ref().map_or(Ok(()), |graph| growth::check(graph, &self.limits))
+    }
+
+    /// What the model may cost.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
     }
 }
 
@@ -139,8 +170,24 @@ fn check_codes(graph: &GraphProto) -> Result<()> {
 }
 
 fn count_values(graph: &GraphProto) -> u64 {
-    let values = |tensor: &TensorProto| tensor.dims.iter().fold(1_u64, |n, &dim| n.saturating_mul(dim.max(0) as u64));
-    graph.initializer.iter().fold(0, |sum: u64, tensor| sum.saturating_add(values(tensor)))
+    graph.initializer.iter().map(values).fold(0, u64::saturating_add)
+}
+
+/// How many values a tensor has, by its extents; the greatest number there is where they are more.
+pub(super) fn values(tensor: &TensorProto) -> u64 {
+    tensor.dims.iter().map(|&dim| u64::try_from(dim).unwrap_or(0)).fold(1, u64::saturating_mul)
+}
+
+/// How many nodes a graph has, those of inner graphs among them.
+fn nodes(graph: &GraphProto) -> u64 {
+    let mut count = 0;
+    let mut open = vec![graph];
+    while let Some(graph) = open.pop() {
+        count += graph.node.len() as u64;
+        let attributes = graph.node.iter().flat_map(|node| &node.attribute);
+        open.extend(attributes.flat_map(|attribute| attribute.g.iter().chain(&attribute.graphs)));
+    }
+    count
 }
 
 /// Refuses constants that are NaN or not in the file.

@@ -7,7 +7,7 @@ use half::{bf16, f16};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
-use super::super::Architecture;
+use super::super::{Architecture, Limits};
 use super::{Tensor, Weights, names, refuse};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -19,7 +19,8 @@ impl Weights {
     /// [`ErrorKind::Io`] if the file cannot be read, [`ErrorKind::Weights`] if it is no such file or as
     /// [`Weights::new`]; both name the file.
     pub fn load(path: &Path, net: &Architecture) -> Result<Self> {
-        let bytes = std::fs::read(path).map_err(|e| Error::io(ErrorKind::Io, "read", path, e))?;
+        let bytes =
+            crate::files::read(path, Limits::DEFAULT.file).map_err(|e| Error::io(ErrorKind::Io, "read", path, e))?;
         Self::from_safetensors(&bytes, net).map_err(|e| e.at(path.display()))
     }
 

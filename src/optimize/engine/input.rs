@@ -49,7 +49,8 @@ impl Near {
 const NEAR: usize = 48 * 1024;
 
 impl Input {
-    /// What an int8 convolution reads, and how many pixels a part has. `zero` is the code that stands for 0.
+    /// What an int8 convolution reads, and how many pixels a part has. `zero` is its zero point, which is one of the values that
+    /// are read wherever the window has padding ([`FusedNetwork::check`](crate::model::fused::FusedNetwork::check)).
     pub(super) fn codes(site: Site<'_>, layer: &Layer, window: &Window, zero: i32) -> (Self, usize) {
         if let Some((segment, near)) = reads_as_is(site.network, layer, site.segments) {
             let (place, segment) = (site.places[segment], &site.segments[segment]);
@@ -62,7 +63,9 @@ impl Input {
         let flip = if site.kernels.shifted() { 0x80 } else { 0 };
         let padding = layer.reads.iter().flat_map(|read| {
             let signed = if is_signed(read, site.segments) { 128 } else { 0 };
-            vec![(zero + signed) as u8 ^ flip; site.segments[read.segment].planes]
+            // Without padding the zero point may be any, and this is never looked at.
+            let padding = u8::try_from(zero + signed).unwrap_or_default() ^ flip;
+            vec![padding; site.segments[read.segment].planes]
         });
         Self::of(site, layer, window, readings, padding.collect(), 1)
     }

@@ -75,9 +75,20 @@ impl Need {
         }
     }
 
-    fn bytes(self) -> usize {
-        let bytes = self.codes + self.raw_codes + self.spare_codes + 2 * (self.shorts + self.raw_shorts);
-        bytes + 4 * (self.reals + self.raw_reals + self.spare_reals + self.sums)
+    /// Bytes of a thread's scratch; `None` for more than can be counted.
+    fn bytes(self) -> Option<u64> {
+        let values = [
+            (self.codes, 1),
+            (self.raw_codes, 1),
+            (self.spare_codes, 1),
+            (self.shorts, 2),
+            (self.raw_shorts, 2),
+            (self.reals, 4),
+            (self.raw_reals, 4),
+            (self.spare_reals, 4),
+            (self.sums, 4),
+        ];
+        values.into_iter().try_fold(0_u64, |all, (values, size)| all.checked_add((values as u64).checked_mul(size)?))
     }
 }
 
@@ -114,8 +125,14 @@ impl Memory {
             reals: Aligned::new(reals),
             scratches: (0..threads).map(scratch).collect(),
             team: Team::new(threads),
-            size: bytes + 4 * reals + threads * need.bytes(),
+            size: Self::size_of((bytes, reals), need, threads).map_or(usize::MAX, |size| size as usize),
         }
+    }
+
+    /// Bytes of what [`Memory::new`] would allocate; `None` for more than can be counted.
+    pub(super) fn size_of((bytes, reals): (usize, usize), need: Need, threads: usize) -> Option<u64> {
+        let shared = (reals as u64).checked_mul(4)?.checked_add(bytes as u64)?;
+        need.bytes()?.checked_mul(threads as u64)?.checked_add(shared)
     }
 
     /// Bytes of all activations and all that is computed on the way: there is no other memory in a run.

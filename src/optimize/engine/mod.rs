@@ -82,8 +82,9 @@ impl Engine {
     /// An engine for `network` that computes with `kernels`.
     ///
     /// # Errors
-    /// [`crate::error::ErrorKind::Model`] if the network's scales are not finite.
+    /// [`crate::error::ErrorKind::Model`] for a network that cannot be run; see [`FusedNetwork::check`].
     pub fn new(network: &FusedNetwork, kernels: Kernels) -> Result<Self> {
+        network.check()?;
         let segments = segments::segments(network);
         let layout = layout(network, &segments);
         let site = Site { network, segments: &segments, places: &layout.places, kernels };
@@ -144,6 +145,11 @@ impl Engine {
     pub fn memory(&self, threads: usize) -> Memory {
         let kernels = Kernels::new(self.isa).expect("who reads an engine looks whether the processor can run it");
         Memory::new(kernels, self.room, self.need, threads)
+    }
+
+    /// Bytes of [`Engine::memory`] for `threads` threads; `None` for more than can be counted.
+    pub fn memory_size(&self, threads: usize) -> Option<u64> {
+        Memory::size_of(self.room, self.need, threads)
     }
 
     /// The outputs for one picture; `inputs` are as many values as the inputs' shapes have.

@@ -43,6 +43,9 @@ pub(super) struct Near {
     pub(super) shifts: Vec<isize>,
 }
 
+/// Bytes of a plane's copies, for all steps aside.
+const LARGEST_COPIES: usize = 4 << 20;
+
 impl Near {
     fn new(zero: u8, padding: [usize; 4]) -> Self {
         let [_, left, _, right] = padding;
@@ -163,8 +166,10 @@ pub(super) fn reads_as_is(network: &FusedNetwork, layer: &Layer, segments: &[Seg
     // Only convolutions write copies beside their results, and only of results that are codes at once.
     let writer = read.segment.checked_sub(network.inputs.len()).map(|number| &network.layers[number]);
     let copied = writer.is_some_and(writes_codes);
+    // Of larger images, or wider windows, copies cost more than they save.
+    let small = near.shifts.len().saturating_mul(4 * segment.shape.area()) <= LARGEST_COPIES;
     let agreed = segment.near.as_ref().is_none_or(|other| *other == near);
-    (plain && agreed && (!padded || copied)).then_some((read.segment, near))
+    (plain && small && agreed && (!padded || copied)).then_some((read.segment, near))
 }
 
 /// Whether an int8 convolution's sums become codes in one step.

@@ -1,10 +1,58 @@
 use super::*;
 use crate::kernels::Isa;
+use crate::model::fused::random::{self, Numbers};
 use crate::model::onnx::OnnxFile;
 
 /// The fused network of a file, if it has one.
 fn network(bytes: &[u8]) -> FusedNetwork {
-    OnnxFile::parse(bytes).unwrap().fuse().networks.remove(0)
+    OnnxFile::parse(bytes).unwrap().fuse().unwrap().networks.remove(0)
+}
+
+/// How many random networks are tried; `DENSIGHT_CASES` asks for more.
+fn cases() -> u64 {
+    std::env::var("DENSIGHT_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(400)
+}
+
+/// What the engine makes of a network's inputs on an instruction set.
+fn run(network: &FusedNetwork, inputs: &[Vec<f32>], kernels: Kernels, threads: usize) -> Vec<Vec<f32>> {
+    let engine = Engine::new(network, kernels).unwrap();
+    let mut memory = engine.memory(threads);
+    // In memory that was used before: nothing of another run may show.
+    let others: Vec<Vec<f32>> = inputs.iter().map(|values| values.iter().map(|v| 1.0 - 2.0 * v).collect()).collect();
+    engine.run(&others.iter().map(Vec::as_slice).collect::<Vec<_>>(), &mut memory);
+    engine.run(&inputs.iter().map(Vec::as_slice).collect::<Vec<_>>(), &mut memory)
+}
+
+/// Zero points anywhere, windows and paddings of all kinds, numbers for each channel, several inputs and outputs.
+#[test]
+fn random_int8_networks_give_the_interpreters_bits() {
+    for seed in 0..cases() {
+        let network = random::network(seed, Numbers::Int8);
+        network.check().unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        let inputs = random::inputs(&network, seed);
+        let expected = network.run(&inputs.iter().map(Vec::as_slice).collect::<Vec<_>>());
+        for kernels in Isa::ALL.into_iter().filter_map(Kernels::new) {
+            let found = run(&network, &inputs, kernels, 1 + seed as usize % 2);
+            assert!(found == expected, "seed {seed} on {}: {found:?} for {expected:?}\n{network:#?}", kernels.isa());
+        }
+    }
+}
+
+/// As far as f32 is exact, whatever the order of its sums.
+#[test]
+fn random_mixed_networks_give_the_interpreters_bits_where_sums_are_exact() {
+    let mut exact = 0;
+    for seed in 0..cases() {
+        let network = random::network(seed, Numbers::Exact);
+        let inputs = random::inputs(&network, seed);
+        let Some(expected) = crate::optimize::tests::exactly(&network, &inputs) else { continue };
+        exact += 1;
+        for kernels in Isa::ALL.into_iter().filter_map(Kernels::new) {
+            let found = run(&network, &inputs, kernels, 1);
+            assert!(found == expected, "seed {seed} on {}: {found:?} for {expected:?}\n{network:#?}", kernels.isa());
+        }
+    }
+    assert!(exact > cases() / 3, "{exact} networks were exact");
 }
 
 fn inputs(network: &FusedNetwork, seed: usize) -> Vec<f32> {

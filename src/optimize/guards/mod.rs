@@ -38,7 +38,7 @@ pub(super) fn guarded() -> Onnx {
 /// `error` with the name of the node that it is about, as far as tract says.
 pub fn named(error: TractError) -> TractError {
     let root = error.root_cause().to_string();
-    if root.starts_with("node ") {
+    if root.starts_with("node ") || error.root_cause().is::<crate::error::Error>() {
         return error;
     }
     // tract's nodes are shown as `#3 "name" Operator`.

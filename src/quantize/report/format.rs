@@ -112,11 +112,6 @@ pub(super) fn range(layer: &LayerReport) -> String {
     format!("{low} … {high}")
 }
 
-/// Text from a file without what would steer a terminal or is no character of a page.
-pub(super) fn clean(text: &str) -> String {
-    text.replace(char::is_control, "\u{fffd}")
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::sample::report;

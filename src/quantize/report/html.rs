@@ -2,6 +2,7 @@
 
 use super::ranking::{Measure, Ranking};
 use super::{LayerReport, Report, format, plot};
+use crate::text;
 
 /// Layers that stand out as the most harmful.
 const WORST: usize = 5;
@@ -47,9 +48,9 @@ pub fn html(report: &Report) -> String {
 }
 
 /// Text as it may stand in an element or in a quoted attribute.
-pub(super) fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
+pub(super) fn escape(plain: &str) -> String {
+    let mut escaped = String::with_capacity(plain.len());
+    for c in plain.chars() {
         match c {
             '&' => escaped.push_str("&amp;"),
             '<' => escaped.push_str("&lt;"),
@@ -57,8 +58,8 @@ pub(super) fn escape(text: &str) -> String {
             '"' => escaped.push_str("&quot;"),
             '\'' => escaped.push_str("&#39;"),
             '\n' => escaped.push('\n'),
-            c if c.is_control() => escaped.push('\u{fffd}'), // no characters of HTML
-            c => escaped.push(c),
+            c if text::is_harmless(c) => escaped.push(c),
+            _ => escaped.push('\u{fffd}'),
         }
     }
     escaped

@@ -6,6 +6,7 @@
 use super::html::escape;
 use super::ranking::{Measure, Ranking};
 use super::{LayerReport, Report, format};
+use crate::text;
 
 /// Height of the drawing, in pixels.
 const HEIGHT: f64 = 300.0;
@@ -159,7 +160,7 @@ fn tooltip(index: usize, layer: &LayerReport) -> String {
     let value = |name: &str, db: Option<f64>| db.map(|db| format!("\n{name}: {} dB", format::db(db)));
     let (alone, result) = (value("alone", layer.alone_sqnr_db), value("result", layer.result_sqnr_db));
     let values = [alone, result].into_iter().flatten().collect::<String>();
-    format!("{} {} ({}){values}", index + 1, format::clean(&layer.name), format::clean(&layer.r#type))
+    format!("{} {} ({}){values}", index + 1, text::name(&layer.name), text::name(&layer.r#type))
 }
 
 /// The line through the results, broken where there is none and where it would lead to infinity.

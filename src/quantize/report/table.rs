@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::ranking::Ranking;
 use super::{LayerReport, Report, format};
+use crate::text;
 
 /// Most layers that are all printed.
 const MOST_LAYERS: usize = 60;
@@ -43,19 +44,19 @@ impl fmt::Display for Report {
         if !self.warnings.is_empty() {
             writeln!(f)?;
         }
-        self.warnings.iter().try_for_each(|warning| writeln!(f, "warning: {}", format::clean(warning)))
+        self.warnings.iter().try_for_each(|warning| writeln!(f, "warning: {}", text::line(warning)))
     }
 }
 
 impl Report {
     fn head(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut line = |name: &str, value: String| writeln!(f, "{name:12}  {value}");
-        line("model", format::clean(&self.model))?;
-        line("calibration", format!("{}, {}", format::clean(&self.method), format::plural(self.samples, "picture")))?;
+        line("model", text::name(&self.model))?;
+        line("calibration", format!("{}, {}", text::line(&self.method), format::plural(self.samples, "picture")))?;
         if !self.skipped.is_empty() {
             line("skipped", format::plural(self.skipped.len(), "picture"))?;
             for skipped in self.skipped.iter().take(NAMED) {
-                line("", format::clean(&format!("{}: {}", skipped.picture, skipped.reason)))?;
+                line("", text::line(&format!("{}: {}", skipped.picture, skipped.reason)))?;
             }
             if self.skipped.len() > NAMED {
                 line("", format!("and {} more", self.skipped.len() - NAMED))?;
@@ -68,7 +69,7 @@ impl Report {
         }
         line("int8", format!("{} of the multiply-adds", format::percent(self.int8_share)))?;
         if !self.kept_float.is_empty() {
-            let named = format::first(&self.kept_float, NAMED, |name| format::clean(name));
+            let named = format::first(&self.kept_float, NAMED, |name| text::name(name));
             line("kept float", format!("{}: {named}", format::plural(self.kept_float.len(), "layer")))?;
         }
         line("size", format!("{} -> {}", format::bytes(self.bytes_before), format::bytes(self.bytes_after)))?;
@@ -122,7 +123,7 @@ impl Report {
         for &i in ranking.layers.iter().take(WORST) {
             let layer = &self.layers[i];
             let db = format::maybe_db(ranking.by.of(layer));
-            writeln!(f, "{db:>7} dB  {:>3}  {}", i + 1, format::clean(&layer.name))?;
+            writeln!(f, "{db:>7} dB  {:>3}  {}", i + 1, text::name(&layer.name))?;
         }
         Ok(())
     }
@@ -132,8 +133,8 @@ impl Report {
 fn cells(index: usize, layer: &LayerReport) -> [String; COLUMNS.len()] {
     [
         (index + 1).to_string(),
-        shortened(&format::clean(&layer.name)),
-        format::clean(&layer.r#type),
+        shortened(&text::line(&layer.name)),
+        text::line(&layer.r#type),
         format::count(layer.macs),
         format::maybe_db(layer.weights_sqnr_db),
         format::maybe_db(layer.result_sqnr_db),

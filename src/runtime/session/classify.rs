@@ -4,23 +4,19 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::Session;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::frame::RgbImage;
 use crate::prediction::{Prediction, StageTimes, softmax, top_k};
 use crate::runtime::{Classification, Classifier};
 
 impl Session {
     /// The best classes of a picture of the batch that was run last.
-    fn predictions(&self, number: usize, k: usize) -> Result<Vec<Prediction>> {
+    fn predictions(&self, number: usize, k: usize) -> Vec<Prediction> {
         let classes = self.classes();
         let scores = &self.scores[number * classes..][..classes];
-        if let Some(at) = scores.iter().position(|v| !v.is_finite()) {
-            let message = format!("the network's output {at} is {}: its weights are not usable", scores[at]);
-            return Err(Error::new(ErrorKind::Model, message));
-        }
         let scores = if self.ends_in_softmax { scores.to_vec() } else { softmax(scores) };
         let prediction = |class| Prediction { class, label: self.labels[class].clone(), score: scores[class] };
-        Ok(top_k(&scores, k).into_iter().map(prediction).collect())
+        top_k(&scores, k).into_iter().map(prediction).collect()
     }
 }
 
@@ -55,7 +51,7 @@ impl Classifier for Session {
             self.network.run(&self.input[..pictures * values], scores)?;
             let inferred = Instant::now();
             for number in 0..pictures {
-                let predictions = self.predictions(number, k)?;
+                let predictions = self.predictions(number, k);
                 all.push(Classification { predictions, stages: StageTimes::default() });
             }
             let each = |from: Instant, to: Instant| (to - from) / pictures as u32;

@@ -14,8 +14,9 @@ use super::network::Network;
 use super::prepared::{self, Prepared, Source};
 use super::{Execution, Preprocessor, labels, sidecar};
 use crate::error::{Error, ErrorKind, Result};
+use crate::isolate::isolated;
 use crate::model::onnx::{OnnxFile, from_entries, to_entries};
-use crate::model::{DenseNetConfig, Metadata, Preprocessing};
+use crate::model::{DenseNetConfig, Limit, Limits, Metadata, Preprocessing};
 
 /// The greatest batch.
 const MOST_PICTURES: usize = 1024;
@@ -33,11 +34,13 @@ pub struct SessionOptions {
     pub device: Device,
     /// Pictures that are classified together at most: a GPU computes as many at a time, the processor one after another.
     pub batch: usize,
+    /// What the model may cost.
+    pub limits: Limits,
 }
 
 impl Default for SessionOptions {
     fn default() -> Self {
-        Self { threads: 1, labels: None, stock: false, device: Device::Cpu, batch: 1 }
+        Self { threads: 1, labels: None, stock: false, device: Device::Cpu, batch: 1, limits: Limits::default() }
     }
 }
 
@@ -74,7 +77,7 @@ impl Session {
     ///
     /// # Errors
     /// [`ErrorKind::Io`], [`ErrorKind::Model`], [`ErrorKind::Labels`], [`ErrorKind::Config`] (the sidecar),
-    /// [`ErrorKind::Usage`] (0 threads, a batch of none or too many); all name the file.
+    /// [`ErrorKind::Usage`] (0 threads, a batch of none or too many), [`ErrorKind::Fault`]; all name the file.
     pub fn open(path: &Path, options: &SessionOptions) -> Result<Self> {
         let failed = |e| Error::io(ErrorKind::Io, "read", path, e);
         let mut file = File::open(path).map_err(failed)?;
@@ -86,12 +89,12 @@ impl Session {
                 prepared.check_source(crate::files::folder(path))?;
                 return Self::from_prepared(prepared, options);
             }
-            file.read_to_end(&mut bytes).map_err(failed)?;
-            let mut file = OnnxFile::parse(&bytes)?;
+            read_rest(file, &mut bytes, &options.limits)?.map_err(failed)?;
+            let mut file = OnnxFile::parse_within(&bytes, &options.limits)?;
             sidecar::apply(path, &mut file.metadata)?;
             Self::from_file(file, &bytes, &stem(path), options)
         };
-        open().map_err(|e: Error| if e.kind() == ErrorKind::Io { e } else { e.at(path.display()) })
+        isolated(open).map_err(|e: Error| if e.kind() == ErrorKind::Io { e } else { e.at(path.display()) })
     }
 
     /// The model in `bytes`, an ONNX file.
@@ -99,7 +102,8 @@ impl Session {
     /// # Errors
     /// As [`open`](Self::open), without the files.
     pub fn from_onnx(bytes: &[u8], options: &SessionOptions) -> Result<Self> {
-        Self::from_file(OnnxFile::parse(bytes)?, bytes, "model", options)
+        let open = || Self::from_file(OnnxFile::parse_within(bytes, &options.limits)?, bytes, "model", options);
+        isolated(open)
     }
 
     /// The ONNX file `path`, with its sidecar, as the bytes of a file that [`open`](Self::open) reads much faster: only by this
@@ -107,10 +111,13 @@ impl Session {
     ///
     /// # Errors
     /// As [`open`](Self::open); [`ErrorKind::Model`] too for a graph that is not one fused network as a whole.
-    pub fn prepare(path: &Path) -> Result<Vec<u8>> {
-        let bytes = std::fs::read(path).map_err(|e| Error::io(ErrorKind::Io, "read", path, e))?;
+    pub fn prepare(path: &Path, limits: &Limits) -> Result<Vec<u8>> {
+        let failed = |e| Error::io(ErrorKind::Io, "read", path, e);
+        let file = File::open(path).map_err(failed)?;
+        let mut bytes = Vec::new();
         let prepare = || {
-            let mut file = OnnxFile::parse(&bytes)?;
+            read_rest(file, &mut bytes, limits)?.map_err(failed)?;
+            let mut file = OnnxFile::parse_within(&bytes, limits)?;
             sidecar::apply(path, &mut file.metadata)?;
             file.metadata.name.get_or_insert_with(|| stem(path));
             let network = Network::new(&mut file, 1, false)?;
@@ -127,7 +134,7 @@ impl Session {
             };
             Ok(prepared.into_bytes())
         };
-        prepare().map_err(|e: Error| e.at(path.display()))
+        isolated(prepare).map_err(|e: Error| if e.kind() == ErrorKind::Io { e } else { e.at(path.display()) })
     }
 
     fn from_file(mut file: OnnxFile, bytes: &[u8], fallback: &str, options: &SessionOptions) -> Result<Self> {
@@ -157,8 +164,7 @@ impl Session {
         }
         let Prepared { source, metadata, ends_in_softmax, initializer_values, engine } = prepared;
         let metadata = from_entries(metadata.iter().map(|(key, value)| (key.as_str(), value.as_str())))?;
-        let network = Network::of(engine, threads(options)?)
-            .ok_or_else(|| Error::new(ErrorKind::Model, "it has not one input and one output"))?;
+        let network = Network::of(engine, threads(options)?, &options.limits)?;
         let known = (ends_in_softmax, initializer_values);
         Self::build(network, metadata, &source.sha256, known, &source.name, options)
     }
@@ -286,6 +292,16 @@ impl Session {
     pub fn memory_size(&self) -> Option<usize> {
         self.network.memory_size()
     }
+}
+
+/// Reads what is left of a model's file, which may be a device without end.
+///
+/// # Errors
+/// [`ErrorKind::Model`] for a file beyond the limit; within, the system's.
+fn read_rest(file: File, bytes: &mut Vec<u8>, limits: &Limits) -> Result<std::io::Result<usize>> {
+    let read = file.take((limits.file + 1).saturating_sub(bytes.len() as u64)).read_to_end(bytes);
+    limits.check(Limit::File, Some(bytes.len() as u64))?;
+    Ok(read)
 }
 
 /// First 16 hexadecimal digits of a SHA-256.

@@ -2,7 +2,7 @@
 
 use tract_onnx::pb::GraphProto;
 
-use super::super::super::Tensor;
+use super::super::super::{Limits, Tensor};
 use super::super::nodes::initializer;
 use super::attributes::Attributes;
 use super::constants::Constants;
@@ -12,11 +12,11 @@ use crate::model::onnx::operators;
 ///
 /// # Errors
 /// One sentence: what is so quantized depends on the picture, or its scales do not fit.
-pub(in super::super) fn decode_blocks(graph: &mut GraphProto) -> Result<(), String> {
+pub(in super::super) fn decode_blocks(graph: &mut GraphProto, limits: &Limits) -> Result<(), String> {
     let blocked = |node: &&tract_onnx::pb::NodeProto| {
         node.op_type == "DequantizeLinear" && node.int("block_size").is_some_and(|size| size != 0)
     };
-    let constants = Constants::of(graph);
+    let constants = Constants::of(graph, limits.constants);
     let mut decoded = Vec::new();
     for node in graph.node.iter().filter(blocked) {
         let Some(constant) = constants.get(&node.output[0]) else {

@@ -1,6 +1,7 @@
 //! Tensors whose values are known from the file alone.
 
-use std::collections::HashMap;
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, HashSet};
 
 use tract_onnx::pb::{GraphProto, NodeProto, TensorProto, tensor_proto::DataType};
 
@@ -10,16 +11,16 @@ use crate::model::onnx::operators;
 
 /// A known tensor, row-major.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Constant {
-    pub(super) dims: Vec<usize>,
-    pub(super) values: Values,
+pub(in super::super) struct Constant {
+    pub(in super::super) dims: Vec<usize>,
+    pub(in super::super) values: Values,
     /// Their type in the file.
-    pub(super) kind: DataType,
+    pub(in super::super) kind: DataType,
 }
 
 /// Whole numbers of any type, or real ones.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Values {
+pub(in super::super) enum Values {
     Whole(Vec<i64>),
     Real(Vec<f32>),
 }
@@ -33,22 +34,26 @@ pub(super) enum Stored {
     Real(Vec<f32>),
 }
 
-/// Constants by name, evaluated when they are asked for.
-pub(super) struct Constants<'a> {
-    found: HashMap<String, Constant>,
+/// Constants by name, each evaluated once, when it is asked for.
+pub(in super::super) struct Constants<'a> {
+    /// What was computed, or found not to be constant.
+    computed: RefCell<HashMap<String, Option<Constant>>>,
+    /// Bytes of what was computed, and how many there may be.
+    bytes: Cell<u64>,
+    most: u64,
     initializers: HashMap<&'a str, &'a TensorProto>,
     producers: HashMap<&'a str, &'a NodeProto>,
 }
 
 impl Constant {
-    pub(super) fn real(&self) -> Vec<f32> {
+    pub(in super::super) fn real(&self) -> Vec<f32> {
         match &self.values {
             Values::Real(values) => values.clone(),
             Values::Whole(values) => values.iter().map(|&v| v as f32).collect(),
         }
     }
 
-    pub(super) fn whole(&self) -> Option<&[i64]> {
+    pub(in super::super) fn whole(&self) -> Option<&[i64]> {
         match &self.values {
             Values::Whole(values) => Some(values),
             Values::Real(_) => None,
@@ -64,72 +69,121 @@ impl Constant {
 }
 
 impl<'a> Constants<'a> {
-    pub(super) fn of(graph: &'a GraphProto) -> Self {
+    /// Those of `graph`, of which at most `most` bytes are computed.
+    pub(in super::super) fn of(graph: &'a GraphProto, most: u64) -> Self {
         let initializers = graph.initializer.iter().map(|tensor| (tensor.name.as_str(), tensor)).collect();
         let outputs = |node: &'a NodeProto| node.output.iter().map(move |name| (name.as_str(), node));
-        Self { found: HashMap::new(), initializers, producers: graph.node.iter().flat_map(outputs).collect() }
+        let producers = graph.node.iter().flat_map(outputs).collect();
+        Self { computed: RefCell::default(), bytes: Cell::new(0), most, initializers, producers }
+    }
+
+    /// Bytes of all constants that were asked for and had to be computed; those beyond the limit were not.
+    pub(super) fn computed_bytes(&self) -> u64 {
+        self.bytes.get()
     }
 
     /// Makes whole numbers known, such as the extents of a tensor.
     pub(super) fn insert(&mut self, name: &str, values: Vec<i64>) {
-        self.found.insert(
-            name.into(),
-            Constant { dims: vec![values.len()], values: Values::Whole(values), kind: DataType::Int64 },
-        );
+        let (dims, kind) = (vec![values.len()], DataType::Int64);
+        let constant = Constant { dims, values: Values::Whole(values), kind };
+        self.computed.get_mut().insert(name.into(), Some(constant));
     }
 
     /// The tensor `name`, if it does not depend on the graph's input.
-    pub(super) fn get(&self, name: &str) -> Option<Constant> {
-        if let Some(constant) = self.found.get(name) {
-            return Some(constant.clone());
-        }
-        if let Some(tensor) = self.initializers.get(name) {
-            return decode(tensor);
-        }
-        // Of several outputs only the first is known.
-        let node = self.producers.get(name).filter(|node| node.output.first().is_some_and(|first| first == name))?;
-        let inputs = self.inputs(node);
-        evaluate(node, &inputs.iter().map(Option::as_ref).collect::<Vec<_>>())
+    pub(in super::super) fn get(&self, name: &str) -> Option<Constant> {
+        self.resolve(name);
+        self.known(name)
     }
 
-    fn inputs(&self, node: &NodeProto) -> Vec<Option<Constant>> {
-        node.input.iter().map(|name| self.get(name)).collect()
+    /// The tensor `name`, if it is stored or was computed.
+    fn known(&self, name: &str) -> Option<Constant> {
+        match self.computed.borrow().get(name) {
+            Some(computed) => computed.clone(),
+            None => decode(self.initializers.get(name)?),
+        }
+    }
+
+    /// How many values of `name` are known.
+    fn values(&self, name: &str) -> u64 {
+        let stored = || self.initializers.get(name).map_or(0, |tensor| super::super::read::values(tensor));
+        match self.computed.borrow().get(name) {
+            Some(computed) => computed.as_ref().map_or(0, |constant| constant.len() as u64),
+            None => stored(),
+        }
+    }
+
+    /// Computes `name` and what it depends on, each once: first the inputs, then the node. What depends on itself is no constant.
+    fn resolve(&self, name: &str) {
+        let mut open = vec![name.to_owned()];
+        let mut begun: HashSet<String> = HashSet::new();
+        while let Some(name) = open.last().cloned() {
+            let known = |name: &str| self.computed.borrow().contains_key(name) || self.initializers.contains_key(name);
+            let node = if known(&name) { None } else { self.producers.get(name.as_str()) };
+            let Some(node) = node else {
+                open.pop();
+                continue;
+            };
+            if begun.insert(name.clone()) && evaluates(node) {
+                open.extend(node.input.iter().filter(|input| !known(input) && !begun.contains(*input)).cloned());
+                continue;
+            }
+            open.pop();
+            let constant =
+                if evaluates(node) && node.output.first() == Some(&name) { self.evaluate(node) } else { None };
+            self.computed.borrow_mut().insert(name, constant);
+        }
+    }
+
+    /// What a node computes of constants that are known, unless that would be too much.
+    fn evaluate(&self, node: &NodeProto) -> Option<Constant> {
+        // None of the operators gives more values than it takes.
+        let values: u64 = node.input.iter().map(|name| self.values(name)).sum();
+        self.bytes.set(self.bytes.get().saturating_add(values.saturating_mul(8)));
+        if self.bytes.get() > self.most {
+            return None;
+        }
+        let inputs: Vec<Option<Constant>> = node.input.iter().map(|name| self.known(name)).collect();
+        evaluate(node, &inputs.iter().map(Option::as_ref).collect::<Vec<_>>())
     }
 
     /// Scales and zero points of a `QuantizeLinear` or `DequantizeLinear`.
     pub(super) fn quantizer(&self, node: &NodeProto) -> Option<Quantizer> {
-        let inputs =
-            [None, node.input.get(1).and_then(|name| self.get(name)), node.input.get(2).and_then(|n| self.get(n))];
-        Quantizer::of(node, &inputs.each_ref().map(Option::as_ref))
+        let input = |at: usize| node.input.get(at).and_then(|name| self.get(name));
+        Quantizer::of(node, &[None, input(1).as_ref(), input(2).as_ref()])
     }
 
     /// Extents of the output of a node that only reshapes, for an input of `dims`.
     pub(super) fn reshaped(&self, node: &NodeProto, dims: &[usize]) -> Option<Vec<usize>> {
-        let second = node.input.get(1).and_then(|name| self.get(name));
-        reshaped(node, dims, second.as_ref())
+        reshaped(node, dims, node.input.get(1).and_then(|name| self.get(name)).as_ref())
     }
 
     /// The weights `name` as they are stored, and their extents.
     pub(super) fn stored(&self, name: &str) -> Option<(Vec<usize>, Stored)> {
-        if let Some(node) = self.producers.get(name) {
+        let mut name = name;
+        let mut exchanged = false;
+        // What goes on for longer than there are nodes goes round.
+        for _ in 0..=self.producers.len() {
+            let Some(node) = self.producers.get(name) else { break };
             match node.op_type.as_str() {
-                "Identity" => return self.stored(node.input.first()?),
-                // Blocks are evaluated.
-                "DequantizeLinear" if node.int("block_size").unwrap_or(0) == 0 => return self.stored_codes(node),
+                "Identity" => name = node.input.first()?,
                 "Transpose" if operators::understood(node).is_ok() => {
-                    let (dims, stored) = self.stored(node.input.first()?)?;
-                    let [rows, columns] = dims[..] else { return None };
-                    return match node.ints("perm") {
-                        None | Some([1, 0]) => Some((vec![columns, rows], stored.transposed(rows, columns))),
-                        Some([0, 1]) => Some((dims, stored)),
-                        Some(_) => None,
-                    };
+                    match node.ints("perm") {
+                        None | Some([1, 0]) => exchanged ^= true,
+                        Some([0, 1]) => {}
+                        Some(_) => break,
+                    }
+                    name = node.input.first()?;
                 }
-                _ => {}
+                // Blocks are evaluated.
+                "DequantizeLinear" if node.int("block_size").unwrap_or(0) == 0 => {
+                    let (dims, stored) = self.stored_codes(node)?;
+                    return stored.exchanged_if(exchanged, dims);
+                }
+                _ => break,
             }
         }
         let constant = self.get(name).filter(|constant| constant.kind == DataType::Float)?;
-        Some((constant.dims.clone(), Stored::Real(constant.real())))
+        Stored::Real(constant.real()).exchanged_if(exchanged, constant.dims)
     }
 
     /// Weights that a `DequantizeLinear` decodes.
@@ -151,6 +205,15 @@ impl<'a> Constants<'a> {
 }
 
 impl Stored {
+    /// The same with its extents, rows and columns exchanged if asked; only tensors of rank 2 have those.
+    fn exchanged_if(self, exchanged: bool, dims: Vec<usize>) -> Option<(Vec<usize>, Self)> {
+        match (exchanged, &dims[..]) {
+            (false, _) => Some((dims, self)),
+            (true, &[rows, columns]) => Some((vec![columns, rows], self.transposed(rows, columns))),
+            (true, _) => None,
+        }
+    }
+
     /// The same with rows and columns exchanged.
     fn transposed(self, rows: usize, columns: usize) -> Self {
         match self {
@@ -169,6 +232,33 @@ impl Stored {
 
 fn transpose<T: Copy>(values: &[T], rows: usize, columns: usize) -> Vec<T> {
     (0..columns).flat_map(|column| (0..rows).map(move |row| values[row * columns + column])).collect()
+}
+
+/// Whether [`Constants`] computes what such a node gives, so that it is worth to know its inputs.
+fn evaluates(node: &NodeProto) -> bool {
+    const OPERATORS: [&str; 20] = [
+        "Add",
+        "Cast",
+        "Concat",
+        "Constant",
+        "DequantizeLinear",
+        "Div",
+        "Dropout",
+        "Flatten",
+        "Gather",
+        "Identity",
+        "Mul",
+        "Neg",
+        "QuantizeLinear",
+        "Reciprocal",
+        "Reshape",
+        "Sqrt",
+        "Squeeze",
+        "Sub",
+        "Transpose",
+        "Unsqueeze",
+    ];
+    OPERATORS.contains(&node.op_type.as_str())
 }
 
 /// The values of a tensor in the file; `None` for a type that is not read here, or a length that does not fit.

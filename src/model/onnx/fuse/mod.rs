@@ -17,33 +17,42 @@ mod value;
 mod walk;
 
 pub(super) use blocks::decode_blocks;
+pub(super) use constants::Constants;
 pub(super) use qoperator::expand;
 pub use region::{FUSED, node_name};
 pub(super) use sense::check_constants;
 pub use walk::Opaque;
+pub(super) use walk::name_of;
 
 use tract_onnx::pb::GraphProto;
 
+use super::super::Limits;
 use super::super::fused::{FusedNetwork, Shape};
 use super::GraphInput;
+use crate::error::Result;
 
 /// What was found in a graph.
 #[derive(Debug, Clone, Default)]
 pub struct Fusion {
     /// Densely connected networks.
     pub networks: Vec<FusedNetwork>,
-    /// Nodes that depend on the picture and are in none of them because of what they compute.
+    /// Nodes that depend on the picture and are in none of them because of what they compute; behind them, of each part that is not
+    /// densely connected, the first convolution.
     pub opaque: Vec<Opaque>,
 }
 
 /// Finds densely connected networks in `graph` and replaces each with one node of operator [`FUSED`], called
 /// [`node_name`] of its number, with the network's inputs and outputs. All else stays.
-pub fn fuse(graph: &mut GraphProto, input: &GraphInput) -> Fusion {
+///
+/// # Errors
+/// [`crate::error::ErrorKind::Model`] for a graph that comes to more than `limits`.
+pub fn fuse(graph: &mut GraphProto, input: &GraphInput, limits: &Limits) -> Result<Fusion> {
     let shape = Shape { channels: 3, height: input.height, width: input.width };
-    let walk = walk::Walk::through(graph, &input.name, shape);
-    let networks = region::networks(&walk, region::is_dense);
+    let walk = walk::Walk::through(graph, &input.name, shape, limits)?;
+    let (networks, sparse) = region::networks(&walk, region::is_dense);
     let quantized = walk.quantized();
-    let opaque = walk.opaque;
+    let mut opaque = walk.opaque;
+    opaque.extend(sparse.iter().filter_map(|network| region::sparse(graph, network)));
     region::replace(graph, &networks, &quantized);
-    Fusion { networks, opaque }
+    Ok(Fusion { networks, opaque })
 }

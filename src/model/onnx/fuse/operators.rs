@@ -2,7 +2,7 @@
 
 use tract_onnx::pb::NodeProto;
 
-use super::super::super::fused::{Op, Shape, Weights, Window};
+use super::super::super::fused::{Op, Shape, Weights, Window, sums_fit, zero_point_fits};
 use super::attributes::Attributes;
 use super::constants::Stored;
 use super::value::{Piece, Value};
@@ -26,6 +26,9 @@ pub(super) fn convolution(walk: &mut Walk<'_>, node: &NodeProto) -> Result<Value
     let value = walk.value(node, 0)?;
     let (dims, stored) = weights(walk, node)?;
     let [out, channels, height, width] = dims[..] else { return Err("its weights are not of rank 4".into()) };
+    if dims.contains(&0) {
+        return Err("its weights are empty".into());
+    }
     if value.flat || channels != value.shape.channels || node.int("group").unwrap_or(1) != 1 {
         return Err("it is grouped, or its weights do not fit its input".into());
     }
@@ -42,6 +45,9 @@ pub(super) fn linear(walk: &mut Walk<'_>, node: &NodeProto) -> Result<Value, Str
     let value = walk.value(node, 0)?;
     let (dims, stored) = weights(walk, node)?;
     let [rows, columns] = dims[..] else { return Err("its weights are not of rank 2".into()) };
+    if dims.contains(&0) {
+        return Err("its weights are empty".into());
+    }
     let flag = |name: &str| node.int(name).unwrap_or(0) != 0;
     let factor = |name: &str| node.float(name).unwrap_or(1.0);
     if !value.flat || flag("transA") || factor("alpha") != 1.0 || factor("beta") != 1.0 {
@@ -92,13 +98,18 @@ fn layer(
     let output = Shape { channels: kernel.out, height, width };
     let Kernel { out, channels, stored, dims, bias } = kernel;
     let size = channels * window.len();
-    match (stored, value.codes()) {
+    // Padding has to be one of the values that are read: where it is not, the products are f32.
+    let quantized = value.codes().filter(|(_, _, zero_point)| zero_point_fits(*zero_point, &window));
+    match (stored, quantized) {
         (Stored::Codes { codes, scales, zero_points, axis }, Some((pieces, scale, input_zero_point)))
             if (axis == 0 || scales.len().max(zero_points.len()) == 1)
                 && [1, out].contains(&scales.len())
                 && [1, out].contains(&zero_points.len()) =>
         {
             let (values, zero_points) = signed(&codes, &zero_points, size)?;
+            if !sums_fit(&values, &zero_points, size, input_zero_point) {
+                return Err("its sums do not fit 32 bits".into());
+            }
             let weights = Weights::Int8 { values, zero_points, input_zero_point };
             let mut result = walk.layer(node, Op::Convolution { window, weights }, pieces, output, value.region);
             let at = |numbers: &[f32], channel: usize| numbers[channel.min(numbers.len() - 1)];

@@ -7,10 +7,11 @@
 
 use tract_onnx::pb::{AttributeProto, GraphProto, NodeProto};
 
-use super::super::super::Tensor;
+use super::super::super::{Limit, Limits, Tensor};
 use super::super::nodes::{initializer, int};
 use super::attributes::Attributes;
 use super::constants::Constants;
+use crate::error::{Error, ErrorKind, Result};
 use crate::model::onnx::operators;
 
 /// Where an operator's code, scale and zero point stand among its inputs.
@@ -52,24 +53,26 @@ impl Form {
 /// Replaces the quantized operators of `graph`; the others are left as they are.
 ///
 /// # Errors
-/// One sentence: a bias whose scales are not known.
-pub(in super::super) fn expand(graph: &mut GraphProto) -> Result<(), String> {
+/// [`ErrorKind::Model`] for a bias whose scales are not known, or where the scales of biases are beyond `limits`.
+pub(in super::super) fn expand(graph: &mut GraphProto, limits: &Limits) -> Result<()> {
     if !graph.node.iter().any(|node| Form::of(node).is_some()) {
         return Ok(());
     }
     let biases: Vec<Option<Tensor>> = {
-        let constants = Constants::of(graph);
+        let constants = Constants::of(graph, limits.constants);
         let bias = |node: &NodeProto| {
             let Some(form) = Form::of(node) else { return Ok(None) };
             let scales = bias_scales(node, &form, &constants);
             let given = form.bias.and_then(|at| node.input.get(at)).is_some_and(|name| !name.is_empty());
+            limits.check(Limit::Constants, Some(constants.computed_bytes()))?;
             if given && scales.is_none() {
                 let what = "its bias, or a scale, is not in the file or does not fit";
-                return Err(format!("node {} ({}): {what}", operators::name(node), node.op_type));
+                let at = format!("node {} ({})", operators::name(node), node.op_type);
+                return Err(Error::new(ErrorKind::Model, what).at(at));
             }
             Ok(scales)
         };
-        graph.node.iter().map(bias).collect::<Result<_, _>>()?
+        graph.node.iter().map(bias).collect::<Result<_>>()?
     };
     let nodes = std::mem::take(&mut graph.node);
     for (node, bias) in nodes.into_iter().zip(biases) {

@@ -6,15 +6,18 @@ use tract_onnx::pb::{GraphProto, NodeProto, tensor_proto::DataType};
 
 use super::super::super::fused::{Chain, FusedNetwork, Input, Layer, Op, Output, factor};
 use super::super::nodes::int;
-use super::walk::{Draft, Source, Walk};
+use super::walk::{Draft, Opaque, Source, Walk};
 
 /// Operator of the nodes that stand for fused networks. Node `NAME` with number i is called `densight.fused.i`.
 pub const FUSED: &str = "DensightFused";
 
-/// The fused networks of all regions in which `wanted` finds something, in the order of the regions.
-pub(super) fn networks(walk: &Walk<'_>, wanted: impl Fn(&FusedNetwork) -> bool) -> Vec<FusedNetwork> {
+/// The fused networks of all regions in which `wanted` finds something, and those of the others, in the order of the regions.
+pub(super) fn networks(
+    walk: &Walk<'_>,
+    wanted: impl Fn(&FusedNetwork) -> bool,
+) -> (Vec<FusedNetwork>, Vec<FusedNetwork>) {
     let regions: BTreeSet<usize> = walk.sources.iter().map(Source::region).collect();
-    regions.into_iter().filter_map(|region| network(walk, region)).filter(wanted).collect()
+    regions.into_iter().filter_map(|region| network(walk, region)).partition(wanted)
 }
 
 /// All that is needed of one region; `None` where that is no layer.
@@ -92,7 +95,24 @@ pub(super) fn is_dense(network: &FusedNetwork) -> bool {
     let convolutions = network.layers.iter().filter(|layer| matches!(layer.op, Op::Convolution { .. }));
     let sets: BTreeSet<BTreeSet<usize>> =
         convolutions.map(|layer| layer.reads.iter().map(|read| read.segment).collect()).collect();
-    sets.iter().any(|set| sets.iter().any(|larger| larger.len() > set.len() && set.is_subset(larger)))
+    let mut readers: BTreeMap<usize, Vec<&BTreeSet<usize>>> = BTreeMap::new();
+    sets.iter().for_each(|set| set.iter().for_each(|&segment| readers.entry(segment).or_default().push(set)));
+    // Who reads all of a set reads the segment that the fewest read.
+    let rarest =
+        |set: &BTreeSet<usize>| set.iter().filter_map(|segment| readers.get(segment)).min_by_key(|sets| sets.len());
+    sets.iter()
+        .any(|set| rarest(set).into_iter().flatten().any(|larger| larger.len() > set.len() && set.is_subset(larger)))
+}
+
+/// Why a network that is not densely connected is left to tract, at its first convolution; `None` where it has none.
+pub(super) fn sparse(graph: &GraphProto, network: &FusedNetwork) -> Option<Opaque> {
+    let first = network.layers.iter().find(|layer| matches!(layer.op, Op::Convolution { .. }))?;
+    let node = graph.node.iter().find(|node| node.name == first.name || node.output.first() == Some(&first.name));
+    Some(Opaque {
+        node: first.name.clone(),
+        op: node.map_or_else(|| "Conv".into(), |node| node.op_type.clone()),
+        reason: "no dense block: of what one convolution reads, no other reads all and more".into(),
+    })
 }
 
 /// Puts one node in the place of each network's, and drops what is then not needed any more. What a network reads and writes is f32:

@@ -2,6 +2,7 @@
 
 use tract_onnx::pb::{GraphProto, NodeProto, tensor_proto::DataType};
 
+use super::super::super::Limits;
 use super::attributes::Attributes;
 use super::constants::{Constant, Constants};
 use crate::model::onnx::operators;
@@ -10,8 +11,8 @@ use crate::model::onnx::operators;
 ///
 /// # Errors
 /// One sentence that names the node and the constant.
-pub(in super::super) fn check_constants(graph: &GraphProto) -> Result<(), String> {
-    let constants = Constants::of(graph);
+pub(in super::super) fn check_constants(graph: &GraphProto, limits: &Limits) -> Result<(), String> {
+    let constants = Constants::of(graph, limits.constants);
     for node in &graph.node {
         let what = match node.op_type.as_str() {
             "BatchNormalization" => norm(node, &constants),

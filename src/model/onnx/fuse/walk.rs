@@ -10,12 +10,14 @@ use std::collections::{HashMap, HashSet};
 use tract_onnx::pb::{GraphProto, NodeProto, tensor_proto::DataType};
 
 use super::super::super::fused::{Chain, Op, Shape};
+use super::super::super::{Limit, Limits};
 use super::attributes::Attributes;
 use super::constants::Constants;
 use super::evaluate::axis_of;
 use super::shapes::declared;
 use super::value::{Piece, Value};
 use super::{elementwise, operators as layers};
+use crate::error::Result as Loaded;
 use crate::model::onnx::operators;
 
 /// Where a segment comes from.
@@ -45,6 +47,12 @@ impl Source {
     }
 }
 
+/// A node's name, or its first output's where it has none.
+pub(in super::super) fn name_of(node: &NodeProto) -> &str {
+    let output = node.output.first().map_or("", String::as_str);
+    if node.name.is_empty() { output } else { &node.name }
+}
+
 /// A node that is left to tract, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Opaque {
@@ -70,26 +78,52 @@ pub(super) struct Walk<'a> {
     pub(super) needed: HashSet<String>,
     lifted: HashMap<(String, usize), usize>,
     declared: HashMap<&'a str, (Vec<usize>, DataType)>,
+    limits: &'a Limits,
+    /// What all layers and tensors come to so far, as [`Limits`] count it.
+    macs: u64,
+    channels: u64,
 }
 
 impl<'a> Walk<'a> {
     /// Walks `graph`, whose input `input` has `shape`.
-    pub(super) fn through(graph: &'a GraphProto, input: &str, shape: Shape) -> Self {
+    ///
+    /// # Errors
+    /// [`crate::error::ErrorKind::Model`] where the graph comes to more than `limits`.
+    pub(super) fn through(graph: &'a GraphProto, input: &str, shape: Shape, limits: &'a Limits) -> Loaded<Self> {
         let mut walk = Self {
-            constants: Constants::of(graph),
+            constants: Constants::of(graph, limits.constants),
             values: HashMap::new(),
             sources: Vec::new(),
             opaque: Vec::new(),
             needed: graph.output.iter().map(|output| output.name.clone()).collect(),
             lifted: HashMap::new(),
             declared: declared(graph),
+            limits,
+            macs: 0,
+            channels: 0,
         };
         let value = walk.outside(input, shape, false, DataType::Float, 0);
         walk.values.insert(input.into(), value);
         for node in &graph.node {
             walk.visit(node);
+            walk.check(node)?;
         }
-        walk
+        Ok(walk)
+    }
+
+    /// Counts what a node that was visited costs, and looks whether it is within the limits.
+    fn check(&mut self, node: &NodeProto) -> Loaded<()> {
+        let Some(value) = node.output.first().and_then(|name| self.values.get(name)) else { return Ok(()) };
+        self.channels = self.channels.saturating_add(value.shape.channels as u64);
+        let bytes = (value.shape.len() as u64).checked_mul(size_of::<f32>() as u64);
+        let costs = [
+            (Limit::Activations, bytes),
+            (Limit::Channels, Some(self.channels)),
+            (Limit::Macs, Some(self.macs)),
+            (Limit::Constants, Some(self.constants.computed_bytes())),
+        ];
+        let mut checks = costs.into_iter().map(|(limit, cost)| self.limits.check(limit, cost));
+        checks.find(Result::is_err).unwrap_or(Ok(())).map_err(|e| e.at(format!("node {}", name_of(node))))
     }
 
     /// The types of tensors of quantized values, by name.
@@ -151,7 +185,14 @@ impl<'a> Walk<'a> {
 
     /// Adds a layer and gives its bare result.
     pub(super) fn layer(&mut self, node: &NodeProto, op: Op, reads: Vec<Piece>, output: Shape, region: usize) -> Value {
-        let name = if node.name.is_empty() { node.output[0].clone() } else { node.name.clone() };
+        let name = name_of(node).to_owned();
+        let (Op::Convolution { window, .. } | Op::MaxPool(window) | Op::SumPool(window)) = &op;
+        let each = match op {
+            Op::Convolution { .. } => reads.iter().map(|piece| piece.chain.channels() as u64).sum(),
+            Op::MaxPool(_) | Op::SumPool(_) => 1,
+        };
+        let macs = each.saturating_mul(window.len() as u64).saturating_mul(output.len() as u64);
+        self.macs = self.macs.saturating_add(macs);
         self.sources.push(Source::Layer(Draft { name, op, reads, output, region }));
         let piece = Piece { source: self.sources.len() - 1, chain: Chain::new(output.channels) };
         Value { pieces: vec![piece], shape: output, flat: false, region, kind: DataType::Float }
@@ -205,11 +246,7 @@ impl<'a> Walk<'a> {
         let shape = self.shape_behind(node, &known);
         self.needed.extend(known.into_iter().map(|(name, _)| name.clone()));
         let name = node.output[0].clone();
-        self.opaque.push(Opaque {
-            node: if node.name.is_empty() { name.clone() } else { node.name.clone() },
-            op: node.op_type.clone(),
-            reason,
-        });
+        self.opaque.push(Opaque { node: name_of(node).to_owned(), op: node.op_type.clone(), reason });
         if let Some((shape, flat, kind)) = shape {
             let value = self.outside(&name, shape, flat, kind, region);
             self.values.insert(name, value);

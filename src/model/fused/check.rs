@@ -1,0 +1,268 @@
+//! What a fused network has to be like so that it can be run: shapes that fit, steps of as many channels as values, numbers
+//! that are finite, sums that fit 32 bits.
+
+use super::{FusedNetwork, Layer, Op, Read, Shape, Weights, Window};
+use crate::error::{Error, ErrorKind, Result};
+use crate::quant::Step;
+
+impl FusedNetwork {
+    /// Looks whether the network can be run as it is.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Model`] naming the first layer that cannot, and why.
+    pub fn check(&self) -> Result<()> {
+        let inputs = self.inputs.len();
+        for input in &self.inputs {
+            volume(input.shape).map_err(|why| unfit(&input.name, &why))?;
+        }
+        for (number, layer) in self.layers.iter().enumerate() {
+            self.check_layer(layer, inputs + number).map_err(|why| unfit(&layer.name, &why))?;
+        }
+        for output in &self.outputs {
+            let check = || {
+                self.check_reads(&output.reads, inputs + self.layers.len())?;
+                let values: usize = output.reads.iter().map(|read| self.shape(read.segment).len()).sum();
+                let dims = output.dims.iter().try_fold(1_usize, |all, &dim| all.checked_mul(dim));
+                if dims == Some(values) { Ok(()) } else { Err(format!("{values} values for {:?}", output.dims)) }
+            };
+            check().map_err(|why| unfit(&output.name, &why))?;
+        }
+        Ok(())
+    }
+
+    /// Checks the layer that writes `segment`.
+    fn check_layer(&self, layer: &Layer, segment: usize) -> Result<(), String> {
+        self.check_reads(&layer.reads, segment)?;
+        let from = self.input_shape(layer);
+        let area = |read: &Read| (self.shape(read.segment).height, self.shape(read.segment).width);
+        if layer.reads.iter().any(|read| area(read) != (from.height, from.width)) {
+            return Err("it reads segments of different extents".into());
+        }
+        volume(from)?;
+        volume(layer.output)?;
+        let (Op::Convolution { window, .. } | Op::MaxPool(window) | Op::SumPool(window)) = &layer.op;
+        check_window(window, from, layer.output)?;
+        match &layer.op {
+            Op::Convolution { weights, .. } => self.check_weights(layer, weights, window, from.channels)?,
+            Op::MaxPool(_) | Op::SumPool(_) if layer.output.channels != from.channels => {
+                return Err(format!("it pools {} channels to {}", from.channels, layer.output.channels));
+            }
+            Op::MaxPool(_) => {
+                let [top, left, bottom, right] = window.padding;
+                if top.max(bottom) >= window.kernel[0] || left.max(right) >= window.kernel[1] {
+                    return Err("its window sees nothing but padding".into());
+                }
+            }
+            Op::SumPool(_) if window.padding != [0; 4] => return Err("it sums over padding".into()),
+            Op::SumPool(_) => {}
+        }
+        check_steps(&layer.write, layer.output.channels)
+    }
+
+    fn check_reads(&self, reads: &[Read], before: usize) -> Result<(), String> {
+        if reads.is_empty() {
+            return Err("it reads nothing".into());
+        }
+        for read in reads {
+            if read.segment >= before {
+                return Err(format!("it reads segment {}, which is not written yet", read.segment));
+            }
+            check_steps(&read.steps, self.shape(read.segment).channels)?;
+        }
+        Ok(())
+    }
+
+    fn check_weights(&self, layer: &Layer, weights: &Weights, window: &Window, channels: usize) -> Result<(), String> {
+        let out = layer.output.channels;
+        let each = channels.checked_mul(window.len()).filter(|&each| each > 0).ok_or("its window is too large")?;
+        let fits = |len: usize| each.checked_mul(out) == Some(len);
+        match weights {
+            Weights::Float { values, bias } => {
+                if !fits(values.len()) || bias.len() != out {
+                    return Err(format!("{} weights, {} biases for {out} outputs", values.len(), bias.len()));
+                }
+                if !values.iter().chain(bias).all(|value| value.is_finite()) {
+                    return Err("its weights are not finite".into());
+                }
+            }
+            Weights::Int8 { values, zero_points, input_zero_point } => {
+                if !fits(values.len()) || ![0, out].contains(&zero_points.len()) {
+                    return Err(format!(
+                        "{} weights, {} zero points for {out} outputs",
+                        values.len(),
+                        zero_points.len()
+                    ));
+                }
+                if !layer.reads_codes(self) {
+                    return Err("it multiplies in int8 what is not of 8 bits".into());
+                }
+                let signed = layer.reads.iter().map(|read| self.reads_signed(read));
+                for signed in signed {
+                    let least = if signed { -128 } else { 0 };
+                    check_zero_point(*input_zero_point, least, window)?;
+                }
+                if !sums_fit(values, zero_points, each, *input_zero_point) {
+                    return Err("its sums do not fit 32 bits".into());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether what is read are quantized values below 0.
+    fn reads_signed(&self, read: &Read) -> bool {
+        if let Some(step) = read.steps.last() {
+            return step.low < 0.0;
+        }
+        let Some(number) = read.segment.checked_sub(self.inputs.len()) else { return false };
+        let layer = &self.layers[number];
+        match layer.write.last() {
+            Some(step) => step.low < 0.0,
+            None => layer.reads.iter().any(|read| self.reads_signed(read)),
+        }
+    }
+}
+
+/// The greatest distance of an input's zero point from its values: what is centred fits 16 bits, whatever the value.
+const FARTHEST: i32 = 1 << 14;
+
+/// Looks whether an int8 convolution can have this zero point, for values from `least` to `least + 255`: padding is of it, so
+/// that it has to be one of them where there is padding.
+fn check_zero_point(zero_point: i32, least: i32, window: &Window) -> Result<(), String> {
+    let among = (least..=least + 255).contains(&zero_point);
+    if among || window.padding == [0; 4] && zero_point.abs() <= FARTHEST {
+        return Ok(());
+    }
+    Err(format!("padding of {zero_point} is beyond the values from {least} to {}", least + 255))
+}
+
+/// Whether no sum of products can leave i32: each of `each` weights meets a value that lies at most 255 from the end of its
+/// range, and that range at most as far as the zero point is from 0.
+pub(in super::super) fn sums_fit(values: &[i8], zero_points: &[i16], each: usize, input_zero_point: i32) -> bool {
+    let farthest = 255 + 128 + i64::from(input_zero_point.unsigned_abs());
+    values.chunks_exact(each).enumerate().all(|(out, weights)| {
+        let zero_point = zero_points.get(out).map_or(0, |&zero_point| i64::from(zero_point));
+        let sum: i64 = weights.iter().map(|&w| (i64::from(w) - zero_point).abs()).sum();
+        sum.checked_mul(farthest).is_some_and(|sum| sum <= i64::from(i32::MAX))
+    })
+}
+
+/// Whether an int8 convolution can read u8 values with this zero point through `window`.
+pub(in super::super) fn zero_point_fits(zero_point: i32, window: &Window) -> bool {
+    check_zero_point(zero_point, 0, window).is_ok()
+}
+
+fn check_window(window: &Window, from: Shape, to: Shape) -> Result<(), String> {
+    let Window { kernel, stride, .. } = window;
+    if kernel.iter().chain(stride).any(|&side| side == 0) {
+        return Err("its window or stride is empty".into());
+    }
+    match window.output(from.height, from.width) {
+        Some(output) if output == [to.height, to.width] => Ok(()),
+        _ => Err(format!("its window makes no {}x{} of {}x{}", to.height, to.width, from.height, from.width)),
+    }
+}
+
+/// How many values there are; none, or too many to count, is an error.
+fn volume(shape: Shape) -> Result<usize, String> {
+    let Shape { channels, height, width } = shape;
+    let values = channels.checked_mul(height).and_then(|plane| plane.checked_mul(width)).filter(|&values| values > 0);
+    // Memory is laid out in whole vectors of four channels.
+    let most = usize::MAX / 256;
+    values.filter(|&values| values < most).ok_or_else(|| format!("its extents are {channels}x{height}x{width}"))
+}
+
+fn check_steps(steps: &[Step], channels: usize) -> Result<(), String> {
+    for step in steps {
+        if (step.mul.len(), step.add.len()) != (channels, channels) {
+            return Err(format!("{} factors, {} summands for {channels} channels", step.mul.len(), step.add.len()));
+        }
+        if !step.mul.iter().chain(&step.add).all(|value| value.is_finite()) {
+            return Err("a scale, norm or constant in front of it is too large or too small for f32".into());
+        }
+        // Also false for NaN.
+        if !(step.low <= step.high) {
+            return Err(format!("values bounded to {} to {}", step.low, step.high));
+        }
+    }
+    Ok(())
+}
+
+fn unfit(name: &str, why: &str) -> Error {
+    Error::new(ErrorKind::Model, format!("{name}: {why}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Input, Output, random};
+    use super::*;
+
+    /// One thing made wrong in a network that is right.
+    #[test]
+    fn whatever_does_not_fit_is_found() {
+        let good = || random::network(3, random::Numbers::Int8);
+        good().check().unwrap();
+        let broken: [(&str, fn(&mut FusedNetwork)); 8] = [
+            ("reads nothing", |n| n.layers[0].reads.clear()),
+            ("not written yet", |n| n.layers[0].reads[0].segment = n.inputs.len()),
+            ("extents", |n| n.layers[0].output.height = 0),
+            ("makes no", |n| n.layers[0].output.height += 1),
+            ("values for", |n| n.outputs[0].dims.push(2)),
+            ("factors", |n| n.outputs[0].reads[0].steps.push(step(1, 0.0))),
+            ("too large or too small", |n| {
+                let channels = n.shape(n.outputs[0].reads[0].segment).channels;
+                n.outputs[0].reads[0].steps.push(step(channels, f32::INFINITY));
+            }),
+            ("bounded to", |n| {
+                let channels = n.shape(n.outputs[0].reads[0].segment).channels;
+                n.outputs[0].reads[0].steps.push(Step { low: f32::NAN, ..step(channels, 0.0) });
+            }),
+        ];
+        for (reason, break_it) in broken {
+            let mut network = good();
+            break_it(&mut network);
+            let error = network.check().unwrap_err().to_string();
+            assert!(error.contains(reason), "{reason}: {error}");
+        }
+    }
+
+    fn step(channels: usize, add: f32) -> Step {
+        Step { mul: vec![1.0; channels], add: vec![add; channels], low: -1.0, high: 1.0, round: false }
+    }
+
+    /// A 3x3 over one u8 channel, with zero point and weights of that size.
+    fn convolution(input_zero_point: i32, padding: usize, weight: i8, channels: usize) -> FusedNetwork {
+        let window = Window { kernel: [3; 2], stride: [1; 2], padding: [padding; 4] };
+        let values = vec![weight; 9 * channels];
+        let weights = Weights::Int8 { values, zero_points: vec![], input_zero_point };
+        let shape = |channels, side| Shape { channels, height: side, width: side };
+        let to_u8 = Step { low: 0.0, high: 255.0, round: true, ..step(channels, 0.0) };
+        let side = 5 + 2 * padding - 2;
+        FusedNetwork {
+            inputs: vec![Input { name: "x".into(), shape: shape(channels, 5) }],
+            layers: vec![Layer {
+                name: "conv".into(),
+                op: Op::Convolution { window, weights },
+                reads: vec![Read { segment: 0, steps: vec![to_u8] }],
+                write: vec![],
+                output: shape(1, side),
+            }],
+            outputs: vec![Output {
+                name: "y".into(),
+                dims: vec![1, 1, side, side],
+                reads: vec![Read { segment: 1, steps: vec![] }],
+            }],
+        }
+    }
+
+    #[test]
+    fn padding_has_to_be_a_value_and_sums_have_to_fit() {
+        let why = |network: FusedNetwork| network.check().err().map(|error| error.to_string()).unwrap_or_default();
+        assert_eq!(why(convolution(255, 1, 1, 1)), "");
+        assert_eq!(why(convolution(300, 0, 1, 1)), "");
+        assert!(why(convolution(300, 1, 1, 1)).contains("padding of 300"));
+        assert!(why(convolution(-1, 1, 1, 1)).contains("padding of -1"));
+        assert!(why(convolution(0, 1, 127, 5000)).contains("32 bits"));
+        assert_eq!(why(convolution(0, 1, 127, 4000)), "");
+    }
+}

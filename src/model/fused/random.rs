@@ -1,0 +1,301 @@
+//! Random fused networks for property tests: small, and of everything that a layer can be.
+
+use rand_distr::{Distribution, Uniform};
+use rand_pcg::Pcg64;
+use rand_pcg::rand_core::SeedableRng;
+
+use super::{FusedNetwork, Input, Layer, Op, Output, Read, Shape, Weights, Window};
+use crate::quant::Step;
+
+/// What a network's numbers are like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Numbers {
+    /// All convolutions are int8.
+    Int8,
+    /// f32, without a rounding anywhere.
+    Float,
+    /// f32 and int8 side by side; all f32 numbers are small multiples of powers of two, so that sums are exact in any order.
+    Exact,
+}
+
+/// A network of its own for each seed. Layers read some of the segments of one extent, each after steps of its own.
+pub(crate) fn network(seed: u64, numbers: Numbers) -> FusedNetwork {
+    let mut made = Maker { random: Pcg64::seed_from_u64(seed), numbers, network: FusedNetwork::default() };
+    let side = [made.between(1, 9), made.between(1, 9)];
+    for number in 0..made.between(1, 2) {
+        let shape = Shape { channels: made.between(1, 6), height: side[0], width: side[1] };
+        made.network.inputs.push(Input { name: format!("x{number}"), shape });
+    }
+    for _ in 0..made.between(1, 6) {
+        if numbers != Numbers::Int8 && made.one_in(5) {
+            made.transition();
+        } else {
+            made.layer();
+        }
+    }
+    made.outputs();
+    made.network
+}
+
+/// Values for a network's inputs.
+pub(crate) fn inputs(network: &FusedNetwork, seed: u64) -> Vec<Vec<f32>> {
+    let mut random = Pcg64::seed_from_u64(seed);
+    let quarters = Uniform::new_inclusive(-12_i32, 12).expect("a range");
+    let mut values = |len: usize| (0..len).map(|_| quarters.sample(&mut random) as f32 / 4.0).collect();
+    network.inputs.iter().map(|input| values(input.shape.len())).collect()
+}
+
+struct Maker {
+    random: Pcg64,
+    numbers: Numbers,
+    network: FusedNetwork,
+}
+
+impl Maker {
+    fn between(&mut self, low: usize, high: usize) -> usize {
+        Uniform::new_inclusive(low, high).expect("a range").sample(&mut self.random)
+    }
+
+    fn integer(&mut self, low: i32, high: i32) -> i32 {
+        Uniform::new_inclusive(low, high).expect("a range").sample(&mut self.random)
+    }
+
+    fn one_in(&mut self, times: usize) -> bool {
+        self.between(1, times) == 1
+    }
+
+    fn number(&mut self, low: f32, high: f32) -> f32 {
+        if self.numbers == Numbers::Exact {
+            return self.integer((low * 4.0) as i32, (high * 4.0) as i32) as f32 / 4.0;
+        }
+        Uniform::new(low, high).expect("a range").sample(&mut self.random)
+    }
+
+    fn factor(&mut self) -> f32 {
+        if self.numbers == Numbers::Exact {
+            let sizes = [0.5, 1.0, 2.0, -1.0, 1.0, 0.5];
+            return sizes[self.between(0, sizes.len() - 1)];
+        }
+        self.number(-1.5, 1.5)
+    }
+
+    /// A norm with or without bounds.
+    fn norm(&mut self, channels: usize) -> Step {
+        let (mut low, mut high) = (f32::NEG_INFINITY, f32::INFINITY);
+        match self.between(0, 3) {
+            0 => low = 0.0,
+            1 => (low, high) = (-1.0, 2.0),
+            _ => {}
+        }
+        let mul = (0..channels).map(|_| self.factor()).collect();
+        let add = (0..channels).map(|_| self.number(-2.0, 2.0)).collect();
+        Step { mul, add, low, high, round: false }
+    }
+
+    /// A step to 8 bits, for values of about the size of `range`.
+    fn quantize(&mut self, channels: usize, range: f32) -> Step {
+        let ends = [(0.0, 255.0), (-128.0, 127.0), (3.0, 250.0), (-5.0, 100.0), (0.0, 1.0)];
+        let (low, high) = ends[self.between(0, ends.len() - 1)];
+        let exact = self.numbers == Numbers::Exact;
+        let mul = (0..channels).map(|_| match exact {
+            true => [1.0, 2.0, 0.5, 4.0][self.between(0, 3)],
+            false => 100.0 / range * self.number(0.2, 1.5),
+        });
+        let mul: Vec<f32> = mul.collect();
+        let add = (0..channels).map(|_| match exact {
+            true => self.integer(-8, 40) as f32,
+            false => self.number(-60.0, 120.0),
+        });
+        Step { add: add.collect(), mul, low, high, round: true }
+    }
+
+    /// Steps that a reader of `segment` does; to 8 bits if asked.
+    fn steps(&mut self, segment: usize, bytes: bool) -> Vec<Step> {
+        let channels = self.network.shape(segment).channels;
+        let mut steps = Vec::new();
+        let held = self.network.holds_codes(segment);
+        if bytes && held && self.one_in(2) {
+            return steps;
+        }
+        if self.numbers != Numbers::Float && self.one_in(3) {
+            steps.push(self.quantize(channels, if held { 100.0 } else { 4.0 }));
+        }
+        if self.one_in(2) {
+            steps.push(self.norm(channels));
+        }
+        if bytes {
+            steps.push(self.quantize(channels, if held || !steps.is_empty() { 100.0 } else { 4.0 }));
+        }
+        steps
+    }
+
+    fn reads(&mut self, bytes: bool) -> Vec<Read> {
+        // Of the segments of one extent, which is the last one's more often than not.
+        let segments = self.network.inputs.len() + self.network.layers.len();
+        let chosen = if self.one_in(3) { self.between(0, segments - 1) } else { segments - 1 };
+        let area = |network: &FusedNetwork, s: usize| (network.shape(s).height, network.shape(s).width);
+        let mut reads = vec![Read { segment: chosen, steps: self.steps(chosen, bytes) }];
+        for segment in 0..segments {
+            if segment != chosen && area(&self.network, segment) == area(&self.network, chosen) && self.one_in(2) {
+                reads.push(Read { segment, steps: self.steps(segment, bytes) });
+            }
+        }
+        reads
+    }
+
+    /// A window over `height` by `width` for which something is left.
+    fn window(&mut self, height: usize, width: usize, padded: bool) -> Window {
+        for _ in 0..20 {
+            let side = |maker: &mut Self| [1, 1, 2, 3, 3, 5][maker.between(0, 5)];
+            let kernel = [side(self), side(self)];
+            let stride = if self.one_in(3) { [self.between(1, 3), self.between(1, 3)] } else { [1, 1] };
+            let padding = match self.between(0, 2) {
+                0 => [kernel[0] / 2, kernel[1] / 2, kernel[0] / 2, kernel[1] / 2],
+                1 => std::array::from_fn(|side| self.between(0, kernel[side % 2] - 1)),
+                _ => [0; 4],
+            };
+            let window = Window { kernel, stride, padding: if padded { padding } else { [0; 4] } };
+            if window.output(height, width).is_some() {
+                return window;
+            }
+        }
+        Window::ONE
+    }
+
+    fn layer(&mut self) {
+        let convolution = !self.one_in(3);
+        let int8 = convolution
+            && match self.numbers {
+                Numbers::Int8 => true,
+                Numbers::Float => false,
+                Numbers::Exact => self.one_in(3),
+            };
+        let bytes = int8 || !convolution && self.numbers != Numbers::Float && self.one_in(2);
+        let mut reads = self.reads(bytes);
+        let shapes: Vec<Shape> = reads.iter().map(|read| self.network.shape(read.segment)).collect();
+        let channels: usize = shapes.iter().map(|shape| shape.channels).sum();
+        let (height, width) = (shapes[0].height, shapes[0].width);
+        let pool = !convolution;
+        let sum = pool && self.one_in(2);
+        let mut window = self.window(height, width, !sum);
+        if self.numbers == Numbers::Exact && (sum || self.one_in(2)) {
+            // A window's average is exact where it has a power of two of values.
+            let side = [1, 2, 2][self.between(0, 2)];
+            let kernel = if sum && height >= side && width >= side { [side; 2] } else { [1; 2] };
+            window = Window { kernel, stride: kernel, padding: [0; 4] };
+        }
+        let [rows, columns] = window.output(height, width).expect("something is left");
+        let out = if pool { channels } else { self.between(1, 6) };
+        let output = Shape { channels: out, height: rows, width: columns };
+        let op = match (pool, sum) {
+            (true, true) => Op::SumPool(window),
+            (true, false) => Op::MaxPool(window),
+            _ if int8 => {
+                Op::Convolution { window, weights: self.int8(out, channels * window.len(), &mut reads, &window) }
+            }
+            _ => Op::Convolution { window, weights: self.float(out, channels * window.len()) },
+        };
+        let name = format!("layer{}", self.network.layers.len());
+        let write = self.write(out, int8);
+        self.network.layers.push(Layer { name, op, reads, write, output });
+    }
+
+    /// A 1x1 convolution with an average pool behind it.
+    fn transition(&mut self) {
+        let reads = self.reads(false);
+        let shapes: Vec<Shape> = reads.iter().map(|read| self.network.shape(read.segment)).collect();
+        let (channels, out) = (shapes.iter().map(|shape| shape.channels).sum(), self.between(1, 6));
+        let (height, width) = (shapes[0].height, shapes[0].width);
+        let op = Op::Convolution { window: Window::ONE, weights: self.float(out, channels) };
+        let segment = self.network.inputs.len() + self.network.layers.len();
+        let output = Shape { channels: out, height, width };
+        let name = format!("transition{segment}");
+        self.network.layers.push(Layer { name, op, reads, write: vec![], output });
+        let kernel = [self.between(1, height.min(2)), self.between(1, width.min(2))];
+        let window = Window { kernel, stride: kernel, padding: [0; 4] };
+        let [height, width] = window.output(height, width).expect("it is no larger");
+        let reads = vec![Read { segment, steps: if self.one_in(4) { vec![self.norm(out)] } else { vec![] } }];
+        let write = self.write(out, false);
+        let output = Shape { channels: out, height, width };
+        self.network.layers.push(Layer {
+            name: format!("pool{segment}"),
+            op: Op::SumPool(window),
+            reads,
+            write,
+            output,
+        });
+    }
+
+    fn int8(&mut self, out: usize, each: usize, reads: &mut [Read], window: &Window) -> Weights {
+        let values = (0..out * each).map(|_| self.integer(-128, 127) as i8).collect();
+        let zero_points =
+            if self.one_in(3) { (0..out).map(|_| self.integer(-128, 127) as i16).collect() } else { vec![] };
+        let signed: Vec<bool> = reads.iter().map(|read| self.signed(read)).collect();
+        // Padding has to be a value of all that is read.
+        let (least, greatest) = match (signed.contains(&true), signed.contains(&false)) {
+            (true, true) => (0, 127),
+            (true, false) => (-128, 127),
+            _ => (0, 255),
+        };
+        let beyond = window.padding == [0; 4] && self.one_in(3);
+        let input_zero_point = if beyond { self.integer(-900, 900) } else { self.integer(least, greatest) };
+        Weights::Int8 { values, zero_points, input_zero_point }
+    }
+
+    fn signed(&self, read: &Read) -> bool {
+        let step = read.steps.last().or_else(|| {
+            let number = read.segment.checked_sub(self.network.inputs.len())?;
+            self.network.layers[number].write.last()
+        });
+        match step {
+            Some(step) => step.low < 0.0,
+            // A pool that hands on what it reads.
+            None => {
+                let number = read.segment - self.network.inputs.len();
+                self.network.layers[number].reads.iter().any(|read| self.signed(read))
+            }
+        }
+    }
+
+    fn float(&mut self, out: usize, each: usize) -> Weights {
+        let values = (0..out * each).map(|_| self.number(-1.0, 1.0)).collect();
+        Weights::Float { values, bias: (0..out).map(|_| self.number(-1.0, 1.0)).collect() }
+    }
+
+    fn write(&mut self, channels: usize, int8: bool) -> Vec<Step> {
+        let range = if int8 { 20_000.0 } else { 10.0 };
+        let mut steps = Vec::new();
+        match self.between(0, 4) {
+            0 => {}
+            1 => steps.push(self.norm(channels)),
+            _ if self.numbers == Numbers::Float => {}
+            2 => {
+                steps.push(self.quantize(channels, range));
+                steps.push(self.quantize(channels, 100.0));
+            }
+            _ => steps.push(self.quantize(channels, range)),
+        }
+        steps
+    }
+
+    /// What nobody reads goes out, and some of what is read.
+    fn outputs(&mut self) {
+        let (inputs, layers) = (self.network.inputs.len(), self.network.layers.len());
+        let read: Vec<usize> =
+            self.network.layers.iter().flat_map(|layer| layer.reads.iter().map(|read| read.segment)).collect();
+        for segment in inputs..inputs + layers {
+            let idle = !read.contains(&segment);
+            if !idle && !self.one_in(4) && segment + 1 < inputs + layers {
+                continue;
+            }
+            let steps = self.steps(segment, false);
+            let Shape { channels, height, width } = self.network.shape(segment);
+            let output = Output {
+                name: format!("y{segment}"),
+                dims: vec![1, channels, height, width],
+                reads: vec![Read { segment, steps }],
+            };
+            self.network.outputs.push(output);
+        }
+    }
+}
