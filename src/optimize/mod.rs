@@ -7,6 +7,7 @@ mod cost;
 mod engine;
 mod fused_op;
 pub mod gpu;
+mod guards;
 mod regions;
 pub mod rewrite;
 #[cfg(test)]
@@ -14,6 +15,7 @@ mod tests;
 
 pub use engine::{Engine, Memory};
 pub use fused_op::FusedOp;
+pub use guards::named;
 
 use tract_core::internal::*;
 use tract_onnx::pb::ModelProto;
@@ -48,16 +50,16 @@ pub fn optimized(
     how: &Build,
     input: &[usize],
 ) -> TractResult<TypedModel> {
-    let mut model = read(proto, input)?;
+    let mut model = read(proto, input).map_err(named)?;
     for (number, mut network) in networks.into_iter().enumerate() {
         rewrite::fold_norms(&mut network);
         rewrite::pool_first(&mut network);
         let node = model.node_id_by_name(&node_name(number))?;
         model.node_mut(node).op = expand(FusedOp::new(&network, how.kernels, how.threads, &how.limits)?);
     }
-    let model = model.into_typed()?;
+    let model = model.into_typed().map_err(named)?;
     cost::check(&model, &how.limits)?;
-    model.into_decluttered()?.into_optimized()
+    model.into_decluttered().and_then(TypedModel::into_optimized).map_err(named)
 }
 
 /// The graph as it is, for a runtime that optimizes it in its own way.
@@ -65,12 +67,12 @@ pub fn optimized(
 /// # Errors
 /// As [`optimized`].
 pub fn as_it_is(proto: &ModelProto, input: &[usize]) -> TractResult<TypedModel> {
-    read(proto, input)?.into_typed()?.into_decluttered()
+    read(proto, input).and_then(|model| model.into_typed()?.into_decluttered()).map_err(named)
 }
 
 fn read(proto: &ModelProto, input: &[usize]) -> TractResult<tract_onnx::prelude::InferenceModel> {
     // Shapes that the file states of values inside may name the symbolic batch: they are inferred afresh.
-    let onnx = tract_onnx::onnx().with_ignore_value_info(true).with_ignore_output_shapes(true);
+    let onnx = guards::guarded().with_ignore_value_info(true).with_ignore_output_shapes(true);
     let mut model = onnx.model_for_proto_model(proto)?;
     model.set_input_fact(0, f32::fact(input).into())?;
     Ok(model)

@@ -4,6 +4,7 @@ mod export;
 mod fuse;
 mod growth;
 mod nodes;
+mod operators;
 mod properties;
 mod quantized;
 mod read;

@@ -7,6 +7,7 @@ use tract_onnx::pb::{
 };
 
 use super::super::{Limit, Limits, Metadata};
+use super::operators::{self, Opsets};
 use super::{Fusion, fuse, growth, properties};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -58,21 +59,29 @@ impl OnnxFile {
         let mut proto = decode(bytes)?;
         let metadata = properties::read(&proto.metadata_props)?;
         let side = metadata.config.as_ref().map(|c| c.side());
+        if proto.graph.is_none() {
+            return Err(refuse("the file holds no graph: it is not ONNX, or cut short"));
+        }
+        limits.check(Limit::Nodes, Some(proto.graph.as_ref().map_or(0, nodes)))?;
+        check_operators(&mut proto)?;
         let graph =
             proto.graph.as_mut().ok_or_else(|| refuse("the file holds no graph: it is not ONNX, or cut short"))?;
-        limits.check(Limit::Nodes, Some(nodes(graph)))?;
         check_values(graph)?;
         let initializer_values = count_values(graph);
         check_codes(graph)?;
+        operators::sort(graph).map_err(refuse)?;
         fuse::expand(graph, limits)?;
+        // What was put in has names of its own.
+        operators::sort(graph).map_err(refuse)?;
+        fuse::check_constants(graph, limits).map_err(refuse)?;
+        fuse::decode_blocks(graph, limits).map_err(refuse)?;
         let input = fix_input(graph, side)?;
         let pixels = (input.height as u64).checked_mul(input.width as u64);
         // The image, the values that are made of it, and their copy for the network.
         limits
             .check(Limit::Activations, pixels.and_then(|pixels| pixels.checked_mul(3 * 3 * size_of::<f32>() as u64)))?;
         let output = graph.output.first().ok_or_else(|| refuse("the graph has no output"))?.name.clone();
-        let last = graph.node.iter().find(|node| node.output.contains(&output));
-        let ends_in_softmax = last.is_some_and(|node| node.op_type == "Softmax");
+        let ends_in_softmax = ends_in_softmax(graph, &output);
         Ok(Self { metadata, input, ends_in_softmax, initializer_values, proto, limits: *limits })
     }
 
@@ -101,6 +110,22 @@ impl OnnxFile {
     }
 }
 
+/// Whether `output` is that of a softmax, or of what only stores or reshapes it.
+fn ends_in_softmax(graph: &GraphProto, output: &str) -> bool {
+    const STORES: [&str; 6] = ["DequantizeLinear", "Flatten", "Identity", "QuantizeLinear", "Reshape", "Squeeze"];
+    let mut name = output;
+    // Nodes are in order: what is before can only be in front.
+    for node in graph.node.iter().rev() {
+        match (node.output.first().is_some_and(|first| first == name), node.op_type.as_str()) {
+            (true, "Softmax") => return true,
+            (true, op) if STORES.contains(&op) => name = node.input.first().map_or("", String::as_str),
+            (true, _) => return false,
+            (false, _) => {}
+        }
+    }
+    false
+}
+
 fn decode(bytes: &[u8]) -> Result<ModelProto> {
     if bytes.is_empty() {
         return Err(refuse("the file is empty"));
@@ -115,6 +140,15 @@ fn decode(bytes: &[u8]) -> Result<ModelProto> {
         return Err(refuse("the file names no opset: it is cut short, fetch or export it again"));
     }
     Ok(proto)
+}
+
+/// Refuses a graph that asks for more than is understood.
+fn check_operators(proto: &mut ModelProto) -> Result<()> {
+    let opsets = Opsets::of(&proto.opset_import).map_err(refuse)?;
+    let functions: Vec<(&str, &str)> = proto.functions.iter().map(|f| (f.name(), f.domain())).collect();
+    let Some(graph) = &mut proto.graph else { return Ok(()) };
+    operators::tidy(graph);
+    operators::check(graph, &functions, &opsets).map_err(refuse)
 }
 
 /// Refuses codes that are not of 8 bits: tract would stumble over them later.
@@ -189,9 +223,6 @@ fn first_nan(tensor: &TensorProto) -> Option<usize> {
 
 /// Finds the graph's one real input and sets what is symbolic in its shape.
 fn fix_input(graph: &mut GraphProto, side: Option<usize>) -> Result<GraphInput> {
-    // Before IR version 4 initializers had to be listed among the inputs; tract would ask for them.
-    let given: std::collections::HashSet<&str> = graph.initializer.iter().map(|t| t.name.as_str()).collect();
-    graph.input.retain(|input| !given.contains(input.name.as_str()));
     let mut inputs = graph.input.iter_mut();
     let input = inputs.next().ok_or_else(|| refuse("the graph has no input"))?;
     if let Some(second) = inputs.next() {
@@ -321,7 +352,7 @@ mod tests {
         let file = OnnxFile::parse(&proto.encode_to_vec()).unwrap();
         assert_eq!(file.input.name, "input");
         let mut graph = file.proto.graph.unwrap();
-        assert_eq!(graph.input.len(), 1, "tract would ask for others");
+        assert_eq!(graph.input.len(), 1);
         assert_eq!(show(&tensor_dims(&mut graph.input[0]).unwrap().1[0]), "1");
     }
 }

@@ -1,6 +1,6 @@
 //! A node's attributes by name.
 
-use tract_onnx::pb::{AttributeProto, NodeProto, TensorProto};
+use tract_onnx::pb::{AttributeProto, NodeProto};
 
 pub(super) trait Attributes {
     fn attribute(&self, name: &str) -> Option<&AttributeProto>;
@@ -19,10 +19,6 @@ pub(super) trait Attributes {
 
     fn text(&self, name: &str) -> Option<&[u8]> {
         self.attribute(name).map(|a| a.s.as_slice())
-    }
-
-    fn tensor(&self, name: &str) -> Option<&TensorProto> {
-        self.attribute(name).and_then(|a| a.t.as_ref())
     }
 }
 

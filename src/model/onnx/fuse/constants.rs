@@ -6,13 +6,16 @@ use std::collections::{HashMap, HashSet};
 use tract_onnx::pb::{GraphProto, NodeProto, TensorProto, tensor_proto::DataType};
 
 use super::attributes::Attributes;
-use crate::quant::round;
+use super::evaluate::{Quantizer, axis_of, evaluate, range, reshaped};
+use crate::model::onnx::operators;
 
 /// A known tensor, row-major.
 #[derive(Debug, Clone, PartialEq)]
 pub(in super::super) struct Constant {
     pub(in super::super) dims: Vec<usize>,
     pub(in super::super) values: Values,
+    /// Their type in the file.
+    pub(in super::super) kind: DataType,
 }
 
 /// Whole numbers of any type, or real ones.
@@ -57,7 +60,7 @@ impl Constant {
         }
     }
 
-    fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         match &self.values {
             Values::Real(values) => values.len(),
             Values::Whole(values) => values.len(),
@@ -81,7 +84,8 @@ impl<'a> Constants<'a> {
 
     /// Makes whole numbers known, such as the extents of a tensor.
     pub(super) fn insert(&mut self, name: &str, values: Vec<i64>) {
-        let constant = Constant { dims: vec![values.len()], values: Values::Whole(values) };
+        let (dims, kind) = (vec![values.len()], DataType::Int64);
+        let constant = Constant { dims, values: Values::Whole(values), kind };
         self.computed.get_mut().insert(name.into(), Some(constant));
     }
 
@@ -138,108 +142,19 @@ impl<'a> Constants<'a> {
         if self.bytes.get() > self.most {
             return None;
         }
-        let input = |index: usize| self.known(node.input.get(index)?);
-        match node.op_type.as_str() {
-            "Constant" => constant_node(node),
-            "Identity" | "Dropout" => input(0),
-            "Cast" => input(0).map(|c| match (node.int("to"), c.values) {
-                (Some(1 | 10 | 11), values) => Constant { values: Values::Real(real(values)), dims: c.dims },
-                (_, Values::Real(values)) => {
-                    Constant { values: Values::Whole(values.iter().map(|&v| v as i64).collect()), dims: c.dims }
-                }
-                (_, values) => Constant { values, dims: c.dims },
-            }),
-            "DequantizeLinear" => {
-                let codes = input(0)?;
-                let (scales, zero_points) = self.parameters(node)?;
-                let axis = axis_of(node, codes.dims.len());
-                let at = channel_of(&codes.dims, axis, scales.len());
-                let values = codes.whole()?.iter().enumerate().map(|(i, &code)| {
-                    let channel = at(i);
-                    (code - zero_points[channel.min(zero_points.len() - 1)]) as f32 * scales[channel]
-                });
-                Some(Constant { values: Values::Real(values.collect()), dims: codes.dims.clone() })
-            }
-            "QuantizeLinear" => {
-                let reals = input(0)?;
-                let (scales, zero_points) = self.parameters(node)?;
-                let (low, high) = self.code_range(node)?;
-                let axis = axis_of(node, reals.dims.len());
-                let at = channel_of(&reals.dims, axis, scales.len());
-                let values = reals.real().into_iter().enumerate().map(|(i, value)| {
-                    let channel = at(i);
-                    let zero_point = zero_points[channel.min(zero_points.len() - 1)];
-                    (round(value / scales[channel]) as i64 + zero_point).clamp(low, high)
-                });
-                Some(Constant { values: Values::Whole(values.collect()), dims: reals.dims.clone() })
-            }
-            "Reshape" | "Unsqueeze" | "Squeeze" | "Flatten" => {
-                let mut constant = input(0)?;
-                constant.dims = self.reshaped(node, &constant.dims)?;
-                Some(constant)
-            }
-            "Transpose" => transposed(&input(0)?, node),
-            "Gather" => gathered(&input(0)?, &input(1)?),
-            "Concat" => {
-                let parts: Option<Vec<Vec<i64>>> =
-                    (0..node.input.len()).map(|index| input(index)?.whole().map(<[i64]>::to_vec)).collect();
-                let values = parts?.concat();
-                Some(Constant { dims: vec![values.len()], values: Values::Whole(values) })
-            }
-            "Add" | "Sub" | "Mul" | "Div" => binary(&input(0)?, &input(1)?, &node.op_type),
-            "Sqrt" | "Neg" | "Reciprocal" => {
-                let c = input(0)?;
-                let f: fn(f32) -> f32 = match node.op_type.as_str() {
-                    "Sqrt" => f32::sqrt,
-                    "Neg" => |v| -v,
-                    _ => f32::recip,
-                };
-                Some(Constant { values: Values::Real(c.real().into_iter().map(f).collect()), dims: c.dims })
-            }
-            _ => None,
-        }
+        let inputs: Vec<Option<Constant>> = node.input.iter().map(|name| self.known(name)).collect();
+        evaluate(node, &inputs.iter().map(Option::as_ref).collect::<Vec<_>>())
     }
 
-    /// Scales and zero points of a `QuantizeLinear` or `DequantizeLinear`; each is one number or one for each channel.
-    pub(super) fn parameters(&self, node: &NodeProto) -> Option<(Vec<f32>, Vec<i64>)> {
-        let scales = self.get(node.input.get(1)?)?.real();
-        let zero_points = match node.input.get(2).filter(|name| !name.is_empty()) {
-            Some(name) => self.get(name)?.whole()?.to_vec(),
-            None => vec![0],
-        };
-        let usable = !scales.is_empty() && !zero_points.is_empty() && scales.iter().all(|&s| s > 0.0 && s.is_finite());
-        usable.then_some((scales, zero_points))
+    /// Scales and zero points of a `QuantizeLinear` or `DequantizeLinear`.
+    pub(super) fn quantizer(&self, node: &NodeProto) -> Option<Quantizer> {
+        let input = |at: usize| node.input.get(at).and_then(|name| self.get(name));
+        Quantizer::of(node, &[None, input(1).as_ref(), input(2).as_ref()])
     }
 
-    /// Least and greatest code of a `QuantizeLinear`, from the type of its zero point.
-    pub(super) fn code_range(&self, node: &NodeProto) -> Option<(i64, i64)> {
-        let by_type = |kind: Option<i64>| match kind.and_then(|kind| DataType::try_from(kind as i32).ok()) {
-            None | Some(DataType::Uint8 | DataType::Undefined) => Some((0, 255)),
-            Some(DataType::Int8) => Some((-128, 127)),
-            _ => None,
-        };
-        match node.input.get(2).filter(|name| !name.is_empty()) {
-            Some(name) => by_type(Some(self.data_type(name)?)),
-            None => by_type(node.int("output_dtype")),
-        }
-    }
-
-    fn data_type(&self, name: &str) -> Option<i64> {
-        let mut name = name;
-        // What goes on for longer than there are nodes goes round.
-        for _ in 0..=self.producers.len() {
-            if let Some(tensor) = self.initializers.get(name) {
-                return Some(tensor.data_type.into());
-            }
-            let node = self.producers.get(name)?;
-            match node.op_type.as_str() {
-                "Constant" => return node.tensor("value").map(|tensor| tensor.data_type.into()),
-                "Cast" => return node.int("to"),
-                "Identity" | "Reshape" | "Unsqueeze" | "Squeeze" => name = node.input.first()?,
-                _ => return None,
-            }
-        }
-        None
+    /// Extents of the output of a node that only reshapes, for an input of `dims`.
+    pub(super) fn reshaped(&self, node: &NodeProto, dims: &[usize]) -> Option<Vec<usize>> {
+        reshaped(node, dims, node.input.get(1).and_then(|name| self.get(name)).as_ref())
     }
 
     /// The weights `name` as they are stored, and their extents.
@@ -251,7 +166,7 @@ impl<'a> Constants<'a> {
             let Some(node) = self.producers.get(name) else { break };
             match node.op_type.as_str() {
                 "Identity" => name = node.input.first()?,
-                "Transpose" => {
+                "Transpose" if operators::understood(node).is_ok() => {
                     match node.ints("perm") {
                         None | Some([1, 0]) => exchanged ^= true,
                         Some([0, 1]) => {}
@@ -259,67 +174,33 @@ impl<'a> Constants<'a> {
                     }
                     name = node.input.first()?;
                 }
-                "DequantizeLinear" => {
-                    let codes = self.get(node.input.first()?)?;
-                    let (scales, zero_points) = self.parameters(node)?;
-                    let axis = axis_of(node, codes.dims.len());
-                    let whole = codes.whole()?.to_vec();
-                    let stored = Stored::Codes { codes: whole, scales, zero_points, axis };
-                    return stored.exchanged_if(exchanged, codes.dims);
+                // Blocks are evaluated.
+                "DequantizeLinear" if node.int("block_size").unwrap_or(0) == 0 => {
+                    let (dims, stored) = self.stored_codes(node)?;
+                    return stored.exchanged_if(exchanged, dims);
                 }
                 _ => break,
             }
         }
-        let constant = self.get(name)?;
+        let constant = self.get(name).filter(|constant| constant.kind == DataType::Float)?;
         Stored::Real(constant.real()).exchanged_if(exchanged, constant.dims)
     }
 
-    /// Extents of the output of a node that only reshapes, for an input of `dims`.
-    pub(super) fn reshaped(&self, node: &NodeProto, dims: &[usize]) -> Option<Vec<usize>> {
-        let axes = || match node.input.get(1).filter(|name| !name.is_empty()) {
-            Some(name) => self.get(name)?.whole().map(<[i64]>::to_vec),
-            None => node.ints("axes").map(<[i64]>::to_vec),
-        };
-        let absolute = |axis: i64, rank: usize| usize::try_from(if axis < 0 { axis + rank as i64 } else { axis }).ok();
-        match node.op_type.as_str() {
-            "Flatten" => {
-                let axis = absolute(node.int("axis").unwrap_or(1), dims.len())?.min(dims.len());
-                Some(vec![dims[..axis].iter().product(), dims[axis..].iter().product()])
-            }
-            "Squeeze" => match axes() {
-                Some(axes) => {
-                    let axes: Option<Vec<usize>> = axes.iter().map(|&axis| absolute(axis, dims.len())).collect();
-                    let axes = axes?;
-                    let kept = dims.iter().enumerate().filter(|(i, _)| !axes.contains(i)).map(|(_, &dim)| dim);
-                    Some(kept.collect())
-                }
-                None if node.input.len() < 2 => Some(dims.iter().copied().filter(|&dim| dim != 1).collect()),
-                None => None,
-            },
-            "Unsqueeze" => {
-                let axes = axes()?;
-                let rank = dims.len() + axes.len();
-                let axes: Option<Vec<usize>> = axes.iter().map(|&axis| absolute(axis, rank)).collect();
-                let (axes, mut dims) = (axes?, dims.iter().copied());
-                (0..rank).map(|i| if axes.contains(&i) { Some(1) } else { dims.next() }).collect()
-            }
-            "Reshape" => {
-                let target = self.get(node.input.get(1)?)?;
-                let target = target.whole()?;
-                let fixed = |(i, &dim): (usize, &i64)| match dim {
-                    0 => dims.get(i).copied(),
-                    -1 => Some(1),
-                    dim => usize::try_from(dim).ok(),
-                };
-                let mut shape: Vec<usize> = target.iter().enumerate().map(fixed).collect::<Option<_>>()?;
-                let total: usize = dims.iter().product();
-                if let Some(free) = target.iter().position(|&dim| dim == -1) {
-                    shape[free] = total / shape.iter().product::<usize>().max(1);
-                }
-                (shape.iter().product::<usize>() == total).then_some(shape)
-            }
-            _ => None,
+    /// Weights that a `DequantizeLinear` decodes.
+    fn stored_codes(&self, node: &NodeProto) -> Option<(Vec<usize>, Stored)> {
+        operators::understood(node).ok()?;
+        let codes = self.get(node.input.first()?).filter(|codes| range(codes.kind).is_some())?;
+        let quantizer = self.quantizer(node)?;
+        let axis = axis_of(node, codes.dims.len());
+        let many = quantizer.count() > 1;
+        let fits = !many || quantizer.dims.len() == 1 && codes.dims.get(axis) == Some(&quantizer.count());
+        if !fits || quantizer.kind.is_some_and(|kind| kind != codes.kind) {
+            return None;
         }
+        let Quantizer { scales, zero_points, .. } = quantizer;
+        let axis = if many { axis } else { 0 };
+        let whole = codes.whole()?.to_vec();
+        Some((codes.dims, Stored::Codes { codes: whole, scales, zero_points, axis }))
     }
 }
 
@@ -353,29 +234,6 @@ fn transpose<T: Copy>(values: &[T], rows: usize, columns: usize) -> Vec<T> {
     (0..columns).flat_map(|column| (0..rows).map(move |row| values[row * columns + column])).collect()
 }
 
-fn transposed(constant: &Constant, node: &NodeProto) -> Option<Constant> {
-    let [rows, columns] = constant.dims[..] else { return None };
-    if node.ints("perm").is_some_and(|perm| perm != [1, 0]) {
-        return None;
-    }
-    let values = match &constant.values {
-        Values::Real(values) => Values::Real(transpose(values, rows, columns)),
-        Values::Whole(values) => Values::Whole(transpose(values, rows, columns)),
-    };
-    Some(Constant { dims: vec![columns, rows], values })
-}
-
-/// Some of a list of whole numbers.
-fn gathered(list: &Constant, indices: &Constant) -> Option<Constant> {
-    let list = list.whole().filter(|_| list.dims.len() == 1)?;
-    let at = |&index: &i64| {
-        let index = if index < 0 { index + list.len() as i64 } else { index };
-        list.get(usize::try_from(index).ok()?).copied()
-    };
-    let values = indices.whole()?.iter().map(at).collect::<Option<_>>()?;
-    Some(Constant { dims: indices.dims.clone(), values: Values::Whole(values) })
-}
-
 /// Whether [`Constants`] computes what such a node gives, so that it is worth to know its inputs.
 fn evaluates(node: &NodeProto) -> bool {
     const OPERATORS: [&str; 20] = [
@@ -403,88 +261,53 @@ fn evaluates(node: &NodeProto) -> bool {
     OPERATORS.contains(&node.op_type.as_str())
 }
 
-/// The quantization axis of a node for a tensor of `rank`.
-pub(super) fn axis_of(node: &NodeProto, rank: usize) -> usize {
-    let axis = node.int("axis").unwrap_or(1);
-    let axis = if axis < 0 { axis + rank as i64 } else { axis };
-    usize::try_from(axis).unwrap_or(0)
-}
-
-/// Index along `axis` of each value of a row-major tensor; 0 where there is one parameter for all.
-fn channel_of(dims: &[usize], axis: usize, parameters: usize) -> impl Fn(usize) -> usize {
-    let inner: usize = dims.iter().skip(axis + 1).product();
-    let extent = dims.get(axis).copied().unwrap_or(1).max(1);
-    move |index| if parameters == 1 { 0 } else { (index / inner.max(1) % extent).min(parameters - 1) }
-}
-
-/// A binary operator where one side has one number or both have the same extents.
-fn binary(a: &Constant, b: &Constant, op: &str) -> Option<Constant> {
-    let (x, y) = (a.real(), b.real());
-    if a.dims != b.dims && x.len() != 1 && y.len() != 1 {
+/// The values of a tensor in the file; `None` for a type that is not read here, or a length that does not fit.
+pub(super) fn decode(tensor: &TensorProto) -> Option<Constant> {
+    let dims: Vec<usize> = tensor.dims.iter().map(|&dim| usize::try_from(dim).ok()).collect::<Option<_>>()?;
+    let count = dims.iter().try_fold(1_usize, |count, &dim| count.checked_mul(dim))?;
+    // No list is empty but by its one extent: others would make loops of any length over nothing.
+    if count == 0 && dims != [0] {
         return None;
     }
-    let at = |values: &[f32], i: usize| if values.len() == 1 { values[0] } else { values[i] };
-    let value = |i: usize| {
-        let (x, y) = (at(&x, i), at(&y, i));
-        match op {
-            "Add" => x + y,
-            "Sub" => x - y,
-            "Mul" => x * y,
-            _ => x / y,
-        }
-    };
-    let larger = if x.len() >= y.len() { a } else { b };
-    let values = (0..larger.len()).map(value).collect();
-    Some(Constant { dims: larger.dims.clone(), values: Values::Real(values) })
-}
-
-/// How many values there are; `None` for more than can be counted.
-fn volume(dims: &[usize]) -> Option<usize> {
-    dims.iter().try_fold(1_usize, |all, &dim| all.checked_mul(dim))
-}
-
-fn real(values: Values) -> Vec<f32> {
-    Constant { dims: vec![], values }.real()
-}
-
-fn constant_node(node: &NodeProto) -> Option<Constant> {
-    if let Some(tensor) = node.tensor("value") {
-        return decode(tensor);
-    }
-    if let Some(value) = node.float("value_float") {
-        return Some(Constant { dims: vec![], values: Values::Real(vec![value]) });
-    }
-    if let Some(value) = node.int("value_int") {
-        return Some(Constant { dims: vec![], values: Values::Whole(vec![value]) });
-    }
-    let values = node.ints("value_ints")?.to_vec();
-    Some(Constant { dims: vec![values.len()], values: Values::Whole(values) })
-}
-
-/// The values of a tensor in the file; `None` for a type that is not read here or a length that does not fit.
-fn decode(tensor: &TensorProto) -> Option<Constant> {
-    let dims: Vec<usize> = tensor.dims.iter().map(|&dim| usize::try_from(dim).ok()).collect::<Option<_>>()?;
+    let kind = DataType::try_from(tensor.data_type).ok()?;
     let raw = tensor.raw_data.as_slice();
-    let whole = |values: Vec<i64>| Some(Values::Whole(values));
-    let small = || tensor.int32_data.iter().map(|&v| i64::from(v)).collect::<Vec<i64>>();
-    let values = match (DataType::try_from(tensor.data_type).ok()?, raw.is_empty()) {
-        (DataType::Float, true) => Some(Values::Real(tensor.float_data.clone())),
+    let width = match kind {
+        DataType::Int64 => 8,
+        DataType::Float | DataType::Int32 => 4,
+        DataType::Float16 => 2,
+        DataType::Int8 | DataType::Uint8 => 1,
+        _ => return None,
+    };
+    if !raw.is_empty() && count.checked_mul(width) != Some(raw.len()) {
+        return None;
+    }
+    let small = |low: i32, high: i32| {
+        let values = tensor.int32_data.iter().map(|&v| (low..=high).contains(&v).then_some(i64::from(v)));
+        values.collect::<Option<Vec<i64>>>().map(Values::Whole)
+    };
+    let half = |bits: u16| half::f16::from_bits(bits).to_f32();
+    let values = match (kind, raw.is_empty()) {
+        (DataType::Float, true) => Values::Real(tensor.float_data.clone()),
         (DataType::Float, false) => {
-            Some(Values::Real(raw.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect()))
+            Values::Real(raw.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect())
         }
+        (DataType::Float16, true) => Values::Real(tensor.int32_data.iter().map(|&v| half(v as u16)).collect()),
         (DataType::Float16, false) => {
-            Some(Values::Real(raw.as_chunks::<2>().0.iter().map(|b| half::f16::from_le_bytes(*b).to_f32()).collect()))
+            Values::Real(raw.as_chunks::<2>().0.iter().map(|b| half(u16::from_le_bytes(*b))).collect())
         }
-        (DataType::Int64, true) => whole(tensor.int64_data.clone()),
-        (DataType::Int64, false) => whole(raw.as_chunks::<8>().0.iter().map(|b| i64::from_le_bytes(*b)).collect()),
-        (DataType::Int8 | DataType::Uint8 | DataType::Int32, true) => whole(small()),
+        (DataType::Int64, true) => Values::Whole(tensor.int64_data.clone()),
+        (DataType::Int64, false) => {
+            Values::Whole(raw.as_chunks::<8>().0.iter().map(|b| i64::from_le_bytes(*b)).collect())
+        }
+        (DataType::Int8, true) => small(-128, 127)?,
+        (DataType::Uint8, true) => small(0, 255)?,
+        (_, true) => small(i32::MIN, i32::MAX)?,
         (DataType::Int32, false) => {
-            whole(raw.as_chunks::<4>().0.iter().map(|b| i32::from_le_bytes(*b).into()).collect())
+            Values::Whole(raw.as_chunks::<4>().0.iter().map(|b| i32::from_le_bytes(*b).into()).collect())
         }
-        (DataType::Int8, false) => whole(raw.iter().map(|&b| i64::from(b as i8)).collect()),
-        (DataType::Uint8, false) => whole(raw.iter().map(|&b| i64::from(b)).collect()),
-        _ => None,
-    }?;
-    let constant = Constant { dims, values };
-    (Some(constant.len()) == volume(&constant.dims)).then_some(constant)
+        (DataType::Int8, false) => Values::Whole(raw.iter().map(|&b| i64::from(b as i8)).collect()),
+        (_, false) => Values::Whole(raw.iter().map(|&b| i64::from(b)).collect()),
+    };
+    let constant = Constant { dims, values, kind };
+    (constant.len() == count).then_some(constant)
 }

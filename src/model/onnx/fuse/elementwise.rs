@@ -1,17 +1,23 @@
 //! Operators that treat each channel by itself, and those that only rename values.
 
-use tract_onnx::pb::NodeProto;
+use tract_onnx::pb::{NodeProto, tensor_proto::DataType};
 
 use super::attributes::Attributes;
 use super::constants::Constant;
+use super::evaluate::{axis_of, quantized_kind, range};
 use super::value::Value;
 use super::walk::Walk;
 
 /// The value a node gives, if it is such an operator.
 pub(super) fn apply(walk: &Walk<'_>, node: &NodeProto) -> Result<Value, String> {
     match node.op_type.as_str() {
+        "Dropout" if node.input.get(2).is_some_and(|name| !name.is_empty()) => Err("it may be in training".into()),
         "Identity" | "Dropout" => walk.value(node, 0),
-        "Cast" if node.int("to") == Some(1) => walk.value(node, 0),
+        "Cast" if node.int("to") == Some(1) => {
+            let mut value = walk.value(node, 0)?;
+            value.kind = DataType::Float;
+            Ok(value)
+        }
         "Relu" => {
             let mut value = walk.value(node, 0)?;
             value.bound(0.0, f64::INFINITY);
@@ -34,7 +40,8 @@ fn per_channel(constant: &Constant, value: &Value) -> Result<Vec<f64>, String> {
     let expected: Vec<usize> = (0..rank).map(|axis| if axis == 1 { channels } else { 1 }).collect();
     let mut dims = vec![1; rank.saturating_sub(constant.dims.len())];
     dims.extend(&constant.dims);
-    if numbers.len() == 1 {
+    // A constant of more dimensions makes the result have them too.
+    if numbers.len() == 1 && constant.dims.len() <= rank {
         Ok(vec![f64::from(numbers[0]); channels])
     } else if dims == expected && !(value.flat && value.shape.area() > 1) {
         Ok(numbers.into_iter().map(f64::from).collect())
@@ -107,9 +114,9 @@ fn clip(walk: &Walk<'_>, node: &NodeProto) -> Result<Value, String> {
 fn code(walk: &Walk<'_>, node: &NodeProto) -> Result<Value, String> {
     let mut value = walk.value(node, 0)?;
     let channels = value.shape.channels;
-    let (scales, zero_points) = walk.constants.parameters(node).ok_or("its scale or zero point is not usable")?;
-    let many = scales.len() > 1 || zero_points.len() > 1;
-    if many && (super::constants::axis_of(node, value.dims().len()) != 1 || value.flat && value.shape.area() > 1) {
+    let quantizer = walk.constants.quantizer(node).ok_or("its scale or zero point is not usable")?;
+    let along = axis_of(node, value.dims().len()) == 1 && quantizer.dims.len() == 1;
+    if quantizer.count() > 1 && (!along || value.flat && value.shape.area() > 1) {
         return Err("its scales are not one number a channel".into());
     }
     let spread = |numbers: Vec<f64>| match numbers.len() {
@@ -117,13 +124,20 @@ fn code(walk: &Walk<'_>, node: &NodeProto) -> Result<Value, String> {
         n if n == channels => Ok(numbers),
         n => Err(format!("it has {n} scales for {channels} channels")),
     };
-    let scales = spread(scales.into_iter().map(f64::from).collect())?;
-    let zero_points = spread(zero_points.into_iter().map(|zero| zero as f64).collect())?;
+    let scales = spread(quantizer.scales.iter().copied().map(f64::from).collect())?;
+    let zero_points = spread(quantizer.zero_points.iter().map(|&zero| zero as f64).collect())?;
+    let kind = if node.op_type == "QuantizeLinear" { quantized_kind(node, quantizer.kind) } else { quantizer.kind };
+    let bounds = kind.map_or(Some((0, 255)), range).ok_or("its quantized values are not of 8 bits")?;
     if node.op_type == "QuantizeLinear" {
-        let (low, high) = walk.constants.code_range(node).ok_or("its codes are not of 8 bits")?;
-        value.quantize(&scales, &zero_points, low as f64, high as f64);
+        value.quantize(&scales, &zero_points, bounds.0 as f64, bounds.1 as f64);
+        value.kind = kind.unwrap_or(DataType::Uint8);
     } else {
+        // Without a zero point any type is one that fits.
+        if value.kind == DataType::Float || quantizer.kind.is_some_and(|kind| kind != value.kind) {
+            return Err("its input is not of its zero point's type".into());
+        }
         value.dequantize(&scales, &zero_points);
+        value.kind = DataType::Float;
     }
     Ok(value)
 }

@@ -4,18 +4,23 @@
 //! what the codes and scales were cannot be told any more.
 
 mod attributes;
+mod blocks;
 mod constants;
 mod elementwise;
+mod evaluate;
 mod operators;
 mod qoperator;
 mod region;
+mod sense;
 mod shapes;
 mod value;
 mod walk;
 
+pub(super) use blocks::decode_blocks;
 pub(super) use constants::Constants;
 pub(super) use qoperator::expand;
 pub use region::{FUSED, node_name};
+pub(super) use sense::check_constants;
 pub use walk::Opaque;
 pub(super) use walk::name_of;
 
@@ -45,8 +50,9 @@ pub fn fuse(graph: &mut GraphProto, input: &GraphInput, limits: &Limits) -> Resu
     let shape = Shape { channels: 3, height: input.height, width: input.width };
     let walk = walk::Walk::through(graph, &input.name, shape, limits)?;
     let (networks, sparse) = region::networks(&walk, region::is_dense);
+    let quantized = walk.quantized();
     let mut opaque = walk.opaque;
     opaque.extend(sparse.iter().filter_map(|network| region::sparse(graph, network)));
-    region::replace(graph, &networks);
+    region::replace(graph, &networks, &quantized);
     Ok(Fusion { networks, opaque })
 }

@@ -16,6 +16,8 @@ struct Kernel {
     out: usize,
     channels: usize,
     stored: Stored,
+    /// Extents of what is stored: of a fully connected layer, `[out, in * height * width]`.
+    dims: Vec<usize>,
     /// One number for each output; empty without a bias.
     bias: Vec<f32>,
 }
@@ -30,9 +32,12 @@ pub(super) fn convolution(walk: &mut Walk<'_>, node: &NodeProto) -> Result<Value
     if value.flat || channels != value.shape.channels || node.int("group").unwrap_or(1) != 1 {
         return Err("it is grouped, or its weights do not fit its input".into());
     }
+    if node.ints("kernel_shape").is_some_and(|shape| !shape.iter().eq(&[height as i64, width as i64])) {
+        return Err("its weights do not have its kernel_shape".into());
+    }
     let window = window(node, [height, width], value.shape)?;
     let bias = bias(walk, node, out)?;
-    layer(walk, node, &value, window, Kernel { out, channels, stored, bias })
+    layer(walk, node, &value, window, Kernel { out, channels, stored, dims: vec![out, channels, height, width], bias })
 }
 
 /// `Gemm` and `MatMul`: a convolution whose window is the whole input.
@@ -57,7 +62,7 @@ pub(super) fn linear(walk: &mut Walk<'_>, node: &NodeProto) -> Result<Value, Str
     let kernel = [value.shape.height, value.shape.width];
     let bias = bias(walk, node, out)?;
     let window = Window { kernel, ..Window::ONE };
-    let kernel = Kernel { out, channels: value.shape.channels, stored, bias };
+    let kernel = Kernel { out, channels: value.shape.channels, stored, dims: vec![out, inputs], bias };
     let mut value = layer(walk, node, &value, window, kernel)?;
     value.flat = true;
     Ok(value)
@@ -68,13 +73,17 @@ fn weights(walk: &Walk<'_>, node: &NodeProto) -> Result<(Vec<usize>, Stored), St
     found.ok_or_else(|| "its weights are not in the file, or of a type that is not read".into())
 }
 
+/// The bias of a convolution, `[out]`, or of `Gemm`, anything that broadcasts to `[1, out]`.
 fn bias(walk: &Walk<'_>, node: &NodeProto, out: usize) -> Result<Vec<f32>, String> {
     let Some(name) = node.input.get(2).filter(|name| !name.is_empty()) else { return Ok(Vec::new()) };
-    let bias = walk.constants.get(name).map(|c| c.real()).ok_or("its bias is not in the file")?;
-    match bias.len() {
-        1 => Ok(vec![bias[0]; out]),
-        n if n == out => Ok(bias),
-        n => Err(format!("it has {n} biases for {out} outputs")),
+    let constant = walk.constants.get(name).ok_or("its bias is not in the file")?;
+    let bias = constant.real();
+    let last = constant.dims.last().copied().unwrap_or(1);
+    match (node.op_type.as_str(), bias.len()) {
+        ("Gemm", 1) if constant.dims.len() <= 2 => Ok(vec![bias[0]; out]),
+        ("Gemm", n) if constant.dims.len() <= 2 && n == out && last == out => Ok(bias),
+        ("Conv", n) if n == out && constant.dims.len() == 1 => Ok(bias),
+        _ => Err(format!("it has biases of {:?} for {out} outputs", constant.dims)),
     }
 }
 
@@ -87,7 +96,7 @@ fn layer(
 ) -> Result<Value, String> {
     let [height, width] = window.output(value.shape.height, value.shape.width).ok_or("nothing is left of its input")?;
     let output = Shape { channels: kernel.out, height, width };
-    let Kernel { out, channels, stored, bias } = kernel;
+    let Kernel { out, channels, stored, dims, bias } = kernel;
     let size = channels * window.len();
     // Padding has to be one of the values that are read: where it is not, the products are f32.
     let quantized = value.codes().filter(|(_, _, zero_point)| zero_point_fits(*zero_point, &window));
@@ -112,7 +121,7 @@ fn layer(
         (stored, _) => {
             let values = match stored {
                 Stored::Real(values) => values,
-                codes => real(codes, &[out, channels, window.kernel[0], window.kernel[1]]),
+                codes => real(codes, &dims),
             };
             let bias = if bias.is_empty() { vec![0.0; out] } else { bias };
             let weights = Weights::Float { values, bias };
@@ -217,6 +226,7 @@ pub(super) fn max_pool(walk: &mut Walk<'_>, node: &NodeProto) -> Result<Value, S
     let (window, output) = pool(node, value.shape)?;
     let (pieces, decode) = undecoded(&value);
     let mut result = walk.layer(node, Op::MaxPool(window), pieces, output, value.region);
+    result.kind = value.kind;
     decode(&mut result, 1.0);
     Ok(result)
 }

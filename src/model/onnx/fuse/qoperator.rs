@@ -11,7 +11,8 @@ use super::super::super::{Limit, Limits, Tensor};
 use super::super::nodes::{initializer, int};
 use super::attributes::Attributes;
 use super::constants::Constants;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::onnx::operators;
 
 /// Where an operator's code, scale and zero point stand among its inputs.
 type Place = [usize; 3];
@@ -38,6 +39,7 @@ impl Form {
             "QLinearAveragePool" => unary("AveragePool"),
             "QLinearGlobalAveragePool" => unary("GlobalAveragePool"),
             "QLinearSigmoid" => unary("Sigmoid"),
+            "QLinearSoftmax" => unary("Softmax"),
             "QLinearLeakyRelu" => unary("LeakyRelu"),
             "QLinearConcat" => {
                 let operands = (2..node.input.len()).step_by(3).map(|at| [at, at + 1, at + 2]).collect();
@@ -51,17 +53,26 @@ impl Form {
 /// Replaces the quantized operators of `graph`; the others are left as they are.
 ///
 /// # Errors
-/// [`crate::error::ErrorKind::Model`] where the scales of biases are beyond `limits`.
+/// [`ErrorKind::Model`] for a bias whose scales are not known, or where the scales of biases are beyond `limits`.
 pub(in super::super) fn expand(graph: &mut GraphProto, limits: &Limits) -> Result<()> {
     if !graph.node.iter().any(|node| Form::of(node).is_some()) {
         return Ok(());
     }
     let biases: Vec<Option<Tensor>> = {
         let constants = Constants::of(graph, limits.constants);
-        let scales = |node| Form::of(node).and_then(|form| bias_scales(node, &form, &constants));
-        let biases = graph.node.iter().map(scales).collect();
-        limits.check(Limit::Constants, Some(constants.computed_bytes()))?;
-        biases
+        let bias = |node: &NodeProto| {
+            let Some(form) = Form::of(node) else { return Ok(None) };
+            let scales = bias_scales(node, &form, &constants);
+            let given = form.bias.and_then(|at| node.input.get(at)).is_some_and(|name| !name.is_empty());
+            limits.check(Limit::Constants, Some(constants.computed_bytes()))?;
+            if given && scales.is_none() {
+                let what = "its bias, or a scale, is not in the file or does not fit";
+                let at = format!("node {} ({})", operators::name(node), node.op_type);
+                return Err(Error::new(ErrorKind::Model, what).at(at));
+            }
+            Ok(scales)
+        };
+        graph.node.iter().map(bias).collect::<Result<_>>()?
     };
     let nodes = std::mem::take(&mut graph.node);
     for (node, bias) in nodes.into_iter().zip(biases) {
@@ -85,8 +96,11 @@ fn bias_scales(node: &NodeProto, form: &Form, constants: &Constants<'_>) -> Opti
     let bias = constants.get(node.input.get(form.bias?).filter(|name| !name.is_empty())?)?;
     let scale = |place: &Place| Some(constants.get(node.input.get(place[1])?)?.real());
     let (x, w) = (scale(form.operands.first()?)?, scale(form.operands.get(1)?)?);
-    let channels = bias.dims.iter().product();
-    let data = (0..channels).map(|c| x[0] * w[if w.len() == 1 { 0 } else { c.min(w.len() - 1) }]).collect();
+    let channels = bias.len();
+    let (&[x], true) = (x.as_slice(), w.len() == 1 || w.len() == channels) else { return None };
+    // Of `QGemm`, the product of the matrices is scaled, and the bias added to it as it is.
+    let factor = node.float("alpha").unwrap_or(1.0);
+    let data = (0..channels).map(|c| factor * x * w[if w.len() == 1 { 0 } else { c }]).collect();
     Some(Tensor { shape: vec![channels], data })
 }
 
@@ -127,8 +141,22 @@ fn expanded(node: &NodeProto, form: &Form, bias_scales: Option<String>) -> Vec<N
         ));
         inputs.push(decoded);
     }
-    let attributes = node.attribute.iter().filter(|a| a.name != "channels_last").cloned().collect();
+    let attributes: Vec<AttributeProto> =
+        node.attribute.iter().filter(|a| !["channels_last", "opset"].contains(&a.name.as_str())).cloned().collect();
     let [scale, zero_point] = form.result;
+    if node.op_type == "QLinearSoftmax" && node.int("opset").is_some_and(|opset| opset < 13) {
+        // Before opset 13 a softmax is one of matrices.
+        let [x, shape, flat, soft] = ["operand0", "shape", "flat", "soft"].map(|part| format!("{result}.{part}"));
+        nodes.push(make("Shape", shape.clone(), vec![x.clone()], shape.clone(), vec![]));
+        let axis = vec![int("axis", node.int("axis").unwrap_or(-1))];
+        nodes.push(make("Flatten", flat.clone(), vec![x], flat.clone(), axis));
+        nodes.push(make("Softmax", soft.clone(), vec![flat], soft.clone(), vec![int("axis", 1)]));
+        let real = format!("{result}.real");
+        nodes.push(make("Reshape", node.name.clone(), vec![soft, shape], real.clone(), vec![]));
+        let inputs = [Some(real), given(scale), given(zero_point)].into_iter().flatten().collect();
+        nodes.push(make("QuantizeLinear", format!("{result}.codes"), inputs, result.clone(), vec![]));
+        return nodes;
+    }
     match given(scale) {
         Some(scale) => {
             let real = format!("{result}.real");

@@ -1,10 +1,11 @@
 //! From what a walk found to fused networks, and the graph around them.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use tract_onnx::pb::{GraphProto, NodeProto};
+use tract_onnx::pb::{GraphProto, NodeProto, tensor_proto::DataType};
 
 use super::super::super::fused::{Chain, FusedNetwork, Input, Layer, Op, Output, factor};
+use super::super::nodes::int;
 use super::walk::{Draft, Opaque, Source, Walk};
 
 /// Operator of the nodes that stand for fused networks. Node `NAME` with number i is called `densight.fused.i`.
@@ -114,20 +115,36 @@ pub(super) fn sparse(graph: &GraphProto, network: &FusedNetwork) -> Option<Opaqu
     })
 }
 
-/// Puts one node in the place of each network's, and drops what is then not needed any more.
-pub(super) fn replace(graph: &mut GraphProto, networks: &[FusedNetwork]) {
+/// Puts one node in the place of each network's, and drops what is then not needed any more. What a network reads and writes is f32:
+/// tensors of `quantized` types are cast.
+pub(super) fn replace(graph: &mut GraphProto, networks: &[FusedNetwork], quantized: &HashMap<String, DataType>) {
     if networks.is_empty() {
         return;
     }
     let made: HashSet<&String> = networks.iter().flat_map(|n| n.outputs.iter().map(|output| &output.name)).collect();
     graph.node.retain(|node| !node.output.iter().any(|name| made.contains(name)));
-    graph.node.extend(networks.iter().enumerate().map(|(number, network)| NodeProto {
-        op_type: FUSED.into(),
-        name: node_name(number),
-        input: network.inputs.iter().map(|input| input.name.clone()).collect(),
-        output: network.outputs.iter().map(|output| output.name.clone()).collect(),
-        ..Default::default()
-    }));
+    for (number, network) in networks.iter().enumerate() {
+        let mut casts = Vec::new();
+        let mut real = |name: &String, reads: bool| {
+            let Some(kind) = quantized.get(name) else { return name.clone() };
+            let real = format!("{}.{}.{name}", node_name(number), if reads { "reads" } else { "writes" });
+            let (from, to, kind) = if reads { (name, &real, DataType::Float) } else { (&real, name, *kind) };
+            casts.push(NodeProto {
+                op_type: "Cast".into(),
+                name: format!("{real}.cast"),
+                input: vec![from.clone()],
+                output: vec![to.clone()],
+                attribute: vec![int("to", kind as i64)],
+                ..Default::default()
+            });
+            real
+        };
+        let input = network.inputs.iter().map(|input| real(&input.name, true)).collect();
+        let output = network.outputs.iter().map(|output| real(&output.name, false)).collect();
+        let (op_type, name) = (FUSED.into(), node_name(number));
+        graph.node.push(NodeProto { op_type, name, input, output, ..Default::default() });
+        graph.node.extend(casts);
+    }
     prune(graph);
 }
 

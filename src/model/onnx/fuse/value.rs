@@ -1,5 +1,7 @@
 //! What is known of a tensor while a graph is walked: which segments it consists of, and what was done to each.
 
+use tract_onnx::pb::tensor_proto::DataType;
+
 use super::super::super::fused::{Chain, Shape};
 
 /// A segment with what was done to it since it was written.
@@ -20,6 +22,8 @@ pub(super) struct Value {
     pub(super) flat: bool,
     /// Region of its sources; see [`super::walk`].
     pub(super) region: usize,
+    /// Its type in the file: `Float`, or of quantized values, which are f32 within a network, `Uint8` or `Int8`.
+    pub(super) kind: DataType,
 }
 
 impl Value {

@@ -7,15 +7,18 @@
 
 use std::collections::{HashMap, HashSet};
 
-use tract_onnx::pb::{GraphProto, NodeProto};
+use tract_onnx::pb::{GraphProto, NodeProto, tensor_proto::DataType};
 
 use super::super::super::fused::{Chain, Op, Shape};
 use super::super::super::{Limit, Limits};
+use super::attributes::Attributes;
 use super::constants::Constants;
+use super::evaluate::axis_of;
 use super::shapes::declared;
 use super::value::{Piece, Value};
-use super::{elementwise, operators};
+use super::{elementwise, operators as layers};
 use crate::error::Result as Loaded;
+use crate::model::onnx::operators;
 
 /// Where a segment comes from.
 #[derive(Debug)]
@@ -61,6 +64,10 @@ pub struct Opaque {
     pub reason: String,
 }
 
+/// Operators that may read quantized values.
+const QUANTIZED: [&str; 9] =
+    ["Cast", "Clip", "DequantizeLinear", "Flatten", "Identity", "MaxPool", "Reshape", "Squeeze", "Unsqueeze"];
+
 /// What walking a graph gave.
 pub(super) struct Walk<'a> {
     pub(super) constants: Constants<'a>,
@@ -70,7 +77,7 @@ pub(super) struct Walk<'a> {
     /// Tensors that are needed as such: by opaque nodes, by another region, or as outputs of the graph.
     pub(super) needed: HashSet<String>,
     lifted: HashMap<(String, usize), usize>,
-    declared: HashMap<&'a str, Vec<usize>>,
+    declared: HashMap<&'a str, (Vec<usize>, DataType)>,
     limits: &'a Limits,
     /// What all layers and tensors come to so far, as [`Limits`] count it.
     macs: u64,
@@ -95,7 +102,7 @@ impl<'a> Walk<'a> {
             macs: 0,
             channels: 0,
         };
-        let value = walk.outside(input, shape, false, 0);
+        let value = walk.outside(input, shape, false, DataType::Float, 0);
         walk.values.insert(input.into(), value);
         for node in &graph.node {
             walk.visit(node);
@@ -119,6 +126,12 @@ impl<'a> Walk<'a> {
         checks.find(Result::is_err).unwrap_or(Ok(())).map_err(|e| e.at(format!("node {}", name_of(node))))
     }
 
+    /// The types of tensors of quantized values, by name.
+    pub(super) fn quantized(&self) -> HashMap<String, DataType> {
+        let quantized = self.values.iter().filter(|(_, value)| value.kind != DataType::Float);
+        quantized.map(|(name, value)| (name.clone(), value.kind)).collect()
+    }
+
     fn visit(&mut self, node: &NodeProto) {
         let Some(output) = node.output.first() else { return };
         // Other nodes are constants, or depend on nothing but what is unknown already.
@@ -126,9 +139,11 @@ impl<'a> Walk<'a> {
             return;
         }
         if node.op_type == "Shape"
+            && operators::understood(node).is_ok()
             && let Ok(value) = self.value(node, 0)
         {
-            self.constants.insert(output, value.dims().into_iter().map(|dim| dim as i64).collect());
+            let dims: Vec<i64> = value.dims().into_iter().map(|dim| dim as i64).collect();
+            self.constants.insert(output, some_of(dims, node.int("start"), node.int("end")));
             return;
         }
         match self.fused(node) {
@@ -140,17 +155,26 @@ impl<'a> Walk<'a> {
     }
 
     fn fused(&mut self, node: &NodeProto) -> Result<Value, String> {
-        if node.output.iter().filter(|name| !name.is_empty()).count() > 1 && node.op_type != "Dropout" {
+        operators::understood(node)?;
+        if node.output.len() > 1 {
             return Err("it has more than one output".into());
         }
         match node.op_type.as_str() {
             "Concat" => self.concat(node),
-            "Conv" => operators::convolution(self, node),
-            "Gemm" | "MatMul" => operators::linear(self, node),
-            "MaxPool" => operators::max_pool(self, node),
-            "AveragePool" | "GlobalAveragePool" | "ReduceMean" => operators::average_pool(self, node),
+            // Only these treat quantized values as what they stand for, or as whole numbers.
+            op if !QUANTIZED.contains(&op) && node.input.iter().any(|name| self.is_quantized(name)) => {
+                Err("it reads quantized values".into())
+            }
+            "Conv" => layers::convolution(self, node),
+            "Gemm" | "MatMul" => layers::linear(self, node),
+            "MaxPool" => layers::max_pool(self, node),
+            "AveragePool" | "GlobalAveragePool" | "ReduceMean" => layers::average_pool(self, node),
             _ => elementwise::apply(self, node),
         }
+    }
+
+    fn is_quantized(&self, name: &str) -> bool {
+        self.values.get(name).is_some_and(|value| value.kind != DataType::Float)
     }
 
     /// The value of an input of a node.
@@ -171,17 +195,17 @@ impl<'a> Walk<'a> {
         self.macs = self.macs.saturating_add(macs);
         self.sources.push(Source::Layer(Draft { name, op, reads, output, region }));
         let piece = Piece { source: self.sources.len() - 1, chain: Chain::new(output.channels) };
-        Value { pieces: vec![piece], shape: output, flat: false, region }
+        Value { pieces: vec![piece], shape: output, flat: false, region, kind: DataType::Float }
     }
 
     /// A tensor that comes from outside of `region`.
-    fn outside(&mut self, name: &str, shape: Shape, flat: bool, region: usize) -> Value {
+    fn outside(&mut self, name: &str, shape: Shape, flat: bool, kind: DataType, region: usize) -> Value {
         let next = self.sources.len();
         let source = *self.lifted.entry((name.into(), region)).or_insert(next);
         if source == next {
             self.sources.push(Source::Input { name: name.into(), shape, region });
         }
-        Value { pieces: vec![Piece { source, chain: Chain::new(shape.channels) }], shape, flat, region }
+        Value { pieces: vec![Piece { source, chain: Chain::new(shape.channels) }], shape, flat, region, kind }
     }
 
     fn concat(&mut self, node: &NodeProto) -> Result<Value, String> {
@@ -190,11 +214,14 @@ impl<'a> Walk<'a> {
             parts.push(self.value(node, index)?);
         }
         let first = parts.first().ok_or("it joins nothing")?;
-        let (flat, shape) = (first.flat, first.shape);
-        if super::constants::axis_of(node, first.dims().len()) != 1 {
+        let (flat, shape, kind) = (first.flat, first.shape, first.kind);
+        if axis_of(node, first.dims().len()) != 1 {
             return Err("it does not join channels".into());
         }
         let fits = |v: &Value| (v.flat, v.shape.height, v.shape.width) == (flat, shape.height, shape.width);
+        if !parts.iter().all(|part| part.kind == kind) {
+            return Err("its inputs have different types".into());
+        }
         if !parts.iter().all(fits) || (flat && shape.area() > 1) {
             return Err("its inputs have different extents".into());
         }
@@ -203,12 +230,12 @@ impl<'a> Walk<'a> {
         for (index, mut part) in parts.into_iter().enumerate() {
             if part.region < region {
                 self.needed.insert(node.input[index].clone());
-                part = self.outside(&node.input[index], part.shape, part.flat, region);
+                part = self.outside(&node.input[index], part.shape, part.flat, kind, region);
             }
             pieces.extend(part.pieces);
         }
         let channels = pieces.iter().map(|piece| piece.chain.channels()).sum();
-        Ok(Value { pieces, shape: Shape { channels, ..shape }, flat, region })
+        Ok(Value { pieces, shape: Shape { channels, ..shape }, flat, region, kind })
     }
 
     /// Leaves a node to tract.
@@ -220,14 +247,14 @@ impl<'a> Walk<'a> {
         self.needed.extend(known.into_iter().map(|(name, _)| name.clone()));
         let name = node.output[0].clone();
         self.opaque.push(Opaque { node: name_of(node).to_owned(), op: node.op_type.clone(), reason });
-        if let Some((shape, flat)) = shape {
-            let value = self.outside(&name, shape, flat, region);
+        if let Some((shape, flat, kind)) = shape {
+            let value = self.outside(&name, shape, flat, kind, region);
             self.values.insert(name, value);
         }
     }
 
     /// Extents of what an opaque node writes: declared in the file, or those of its inputs where it works on single values.
-    fn shape_behind(&self, node: &NodeProto, known: &[(&String, &Value)]) -> Option<(Shape, bool)> {
+    fn shape_behind(&self, node: &NodeProto, known: &[(&String, &Value)]) -> Option<(Shape, bool, DataType)> {
         const ALIKE: [&str; 16] = [
             "Add",
             "Sub",
@@ -246,16 +273,24 @@ impl<'a> Walk<'a> {
             "Mish",
             "Softmax",
         ];
-        if let Some(dims) = self.declared.get(node.output[0].as_str()) {
+        if let Some((dims, kind)) = self.declared.get(node.output[0].as_str()) {
             return match dims[..] {
-                [1, channels, height, width] => Some((Shape { channels, height, width }, false)),
-                [1, channels] => Some((Shape { channels, height: 1, width: 1 }, true)),
+                [1, channels, height, width] => Some((Shape { channels, height, width }, false, *kind)),
+                [1, channels] => Some((Shape { channels, height: 1, width: 1 }, true, *kind)),
                 _ => None,
             };
         }
         let (_, first) = known.first()?;
-        let alike = known.iter().all(|(_, v)| (v.shape, v.flat) == (first.shape, first.flat));
+        let alike = known.iter().all(|(_, v)| (v.shape, v.flat, v.kind) == (first.shape, first.flat, first.kind));
         let all_known = known.len() == node.input.len() || matches!(node.op_type.as_str(), "PRelu");
-        (ALIKE.contains(&node.op_type.as_str()) && alike && all_known).then_some((first.shape, first.flat))
+        (ALIKE.contains(&node.op_type.as_str()) && alike && all_known).then_some((first.shape, first.flat, first.kind))
     }
+}
+
+/// The extents that `Shape` gives: from `start` on, to `end`, both counted from the end where negative.
+fn some_of(dims: Vec<i64>, start: Option<i64>, end: Option<i64>) -> Vec<i64> {
+    let rank = dims.len() as i64;
+    let within = |axis: i64| (if axis < 0 { axis.saturating_add(rank) } else { axis }).clamp(0, rank) as usize;
+    let (start, end) = (within(start.unwrap_or(0)), within(end.unwrap_or(rank)));
+    dims.into_iter().take(end).skip(start).collect()
 }

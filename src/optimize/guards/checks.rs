@@ -1,0 +1,209 @@
+//! Extents with which tract's rules would panic, or read what is not there.
+
+use tract_onnx::pb::{AttributeProto, NodeProto};
+
+fn attribute<'a>(node: &'a NodeProto, name: &str) -> Option<&'a AttributeProto> {
+    node.attribute.iter().find(|attribute| attribute.name == name)
+}
+
+/// Whether a node can have inputs of these extents; `axes` are those that an input lists.
+///
+/// # Errors
+/// What it cannot have.
+pub(super) fn check(node: &NodeProto, shapes: &[Vec<usize>], axes: Option<&[i64]>) -> Result<(), String> {
+    let Some(first) = shapes.first() else { return Ok(()) };
+    let rank = first.len();
+    let given = attribute(node, "axes").map(|axes| axes.ints.as_slice());
+    match node.op_type.as_str() {
+        "BatchNormalization" => {
+            channels(first, shapes, 2)?;
+        }
+        "InstanceNormalization" | "GroupNormalization" => {
+            channels(first, &shapes[..1], 3)?;
+        }
+        "Conv" | "ConvTranspose" => convolution(node, shapes)?,
+        "MaxPool" | "AveragePool" => {
+            window(node, first, attribute(node, "kernel_shape").map(|kernel| &kernel.ints[..]))?
+        }
+        "GlobalAveragePool" | "GlobalMaxPool" | "GlobalLpPool" if rank < 3 => {
+            return Err(format!("its input {first:?} has no rows or columns"));
+        }
+        "LRN" if rank < 3 => return Err(format!("its input {first:?} has no rows or columns")),
+        "Flatten" => axis(node, "axis", 1, rank, rank + 1)?,
+        "Softmax" | "LogSoftmax" | "Hardmax" | "LpNormalization" | "TopK" => axis(node, "axis", -1, rank, rank)?,
+        "ArgMax" | "ArgMin" | "Split" | "Gather" | "Concat" => axis(node, "axis", 0, rank, rank)?,
+        "LayerNormalization" | "RMSNormalization" => axis(node, "axis", -1, rank, rank)?,
+        "Transpose" => permutation(node, rank)?,
+        "Slice" => list(given.unwrap_or_default(), rank)?,
+        "Unsqueeze" => {
+            let axes = axes.or(given).ok_or("it has no axes")?;
+            list(axes, rank + axes.len())?;
+        }
+        name if name.starts_with("Reduce") || name == "MeanVarianceNormalization" => {
+            list(axes.or(given).unwrap_or_default(), rank)?;
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// Channels are the second axis, and each list of parameters has one number for each.
+fn channels(first: &[usize], shapes: &[Vec<usize>], least: usize) -> Result<(), String> {
+    if first.len() < least {
+        return Err(format!("its input {first:?} has no channels"));
+    }
+    match shapes[1..].iter().find(|shape| shape[..] != [first[1]]) {
+        Some(shape) => Err(format!("its parameters {shape:?} are not one number for each of {} channels", first[1])),
+        None => Ok(()),
+    }
+}
+
+fn convolution(node: &NodeProto, shapes: &[Vec<usize>]) -> Result<(), String> {
+    let [input, weights, ..] = shapes else { return Err("it has no weights".into()) };
+    if input.len() < 3 || weights.len() != input.len() {
+        return Err(format!("its weights {weights:?} do not fit its input {input:?}"));
+    }
+    if weights.contains(&0) {
+        return Err(format!("its weights {weights:?} are empty"));
+    }
+    let group = attribute(node, "group").map_or(1, |group| group.i.max(1) as usize);
+    let transposed = node.op_type == "ConvTranspose";
+    let (reads, parts) = if transposed { (weights[0], weights[0]) } else { (weights[1] * group, weights[0]) };
+    if reads != input[1] || parts % group != 0 {
+        return Err(format!("its weights {weights:?} in {group} groups do not fit its input {input:?}"));
+    }
+    let out = if transposed { weights[1] * group } else { weights[0] };
+    if shapes.get(2).is_some_and(|bias| bias[..] != [out]) {
+        return Err(format!("its bias {:?} is not one number for each of {out} outputs", shapes[2]));
+    }
+    let kernel: Vec<i64> = weights[2..].iter().map(|&n| n as i64).collect();
+    if attribute(node, "kernel_shape").is_some_and(|shape| shape.ints != kernel) {
+        return Err(format!("its weights {weights:?} do not have its kernel_shape"));
+    }
+    let places = |name: &str| attribute(node, name).map_or(kernel.len(), |list| list.ints.len());
+    if ["strides", "dilations", "output_padding"].iter().any(|name| places(name) != kernel.len())
+        || attribute(node, "pads").is_some_and(|pads| pads.ints.len() != 2 * kernel.len())
+    {
+        return Err(format!("its attributes are not for {} dimensions", kernel.len()));
+    }
+    if transposed { Ok(()) } else { window(node, input, Some(&kernel)) }
+}
+
+/// A window of as many dimensions as the input has behind its channels, which fits into it at least once.
+fn window(node: &NodeProto, input: &[usize], kernel: Option<&[i64]>) -> Result<(), String> {
+    let kernel = kernel.ok_or("it has no kernel_shape")?;
+    if input.len() < 3 || kernel.len() != input.len() - 2 {
+        return Err(format!("its window {kernel:?} does not fit its input {input:?}"));
+    }
+    let list = |name: &str| attribute(node, name).map(|list| list.ints.as_slice());
+    let by_itself = attribute(node, "auto_pad").is_some_and(|pad| pad.s.starts_with(b"SAME"));
+    for (at, &extent) in kernel.iter().enumerate() {
+        let along = |name: &str, otherwise: i64| list(name).and_then(|l| l.get(at)).copied().unwrap_or(otherwise);
+        let pads = list("pads").map_or(0, |pads| pads[at] + pads.get(at + kernel.len()).copied().unwrap_or(0));
+        let field = (extent - 1) * along("dilations", 1) + 1;
+        if !by_itself && field > input[at + 2] as i64 + pads {
+            return Err(format!("its window {kernel:?} is larger than its input {input:?}"));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a node can have these values as its second input, where they are known.
+///
+/// # Errors
+/// What it cannot have.
+pub(super) fn check_values(node: &NodeProto, shape: &[usize], values: &[i64]) -> Result<(), String> {
+    match node.op_type.as_str() {
+        "Gather" => {
+            let axis = attribute(node, "axis").map_or(0, |axis| axis.i);
+            let extent = shape[place(axis, shape.len())] as i64;
+            match values.iter().find(|index| !(-extent..extent).contains(index)) {
+                Some(index) => Err(format!("index {index} is beyond its input {shape:?}")),
+                None => Ok(()),
+            }
+        }
+        "Pad" => {
+            // Reflected is what is there, without the edge.
+            let reflects = attribute(node, "mode").is_some_and(|mode| mode.s == b"reflect");
+            let least = shape.iter().min().copied().unwrap_or(0);
+            let most = |at: usize| match (reflects, values.len() == 2 * shape.len()) {
+                (false, _) => 1 << 20,
+                (true, true) => shape[at % shape.len()] as i64 - 1,
+                // Which axes these are for, another input says.
+                (true, false) => least as i64 - 1,
+            };
+            match values.iter().enumerate().find(|&(at, pad)| !(0..=most(at)).contains(pad)) {
+                Some((_, pad)) => Err(format!("a padding of {pad} does not fit its input {shape:?}")),
+                None => Ok(()),
+            }
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether tract resizes from these extents to those as ONNX Runtime does.
+///
+/// # Errors
+/// Where it does not.
+pub(super) fn check_resized(
+    node: &NodeProto,
+    opset: i64,
+    from: &[usize],
+    to: &[usize],
+    scales: Option<&[f32]>,
+) -> Result<(), String> {
+    let is = |name: &str, value: &str| attribute(node, name).is_some_and(|text| text.s == value.as_bytes());
+    if is("coordinate_transformation_mode", "pytorch_half_pixel") && is("mode", "cubic") && to.contains(&1) {
+        return Err(format!("Densight does not run it to {to:?} with pytorch_half_pixel"));
+    }
+    let Some(scales) = scales.filter(|scales| !scales.is_empty()) else { return Ok(()) };
+    if opset < 11 && !is("mode", "linear") && scales.iter().any(|&scale| scale < 1.0) {
+        return Err(format!("Densight does not run scales {scales:?} of the nearest in opset {opset}"));
+    }
+    // Corners are aligned by the extents before they are rounded.
+    let whole = |(&from, &scale): (&usize, &f32)| (from as f32 * scale).fract() == 0.0;
+    if is("coordinate_transformation_mode", "align_corners")
+        && !(scales.len() == from.len() && from.iter().zip(scales).all(whole))
+    {
+        return Err(format!("Densight does not run align_corners with scales {scales:?} of {from:?}"));
+    }
+    Ok(())
+}
+
+fn place(axis: i64, rank: usize) -> usize {
+    (if axis < 0 { axis + rank as i64 } else { axis }) as usize
+}
+
+fn within(axis: i64, rank: usize, ranks: usize) -> bool {
+    // `ranks` is one more than `rank` where an axis may stand behind the last.
+    (-(rank as i64)..ranks as i64).contains(&axis)
+}
+
+fn axis(node: &NodeProto, name: &str, otherwise: i64, rank: usize, ranks: usize) -> Result<(), String> {
+    let axis = attribute(node, name).map_or(otherwise, |axis| axis.i);
+    // What has no axis has none to be within.
+    if within(axis, rank, ranks) { Ok(()) } else { Err(format!("attribute {name} = {axis} is no axis of {rank}")) }
+}
+
+/// Axes, each once.
+fn list(axes: &[i64], rank: usize) -> Result<(), String> {
+    let mut seen = vec![false; rank];
+    for &axis in axes {
+        let place = if axis < 0 { axis.saturating_add(rank as i64) } else { axis };
+        if !within(axis, rank, rank) || std::mem::replace(&mut seen[place as usize], true) {
+            return Err(format!("axes {axes:?} are not axes of {rank}"));
+        }
+    }
+    Ok(())
+}
+
+fn permutation(node: &NodeProto, rank: usize) -> Result<(), String> {
+    let Some(perm) = attribute(node, "perm") else { return Ok(()) };
+    let mut sorted = perm.ints.clone();
+    sorted.sort_unstable();
+    if sorted.into_iter().eq(0..rank as i64) {
+        Ok(())
+    } else {
+        Err(format!("attribute perm = {:?} does not order {rank} axes", perm.ints))
+    }
+}

@@ -1,0 +1,118 @@
+//! `QuantizeLinear` and `DequantizeLinear` as arithmetic.
+//!
+//! tract 0.23.9 replaces everything between the two by a table of 256 values (`tract-core` `ops/quant.rs`,
+//! `DequantizeLinearF32::declutter`), also where what is between does not treat each value by itself, such as a softmax, and where the
+//! two are of different types. As plain arithmetic there is nothing to replace. It also ignores `output_dtype`, and
+//! takes an empty scale for one.
+
+use tract_core::internal::*;
+use tract_core::ops::cast::cast;
+use tract_core::ops::math::{add, div, max, min, mul, round_half_to_even, sub};
+use tract_onnx::pb::NodeProto;
+use tract_onnx::tract_hir::internal::{Expansion, InferenceResult, Solver, TensorProxy};
+
+#[derive(Debug, Clone)]
+pub(super) struct Quantizer {
+    node: String,
+    quantizes: bool,
+    axis: i64,
+    /// The type of what is quantized without a zero point.
+    output: DatumType,
+}
+
+/// The quantizer that `node` is, if it is one.
+pub(super) fn of(node: &NodeProto) -> Option<Quantizer> {
+    let quantizes = match node.op_type.as_str() {
+        "QuantizeLinear" => true,
+        "DequantizeLinear" => false,
+        _ => return None,
+    };
+    let int = |name: &str| node.attribute.iter().find(|attribute| attribute.name == name).map(|attribute| attribute.i);
+    // Of types, only the two of 8 bits pass the importer.
+    let output = if int("output_dtype") == Some(3) { i8::datum_type() } else { u8::datum_type() };
+    let name = if node.name.is_empty() { node.output.first()? } else { &node.name };
+    let node = format!("node {name} ({})", node.op_type);
+    Some(Quantizer { node, quantizes, axis: int("axis").unwrap_or(1), output })
+}
+
+impl Quantizer {
+    /// A scale or zero point as f32, with the rank of what it is for.
+    fn parameter(&self, model: &TypedModel, outlet: OutletId, shape: &[usize]) -> TractResult<Tensor> {
+        let at = &self.node;
+        let known = model.outlet_fact(outlet)?.konst.clone();
+        let known = known.with_context(|| format!("{at}: its scale or zero point is not in the file"))?;
+        let mut dims = vec![1; shape.len()];
+        if known.len() != 1 {
+            let axis = if self.axis < 0 { self.axis + shape.len() as i64 } else { self.axis };
+            let axis = usize::try_from(axis).ok().filter(|&axis| axis < shape.len());
+            let axis = axis.with_context(|| format!("{at}: attribute axis = {} is no axis of {shape:?}", self.axis))?;
+            ensure!(
+                known.rank() == 1 && known.len() == shape[axis],
+                "{at}: its scales {:?} do not fit axis {axis} of {shape:?}",
+                known.shape()
+            );
+            dims[axis] = known.len();
+        }
+        known.cast_to::<f32>()?.into_owned().into_shape(&dims)
+    }
+}
+
+impl Expansion for Quantizer {
+    fn name(&self) -> StaticName {
+        if self.quantizes { "QuantizeLinear".into() } else { "DequantizeLinear".into() }
+    }
+
+    fn rules<'r, 'p: 'r, 's: 'r>(
+        &'s self,
+        solver: &mut Solver<'r>,
+        inputs: &'p [TensorProxy],
+        outputs: &'p [TensorProxy],
+    ) -> InferenceResult {
+        ensure!([2, 3].contains(&inputs.len()) && outputs.len() == 1, "{}: wrong number of inputs", self.node);
+        solver.equals(&inputs[1].datum_type, f32::datum_type())?;
+        solver.equals(&outputs[0].shape, &inputs[0].shape)?;
+        match inputs.get(2) {
+            _ if !self.quantizes => solver.equals(&outputs[0].datum_type, f32::datum_type()),
+            Some(zero_point) => solver.equals(&outputs[0].datum_type, &zero_point.datum_type),
+            None => solver.equals(&outputs[0].datum_type, self.output),
+        }
+    }
+
+    fn wire(&self, prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {
+        let fact = model.outlet_fact(inputs[0])?;
+        let (shape, kind) = (fact.shape.as_concrete().map(<[usize]>::to_vec), fact.datum_type);
+        let shape = shape.with_context(|| format!("{}: its extents are not known", self.node))?;
+        let scale = self.parameter(model, inputs[1], &shape)?;
+        let scale = model.add_const(format!("{prefix}.scale"), scale)?;
+        let zero_point = match inputs.get(2) {
+            Some(&zero) => {
+                let kind = model.outlet_fact(zero)?.datum_type;
+                let zero = self.parameter(model, zero, &shape)?;
+                Some((model.add_const(format!("{prefix}.zero_point"), zero)?, kind))
+            }
+            None => None,
+        };
+        if !self.quantizes {
+            let mut wire = model.wire_node(format!("{prefix}.cast"), cast(f32::datum_type()), &inputs[..1])?;
+            if let Some((zero, _)) = zero_point {
+                wire = model.wire_node(format!("{prefix}.sub"), sub(), &[wire[0], zero])?;
+            }
+            return model.wire_node(prefix, mul(), &[wire[0], scale]);
+        }
+        ensure!(kind.is_float(), "{}: it quantizes {kind:?}", self.node);
+        let output = zero_point.map_or(self.output, |(_, kind)| kind);
+        let (low, high) = if output == i8::datum_type() { (-128f32, 127f32) } else { (0f32, 255f32) };
+        ensure!([i8::datum_type(), u8::datum_type()].contains(&output), "{}: it quantizes to {output:?}", self.node);
+        let bound = |value: f32| tensor0(value).broadcast_into_rank(shape.len());
+        let low = model.add_const(format!("{prefix}.low"), bound(low)?)?;
+        let high = model.add_const(format!("{prefix}.high"), bound(high)?)?;
+        let mut wire = model.wire_node(format!("{prefix}.div"), div(), &[inputs[0], scale])?;
+        wire = model.wire_node(format!("{prefix}.round"), round_half_to_even(), &wire)?;
+        if let Some((zero, _)) = zero_point {
+            wire = model.wire_node(format!("{prefix}.add"), add(), &[wire[0], zero])?;
+        }
+        wire = model.wire_node(format!("{prefix}.max"), max(), &[wire[0], low])?;
+        wire = model.wire_node(format!("{prefix}.min"), min(), &[wire[0], high])?;
+        model.wire_node(prefix, cast(output), &wire)
+    }
+}

@@ -1,0 +1,268 @@
+//! What tract 0.23.9 gets wrong without a guard, and what comes out behind one. A test that fails because tract is right means that its
+//! guard can go, and its entry in `docs/tract.md`.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use tract_core::internal::*;
+use tract_onnx::pb::attribute_proto::AttributeType;
+use tract_onnx::pb::tensor_proto::DataType;
+use tract_onnx::pb::{
+    AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, TensorShapeProto, TypeProto,
+    ValueInfoProto, tensor_shape_proto, type_proto,
+};
+use tract_onnx::prelude::{Framework, InferenceModelExt};
+
+/// A graph `x`, f32 `[1, 3, 4, 4]`, to `y`.
+struct Graph {
+    opset: i64,
+    nodes: Vec<NodeProto>,
+    constants: Vec<TensorProto>,
+}
+
+fn graph(opset: i64) -> Graph {
+    Graph { opset, nodes: Vec::new(), constants: Vec::new() }
+}
+
+fn int(name: &str, i: i64) -> AttributeProto {
+    AttributeProto { name: name.into(), r#type: AttributeType::Int as i32, i, ..Default::default() }
+}
+
+fn ints(name: &str, values: &[i64]) -> AttributeProto {
+    AttributeProto {
+        name: name.into(),
+        r#type: AttributeType::Ints as i32,
+        ints: values.to_vec(),
+        ..Default::default()
+    }
+}
+
+fn float(name: &str, f: f32) -> AttributeProto {
+    AttributeProto { name: name.into(), r#type: AttributeType::Float as i32, f, ..Default::default() }
+}
+
+fn text(name: &str, s: &str) -> AttributeProto {
+    AttributeProto { name: name.into(), r#type: AttributeType::String as i32, s: s.into(), ..Default::default() }
+}
+
+impl Graph {
+    fn node(mut self, op: &str, inputs: &[&str], output: &str, attribute: Vec<AttributeProto>) -> Self {
+        self.nodes.push(NodeProto {
+            name: format!("the {op}"),
+            op_type: op.into(),
+            input: inputs.iter().map(|&input| input.into()).collect(),
+            output: vec![output.into()],
+            attribute,
+            ..Default::default()
+        });
+        self
+    }
+
+    fn tensor(mut self, name: &str, dims: &[i64], kind: DataType, raw_data: Vec<u8>) -> Self {
+        let (name, dims) = (name.into(), dims.to_vec());
+        self.constants.push(TensorProto { name, dims, data_type: kind as i32, raw_data, ..Default::default() });
+        self
+    }
+
+    fn floats(self, name: &str, dims: &[i64], values: &[f32]) -> Self {
+        self.tensor(name, dims, DataType::Float, values.iter().flat_map(|v| v.to_le_bytes()).collect())
+    }
+
+    fn whole(self, name: &str, values: &[i64]) -> Self {
+        let dims = [values.len() as i64];
+        self.tensor(name, &dims, DataType::Int64, values.iter().flat_map(|v| v.to_le_bytes()).collect())
+    }
+
+    /// A 3x3 convolution `a` of `x`, of two channels.
+    fn conv(self) -> Self {
+        let weights: Vec<f32> = (0..54).map(|i| (i * 7 % 11) as f32 / 11.0 - 0.4).collect();
+        let this = self.floats("w", &[2, 3, 3, 3], &weights).floats("b", &[2], &[0.5, -0.25]);
+        this.node("Conv", &["x", "w", "b"], "a", vec![ints("pads", &[1, 1, 1, 1])])
+    }
+
+    fn proto(&self) -> ModelProto {
+        let dim = |value| tensor_shape_proto::Dimension {
+            value: Some(tensor_shape_proto::dimension::Value::DimValue(value)),
+            ..Default::default()
+        };
+        let shape = TensorShapeProto { dim: [1, 3, 4, 4].map(dim).to_vec() };
+        let tensor = type_proto::Tensor { elem_type: DataType::Float as i32, shape: Some(shape) };
+        let r#type = TypeProto { value: Some(type_proto::Value::TensorType(tensor)), ..Default::default() };
+        let graph = GraphProto {
+            node: self.nodes.clone(),
+            initializer: self.constants.clone(),
+            input: vec![ValueInfoProto { name: "x".into(), r#type: Some(r#type), ..Default::default() }],
+            output: vec![ValueInfoProto { name: "y".into(), ..Default::default() }],
+            ..Default::default()
+        };
+        let opset = OperatorSetIdProto { domain: String::new(), version: self.opset };
+        ModelProto { ir_version: 8, opset_import: vec![opset], graph: Some(graph), ..Default::default() }
+    }
+
+    fn run(&self, onnx: tract_onnx::Onnx, x: &[f32]) -> Result<Vec<f32>, String> {
+        let run = || -> TractResult<Vec<f32>> {
+            let onnx = onnx.with_ignore_output_shapes(true).with_ignore_value_info(true);
+            let mut model = onnx.model_for_proto_model(&self.proto())?;
+            model.set_input_fact(0, f32::fact([1, 3, 4, 4]).into())?;
+            let plan = TypedSimplePlan::new(model.into_optimized()?)?;
+            let y = plan.run(tvec!(Tensor::from_shape(&[1, 3, 4, 4], x)?.into_tvalue()))?.remove(0);
+            Ok(y.cast_to::<f32>()?.to_plain_array_view::<f32>()?.iter().copied().collect())
+        };
+        match catch_unwind(AssertUnwindSafe(run)) {
+            Ok(result) => result.map_err(|e| e.root_cause().to_string()),
+            Err(_) => Err("panic".into()),
+        }
+    }
+
+    fn guarded(&self, x: &[f32]) -> Result<Vec<f32>, String> {
+        self.run(super::guarded(), x)
+    }
+
+    /// tract alone is wrong, and behind its guard it gives what is `right`.
+    fn mends(&self, x: &[f32], right: &[f32]) {
+        let close = |y: &[f32]| {
+            y.len() == right.len() && y.iter().zip(right).all(|(a, b)| (a - b).abs() <= 1e-4 * b.abs().max(1.0))
+        };
+        let alone = self.run(tract_onnx::onnx(), x);
+        assert!(!alone.as_ref().is_ok_and(|y| close(y)), "tract is right: the guard can go");
+        let guarded = self.guarded(x).unwrap();
+        assert!(close(&guarded), "{guarded:?} for {right:?}, alone {alone:?}");
+    }
+
+    /// Behind its guard it is refused, with the name of the node `op`.
+    fn refuses(&self, op: &str) {
+        let said = self.guarded(&picture()).unwrap_err();
+        assert!(said.contains(&format!("node the {op} ({op})")), "{said}");
+    }
+}
+
+fn picture() -> Vec<f32> {
+    (0..48).map(|i| (i * 5 % 13) as f32 / 6.0 - 1.0).collect()
+}
+
+/// What the convolution of [`Graph::conv`] gives.
+fn convolved() -> Vec<f32> {
+    graph(17).conv().node("Identity", &["a"], "y", vec![]).guarded(&picture()).unwrap()
+}
+
+#[test]
+fn a_convolution_that_is_subtracted() {
+    let right: Vec<f32> = convolved().iter().enumerate().map(|(i, a)| [0.75, -0.5][i / 16] - a).collect();
+    let by_channel = graph(17).conv().floats("c", &[1, 2, 1, 1], &[0.75, -0.5]);
+    by_channel.node("Sub", &["c", "a"], "y", vec![]).mends(&picture(), &right);
+}
+
+#[test]
+fn a_convolution_that_divides() {
+    let right: Vec<f32> = convolved().iter().enumerate().map(|(i, a)| [0.75, -0.5][i / 16] / a).collect();
+    let by_channel = graph(17).conv().floats("c", &[1, 2, 1, 1], &[0.75, -0.5]);
+    by_channel.node("Div", &["c", "a"], "y", vec![]).mends(&picture(), &right);
+}
+
+#[test]
+fn a_softmax_between_quantizers() {
+    let quantizer = graph(17).floats("s", &[], &[0.05]).tensor("z", &[], DataType::Uint8, vec![128]);
+    let quantizer = quantizer.floats("t", &[], &[1.0 / 256.0]).tensor("o", &[], DataType::Uint8, vec![0]);
+    let quantizer = quantizer.node("QuantizeLinear", &["x", "s", "z"], "q", vec![]);
+    let quantizer = quantizer.node("DequantizeLinear", &["q", "s", "z"], "d", vec![]);
+    let quantizer = quantizer.node("Softmax", &["d"], "p", vec![int("axis", -1)]);
+    let quantizer = quantizer.node("QuantizeLinear", &["p", "t", "o"], "r", vec![]);
+    let x = picture();
+    let mut right = Vec::new();
+    for row in x.chunks(4) {
+        let exp: Vec<f32> = row.iter().map(|x| ((x / 0.05).round_ties_even() * 0.05).exp()).collect();
+        let sum: f32 = exp.iter().sum();
+        right.extend(exp.iter().map(|e| (e / sum * 256.0).round_ties_even() / 256.0));
+    }
+    quantizer.node("DequantizeLinear", &["r", "t", "o"], "y", vec![]).mends(&x, &right);
+}
+
+#[test]
+fn quantizers_of_different_types() {
+    let this = graph(17).floats("s", &[], &[0.05]).tensor("z", &[], DataType::Int8, vec![253]);
+    let this = this.tensor("o", &[], DataType::Uint8, vec![0]).node("QuantizeLinear", &["x", "s", "z"], "q", vec![]);
+    let this = this.node("DequantizeLinear", &["q", "s", "z"], "d", vec![]).node("Relu", &["d"], "e", vec![]);
+    let this = this.node("QuantizeLinear", &["e", "s", "o"], "r", vec![]);
+    let this = this.node("DequantizeLinear", &["r", "s", "o"], "y", vec![]);
+    let x = picture();
+    let right: Vec<f32> = x.iter().map(|x| ((x / 0.05).round_ties_even() * 0.05).max(0.0)).collect();
+    this.mends(&x, &right);
+}
+
+#[test]
+fn the_type_that_a_quantizer_is_asked_for() {
+    let this = graph(21).floats("s", &[], &[0.05]);
+    let this = this.node("QuantizeLinear", &["x", "s"], "q", vec![int("output_dtype", 3)]);
+    let x = picture();
+    let right: Vec<f32> = x.iter().map(|x| (x / 0.05).round_ties_even()).collect();
+    this.node("Cast", &["q"], "y", vec![int("to", 1)]).mends(&x, &right);
+}
+
+#[test]
+fn celu_with_an_alpha() {
+    let x = picture();
+    let right: Vec<f32> = x.iter().map(|&x| x.max(0.0) + (2.0 * ((x / 2.0).exp() - 1.0)).min(0.0)).collect();
+    graph(12).node("Celu", &["x"], "y", vec![float("alpha", 2.0)]).mends(&x, &right);
+}
+
+#[test]
+fn what_is_large_in_softplus_and_log_softmax() {
+    let x: Vec<f32> = (0..48).map(|i| [0.0, 120.0, -3.0, 7.0][i % 4]).collect();
+    let right: Vec<f32> = x.iter().map(|&x| if x > 20.0 { x } else { (1.0 + x.exp()).ln() }).collect();
+    graph(17).node("Softplus", &["x"], "y", vec![]).mends(&x, &right);
+    let right: Vec<f32> = x.iter().map(|&x| x - 120.0).collect();
+    graph(17).node("LogSoftmax", &["x"], "y", vec![int("axis", -1)]).mends(&x, &right);
+}
+
+#[test]
+fn a_global_norm_is_no_mean() {
+    let x = picture();
+    let right: Vec<f32> = x.chunks(16).map(|plane| plane.iter().map(|x| x * x).sum::<f32>().sqrt()).collect();
+    graph(17).node("GlobalLpPool", &["x"], "y", vec![int("p", 2)]).mends(&x, &right);
+}
+
+#[test]
+fn no_axes_are_all_axes() {
+    let x = picture();
+    let right = [x.iter().sum::<f32>() / 48.0];
+    graph(11).node("ReduceMean", &["x"], "y", vec![ints("axes", &[])]).mends(&x, &right);
+}
+
+#[test]
+fn axes_to_squeeze_in_any_order() {
+    let x = picture();
+    let right: Vec<f32> = x.chunks(16).map(|plane| plane.iter().sum::<f32>() / 16.0).collect();
+    let pooled = graph(11).node("GlobalAveragePool", &["x"], "p", vec![]);
+    pooled.node("Squeeze", &["p"], "y", vec![ints("axes", &[3, 2])]).mends(&x, &right);
+}
+
+#[test]
+fn padding_by_itself_beside_an_explicit_one_of_nothing() {
+    let attributes = vec![text("auto_pad", "SAME_UPPER"), ints("pads", &[0; 4]), ints("kernel_shape", &[1, 2])];
+    let x = picture();
+    let right: Vec<f32> = x.chunks(4).flat_map(|r| [r[0].max(r[1]), r[1].max(r[2]), r[2].max(r[3]), r[3]]).collect();
+    graph(17).node("MaxPool", &["x"], "y", attributes).mends(&x, &right);
+}
+
+/// Without guards these read out of bounds or panic: they are not tried.
+#[test]
+fn extents_that_are_not_there() {
+    let parameters = ["g", "b", "m", "v"].map(|name| name.to_owned());
+    let norm = |graph: Graph, input: &str| {
+        let graph = parameters.iter().fold(graph, |graph, name| graph.floats(name, &[3], &[1.0; 3]));
+        graph.node("BatchNormalization", &[input, "g", "b", "m", "v"], "y", vec![])
+    };
+    let line = graph(17).node("ReduceMean", &["x"], "r", vec![ints("axes", &[0, 2, 3]), int("keepdims", 0)]);
+    norm(line, "r").refuses("BatchNormalization");
+    norm(graph(17).floats("r", &[3], &[1.0; 3]), "r").refuses("BatchNormalization");
+    let nothing = || graph(17).node("ReduceMean", &["x"], "r", vec![int("keepdims", 0)]);
+    nothing().node("MaxPool", &["r"], "y", vec![ints("kernel_shape", &[2, 2])]).refuses("MaxPool");
+    nothing().node("GlobalAveragePool", &["r"], "y", vec![]).refuses("GlobalAveragePool");
+    graph(17).node("ReduceMean", &["x"], "y", vec![ints("axes", &[4])]).refuses("ReduceMean");
+    graph(17).node("Flatten", &["x"], "y", vec![int("axis", i64::MAX)]).refuses("Flatten");
+    graph(17).node("Softmax", &["x"], "y", vec![int("axis", 4)]).refuses("Softmax");
+    graph(17).node("Transpose", &["x"], "y", vec![ints("perm", &[0, 0, 1, 2])]).refuses("Transpose");
+    let empty = graph(17).floats("s", &[0], &[]).whole("unused", &[1]);
+    empty.node("QuantizeLinear", &["x", "s"], "y", vec![]).refuses("QuantizeLinear");
+    let weights = graph(17).floats("w", &[0, 3, 3, 3], &[]);
+    weights.node("Conv", &["x", "w"], "y", vec![]).refuses("Conv");
+}
