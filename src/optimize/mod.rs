@@ -9,6 +9,7 @@ pub mod gpu;
 mod regions;
 pub mod rewrite;
 
+pub(crate) use engine::Cost;
 pub use engine::{Engine, Memory};
 pub use fused_op::FusedOp;
 

@@ -71,9 +71,10 @@ impl Kernels {
         let outputs = what.weights.outputs();
         assert_eq!(requantize.channels(), outputs, "channels to requantize");
         assert_eq!(out.planes() * GROUP, outputs, "channels of the output's planes");
+        // What is read is checked first: then sizes in bytes do not wrap.
+        let job = self.job(what);
         assert!(out.len() >= GROUP * what.pixels, "{} pixels exceed planes of {} bytes", what.pixels, out.len());
         let flip = requantize.codes().flip(self.shifted());
-        let job = self.job(what);
         #[cfg(feature = "check-kernels")]
         let expected = checked::codes(&job, requantize, flip);
         let (start, pitch) = out.raw();
