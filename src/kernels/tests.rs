@@ -1,5 +1,7 @@
 //! Every kernel that this processor has against the scalar definition, bit by bit.
 
+mod stored;
+
 use proptest::prelude::*;
 use proptest::sample::select;
 
