@@ -338,7 +338,7 @@ fn input_must_reach_far_enough() {
 }
 
 #[test]
-#[should_panic = "exceed planes"]
+#[should_panic = "exceed an input"]
 fn sizes_do_not_wrap() {
     let kernels = Kernels::best();
     let weights = kernels.pack(&[], &[0; 4], &[]).unwrap();

@@ -12,7 +12,7 @@ use crate::isolate::caught;
 use crate::kernels::Kernels;
 use crate::model::Limits;
 use crate::model::onnx::{Fusion, OnnxFile, Opaque};
-use crate::optimize::{Build, Engine, FusedOp, as_it_is, optimized, whole};
+use crate::optimize::{Build, Engine, FusedOp, as_it_is, named, optimized, whole};
 
 /// A planned network: one f32 input `[1, 3, height, width]`, one f32 output.
 pub(super) struct Network {
@@ -36,7 +36,7 @@ impl Network {
     pub(super) fn new(file: &mut OnnxFile, threads: usize, stock: bool) -> Result<Self> {
         let input = [1, 3, file.input.height, file.input.width];
         let Fusion { networks, opaque } = if stock { Fusion::default() } else { file.fuse()? };
-        file.check_constants()?;
+        file.fold_constants()?;
         let how = Build { kernels: Kernels::chosen()?, threads, limits: *file.limits() };
         let model = optimized(&file.proto, networks, &how, &input).map_err(refuse)?;
         let output = output_shape(&model)?;
@@ -67,7 +67,8 @@ impl Network {
                 Err(error) => why = Some(error),
             }
         }
-        file.check_constants()?;
+        let mut file = file.clone();
+        file.fold_constants()?;
         let model = as_it_is(&file.proto, &input).map_err(refuse)?;
         let output = output_shape(&model)?;
         // Where a device cannot be opened, its runtime panics.
@@ -159,6 +160,7 @@ impl Network {
             Ok(())
         };
         outputs.and_then(write).map_err(|e| {
+            let e = named(e);
             let reason = e.root_cause().to_string().replace('\n', " ");
             Error::new(ErrorKind::Model, format!("the network failed on this input: {reason}")).caused_by(e)
         })

@@ -128,7 +128,7 @@ pub(super) fn check(graph: &GraphProto, limits: &Limits) -> Result<()> {
 }
 
 /// The nodes that depend on constants only, each behind those that it depends on.
-fn constant_nodes(graph: &GraphProto) -> Vec<&NodeProto> {
+pub(super) fn constant_nodes(graph: &GraphProto) -> Vec<&NodeProto> {
     let made: HashMap<&str, usize> = graph
         .node
         .iter()
@@ -167,7 +167,7 @@ fn constant_nodes(graph: &GraphProto) -> Vec<&NodeProto> {
 fn size(node: &NodeProto, inputs: &[Size], constants: &Constants<'_>) -> Option<Size> {
     let op = node.op_type.as_str();
     let known = |index: usize| node.input.get(index).and_then(|name| constants.get(name));
-    let positive = |values: &[i64]| values.iter().map(|&value| u64::try_from(value).unwrap_or(0)).collect::<Vec<u64>>();
+    let extents = |values: &[i64]| values.iter().map(|&value| u64::try_from(value).ok()).collect::<Option<Vec<u64>>>();
     let total = inputs.iter().fold(0_u64, |all, size| all.saturating_add(size.values));
     if let Some(constant) = node.output.first().and_then(|name| constants.get(name)) {
         return Some(Size::of(constant.dims.iter().map(|&dim| dim as u64).collect()));
@@ -186,13 +186,13 @@ fn size(node: &NodeProto, inputs: &[Size], constants: &Constants<'_>) -> Option<
             Some(Size::at_most(tensor.max(lists.max().unwrap_or(0)).max(1)))
         }
         "Shape" | "Size" => Some(Size::at_most(64)),
-        "ConstantOfShape" => Some(Size::of(positive(known(0)?.whole()?))),
+        "ConstantOfShape" => Some(Size::of(extents(known(0)?.whole()?)?)),
         "Expand" => {
-            let shape = Size::of(positive(known(1)?.whole()?));
+            let shape = Size::of(extents(known(1)?.whole()?)?);
             Some(broadcast(&[inputs.first()?.clone(), shape]))
         }
         "Tile" => {
-            let times = Size::of(positive(known(1)?.whole()?)).values;
+            let times = Size::of(extents(known(1)?.whole()?)?).values;
             Some(Size::at_most(inputs.first()?.values.saturating_mul(times)))
         }
         "Gather" => Some(Size::at_most(inputs.first()?.values.saturating_mul(inputs.get(1)?.values))),

@@ -1,6 +1,7 @@
 //! Networks as ONNX files: reading, checking and writing them. The protobuf types are tract's.
 
 mod export;
+mod fold;
 mod fuse;
 mod growth;
 mod nodes;

@@ -8,7 +8,7 @@ use tract_onnx::pb::{
 
 use super::super::{Limit, Limits, Metadata};
 use super::operators::{self, Opsets};
-use super::{Fusion, fuse, growth, properties};
+use super::{Fusion, fold, fuse, growth, properties};
 use crate::error::{Error, ErrorKind, Result};
 
 /// An ONNX image classifier as read from its file: one f32 NCHW picture of 3 channels in, scores out.
@@ -96,12 +96,15 @@ impl OnnxFile {
         }
     }
 
-    /// Looks whether the constants that the graph computes are within the limits.
+    /// Computes the constants of the graph as far as that is known here, and looks whether the others are within the limits: what
+    /// else reads the graph would compute them at once. Networks are found ([`fuse`](Self::fuse)) before, not after.
     ///
     /// # Errors
     /// [`ErrorKind::Model`] if they are not, or if it cannot be told.
-    pub fn check_constants(&self) -> Result<()> {
-        self.proto.graph.as_ref().map_or(Ok(()), |graph| growth::check(graph, &self.limits))
+    pub fn fold_constants(&mut self) -> Result<()> {
+        let Some(graph) = &mut self.proto.graph else { return Ok(()) };
+        fold::fold(graph, &self.limits)?;
+        growth::check(graph, &self.limits)
     }
 
     /// What the model may cost.

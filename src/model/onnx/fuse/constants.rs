@@ -78,7 +78,7 @@ impl<'a> Constants<'a> {
     }
 
     /// Bytes of all constants that were asked for and had to be computed; those beyond the limit were not.
-    pub(super) fn computed_bytes(&self) -> u64 {
+    pub(in super::super) fn computed_bytes(&self) -> u64 {
         self.bytes.get()
     }
 

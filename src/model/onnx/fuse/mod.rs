@@ -17,7 +17,7 @@ mod value;
 mod walk;
 
 pub(super) use blocks::decode_blocks;
-pub(super) use constants::Constants;
+pub(super) use constants::{Constant, Constants, Values};
 pub(super) use qoperator::expand;
 pub use region::{FUSED, node_name};
 pub(super) use sense::check_constants;

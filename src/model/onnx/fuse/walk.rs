@@ -77,6 +77,8 @@ pub(super) struct Walk<'a> {
     /// Tensors that are needed as such: by opaque nodes, by another region, or as outputs of the graph.
     pub(super) needed: HashSet<String>,
     lifted: HashMap<(String, usize), usize>,
+    /// For tensors of which nothing else is known, the first region that may wait for them.
+    beyond: HashMap<String, usize>,
     declared: HashMap<&'a str, (Vec<usize>, DataType)>,
     limits: &'a Limits,
     /// What all layers and tensors come to so far, as [`Limits`] count it.
@@ -97,6 +99,7 @@ impl<'a> Walk<'a> {
             opaque: Vec::new(),
             needed: graph.output.iter().map(|output| output.name.clone()).collect(),
             lifted: HashMap::new(),
+            beyond: HashMap::new(),
             declared: declared(graph),
             limits,
             macs: 0,
@@ -136,6 +139,9 @@ impl<'a> Walk<'a> {
         let Some(output) = node.output.first() else { return };
         // Other nodes are constants, or depend on nothing but what is unknown already.
         if !node.input.iter().any(|name| self.values.contains_key(name)) {
+            if let Some(region) = node.input.iter().filter_map(|name| self.beyond.get(name)).max().copied() {
+                self.beyond.extend(node.output.iter().map(|name| (name.clone(), region)));
+            }
             return;
         }
         if node.op_type == "Shape"
@@ -242,11 +248,14 @@ impl<'a> Walk<'a> {
     fn leave(&mut self, node: &NodeProto, reason: String) {
         let known: Vec<(&String, &Value)> =
             node.input.iter().filter_map(|name| Some((name, self.values.get(name)?))).collect();
-        let region = known.iter().map(|(_, value)| value.region).max().unwrap_or(0) + 1;
+        let behind = known.iter().map(|(_, value)| value.region + 1);
+        let region =
+            behind.chain(node.input.iter().filter_map(|name| self.beyond.get(name).copied())).max().unwrap_or(1);
         let shape = self.shape_behind(node, &known);
         self.needed.extend(known.into_iter().map(|(name, _)| name.clone()));
         let name = node.output[0].clone();
         self.opaque.push(Opaque { node: name_of(node).to_owned(), op: node.op_type.clone(), reason });
+        self.beyond.extend(node.output.iter().map(|name| (name.clone(), region)));
         if let Some((shape, flat, kind)) = shape {
             let value = self.outside(&name, shape, flat, kind, region);
             self.values.insert(name, value);
