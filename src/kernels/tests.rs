@@ -1,5 +1,7 @@
 //! Every kernel that this processor has against the scalar definition, bit by bit.
 
+mod stored;
+
 use proptest::prelude::*;
 use proptest::sample::select;
 
@@ -336,7 +338,7 @@ fn input_must_reach_far_enough() {
 }
 
 #[test]
-#[should_panic = "exceed an input"]
+#[should_panic = "exceed planes"]
 fn sizes_do_not_wrap() {
     let kernels = Kernels::best();
     let weights = kernels.pack(&[], &[0; 4], &[]).unwrap();

@@ -10,8 +10,9 @@
 //! the rest   weights, layer after layer
 //! ```
 
+use std::fs::File;
 use std::io::{Read, Write};
-use std::path::Path;
+use std::path::{Component, Path};
 use std::time::UNIX_EPOCH;
 
 use serde::{Deserialize, Serialize};
@@ -19,10 +20,16 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernels::Kernels;
-use crate::optimize::Engine;
+use crate::optimize::{Cost, Engine};
 
 const MAGIC: &[u8; 8] = b"DENSIGHT";
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "/2");
+
+/// The most bytes of all but the weights.
+const MOST_PLAIN: u64 = 64 << 20;
+
+/// The most classes: each has a label.
+const MOST_CLASSES: usize = 1_000_000;
 
 /// All of a prepared model.
 #[derive(Debug, Serialize, Deserialize)]
@@ -48,6 +55,27 @@ pub(super) struct Source {
 }
 
 impl Source {
+    /// Whether it names a file beside the prepared one, and nothing else.
+    fn is_plain(&self) -> bool {
+        let mut parts = Path::new(&self.name).components();
+        let alone =
+            matches!((parts.next(), parts.next()), (Some(Component::Normal(name)), None) if *name == *self.name);
+        alone && !self.name.contains(char::is_control)
+    }
+
+    /// Whether the file `path` holds what it was made from.
+    fn is_of(&self, path: &Path) -> std::io::Result<bool> {
+        let file = File::open(path)?;
+        let metadata = file.metadata()?;
+        if !metadata.is_file() || metadata.len() != self.bytes {
+            return Ok(false);
+        }
+        // A file that grows meanwhile is another.
+        let mut file = Hashing { from: file.take(self.bytes + 1), hash: Sha256::new() };
+        let read = std::io::copy(&mut file, &mut std::io::sink())?;
+        Ok(read == self.bytes && file.hash.finalize()[..] == self.sha256)
+    }
+
     /// The file `path` that holds `bytes`.
     pub(super) fn of(path: &Path, bytes: &[u8]) -> Self {
         let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
@@ -84,9 +112,25 @@ impl<R: Read> Read for Hashing<R> {
 
 impl Prepared {
     /// The file's bytes.
-    pub(super) fn into_bytes(mut self) -> Vec<u8> {
+    ///
+    /// # Errors
+    /// [`ErrorKind::Model`] if [`Prepared::read`] would refuse them.
+    pub(super) fn into_bytes(mut self) -> Result<Vec<u8>> {
         const ENOUGH: &str = "memory is all that writing to memory can lack";
+        let unfit = |what: &str| refuse(format!("it cannot be prepared: {what}"));
+        if !self.source.is_plain() {
+            return Err(unfit("its file name has characters that are not printed"));
+        }
+        let kernels = Kernels::new(self.engine.isa()).ok_or_else(|| unfit("it is for another processor"))?;
+        self.check(kernels).map_err(unfit)?;
         let plain = postcard::to_allocvec(&self).expect(ENOUGH);
+        if plain.len() as u64 > MOST_PLAIN {
+            return Err(unfit(&format!(
+                "{} MB describe its layers, {} are the most",
+                plain.len() >> 20,
+                MOST_PLAIN >> 20
+            )));
+        }
         let mut contents = (plain.len() as u64).to_le_bytes().to_vec();
         contents.extend(plain);
         self.engine.blobs().for_each(|blob| blob.write(&mut contents).expect(ENOUGH));
@@ -95,7 +139,21 @@ impl Prepared {
         bytes.extend(field(self.engine.isa().name()));
         bytes.extend(Sha256::digest(&contents));
         bytes.write_all(&contents).expect(ENOUGH);
-        bytes
+        Ok(bytes)
+    }
+
+    /// Whether it is what a session runs: the hash tells that the file is whole, not who wrote it. The text says what it is not.
+    fn check(&self, kernels: Kernels) -> Result<Cost, &'static str> {
+        let [input] = self.engine.inputs() else { return Err("it has not one input") };
+        let [scores] = self.engine.outputs() else { return Err("it has not one output") };
+        if input.shape.channels != 3 {
+            return Err("it does not take a picture");
+        }
+        let cost = self.engine.check(kernels)?;
+        if scores.iter().product::<usize>() > MOST_CLASSES {
+            return Err("it has too many classes");
+        }
+        Ok(cost)
     }
 
     /// What [`Prepared::into_bytes`] gave.
@@ -103,7 +161,11 @@ impl Prepared {
     /// # Errors
     /// [`ErrorKind::Model`] for a file of another version, for another instruction set, or damaged; [`ErrorKind::Usage`] as
     /// [`Kernels::chosen`].
-    pub(super) fn read(mut from: impl Read) -> Result<Self> {
+    pub(super) fn read(from: impl Read) -> Result<Self> {
+        Self::read_for(Kernels::chosen()?, from)
+    }
+
+    fn read_for(kernels: Kernels, mut from: impl Read) -> Result<Self> {
         let damaged = || refuse("it is damaged: prepare the model again (densight prepare)".into());
         let (mut magic, mut version, mut isa, mut hash) = ([0; 8], [0; 16], [0; 16], [0; 32]);
         for part in [&mut magic[..], &mut version, &mut isa, &mut hash] {
@@ -114,7 +176,6 @@ impl Prepared {
             let message = format!("it was prepared by version {made}, this is {VERSION}: prepare the model again");
             return Err(refuse(message));
         }
-        let kernels = Kernels::chosen()?;
         if isa != field(kernels.isa().name()) {
             let made = text(&isa);
             let message = format!("it was prepared for {made}, this runs {}: prepare the model here", kernels.isa());
@@ -122,6 +183,10 @@ impl Prepared {
         }
         let mut from = Hashing { from, hash: Sha256::new() };
         let mut prepared = Self::contents(&mut from).ok_or_else(damaged)?;
+        if !prepared.source.is_plain() {
+            return Err(damaged().caused_by("its source is no plain file name"));
+        }
+        prepared.check(kernels).map_err(|what| damaged().caused_by(what))?;
         let read = prepared.engine.blobs().try_for_each(|blob| blob.read(&mut from));
         let end = read.and_then(|()| from.read(&mut [0]));
         if !end.is_ok_and(|more| more == 0) || from.hash.finalize()[..] != hash {
@@ -135,10 +200,15 @@ impl Prepared {
         let mut len = [0; 8];
         from.read_exact(&mut len).ok()?;
         let len = u64::from_le_bytes(len);
+        if len > MOST_PLAIN {
+            return None;
+        }
         let mut plain = Vec::new();
         // Of a damaged length no more is allocated than there is to read.
         from.take(len).read_to_end(&mut plain).ok()?;
-        (plain.len() as u64 == len).then(|| postcard::from_bytes(&plain).ok()).flatten()
+        let whole = plain.len() as u64 == len;
+        let (contents, rest) = postcard::take_from_bytes(&plain).ok().filter(|_| whole)?;
+        rest.is_empty().then_some(contents)
     }
 
     /// Looks whether the model it was made from, if it still is in `folder`, is the same.
@@ -146,11 +216,12 @@ impl Prepared {
     /// # Errors
     /// [`ErrorKind::Model`] if it is not.
     pub(super) fn check_source(&self, folder: &Path) -> Result<()> {
-        let Source { name, bytes, written: then, sha256 } = &self.source;
+        let Source { name, bytes, written: then, .. } = &self.source;
         let path = folder.join(name);
         let Ok(metadata) = path.metadata() else { return Ok(()) };
-        let hash = || std::fs::read(&path).is_ok_and(|bytes| Sha256::digest(bytes)[..] == *sha256);
-        if metadata.len() == *bytes && (written(&path) == *then || hash()) {
+        // What is no regular file is not opened: a pipe would wait, a device need not end.
+        let same = metadata.is_file() && metadata.len() == *bytes;
+        if same && (written(&path) == *then || self.source.is_of(&path).unwrap_or(false)) {
             return Ok(());
         }
         Err(refuse(format!("{name} has changed since this was prepared from it: prepare it again")))
@@ -174,72 +245,4 @@ fn text(field: &[u8]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::kernels::Isa;
-    use crate::model::onnx::OnnxFile;
-
-    fn prepared(model: &str, isa: Isa) -> Prepared {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(model);
-        let bytes = std::fs::read(&path).unwrap();
-        let network = OnnxFile::parse(&bytes).unwrap().fuse().unwrap().networks.remove(0);
-        Prepared {
-            source: Source::of(&path, &bytes),
-            metadata: vec![("densight.name".into(), "x".into())],
-            ends_in_softmax: false,
-            initializer_values: 7,
-            engine: Engine::new(&network, Kernels::new(isa).unwrap()).unwrap(),
-        }
-    }
-
-    const INT8: &str = "tests/fixtures/quantized/qdq-u8/model.onnx";
-
-    #[test]
-    fn it_comes_back_as_it_was() {
-        for model in [INT8, "models/cifar10_densenet_bc_L40_k12.onnx"] {
-            let (made, again) = (prepared(model, Isa::best()), prepared(model, Isa::best()));
-            let read = Prepared::read(&made.into_bytes()[..]).unwrap();
-            assert_eq!((&read.source, &read.metadata, read.initializer_values), (&again.source, &again.metadata, 7));
-            assert!(read.engine == again.engine, "{model}");
-        }
-    }
-
-    #[test]
-    fn what_does_not_fit_is_refused_with_the_reason() {
-        let reason = |bytes: &[u8]| Prepared::read(bytes).unwrap_err().to_string();
-        let bytes = prepared(INT8, Isa::best()).into_bytes();
-        for end in [9, 30, 50, 100, bytes.len() - 1] {
-            assert!(reason(&bytes[..end]).contains("damaged"), "{end}");
-        }
-        assert!(reason(&[&bytes[..], &[0]].concat()).contains("damaged"), "longer");
-        for place in (60..bytes.len()).step_by(101).chain([72, 73, 79]) {
-            let mut changed = bytes.clone();
-            changed[place] ^= 0x41;
-            assert!(reason(&changed).contains("damaged"), "{place}");
-        }
-        let mut older = bytes.clone();
-        older[8..12].copy_from_slice(b"0.0.");
-        assert!(reason(&older).contains("prepared by version 0.0."), "{}", reason(&older));
-        if Isa::best() != Isa::Scalar {
-            let plain = prepared(INT8, Isa::Scalar).into_bytes();
-            assert!(reason(&plain).contains("prepared for scalar, this runs"));
-        }
-    }
-
-    #[test]
-    fn a_changed_source_is_noticed() {
-        let made = prepared(INT8, Isa::best());
-        let folder = tempfile::tempdir().unwrap();
-        made.check_source(folder.path()).unwrap();
-        let copy = folder.path().join("model.onnx");
-        std::fs::write(&copy, b"another").unwrap();
-        assert!(made.check_source(folder.path()).unwrap_err().to_string().contains("has changed since"));
-        // A copy has another time, but the same bytes; another of the same length has not.
-        let mut bytes = std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(INT8)).unwrap();
-        std::fs::write(&copy, &bytes).unwrap();
-        made.check_source(folder.path()).unwrap();
-        bytes[100] ^= 1;
-        std::fs::write(&copy, &bytes).unwrap();
-        assert!(made.check_source(folder.path()).is_err());
-    }
-}
+mod tests;

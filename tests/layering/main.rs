@@ -17,6 +17,7 @@ const LAYERS: &[(u8, &str)] = &[
     (0, "error"),
     (0, "files"),
     (0, "frame"),
+    (0, "isolate"),
     (0, "npy"),
     (0, "picture"),
     (0, "prediction"),

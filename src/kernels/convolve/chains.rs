@@ -64,7 +64,10 @@ pub(super) fn chains(steps: &[[[i8; GROUP]; 2]]) -> Vec<Vec<Option<usize>>> {
 
 /// Whether these are chains, told by their pairs of steps with a 0 after each block's, of blocks that end at `ends`.
 pub(super) fn fit(chains: &[u8], ends: &[u32]) -> bool {
-    let Some((0, chains)) = chains.split_last() else { return ends.is_empty() };
+    let Some((0, chains)) = chains.split_last() else { return chains.is_empty() && ends.is_empty() };
+    if chains.iter().any(|&pairs| usize::from(pairs) > LONGEST / 2) {
+        return false;
+    }
     let mut end = 0;
     let counted: Vec<u32> = chains
         .split(|&pairs| pairs == 0)
@@ -73,7 +76,7 @@ pub(super) fn fit(chains: &[u8], ends: &[u32]) -> bool {
             end
         })
         .collect();
-    counted == ends && chains.iter().all(|&pairs| usize::from(pairs) <= LONGEST / 2)
+    counted == ends
 }
 
 #[cfg(test)]

@@ -71,9 +71,9 @@ impl Kernels {
         let outputs = what.weights.outputs();
         assert_eq!(requantize.channels(), outputs, "channels to requantize");
         assert_eq!(out.planes() * GROUP, outputs, "channels of the output's planes");
-        assert!(out.len() >= GROUP * what.pixels, "{} pixels exceed planes of {} bytes", what.pixels, out.len());
-        let flip = requantize.codes().flip(self.shifted());
         let job = self.job(what);
+        assert!(what.pixels <= out.len() / GROUP, "{} pixels exceed planes of {} bytes", what.pixels, out.len());
+        let flip = requantize.codes().flip(self.shifted());
         #[cfg(feature = "check-kernels")]
         let expected = checked::codes(&job, requantize, flip);
         let (start, pitch) = out.raw();

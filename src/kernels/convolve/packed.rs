@@ -59,20 +59,44 @@ struct Stored {
 impl TryFrom<Stored> for Packed {
     type Error = &'static str;
 
-    /// Kernels rely on what is checked here, or slice.
+    /// Kernels rely on what is checked here: they go through offsets and weights by pointer.
     fn try_from(stored: Stored) -> std::result::Result<Self, Self::Error> {
         let Stored { isa, outputs, init, offsets, ends, chains, len } = stored;
         let mut packed = Self { isa, outputs, init, offsets, ends, chains, furthest: None, weights: Vec::new(), len };
         packed.furthest = packed.absolute().max();
-        let steps = packed.offsets.len().saturating_sub(1);
-        let fits = isa != Isa::Neon
-            || chains::fit(&packed.chains, &packed.ends)
-                && packed.ends.last() == Some(&(steps as u32))
-                && len == 2 * GROUP * steps;
+        if packed.is_consistent() { Ok(packed) } else { Err("packed weights that contradict themselves") }
+    }
+}
+
+impl Packed {
+    /// Whether there are as many of each as the kernels of its instruction set go through.
+    fn is_consistent(&self) -> bool {
+        let Self { isa, outputs, init, offsets, ends, chains, len, furthest, .. } = self;
         // Only of as many outputs as there are values are the blocks counted.
-        let whole = outputs.is_multiple_of(GROUP) && packed.init.len() == outputs;
-        let counted = || packed.ends.is_empty() || packed.ends.len() == blocks(isa, outputs).count();
-        if fits && whole && counted() { Ok(packed) } else { Err("packed weights that contradict themselves") }
+        if !outputs.is_multiple_of(GROUP) || init.len() != *outputs {
+            return false;
+        }
+        let blocks = || blocks(*isa, *outputs).count();
+        let ascending = ends.is_sorted() && ends.len() == blocks();
+        let end = ends.last().map_or(0, |&end| end as usize);
+        // Weights for each of the offsets, of `width` channels.
+        let each = |offsets: usize, width: usize| {
+            offsets.checked_mul(GROUP).and_then(|four| four.checked_mul(width)) == Some(*len)
+        };
+        let fits = match isa {
+            Isa::Neon => {
+                let steps = offsets.len().wrapping_sub(1);
+                chains::fit(chains, ends) && ascending && end == steps && each(steps, 2)
+            }
+            Isa::Avx2 => chains.is_empty() && ascending && end == offsets.len() && each(offsets.len(), GROUP),
+            _ => {
+                let pairs = matches!(isa, Isa::Dotprod | Isa::I8mm);
+                let whole = !pairs || offsets.len().is_multiple_of(2);
+                chains.is_empty() && ends.is_empty() && whole && each(offsets.len(), *outputs)
+            }
+        };
+        // Where offsets lead from each step to the next, they do so exactly as long as none is beyond 2^31.
+        fits && furthest.is_none_or(|furthest| furthest <= i32::MAX as u32)
     }
 }
 
@@ -208,7 +232,7 @@ impl Packed {
 
     /// Bytes of the packed weights.
     pub fn bytes(&self) -> usize {
-        self.weights.len()
+        self.len
     }
 
     /// What accumulators start from.
@@ -217,7 +241,7 @@ impl Packed {
     }
 
     /// The greatest offset; `None` if there is no step.
-    pub(super) fn furthest(&self) -> Option<u32> {
+    pub(crate) fn furthest(&self) -> Option<u32> {
         self.furthest
     }
 

@@ -6,8 +6,10 @@ use super::super::{Codes, GROUP};
 use crate::error::{Error, ErrorKind, Result};
 use crate::quant::Step;
 
-/// A [`Step`] from accumulators to codes, made ready for kernels.
+/// A [`Step`] from accumulators to codes, made ready for kernels: always with as many factors as summands, which kernels read by
+/// pointer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Stored")]
 pub struct Requantize {
     pub(super) mul: Vec<f32>,
     pub(super) add: Vec<f32>,
@@ -19,14 +21,35 @@ pub struct Requantize {
     codes: Codes,
 }
 
+/// What is stored of it, in this order.
+#[derive(Deserialize)]
+struct Stored {
+    mul: Vec<f32>,
+    add: Vec<f32>,
+    low: f32,
+    high: f32,
+    clamp: bool,
+    codes: Codes,
+}
+
+impl TryFrom<Stored> for Requantize {
+    type Error = Error;
+
+    fn try_from(stored: Stored) -> Result<Self> {
+        let Stored { mul, add, low, high, clamp, codes } = stored;
+        let made = Self::new(&Step { mul, add, low, high, round: true }, codes)?;
+        if made.clamp == clamp { Ok(made) } else { Err(refusal("bounds that contradict themselves".into())) }
+    }
+}
+
 impl Requantize {
     /// The step, whose results are stored as `codes`. Channels are those of the convolution, filled up to a multiple of 4.
     ///
     /// # Errors
     /// If results do not fit the codes, if factors or summands are not finite, or if bounds are no whole numbers.
     pub fn new(step: &Step, codes: Codes) -> Result<Self> {
-        bounds_fit(step, codes)?;
-        let Step { mul, add, low, high, .. } = step.clone();
+        let Step { mul, add, low, high, round } = step.clone();
+        bounds_fit(low, high, round, codes)?;
         if mul.len() != add.len() || mul.len() % GROUP != 0 {
             return Err(refusal(format!("{} factors and {} summands of output channels", mul.len(), add.len())));
         }
@@ -57,14 +80,14 @@ impl Requantize {
     }
 }
 
-/// Refuses a step whose results are not `codes`.
-pub(in super::super) fn bounds_fit(step: &Step, codes: Codes) -> Result<()> {
+/// Refuses a step whose results are not `codes`: those from `low` to `high`, rounded or not.
+pub(in super::super) fn bounds_fit(low: f32, high: f32, rounds: bool, codes: Codes) -> Result<()> {
     let (least, greatest) = codes.range();
-    let whole = step.round && step.low.fract() == 0.0 && step.high.fract() == 0.0;
-    if whole && least <= step.low && step.low <= step.high && step.high <= greatest {
+    let whole = rounds && low.fract() == 0.0 && high.fract() == 0.0;
+    if whole && least <= low && low <= high && high <= greatest {
         return Ok(());
     }
-    Err(refusal(format!("results from {} to {} that are to be {codes:?} codes", step.low, step.high)))
+    Err(refusal(format!("results from {low} to {high} that are to be {codes:?} codes")))
 }
 
 /// Numbers that kernels cannot work with.

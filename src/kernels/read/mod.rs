@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::convolve::{bounds_fit, refusal};
 use super::{Codes, GROUP, Kernels, PlanesMut};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::quant::Step;
 
 #[cfg(target_arch = "x86_64")]
@@ -23,6 +23,7 @@ use fixed::Fixed;
 
 /// One or more [`Step`]s from codes to codes, one after another, made ready for kernels.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Stored")]
 pub struct Reader {
     /// `[channels / 4][steps]`: the four channels' factors, then their summands.
     factors: Vec<[[f32; GROUP]; 2]>,
@@ -39,6 +40,30 @@ struct Bounds {
     low: f32,
     high: f32,
     round: bool,
+}
+
+/// What is stored of it, in this order.
+#[derive(Deserialize)]
+struct Stored {
+    factors: Vec<[[f32; GROUP]; 2]>,
+    bounds: Vec<Bounds>,
+    fixed: Vec<Vec<Fixed>>,
+    from: Codes,
+    to: Codes,
+}
+
+impl TryFrom<Stored> for Reader {
+    type Error = Error;
+
+    fn try_from(Stored { factors, bounds, fixed, from, to }: Stored) -> Result<Self> {
+        let planes = factors.len().checked_div(bounds.len());
+        let whole = planes.is_some_and(|planes| planes * bounds.len() == factors.len() && planes == fixed.len());
+        if !whole || fixed.iter().any(|fixed| ![0, bounds.len()].contains(&fixed.len())) {
+            return Err(refusal("steps that contradict themselves".into()));
+        }
+        check(&factors, &bounds, to)?;
+        Ok(Self { factors, bounds, fixed, from, to })
+    }
 }
 
 /// What to read: planes of codes.
@@ -96,32 +121,17 @@ impl Reader {
     /// # Panics
     /// If there is no step, or if steps disagree about the number of channels or it is no multiple of 4.
     pub fn new(steps: &[Step], from: Codes, to: Codes) -> Result<Self> {
-        let last = steps.last().expect("at least one step");
-        bounds_fit(last, to)?;
-        let channels = last.channels();
+        let channels = steps.last().expect("at least one step").channels();
         assert_eq!(channels % GROUP, 0, "{channels} channels are no whole planes");
-        let mut greatest = 255.0;
-        for Step { mul, add, low, high, .. } in steps {
-            assert!(mul.len() == channels && add.len() == channels, "steps of as many channels");
-            let most = |values: &[f32]| values.iter().fold(0.0, |most: f64, x| most.max(f64::from(x.abs())));
-            let finite = mul.iter().chain(add).all(|x| x.is_finite());
-            greatest = greatest * most(mul) + most(add);
-            // Below, no value is infinite or NaN, and all are i32 when rounded.
-            if !(finite && greatest <= f64::from(1 << 30) && low <= high) {
-                return Err(refusal(format!("values up to {greatest}, bounded to {low} to {high}")));
-            }
-            let bound = |value: f64| value.clamp(f64::from(*low), f64::from(*high));
-            greatest = bound(greatest).abs().max(bound(-greatest).abs());
-            if greatest > f64::from(1 << 30) {
-                return Err(refusal(format!("bounds of {low} to {high}")));
-            }
-        }
+        let agree = |step: &Step| step.mul.len() == channels && step.add.len() == channels;
+        assert!(steps.iter().all(agree), "steps of as many channels");
         let four = |values: &[f32], plane: usize| [0, 1, 2, 3].map(|lane| values[plane * GROUP + lane]);
         let factors: Vec<_> = (0..channels / GROUP)
             .flat_map(|plane| steps.iter().map(move |step| [four(&step.mul, plane), four(&step.add, plane)]))
             .collect();
+        let bounds: Vec<_> = steps.iter().map(|s| Bounds { low: s.low, high: s.high, round: s.round }).collect();
+        check(&factors, &bounds, to)?;
         let fixed = (0..channels / GROUP).map(|plane| fixed(steps, plane, from, to).unwrap_or_default()).collect();
-        let bounds = steps.iter().map(|s| Bounds { low: s.low, high: s.high, round: s.round }).collect();
         Ok(Self { factors, bounds, fixed, from, to })
     }
 
@@ -130,10 +140,41 @@ impl Reader {
         self.factors.len() / self.bounds.len()
     }
 
+    /// Number of steps.
+    pub(crate) fn steps(&self) -> usize {
+        self.bounds.len()
+    }
+
     /// How results are stored.
     pub fn to(&self) -> Codes {
         self.to
     }
+}
+
+/// Refuses steps whose last results do not fit `to`, or whose values could be beyond 2^30: below that, none is infinite or NaN,
+/// and all are i32 when rounded.
+fn check(factors: &[[[f32; GROUP]; 2]], bounds: &[Bounds], to: Codes) -> Result<()> {
+    let mut greatest = 255.0;
+    for (step, Bounds { low, high, round }) in bounds.iter().enumerate() {
+        let of_step = || factors.iter().skip(step).step_by(bounds.len());
+        let most = |which: usize| {
+            let values = of_step().flat_map(|factors| factors[which]);
+            values.fold(0.0, |most: f64, x| if x.is_finite() { most.max(f64::from(x.abs())) } else { f64::INFINITY })
+        };
+        greatest = greatest * most(0) + most(1);
+        if !(greatest <= f64::from(1 << 30) && low <= high) {
+            return Err(refusal(format!("values up to {greatest}, bounded to {low} to {high}")));
+        }
+        let bound = |value: f64| value.clamp(f64::from(*low), f64::from(*high));
+        greatest = bound(greatest).abs().max(bound(-greatest).abs());
+        if greatest > f64::from(1 << 30) {
+            return Err(refusal(format!("bounds of {low} to {high}")));
+        }
+        if step + 1 == bounds.len() {
+            bounds_fit(*low, *high, *round, to)?;
+        }
+    }
+    Ok(())
 }
 
 /// Integers that give the same as the steps do for a plane.

@@ -11,7 +11,7 @@ use crate::quant::{Step, round};
 
 /// Any number of [`Step`]s, one after another.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(from = "Compact", into = "Compact")]
+#[serde(try_from = "Compact", into = "Compact")]
 pub struct RealReader {
     /// `[channels / 4][steps]`: the four channels' factors for the pixels of a block, then their summands.
     factors: Vec<[[f32; LANES]; 2]>,
@@ -43,11 +43,15 @@ impl From<RealReader> for Compact {
     }
 }
 
-impl From<Compact> for RealReader {
-    fn from(compact: Compact) -> Self {
+impl TryFrom<Compact> for RealReader {
+    type Error = &'static str;
+
+    fn try_from(Compact { factors, bounds, planes }: Compact) -> Result<Self, Self::Error> {
+        if bounds.len().checked_mul(planes) != Some(factors.len()) {
+            return Err("a reader whose steps contradict themselves");
+        }
         let spread = |values: [f32; GROUP]| std::array::from_fn(|i| values[i % GROUP]);
-        let factors = compact.factors.into_iter().map(|both| both.map(spread)).collect();
-        Self { factors, bounds: compact.bounds, planes: compact.planes }
+        Ok(Self { factors: factors.into_iter().map(|both| both.map(spread)).collect(), bounds, planes })
     }
 }
 
@@ -96,6 +100,11 @@ impl RealReader {
         self.planes
     }
 
+    /// Number of steps.
+    pub(crate) fn steps(&self) -> usize {
+        self.bounds.len()
+    }
+
     /// Does the steps to values of a plane.
     #[inline(always)]
     fn apply(&self, plane: usize, values: &mut [f32; LANES]) {
@@ -120,7 +129,7 @@ impl ReadReal<'_> {
         assert!(start <= end && *end <= reader.planes, "planes {start} to {end} of {}", reader.planes);
         assert_eq!(pixels % grain, 0, "{pixels} pixels are not what these kernels take");
         assert_eq!(out.planes(), end - start, "planes of the output");
-        assert!(GROUP * pixels <= out.len(), "{pixels} pixels exceed planes of {} values", out.len());
+        assert!(*pixels <= out.len() / GROUP, "{pixels} pixels exceed planes of {} values", out.len());
         let len = match input {
             Source::Codes(codes, _) => codes.len(),
             Source::Real(values) => values.len(),

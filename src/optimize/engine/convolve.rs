@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Site;
+use super::check::{self, Checked, Readable, blocks, ensure, product, work};
 use super::input::Input;
 use super::layout::Place;
 use super::memory::{Around, Memory, Need, Scratch, Sources, own};
@@ -63,6 +64,26 @@ impl Convolution {
     /// Its weights, which are stored apart.
     pub(super) fn blob(&mut self) -> Blob<'_> {
         self.weights.blob()
+    }
+
+    /// Whether it can be run by `kernels` in `room`; bytes of its weights, and about how many multiply-adds it takes.
+    pub(super) fn check(&self, kernels: Kernels, room: (usize, usize)) -> Checked<(usize, u64)> {
+        let Self { weights, input, sink, to, shape, chunk } = self;
+        ensure(weights.isa() == kernels.isa(), "weights for another instruction set")?;
+        let outputs = weights.outputs();
+        check::shape(*shape)?;
+        ensure(shape.channels.next_multiple_of(4) == outputs, "weights of other outputs")?;
+        let real = matches!(sink, Sink::Real(_));
+        to.check(if real { room.1 } else { room.0 }, *shape)?;
+        let planes = outputs / 4;
+        let copied = matches!(sink, Sink::Codes { surroundings: Some(_), .. });
+        ensure(copied || to.planes == planes, "planes of other outputs")?;
+        let memory = Readable::all(room).but(real, to.range());
+        let read = input.check(&memory, false, (*shape, *chunk), weights.furthest())?;
+        product(&[outputs, *chunk])?;
+        let after = sink.check(to, planes, *shape)?;
+        let macs = work(&[weights.bytes(), blocks(*shape)]);
+        Ok((weights.bytes(), macs.saturating_add(read).saturating_add(after)))
     }
 
     /// Scratch that a thread needs.
@@ -192,6 +213,26 @@ impl Sink {
 }
 
 impl Sink {
+    /// Whether it takes `planes` planes of results of this shape; about how many multiply-adds it takes.
+    fn check(&self, to: &Place, planes: usize, shape: Shape) -> Checked<u64> {
+        let (has, steps) = match self {
+            Self::Codes { requantize, surroundings } => {
+                if let Some(surroundings) = surroundings {
+                    surroundings.check(to, planes, shape)?;
+                }
+                ensure(requantize.channels() == 4 * planes, "steps of other outputs")?;
+                return Ok(surroundings.as_ref().map_or(0, Surroundings::work));
+            }
+            Self::Twice { requantize, reader } => {
+                ensure(requantize.channels() == 4 * planes, "steps of other outputs")?;
+                (reader.planes(), reader.steps())
+            }
+            Self::Rounded(reader, _) | Self::Real(reader) => (reader.planes(), reader.steps()),
+        };
+        ensure(has == planes, "steps of other outputs")?;
+        Ok(work(&[4, planes, blocks(shape), 1 + steps]))
+    }
+
     /// The first step in the convolution, the others after it, where all results are codes.
     fn twice(steps: &[Step], to: Codes) -> Option<Self> {
         let (first, rest) = steps.split_first()?;

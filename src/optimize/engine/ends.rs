@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Site;
+use super::check::{self, Checked, Readable, blocks, ensure, product, work};
 use super::layout::Place;
 use super::memory::{Around, Memory, Need, Sources, own};
 use super::reads::Readings;
@@ -38,6 +39,24 @@ impl Load {
         };
         let readers = (0..segment.shape.channels).map(four).collect();
         Self { to, shape: segment.shape, planes: segment.planes, codes: codes.map(|codes| (readers, codes)) }
+    }
+
+    /// Whether it can be run in `room` on values of this shape; about how many multiply-adds it takes.
+    pub(super) fn check(&self, input: Shape, room: (usize, usize)) -> Checked<u64> {
+        let Self { to, shape, planes, codes } = self;
+        check::shape(*shape)?;
+        ensure(*shape == input && shape.channels.div_ceil(4) == *planes, "an input of another shape")?;
+        to.check(if codes.is_some() { room.0 } else { room.1 }, *shape)?;
+        ensure(to.planes == *planes, "planes of other channels")?;
+        let steps = match codes {
+            None => 0,
+            Some((readers, _)) => {
+                let each = readers.len() == shape.channels && readers.iter().all(|reader| reader.planes() == 1);
+                ensure(each, "steps of other channels")?;
+                readers.iter().map(RealReader::steps).max().unwrap_or(0)
+            }
+        };
+        Ok(work(&[shape.channels, blocks(*shape), 1 + steps]))
     }
 
     /// Scratch that it needs.
@@ -106,6 +125,23 @@ impl Store {
             (readings, segment.shape, segment.lanes.clone())
         };
         Self { parts: output.reads.iter().map(part).collect() }
+    }
+
+    /// Whether it can be run in `room` and has as many numbers as there are in `dims`; about how many multiply-adds it takes.
+    pub(super) fn check(&self, dims: &[usize], room: (usize, usize)) -> Checked<u64> {
+        let memory = Readable::all(room);
+        let (mut len, mut all) = (0, 0u64);
+        for (readings, shape, lanes) in &self.parts {
+            check::shape(*shape)?;
+            let planes = readings.check(&memory, true, blocks(*shape))?;
+            let inside = lanes.len() == shape.channels && lanes.iter().all(|lane| lane / 4 < planes);
+            ensure(inside, "an output of other channels")?;
+            len = product(&[shape.len() + len])?;
+            // A plane is read again for each lane, where the one before it is another's.
+            all = all.saturating_add(readings.work(blocks(*shape)).saturating_mul(lanes.len() as u64));
+        }
+        ensure(dims.first() == Some(&1) && product(dims)? == len, "an output of another shape")?;
+        Ok(all)
     }
 
     /// How many numbers it has.

@@ -3,12 +3,13 @@
 use serde::{Deserialize, Serialize};
 
 use super::Site;
+use super::check::{self, Checked, Readable, blocks, ensure, product};
 use super::memory::{Need, Sources};
 use super::reads::{Readings, is_signed};
 use super::segments::reads_as_is;
 use super::window::Expansion;
 use crate::kernels::{BLOCK, Kernels};
-use crate::model::fused::{Layer, Window};
+use crate::model::fused::{Layer, Shape, Window};
 
 /// What is convolved.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -102,6 +103,49 @@ impl Input {
             Self::Near { offsets, .. } => offsets.offset(place, plane),
             Self::Points { pitch, .. } => plane * pitch,
             Self::Window { expansion, .. } => expansion.offset(place, plane),
+        }
+    }
+
+    /// Whether a convolution of all pixels of `to`, in parts of `chunk`, finds what it reads, up to `furthest` values behind each
+    /// pixel's first: real numbers, or codes. About how many multiply-adds it takes to read it.
+    pub(super) fn check(
+        &self,
+        memory: &Readable,
+        real: bool,
+        (to, chunk): (Shape, usize),
+        furthest: Option<u32>,
+    ) -> Checked<u64> {
+        let furthest = furthest.unwrap_or(0) as usize;
+        let long = |len: usize| {
+            let end = product(&[4, chunk])?.checked_add(furthest);
+            ensure(end.is_some_and(|end| end <= len), "weights of what is not there")
+        };
+        check::shape(to)?;
+        match self {
+            Self::Near { start, .. } => {
+                ensure(!real, "real numbers that are read as they are")?;
+                check::parts(to, chunk)?;
+                memory.holds(real, *start, product(&[4, blocks(to)])?.saturating_add(furthest))?;
+                Ok(0)
+            }
+            Self::Points { readings, pitch } => {
+                check::parts(to, chunk)?;
+                let planes = readings.check(memory, real, blocks(to))?;
+                ensure(product(&[4, chunk])? <= *pitch, "parts that do not fit their planes")?;
+                long(product(&[planes, *pitch])?)?;
+                Ok(readings.work(blocks(to)))
+            }
+            Self::Window { readings, expansion, padding, width } => {
+                let from = expansion.from();
+                check::shape(from)?;
+                // Of the last row read the last block may reach behind the picture.
+                let planes = readings.check(memory, real, from.area() + BLOCK - 1)?;
+                expansion.check(to, planes, NEAR / if real { 4 } else { 1 })?;
+                ensure(*width == from.width && chunk == expansion.chunk(), "parts that do not fit their window")?;
+                ensure(padding.len() == if real { 0 } else { planes }, "padding of other planes")?;
+                long(expansion.len())?;
+                Ok(readings.work(expansion.pixels_read()).saturating_add(expansion.work()))
+            }
         }
     }
 

@@ -9,9 +9,10 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
+use super::check::{Checked, blocks, ensure, product};
 use super::segments::{Kind, Segment};
 use crate::kernels::BLOCK;
-use crate::model::fused::FusedNetwork;
+use crate::model::fused::{FusedNetwork, Shape};
 use crate::optimize::regions::{self, Extent};
 
 /// Bytes of a cache line.
@@ -34,6 +35,17 @@ pub(super) struct Place {
 }
 
 impl Place {
+    /// Whether all planes, of pictures of this shape, are inside `room` values.
+    pub(super) fn check(&self, room: usize, shape: Shape) -> Checked {
+        let end = self
+            .start
+            .checked_sub(self.lead)
+            .and_then(|start| start.checked_add(product(&[self.planes, self.pitch]).ok()?));
+        ensure(end.is_some_and(|end| end <= room), "a place beyond the memory")?;
+        let plane = product(&[4, blocks(shape)])?;
+        ensure(plane.checked_add(self.lead).is_some_and(|plane| plane <= self.pitch), "planes that overlap")
+    }
+
     /// All values of all planes, with what lies around them.
     pub(super) fn range(&self) -> Range<usize> {
         self.start - self.lead..self.start - self.lead + self.planes * self.pitch

@@ -5,6 +5,7 @@
 //! convolution, in parts that stay in the cache ([`input`]); a 3x3 finds its input where the 1x1 before it wrote it, padding
 //! included ([`near`]). Threads take the parts of a task one after another.
 
+mod check;
 mod convolve;
 mod ends;
 mod input;
@@ -22,6 +23,8 @@ use serde::{Deserialize, Serialize};
 use crate::error::Result;
 use crate::kernels::{Blob, Isa, Kernels};
 use crate::model::fused::{FusedNetwork, Input, Layer, Op, Weights};
+pub(crate) use check::Cost;
+use check::{Checked, ensure, work};
 use convolve::Convolution;
 use ends::{Load, Store};
 use layout::{Place, layout};
@@ -94,8 +97,7 @@ impl Engine {
         let tasks =
             layers.map(|(number, layer)| Task::new(site, layer, inputs + number)).collect::<Result<Vec<_>>>()?;
         let stores: Vec<Store> = network.outputs.iter().map(|output| Store::new(site, output)).collect();
-        let needs = loads.iter().map(Load::need).chain(tasks.iter().map(Task::need));
-        let need = needs.chain(stores.iter().map(Store::need)).fold(Need::default(), Need::max);
+        let need = Self::need(&loads, &tasks, &stores);
         Ok(Self {
             isa: kernels.isa(),
             inputs: network.inputs.clone(),
@@ -107,6 +109,39 @@ impl Engine {
             room: (layout.bytes, layout.reals),
             need,
         })
+    }
+
+    /// Whether `kernels` can run it: an engine that was read from a file says whatever who wrote the file wanted. What it costs, which
+    /// is bounded; or what contradicts what.
+    pub(crate) fn check(&self, kernels: Kernels) -> Result<Cost, &'static str> {
+        let Self { isa, inputs, layers, outputs, loads, tasks, stores, room, need } = self;
+        ensure(*isa == kernels.isa(), "an engine for another instruction set")?;
+        let counts = [inputs.len(), layers.len(), outputs.len()];
+        ensure(counts == [loads.len(), tasks.len(), stores.len()], "layers without a description")?;
+        let mut cost = Cost { bytes: (room.0 as u64).saturating_add(work(&[4, room.1])), work: 0 };
+        cost.check()?;
+        for (input, load) in inputs.iter().zip(loads) {
+            cost.add(0, load.check(input.shape, *room)?);
+        }
+        for (layer, task) in layers.iter().zip(tasks) {
+            let (weights, work) = task.check(kernels, *room)?;
+            ensure(layer.describes(task) && layer.macs <= work, "a layer that is described as another")?;
+            cost.add(weights as u64, work);
+        }
+        for (dims, store) in outputs.iter().zip(stores) {
+            cost.add(0, store.check(dims, *room)?);
+        }
+        // All that goes into it was checked above.
+        ensure(*need == Self::need(loads, tasks, stores), "scratch of another size")?;
+        cost.add(need.check()?, 0);
+        cost.check()?;
+        Ok(cost)
+    }
+
+    /// Scratch that a thread needs.
+    fn need(loads: &[Load], tasks: &[Task], stores: &[Store]) -> Need {
+        let needs = loads.iter().map(Load::need).chain(tasks.iter().map(Task::need));
+        needs.chain(stores.iter().map(Store::need)).fold(Need::default(), Need::max)
     }
 
     /// All packed weights, which are stored apart from all else.
@@ -204,7 +239,28 @@ impl LayerInfo {
     }
 }
 
+impl LayerInfo {
+    /// Whether this is said of such a task.
+    fn describes(&self, task: &Task) -> bool {
+        match (self.op.as_str(), task) {
+            ("conv", Task::Convolution(_)) => self.int8,
+            ("conv", Task::RealConvolution(_)) => !self.int8,
+            ("max_pool" | "sum_pool", Task::Pool(_)) => self.macs == 0,
+            _ => false,
+        }
+    }
+}
+
 impl Task {
+    /// Whether it can be run; bytes of its weights, and about how many multiply-adds it takes.
+    fn check(&self, kernels: Kernels, room: (usize, usize)) -> Checked<(usize, u64)> {
+        match self {
+            Self::Convolution(task) => task.check(kernels, room),
+            Self::RealConvolution(task) => task.check(room),
+            Self::Pool(task) => Ok((0, task.check(room)?)),
+        }
+    }
+
     fn new(site: Site<'_>, layer: &Layer, to: usize) -> Result<Self> {
         Ok(match &layer.op {
             Op::Convolution { weights: Weights::Int8 { .. }, .. } => {

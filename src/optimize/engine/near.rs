@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::check::{Checked, ensure, work};
 use super::layout::Place;
 use super::segments::{Near, Segment};
 use crate::kernels::{Kernels, PlanesMut};
@@ -38,6 +39,19 @@ impl Surroundings {
             fresh: place.fresh,
             masks: near.shifts.iter().map(mask).collect(),
         }
+    }
+
+    /// Whether it is what a segment of this shape takes, `planes` planes at this place.
+    pub(super) fn check(&self, place: &Place, planes: usize, shape: Shape) -> Checked {
+        let Self { area, masks, lead, .. } = self;
+        ensure(*area == shape.area() && *lead == place.lead && self.planes == planes, "copies of something else")?;
+        ensure((masks.len() + 1).checked_mul(planes) == Some(place.planes), "copies without planes")?;
+        ensure(masks.iter().all(|mask| mask.len() == 4 * area), "masks that do not cover the picture")
+    }
+
+    /// About how many values are written for one picture.
+    pub(super) fn work(&self) -> u64 {
+        work(&[4, self.area, self.planes, 1 + self.masks.len()])
     }
 
     /// Writes what lies before and behind the pictures of all planes, copies included, to all of a segment's memory.

@@ -5,6 +5,7 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use super::Site;
+use super::check::{self, Checked, Readable, ensure, product, work};
 use super::layout::Place;
 use super::memory::{Around, Memory, Need, Scratch, Sources, own};
 use super::reads::{Readings, is_signed, laned, reader};
@@ -86,13 +87,38 @@ impl Pool {
             Way::GreatestCode | Way::SumOfCodes(_) => Readings::codes(&layer.reads, site.segments, site.places),
             Way::Greatest | Way::Sum => Readings::real(&layer.reads, site.segments, site.places),
         };
-        // Parts end with a block.
-        let (height, width) = (layer.output.height, layer.output.width);
-        let unit = (1..=BLOCK).find(|rows| (rows * width).is_multiple_of(BLOCK)).unwrap_or(BLOCK);
-        let most = NEAR / (4 * from.width * window.stride[0]);
-        let rows = (most / unit * unit).clamp(unit, height.next_multiple_of(unit)).min(height);
+        let rows = rows_of_part(window, from, layer.output);
         let (to, planes) = (site.places[to], segment.planes);
         Self { readings, way, sink, window: *window, from, to, shape: layer.output, planes, rows }
+    }
+
+    /// Whether it can be run in `room`; about how many multiply-adds it takes.
+    pub(super) fn check(&self, room: (usize, usize)) -> Checked<u64> {
+        let Self { readings, way, sink, window, from, to, shape, planes, rows } = self;
+        check::window(window, *from, *shape)?;
+        let real = matches!(sink, Sink::Real(_));
+        to.check(if real { room.1 } else { room.0 }, *shape)?;
+        ensure(to.planes == *planes && shape.channels <= 4 * planes, "planes of other results")?;
+        let memory = Readable::all(room).but(real, to.range());
+        let of_real = matches!(way, Way::Greatest | Way::Sum);
+        // Of the last row read the last block may reach behind the picture.
+        let read = readings.check(&memory, of_real, from.area() + BLOCK - 1)?;
+        ensure(read == *planes, "a pool of other planes")?;
+        ensure(!matches!(way, Way::SumOfCodes(_)) || sums_fit(window), "sums that do not fit 16 bits")?;
+        let (has, steps, takes_codes) = match sink {
+            Sink::Codes(reader) => (reader.planes(), reader.steps(), true),
+            Sink::Rounded(reader, _) | Sink::Real(reader) => (reader.planes(), reader.steps(), false),
+        };
+        ensure(has == *planes && takes_codes == (*way == Way::GreatestCode), "steps of other results")?;
+        product(&[8, from.width, window.stride[0]])?;
+        ensure(*rows == rows_of_part(window, *from, *shape), "parts that are no rows of the picture")?;
+        product(&[*rows, window.stride[0]])?;
+        product(&[4, rows + BLOCK, shape.width + BLOCK])?;
+        let parts = shape.height.div_ceil(*rows);
+        let again = parts.saturating_mul((rows - 1) * window.stride[0] + window.kernel[0]).saturating_mul(from.width);
+        let down = work(&[4, *planes, shape.height, from.width, window.kernel[0] + window.kernel[1]]);
+        let across = work(&[4, *planes, shape.height, shape.width, window.kernel[1] + steps]);
+        Ok(down.saturating_add(across).saturating_add(readings.work(again)))
     }
 
     /// Scratch that a thread needs.
@@ -290,6 +316,13 @@ impl Pool {
             }
         }
     }
+}
+
+/// Rows of results of a part: parts end with a block.
+fn rows_of_part(window: &Window, from: Shape, to: Shape) -> usize {
+    let unit = (1..=BLOCK).find(|rows| (rows * to.width).is_multiple_of(BLOCK)).unwrap_or(BLOCK);
+    let most = NEAR / (4 * from.width * window.stride[0]);
+    (most / unit * unit).clamp(unit, to.height.next_multiple_of(unit)).min(to.height)
 }
 
 /// What a window at `place` sees of a side, without padding.

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
+use super::check::{Checked, Readable, ensure, product, work};
 use super::layout::Place;
 use super::memory::Sources;
 use super::segments::{Kind, Segment, steps};
@@ -71,6 +72,19 @@ impl Readings {
         Self(groups.into_iter().map(Group::ready).collect())
     }
 
+    /// Whether `pixels` pixels of each plane can be read, into real numbers if `real`, else into codes; the number of planes.
+    pub(super) fn check(&self, memory: &Readable, real: bool, pixels: usize) -> Checked<usize> {
+        self.0.iter().try_for_each(|reading| reading.check(memory, real, pixels))?;
+        let planes = self.0.iter().try_fold(0usize, |planes, reading| planes.checked_add(reading.planes));
+        product(&[planes.ok_or("too many planes")?])
+    }
+
+    /// About how many multiply-adds it takes to read `pixels` pixels of each plane.
+    pub(super) fn work(&self, pixels: usize) -> u64 {
+        let of = |reading: &Reading| work(&[4, pixels, reading.planes, 1 + reading.way.steps()]);
+        self.0.iter().map(of).fold(0, u64::saturating_add)
+    }
+
     /// Number of planes.
     pub(super) fn planes(&self) -> usize {
         self.0.iter().map(|reading| reading.planes).sum()
@@ -132,7 +146,29 @@ impl Readings {
     }
 }
 
+impl Way {
+    fn steps(&self) -> usize {
+        match self {
+            Self::Codes(reader) => reader.steps(),
+            Self::Rounded(reader, _) | Self::Real(reader) => reader.steps(),
+        }
+    }
+}
+
 impl Reading {
+    fn check(&self, memory: &Readable, real: bool, pixels: usize) -> Checked {
+        let Self { start, pitch, planes, kind, way } = self;
+        let (gives_real, has) = match way {
+            Way::Codes(reader) => (false, reader.planes()),
+            Way::Rounded(reader, _) => (false, reader.planes()),
+            Way::Real(reader) => (true, reader.planes()),
+        };
+        ensure(gives_real == real && has == *planes, "a reader of other values")?;
+        ensure(matches!(kind, Kind::Codes(_)) || !matches!(way, Way::Codes(_)), "a reader of codes for real numbers")?;
+        let last = product(&[*planes, *pitch])? - pitch;
+        memory.holds(*kind == Kind::Real, *start, last + product(&[4, pixels])?)
+    }
+
     /// Where a pixel of the first of some planes is.
     fn start(&self, planes: &Range<usize>, pixel: usize) -> usize {
         self.start + planes.start * self.pitch + 4 * pixel

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Site;
+use super::check::{self, Checked, Readable, blocks, ensure, product, work};
 use super::input::Input;
 use super::layout::Place;
 use super::memory::{Around, Memory, Need, Scratch, Sources, own};
@@ -86,6 +87,29 @@ impl RealConvolution {
     /// Its weights, which are stored apart.
     pub(super) fn blob(&mut self) -> Blob<'_> {
         self.weights.blob()
+    }
+
+    /// Whether it can be run in `room`; bytes of its weights, and about how many multiply-adds it takes.
+    pub(super) fn check(&self, room: (usize, usize)) -> Checked<(usize, u64)> {
+        let Self { weights, finish, input, sink, to, shape, chunk } = self;
+        let outputs = weights.outputs();
+        check::shape(*shape)?;
+        ensure(shape.channels.next_multiple_of(4) == outputs, "weights of other outputs")?;
+        let real = !matches!(sink, Sink::Rounded(..));
+        to.check(if real { room.1 } else { room.0 }, *shape)?;
+        let planes = outputs / 4;
+        ensure(to.planes == planes && finish.channels() == outputs, "planes of other outputs")?;
+        let memory = Readable::all(room).but(real, to.range());
+        let read = input.check(&memory, true, (*shape, *chunk), weights.furthest())?;
+        product(&[outputs, *chunk])?;
+        let (has, steps) = match sink {
+            Sink::Plain => (planes, 0),
+            Sink::Real(reader) | Sink::Rounded(reader, _) => (reader.planes(), reader.steps()),
+        };
+        ensure(has == planes, "steps of other outputs")?;
+        let macs = work(&[weights.len(), blocks(*shape)]);
+        let after = work(&[4, planes, blocks(*shape), 1 + steps]);
+        Ok((weights.len().saturating_mul(4), macs.saturating_add(read).saturating_add(after)))
     }
 
     /// Scratch that a thread needs.

@@ -69,6 +69,7 @@ fn check(name: &str, network: &FusedNetwork) {
             continue;
         };
         let engine = Engine::new(network, kernels).unwrap();
+        engine.check(kernels).unwrap();
         for threads in [1, 3] {
             let mut memory = engine.memory(threads);
             for (seed, expected) in expected.iter().enumerate() {

@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::check::{self, Checked, ensure, product, work};
 use super::segments::reach;
 use crate::kernels::BLOCK;
 use crate::model::fused::{Shape, Window};
@@ -37,6 +38,41 @@ impl Expansion {
         let values = 4 * (rows * to.width + BLOCK);
         expansion.pitch = values.div_ceil(64) / 2 * 128 + 64;
         expansion
+    }
+
+    /// Whether it is what [`Expansion::new`] makes for these results, planes and values of a part.
+    pub(super) fn check(&self, to: Shape, planes: usize, most: usize) -> Checked {
+        let Self { window, from, .. } = *self;
+        check::window(&window, from, to)?;
+        let [down, _] = window.stride;
+        let expanded = product(&[down.min(window.kernel[0]), window.kernel[1], planes])?;
+        let rows = to.height.next_multiple_of(BLOCK);
+        product(&[rows, down])?;
+        // What the last rows of a part look at, and the last block, lie behind.
+        let rows = rows + reach(&window)[0] / down;
+        product(&[4, rows + BLOCK, to.width + BLOCK])?;
+        product(&[expanded, 4, to.width])?;
+        let made = Self::new(window, from, to, planes, most);
+        ensure(made == *self, "an expansion that does not fit its window")?;
+        product(&[expanded, made.pitch])?;
+        product(&[4, planes, made.raw_pixels()]).map(drop)
+    }
+
+    /// About how many values are copied for one picture.
+    pub(super) fn work(&self) -> u64 {
+        let rows = (self.rows - 1) * self.window.stride[0] + self.window.kernel[0];
+        let parts = self.to.height.div_ceil(self.rows);
+        work(&[4, parts, rows, self.window.kernel[1], self.planes, self.to.width])
+    }
+
+    /// Pixels of a plane that are read for all parts.
+    pub(super) fn pixels_read(&self) -> usize {
+        self.to.height.div_ceil(self.rows).saturating_mul(self.raw_pixels())
+    }
+
+    /// The picture.
+    pub(super) fn from(&self) -> Shape {
+        self.from
     }
 
     fn phases(&self) -> usize {

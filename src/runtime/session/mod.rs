@@ -132,9 +132,19 @@ impl Session {
                 initializer_values: file.initializer_values,
                 engine,
             };
-            Ok(prepared.into_bytes())
+            prepared.into_bytes()
         };
         isolated(prepare).map_err(|e: Error| if e.kind() == ErrorKind::Io { e } else { e.at(path.display()) })
+    }
+
+    /// The prepared model in `bytes`, for fuzz targets.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), without the files.
+    #[cfg(fuzzing)]
+    #[doc(hidden)]
+    pub fn from_prepared_bytes(bytes: &[u8]) -> Result<Self> {
+        Self::from_prepared(Prepared::read(bytes)?, &SessionOptions::default())
     }
 
     fn from_file(mut file: OnnxFile, bytes: &[u8], fallback: &str, options: &SessionOptions) -> Result<Self> {

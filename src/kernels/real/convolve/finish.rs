@@ -4,15 +4,32 @@ use serde::{Deserialize, Serialize};
 
 use super::super::bounds::refusal;
 use super::{Bounds, GROUP};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::quant::Step;
 
 /// A [`Step`] from accumulators to values, made ready for kernels.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Stored")]
 pub struct Finish {
     pub(super) mul: Vec<f32>,
     pub(super) add: Vec<f32>,
     pub(super) bounds: Bounds,
+}
+
+/// What is stored of it, in this order.
+#[derive(Deserialize)]
+struct Stored {
+    mul: Vec<f32>,
+    add: Vec<f32>,
+    bounds: Bounds,
+}
+
+impl TryFrom<Stored> for Finish {
+    type Error = Error;
+
+    fn try_from(Stored { mul, add, bounds }: Stored) -> Result<Self> {
+        Self::new(&Step { mul, add, low: bounds.low, high: bounds.high, round: false })
+    }
 }
 
 impl Finish {

@@ -58,7 +58,7 @@ impl Kernels {
         assert_eq!(finish.channels(), packed.outputs(), "channels to finish");
         assert_eq!(out.planes() * GROUP, packed.outputs(), "channels of the output's planes");
         assert_eq!(pixels % self.grain(), 0, "{pixels} pixels are not what these kernels take");
-        let last = packed.offsets().iter().copied().max().unwrap_or(0) as usize;
+        let last = packed.furthest().unwrap_or(0) as usize;
         let values = pixels.checked_mul(GROUP);
         let end = values.and_then(|values| values.checked_add(last));
         let fits = end.is_some_and(|end| packed.offsets().is_empty() || end <= input.len());

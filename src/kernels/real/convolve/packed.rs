@@ -12,6 +12,7 @@ const STEP: usize = GROUP * GROUP;
 
 /// A convolution's weights, packed, and where each step's values begin.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Stored")]
 pub struct PackedReal {
     outputs: usize,
     /// Stored apart, see [`Blob`].
@@ -19,6 +20,28 @@ pub struct PackedReal {
     weights: Vec<f32>,
     len: usize,
     offsets: Vec<u32>,
+}
+
+/// What is stored of it, in this order.
+#[derive(Deserialize)]
+struct Stored {
+    outputs: usize,
+    len: usize,
+    offsets: Vec<u32>,
+}
+
+impl TryFrom<Stored> for PackedReal {
+    type Error = &'static str;
+
+    fn try_from(Stored { outputs, len, offsets }: Stored) -> Result<Self, Self::Error> {
+        let fits = outputs.is_multiple_of(GROUP)
+            && offsets.len().checked_mul(GROUP).and_then(|channel| channel.checked_mul(outputs)) == Some(len);
+        if fits {
+            Ok(Self { outputs, weights: Vec::new(), len, offsets })
+        } else {
+            Err("packed weights that contradict themselves")
+        }
+    }
 }
 
 impl Kernels {
@@ -57,6 +80,16 @@ impl PackedReal {
     /// Number of steps.
     pub fn steps(&self) -> usize {
         self.offsets.len()
+    }
+
+    /// The greatest offset; `None` if there is no step.
+    pub(crate) fn furthest(&self) -> Option<u32> {
+        self.offsets.iter().copied().max()
+    }
+
+    /// Number of packed weights.
+    pub(crate) fn len(&self) -> usize {
+        self.len
     }
 
     /// Where each step's values begin.

@@ -1,0 +1,120 @@
+//! Whether an engine that was read from a file can be run: whoever wrote the file can have written anything, and nothing of it is
+//! believed. Each structure checks its own fields, next to where they are used; kernels' arguments check themselves when they are
+//! read ([`Packed`](crate::kernels::Packed), [`Requantize`](crate::kernels::Requantize), …).
+
+use std::ops::Range;
+
+use crate::kernels::BLOCK;
+use crate::model::fused::{Shape, Window};
+
+/// What a check gives; the text says what contradicts what.
+pub(super) type Checked<T = ()> = std::result::Result<T, &'static str>;
+
+/// The most bytes of an engine: weights, activations and what a thread needs.
+pub(super) const MOST_BYTES: u64 = 3 << 28;
+
+/// The most multiply-adds, or what takes as long, for one picture.
+const MOST_WORK: u64 = 1 << 40;
+
+/// The most values of anything: below that no sum or product in here is beyond 32 bits.
+const MOST_VALUES: usize = 1 << 28;
+
+/// The most rows or columns that a window has, goes on by or reaches over the picture.
+const MOST_SIDE: usize = 1 << 24;
+
+/// What an engine takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Cost {
+    /// Bytes of weights, activations and what a thread needs.
+    pub(crate) bytes: u64,
+    /// About how many multiply-adds for one picture, or what takes as long.
+    pub(crate) work: u64,
+}
+
+impl Cost {
+    pub(super) fn add(&mut self, bytes: u64, work: u64) {
+        self.bytes = self.bytes.saturating_add(bytes);
+        self.work = self.work.saturating_add(work);
+    }
+
+    /// Whether it is below the most there may be.
+    pub(super) fn check(self) -> Checked {
+        ensure(self.bytes <= MOST_BYTES, "weights and activations that are too large")?;
+        ensure(self.work <= MOST_WORK, "more to compute than is sensible")
+    }
+}
+
+/// An error if something does not hold.
+pub(super) fn ensure(holds: bool, otherwise: &'static str) -> Checked {
+    if holds { Ok(()) } else { Err(otherwise) }
+}
+
+/// The product of numbers of values, none of which is 0.
+pub(super) fn product(factors: &[usize]) -> Checked<usize> {
+    let all = factors.iter().try_fold(1usize, |all, &factor| all.checked_mul(factor));
+    all.filter(|all| (1..=MOST_VALUES).contains(all)).ok_or("a size that is too great, or 0")
+}
+
+/// The product of numbers, or the greatest there is.
+pub(super) fn work(factors: &[usize]) -> u64 {
+    factors.iter().fold(1, |all: u64, &factor| all.saturating_mul(factor as u64))
+}
+
+/// Whether a shape has values, and not too many.
+pub(super) fn shape(shape: Shape) -> Checked {
+    product(&[shape.channels, shape.height, shape.width]).map(drop)
+}
+
+/// Whether windows over a picture give results of this shape.
+pub(super) fn window(window: &Window, from: Shape, to: Shape) -> Checked {
+    shape(from)?;
+    shape(to)?;
+    let Window { kernel, stride, padding } = window;
+    let sides = kernel.iter().chain(stride).chain(padding);
+    ensure(sides.into_iter().all(|&side| side <= MOST_SIDE), "a window that is too great")?;
+    product(kernel)?;
+    product(stride)?;
+    let fits = window.output(from.height, from.width) == Some([to.height, to.width]);
+    ensure(fits, "a window whose results have another shape")
+}
+
+/// Pixels of a picture as whole blocks.
+pub(super) fn blocks(shape: Shape) -> usize {
+    shape.area().next_multiple_of(BLOCK)
+}
+
+/// Whether a picture can be gone through in parts of `chunk` pixels.
+pub(super) fn parts(shape: Shape, chunk: usize) -> Checked {
+    let whole = chunk > 0 && chunk.is_multiple_of(BLOCK) && chunk <= blocks(shape);
+    ensure(whole, "parts that are no whole blocks of the picture")
+}
+
+/// What of an engine's memory a layer can read: all but the range that it writes.
+#[derive(Debug, Clone)]
+pub(super) struct Readable {
+    bytes: [Range<usize>; 2],
+    reals: [Range<usize>; 2],
+}
+
+impl Readable {
+    /// All of `bytes` codes and `reals` numbers.
+    pub(super) fn all((bytes, reals): (usize, usize)) -> Self {
+        Self { bytes: [0..bytes, 0..0], reals: [0..reals, 0..0] }
+    }
+
+    /// But for a range that is written, of numbers if `real`, else of codes.
+    pub(super) fn but(mut self, real: bool, written: Range<usize>) -> Self {
+        let pieces = if real { &mut self.reals } else { &mut self.bytes };
+        let end = pieces[0].end;
+        *pieces = [0..written.start, written.end..end];
+        self
+    }
+
+    /// Whether `len` values from `start` on can be read: all before what is written, or all behind it.
+    pub(super) fn holds(&self, real: bool, start: usize, len: usize) -> Checked {
+        let end = start.checked_add(len);
+        let inside = |piece: &Range<usize>| piece.start <= start && end.is_some_and(|end| end <= piece.end);
+        let pieces = if real { &self.reals } else { &self.bytes };
+        ensure(len > 0 && pieces.iter().any(inside), "something that is read where it is not")
+    }
+}
