@@ -195,12 +195,15 @@ fn nodes(graph: &GraphProto) -> u64 {
 
 /// Refuses constants that are NaN or not in the file.
 fn check_values(graph: &GraphProto) -> Result<()> {
-    let constants = graph.node.iter().filter(|node| node.op_type == "Constant");
     let constants =
-        constants.flat_map(|node| node.attribute.iter().filter_map(move |a| Some((&node.name, a.t.as_ref()?))));
+        graph.node.iter().flat_map(|node| node.attribute.iter().filter_map(move |a| Some((&node.name, a.t.as_ref()?))));
     for (name, tensor) in graph.initializer.iter().map(|t| (&t.name, t)).chain(constants) {
         if !tensor.external_data.is_empty() {
             let message = format!("tensor {name} is stored in another file: save the model as one file");
+            return Err(refuse(message));
+        }
+        if !is_whole(tensor) {
+            let message = format!("tensor {name} does not hold as many values as its extents {:?} say", tensor.dims);
             return Err(refuse(message));
         }
         if let Some(at) = first_nan(tensor) {
@@ -209,6 +212,22 @@ fn check_values(graph: &GraphProto) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Whether a tensor holds as many values as its extents say; of types that are not read, that is not known.
+fn is_whole(tensor: &TensorProto) -> bool {
+    let count = tensor.dims.iter().try_fold(1_usize, |count, &dim| count.checked_mul(usize::try_from(dim).ok()?));
+    let Some(count) = count else { return false };
+    let (width, listed) = match DataType::try_from(tensor.data_type) {
+        Ok(DataType::Float) => (4, tensor.float_data.len()),
+        Ok(DataType::Double) => (8, tensor.double_data.len()),
+        Ok(DataType::Int64) => (8, tensor.int64_data.len()),
+        Ok(DataType::Int32) => (4, tensor.int32_data.len()),
+        Ok(DataType::Float16 | DataType::Bfloat16 | DataType::Int16 | DataType::Uint16) => (2, tensor.int32_data.len()),
+        Ok(DataType::Int8 | DataType::Uint8 | DataType::Bool) => (1, tensor.int32_data.len()),
+        _ => return true,
+    };
+    if tensor.raw_data.is_empty() { listed == count } else { count.checked_mul(width) == Some(tensor.raw_data.len()) }
 }
 
 fn first_nan(tensor: &TensorProto) -> Option<usize> {

@@ -29,6 +29,10 @@ pub(super) fn check(node: &NodeProto, shapes: &[Vec<usize>], axes: Option<&[i64]
             return Err(format!("its input {first:?} has no rows or columns"));
         }
         "LRN" if rank < 3 => return Err(format!("its input {first:?} has no rows or columns")),
+        "Add" | "Sub" | "Mul" | "Div" | "Pow" | "Mod" | "PRelu" | "Where" | "Equal" | "Greater" | "Less" => {
+            broadcast(shapes)?
+        }
+        "GreaterOrEqual" | "LessOrEqual" | "And" | "Or" | "Xor" => broadcast(shapes)?,
         "Flatten" => axis(node, "axis", 1, rank, rank + 1)?,
         "Softmax" | "LogSoftmax" | "Hardmax" | "LpNormalization" | "TopK" => axis(node, "axis", -1, rank, rank)?,
         "ArgMax" | "ArgMin" | "Split" | "Gather" | "Concat" => axis(node, "axis", 0, rank, rank)?,
@@ -43,6 +47,19 @@ pub(super) fn check(node: &NodeProto, shapes: &[Vec<usize>], axes: Option<&[i64]
             list(axes.or(given).unwrap_or_default(), rank)?;
         }
         _ => {}
+    }
+    Ok(())
+}
+
+/// Extents are the same, or one, counted from the last.
+fn broadcast(shapes: &[Vec<usize>]) -> Result<(), String> {
+    let rank = shapes.iter().map(Vec::len).max().unwrap_or(0);
+    for back in 1..=rank {
+        let mut wide = shapes.iter().filter_map(|shape| shape.len().checked_sub(back).map(|at| shape[at]));
+        let extent = wide.clone().find(|&extent| extent != 1);
+        if wide.any(|other| other != 1 && Some(other) != extent) {
+            return Err(format!("its inputs {shapes:?} do not fit each other"));
+        }
     }
     Ok(())
 }

@@ -205,12 +205,14 @@ fn celu_with_an_alpha() {
 }
 
 #[test]
-fn what_is_large_in_softplus_and_log_softmax() {
+fn what_is_large_under_a_logarithm() {
     let x: Vec<f32> = (0..48).map(|i| [0.0, 120.0, -3.0, 7.0][i % 4]).collect();
     let right: Vec<f32> = x.iter().map(|&x| if x > 20.0 { x } else { (1.0 + x.exp()).ln() }).collect();
     graph(17).node("Softplus", &["x"], "y", vec![]).mends(&x, &right);
     let right: Vec<f32> = x.iter().map(|&x| x - 120.0).collect();
     graph(17).node("LogSoftmax", &["x"], "y", vec![int("axis", -1)]).mends(&x, &right);
+    let sum = graph(17).node("ReduceLogSumExp", &["x"], "y", vec![ints("axes", &[3]), int("keepdims", 0)]);
+    sum.mends(&x, &[120.0; 12]);
 }
 
 #[test]
@@ -263,6 +265,12 @@ fn extents_that_are_not_there() {
     graph(17).node("Transpose", &["x"], "y", vec![ints("perm", &[0, 0, 1, 2])]).refuses("Transpose");
     let empty = graph(17).floats("s", &[0], &[]).whole("unused", &[1]);
     empty.node("QuantizeLinear", &["x", "s"], "y", vec![]).refuses("QuantizeLinear");
+    let three = graph(17).floats("c", &[3], &[1.0; 3]);
+    three.node("Add", &["x", "c"], "y", vec![]).refuses("Add");
+    let beyond = graph(17).whole("i", &[3]);
+    beyond.node("Gather", &["x", "i"], "y", vec![int("axis", 1)]).refuses("Gather");
+    let negative = graph(17).whole("p", &[0, 0, -1, 0, 0, 0, 0, 0]);
+    negative.node("Pad", &["x", "p"], "y", vec![]).refuses("Pad");
     let weights = graph(17).floats("w", &[0, 3, 3, 3], &[]);
     weights.node("Conv", &["x", "w"], "y", vec![]).refuses("Conv");
 }

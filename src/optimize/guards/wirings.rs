@@ -22,6 +22,7 @@ pub(super) fn of(node: &NodeProto, opset: i64) -> Option<Wire> {
         "LogSoftmax" if opset < 13 => log_softmax_of_matrix,
         "LogSoftmax" => log_softmax,
         "Mul" => product,
+        "ReduceLogSumExp" => log_sum_exp,
         "GlobalLpPool" => global_norm,
         _ => return None,
     })
@@ -191,6 +192,43 @@ fn stable_log_softmax(
     wire = model.wire_node(format!("{prefix}.sum"), Reduce::new(axes, Reducer::Sum), &wire)?;
     wire = model.wire_node(format!("{prefix}.ln"), ln(), &wire)?;
     wire_with_rank_broadcast(prefix, model, sub(), &[moved[0], wire[0]])
+}
+
+/// `max + ln(sum(exp(x - max)))`. tract 0.23.9 takes `ln(sum(exp(x)))`, which is infinite beyond 88 (`tract-hir` `ops/nn/reduce.rs`).
+fn log_sum_exp(
+    node: &NodeProto,
+    prefix: &str,
+    model: &mut TypedModel,
+    inputs: &[OutletId],
+) -> TractResult<TVec<OutletId>> {
+    let x = inputs[0];
+    let rank = model.outlet_fact(x)?.rank();
+    let listed = match inputs.get(1) {
+        Some(&axes) => {
+            let axes = model.outlet_fact(axes)?.konst.clone().context("its axes are not in the file")?;
+            super::squeeze::whole(&axes)?
+        }
+        None => attribute(node, "axes").map(|axes| axes.ints.clone()).unwrap_or_default(),
+    };
+    let none = attribute(node, "noop_with_empty_axes").is_some_and(|noop| noop.i != 0);
+    ensure!(!none || !listed.is_empty(), "Densight does not run it over no axes");
+    let mut axes: TVec<usize> = listed.iter().map(|&axis| place(axis, rank)).collect();
+    if axes.is_empty() {
+        axes = (0..rank).collect();
+    }
+    axes.sort_unstable();
+    let greatest = model.wire_node(format!("{prefix}.max"), Reduce::new(axes.clone(), Reducer::Max), &[x])?;
+    let moved = wire_with_rank_broadcast(format!("{prefix}.moved"), model, sub(), &[x, greatest[0]])?;
+    let mut wire = model.wire_node(format!("{prefix}.exp"), exp(), &moved)?;
+    wire = model.wire_node(format!("{prefix}.sum"), Reduce::new(axes.clone(), Reducer::Sum), &wire)?;
+    wire = model.wire_node(format!("{prefix}.ln"), ln(), &wire)?;
+    wire = model.wire_node(format!("{prefix}.add"), add(), &[wire[0], greatest[0]])?;
+    if attribute(node, "keepdims").is_some_and(|keep| keep.i == 0) {
+        for axis in axes.into_iter().rev() {
+            wire = model.wire_node(format!("{prefix}.axis-{axis}"), AxisOp::Rm(axis), &wire)?;
+        }
+    }
+    Ok(wire)
 }
 
 /// The norm of each plane: tract 0.23.9 divides what it sums by the number of values (`tract-hir` `ops/nn/global_pools.rs`).

@@ -19,6 +19,8 @@ pub(in super::super) fn check_constants(graph: &GraphProto, limits: &Limits) -> 
             "QuantizeLinear" | "DequantizeLinear" => scales(node, &constants),
             "Conv" | "ConvTranspose" | "Gemm" | "MatMul" => weights(node, &constants),
             "Slice" => steps(node, &constants),
+            "ConstantOfShape" => extents(node, 0, &constants),
+            "Expand" | "Tile" => extents(node, 1, &constants),
             _ => Ok(()),
         };
         what.map_err(|what| format!("node {} ({}): {what}", operators::name(node), node.op_type))?;
@@ -78,6 +80,15 @@ fn steps(node: &NodeProto, constants: &Constants<'_>) -> Result<(), String> {
     match input(node, 4, constants) {
         Some(steps) if steps.whole().is_some_and(|steps| steps.contains(&0)) => Err("its steps hold 0".into()),
         _ => Ok(()),
+    }
+}
+
+fn extents(node: &NodeProto, at: usize, constants: &Constants<'_>) -> Result<(), String> {
+    let extents = input(node, at, constants);
+    let negative = |extents: &Constant| extents.whole()?.iter().copied().find(|&extent| extent < 0);
+    match extents.as_ref().and_then(negative) {
+        Some(extent) => Err(format!("it is asked for an extent of {extent}")),
+        None => Ok(()),
     }
 }
 

@@ -51,7 +51,8 @@ const CEIL: Attribute = int("ceil_mode", FLAG);
 const COUNT_PADS: Attribute = int("count_include_pad", FLAG);
 /// For types of 8 bits, which are all that are read, it means nothing.
 const SATURATE: Attribute = int("saturate", FLAG);
-const BLOCKS: Attribute = int("block_size", Between(0, MOST));
+/// Decoded when the file is read.
+const BLOCKS: Attribute = int("block_size", Between(0, MOST)).fused(Between(0, 0));
 
 const REDUCTION: &[Attribute] = &[ints("axes", Any), KEEPDIMS];
 const REDUCTION_BY: &[Attribute] = &[KEEPDIMS, int("noop_with_empty_axes", FLAG).fused(Between(0, 0))];
