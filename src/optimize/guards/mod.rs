@@ -8,6 +8,7 @@
 mod checks;
 mod quantizers;
 mod squeeze;
+mod steps;
 #[cfg(test)]
 mod tests;
 mod wirings;
@@ -37,9 +38,17 @@ pub(super) fn guarded() -> Onnx {
 
 /// `error` with the name of the node that it is about, as far as tract says.
 pub fn named(error: TractError) -> TractError {
-    let root = error.root_cause().to_string();
-    if root.starts_with("node ") || error.root_cause().is::<crate::error::Error>() {
+    let mut root = error.root_cause().to_string();
+    // Some of tract's messages end in a whole graph.
+    if let Some((end, _)) = root.char_indices().nth(LONGEST) {
+        root.truncate(end);
+        root.push('…');
+    }
+    if error.root_cause().is::<crate::error::Error>() {
         return error;
+    }
+    if root.starts_with("node ") {
+        return format_err!("{root}");
     }
     // tract's nodes are shown as `#3 "name" Operator`.
     let node = error.chain().find_map(|link| {
@@ -50,9 +59,12 @@ pub fn named(error: TractError) -> TractError {
     });
     match node {
         Some(node) => format_err!("{node}: {root}"),
-        None => error,
+        None => format_err!("{root}"),
     }
 }
+
+/// Characters of a message of tract's that are shown.
+const LONGEST: usize = 160;
 
 fn build(ctx: &ParsingContext, node: &NodeProto) -> TractResult<(Box<dyn InferenceOp>, Vec<String>)> {
     let name = if node.name.is_empty() { node.output.first().map_or("?", String::as_str) } else { &node.name };
@@ -173,9 +185,15 @@ impl Expansion for Guarded {
         };
         self.check(&shapes, axes.as_deref())?;
         self.check_values(model, inputs)?;
-        let wired = match self.wire {
-            Some(wire) => wire(&self.node, prefix, model, inputs),
-            None => self.inner.wire(prefix, model, inputs),
+        let stepped = match self.node.op_type.as_str() {
+            "Slice" => steps::wire(&self.node, prefix, model, inputs),
+            _ => Ok(None),
+        };
+        let wired = match (stepped, self.wire) {
+            (Ok(Some(wired)), _) => Ok(wired),
+            (Err(e), _) => Err(e),
+            (Ok(None), Some(wire)) => wire(&self.node, prefix, model, inputs),
+            (Ok(None), None) => self.inner.wire(prefix, model, inputs),
         };
         let wired = wired.map_err(|e| format_err!("{}: {}", self.at(), e.root_cause()))?;
         if self.node.op_type == "Resize" {

@@ -16,6 +16,8 @@ pub(super) struct Quantizer {
     node: String,
     quantizes: bool,
     axis: i64,
+    /// How many values along the axis have a scale of their own; 0 where all have, or each index of the axis has.
+    block: usize,
     /// The type of what is quantized without a zero point.
     output: DatumType,
 }
@@ -32,20 +34,45 @@ pub(super) fn of(node: &NodeProto) -> Option<Quantizer> {
     let output = if int("output_dtype") == Some(3) { i8::datum_type() } else { u8::datum_type() };
     let name = if node.name.is_empty() { node.output.first()? } else { &node.name };
     let node = format!("node {name} ({})", node.op_type);
-    Some(Quantizer { node, quantizes, axis: int("axis").unwrap_or(1), output })
+    let block = usize::try_from(int("block_size").unwrap_or(0)).ok()?;
+    Some(Quantizer { node, quantizes, axis: int("axis").unwrap_or(1), block, output })
 }
 
 impl Quantizer {
+    /// Scales or zero points of blocks as f32, one for each value.
+    fn repeated(&self, known: &Tensor, axis: usize, shape: &[usize]) -> TractResult<Tensor> {
+        let mut blocks = shape.to_vec();
+        blocks[axis] = shape[axis].div_ceil(self.block);
+        ensure!(
+            known.shape() == &*blocks,
+            "{}: its scales {:?} do not fit blocks of {} along axis {axis} of {shape:?}",
+            self.node,
+            known.shape(),
+            self.block
+        );
+        let known = known.cast_to::<f32>()?;
+        let known = known.to_plain_array_view::<f32>()?;
+        let value = |at: tract_ndarray::IxDyn| {
+            let mut at = at;
+            at[axis] /= self.block;
+            known[at]
+        };
+        Ok(tract_ndarray::ArrayD::from_shape_fn(shape, value).into_tensor())
+    }
+
     /// A scale or zero point as f32, with the rank of what it is for.
     fn parameter(&self, model: &TypedModel, outlet: OutletId, shape: &[usize]) -> TractResult<Tensor> {
         let at = &self.node;
         let known = model.outlet_fact(outlet)?.konst.clone();
         let known = known.with_context(|| format!("{at}: its scale or zero point is not in the file"))?;
         let mut dims = vec![1; shape.len()];
-        if known.len() != 1 {
+        if known.len() != 1 || self.block > 0 {
             let axis = if self.axis < 0 { self.axis + shape.len() as i64 } else { self.axis };
             let axis = usize::try_from(axis).ok().filter(|&axis| axis < shape.len());
             let axis = axis.with_context(|| format!("{at}: attribute axis = {} is no axis of {shape:?}", self.axis))?;
+            if self.block > 0 {
+                return self.repeated(&known, axis, shape);
+            }
             ensure!(
                 known.rank() == 1 && known.len() == shape[axis],
                 "{at}: its scales {:?} do not fit axis {axis} of {shape:?}",

@@ -145,6 +145,14 @@ fn convolved() -> Vec<f32> {
 }
 
 #[test]
+fn a_slice_with_steps_behind_a_convolution() {
+    let sliced = graph(13).conv().whole("start", &[1]).whole("end", &[4]).whole("axes", &[2]).whole("step", &[2]);
+    // Rows 1 and 3 of each plane of 4x4.
+    let right: Vec<f32> = convolved().chunks(16).flat_map(|plane| [&plane[4..8], &plane[12..16]].concat()).collect();
+    sliced.node("Slice", &["a", "start", "end", "axes", "step"], "y", vec![]).mends(&picture(), &right);
+}
+
+#[test]
 fn a_convolution_that_is_subtracted() {
     let right: Vec<f32> = convolved().iter().enumerate().map(|(i, a)| [0.75, -0.5][i / 16] - a).collect();
     let by_channel = graph(17).conv().floats("c", &[1, 2, 1, 1], &[0.75, -0.5]);

@@ -136,14 +136,16 @@ impl<'a> Constants<'a> {
 
     /// What a node computes of constants that are known, unless that would be too much.
     fn evaluate(&self, node: &NodeProto) -> Option<Constant> {
-        // None of the operators gives more values than it takes.
+        // Few operators give more values than they take, and those count what they give.
         let values: u64 = node.input.iter().map(|name| self.values(name)).sum();
         self.bytes.set(self.bytes.get().saturating_add(values.saturating_mul(8)));
         if self.bytes.get() > self.most {
             return None;
         }
         let inputs: Vec<Option<Constant>> = node.input.iter().map(|name| self.known(name)).collect();
-        evaluate(node, &inputs.iter().map(Option::as_ref).collect::<Vec<_>>())
+        let constant = evaluate(node, &inputs.iter().map(Option::as_ref).collect::<Vec<_>>())?;
+        self.bytes.set(self.bytes.get().saturating_add(8 * constant.len() as u64));
+        Some(constant)
     }
 
     /// Scales and zero points of a `QuantizeLinear` or `DequantizeLinear`.
@@ -236,7 +238,8 @@ fn transpose<T: Copy>(values: &[T], rows: usize, columns: usize) -> Vec<T> {
 
 /// Whether [`Constants`] computes what such a node gives, so that it is worth to know its inputs.
 fn evaluates(node: &NodeProto) -> bool {
-    const OPERATORS: [&str; 20] = [
+    const OPERATORS: [&str; 25] = [
+        "Abs",
         "Add",
         "Cast",
         "Concat",
@@ -244,14 +247,18 @@ fn evaluates(node: &NodeProto) -> bool {
         "DequantizeLinear",
         "Div",
         "Dropout",
+        "Exp",
         "Flatten",
         "Gather",
         "Identity",
+        "Log",
         "Mul",
         "Neg",
         "QuantizeLinear",
         "Reciprocal",
+        "Relu",
         "Reshape",
+        "Slice",
         "Sqrt",
         "Squeeze",
         "Sub",

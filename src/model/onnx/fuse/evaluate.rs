@@ -7,8 +7,11 @@ use super::constants::{Constant, Values, decode};
 use crate::model::onnx::operators;
 use crate::quant::round;
 
+mod select;
 #[cfg(test)]
 mod tests;
+
+use select::{Slices, broadcast, gathered, joined, sliced};
 
 /// The first output of `node`, whose `inputs` are known or not; `None` for what is not known, and for what an operator
 /// is not evaluated for here: an attribute or a type that would make it something else.
@@ -39,7 +42,27 @@ pub(super) fn evaluate(node: &NodeProto, inputs: &[Option<&Constant>]) -> Option
             joined(&parts?, node.int("axis")?)
         }
         "Add" | "Sub" | "Mul" | "Div" => binary(input(0)?, input(1)?, &node.op_type),
+        "Slice" => {
+            let by_input = node.input.len() > 1;
+            let list = |at: usize, name: &str| match (by_input, given(at)) {
+                (true, true) => Some(input(at)?.whole()?.to_vec()),
+                (true, false) => None,
+                (false, _) => node.ints(name).map(<[i64]>::to_vec),
+            };
+            // What is given has to be known.
+            let optional =
+                |at: usize, name: &str| if by_input && !given(at) { Some(None) } else { Some(list(at, name)) };
+            let (axes, steps) = (optional(3, "axes")?, optional(4, "steps")?);
+            if by_input && (given(3) && axes.is_none() || given(4) && steps.is_none()) {
+                return None;
+            }
+            sliced(input(0)?, &Slices { starts: list(1, "starts")?, ends: list(2, "ends")?, axes, steps })
+        }
         "Sqrt" => map(input(0)?, f32::sqrt),
+        "Abs" => map(input(0)?, f32::abs),
+        "Exp" => map(input(0)?, f32::exp),
+        "Log" => map(input(0)?, f32::ln),
+        "Relu" => map(input(0)?, |v| v.max(0.0)),
         "Reciprocal" => map(input(0)?, f32::recip),
         "Neg" => match &input(0)?.values {
             Values::Whole(values) if input(0)?.kind == DataType::Int64 => {
@@ -306,27 +329,6 @@ fn transposed(constant: &Constant, perm: Option<&[i64]>) -> Option<Constant> {
     Some(Constant { dims, values, kind: constant.kind })
 }
 
-/// Some of a list of whole numbers.
-fn gathered(list: &Constant, indices: &Constant, axis: i64) -> Option<Constant> {
-    let values = list.whole().filter(|_| list.dims.len() == 1 && [0, -1].contains(&axis))?;
-    let at = |&index: &i64| {
-        let index = if index < 0 { index.checked_add(values.len() as i64)? } else { index };
-        values.get(usize::try_from(index).ok()?).copied()
-    };
-    let gathered = indices.whole()?.iter().map(at).collect::<Option<_>>()?;
-    Some(Constant { dims: indices.dims.clone(), values: Values::Whole(gathered), kind: list.kind })
-}
-
-/// Lists of whole numbers one behind the other.
-fn joined(parts: &[&Constant], axis: i64) -> Option<Constant> {
-    let kind = parts.first()?.kind;
-    if ![0, -1].contains(&axis) || !parts.iter().all(|part| part.dims.len() == 1 && part.kind == kind) {
-        return None;
-    }
-    let values: Vec<i64> = parts.iter().map(|part| part.whole()).collect::<Option<Vec<_>>>()?.concat();
-    Some(Constant { dims: vec![values.len()], values: Values::Whole(values), kind })
-}
-
 fn map(constant: &Constant, f: impl Fn(f32) -> f32) -> Option<Constant> {
     match &constant.values {
         Values::Real(values) if constant.kind == DataType::Float => {
@@ -336,38 +338,32 @@ fn map(constant: &Constant, f: impl Fn(f32) -> f32) -> Option<Constant> {
     }
 }
 
-/// A binary operator where one side has one number, or both have the same extents.
+/// A binary operator, with extents of 1 repeated.
 fn binary(a: &Constant, b: &Constant, op: &str) -> Option<Constant> {
-    let (dims, count) = match (a.len(), b.len()) {
-        (x, y) if a.dims == b.dims => (a.dims.clone(), x.max(y)),
-        // Of two extents of ones the longer is the result's.
-        (1, y) if y != 1 || b.dims.len() >= a.dims.len() => (b.dims.clone(), y),
-        (x, 1) => (a.dims.clone(), x),
-        _ => return None,
-    };
-    if a.kind != b.kind || dims.len() < a.dims.len().max(b.dims.len()) {
+    if a.kind != b.kind {
         return None;
     }
+    let (dims, places) = broadcast(&a.dims, &b.dims)?;
     let values = match (&a.values, &b.values, a.kind) {
         (Values::Real(x), Values::Real(y), DataType::Float) => {
-            let at = |values: &[f32], index: usize| if values.len() == 1 { values[0] } else { values[index] };
-            let value = |index: usize| match (op, at(x, index), at(y, index)) {
-                ("Add", x, y) => x + y,
-                ("Sub", x, y) => x - y,
-                ("Mul", x, y) => x * y,
-                (_, x, y) => x / y,
+            let value = |[i, j]: [usize; 2]| match op {
+                "Add" => Some(x[i] + y[j]),
+                "Sub" => Some(x[i] - y[j]),
+                "Mul" => Some(x[i] * y[j]),
+                "Div" => Some(x[i] / y[j]),
+                _ => None,
             };
-            Values::Real((0..count).map(value).collect())
+            Values::Real(places.into_iter().map(value).collect::<Option<_>>()?)
         }
         (Values::Whole(x), Values::Whole(y), DataType::Int64) => {
-            let at = |values: &[i64], index: usize| if values.len() == 1 { values[0] } else { values[index] };
-            let value = |index: usize| match (op, at(x, index), at(y, index)) {
-                ("Add", x, y) => x.checked_add(y),
-                ("Sub", x, y) => x.checked_sub(y),
-                ("Mul", x, y) => x.checked_mul(y),
-                (_, x, y) => x.checked_div(y),
+            let value = |[i, j]: [usize; 2]| match op {
+                "Add" => x[i].checked_add(y[j]),
+                "Sub" => x[i].checked_sub(y[j]),
+                "Mul" => x[i].checked_mul(y[j]),
+                "Div" => x[i].checked_div(y[j]),
+                _ => None,
             };
-            Values::Whole((0..count).map(value).collect::<Option<_>>()?)
+            Values::Whole(places.into_iter().map(value).collect::<Option<_>>()?)
         }
         _ => return None,
     };

@@ -51,6 +51,16 @@ pub(super) fn pool(node: &NodeProto, opset: i64) -> Result<(), String> {
     Ok(())
 }
 
+/// `QLinearAveragePool`: as [`pool`]. What ONNX Runtime divides by where a window reaches over the edge, it alone knows.
+pub(super) fn quantized_pool(node: &NodeProto, opset: i64) -> Result<(), String> {
+    pool(node, opset)?;
+    let set = |name: &str| attribute(node, name).is_some_and(|a| a.i != 0);
+    if set("ceil_mode") && set("count_include_pad") {
+        return Err("attribute ceil_mode is given beside count_include_pad".into());
+    }
+    Ok(())
+}
+
 /// `Constant`: one value.
 pub(super) fn one_value(node: &NodeProto, _opset: i64) -> Result<(), String> {
     if node.attribute.len() == 1 { Ok(()) } else { Err("it has not one value".into()) }

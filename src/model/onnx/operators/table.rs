@@ -51,7 +51,7 @@ const CEIL: Attribute = int("ceil_mode", FLAG);
 const COUNT_PADS: Attribute = int("count_include_pad", FLAG);
 /// For types of 8 bits, which are all that are read, it means nothing.
 const SATURATE: Attribute = int("saturate", FLAG);
-/// Decoded when the file is read.
+/// Of constants, decoded when the file is read.
 const BLOCKS: Attribute = int("block_size", Between(0, MOST)).fused(Between(0, 0));
 
 const REDUCTION: &[Attribute] = &[ints("axes", Any), KEEPDIMS];
@@ -236,7 +236,7 @@ pub(super) const TABLE: &[Operator] = &[
     )
     .microsoft()
     .gaps(&[2])
-    .rule(rules::pool),
+    .rule(rules::quantized_pool),
     Operator::new("QLinearConcat", 1, (5, MANY), &[AXIS.required()]).microsoft(),
     Operator::new("QLinearConv", 10, (8, 9), CONVOLUTION).rule(rules::window),
     Operator::new("QLinearGlobalAveragePool", 1, (5, 5), &[int("channels_last", Between(0, 0))]).microsoft(),
@@ -251,24 +251,12 @@ pub(super) const TABLE: &[Operator] = &[
     Operator::new("QuantizeLinear", 10, (2, 3), &[]).until(12),
     Operator::new("QuantizeLinear", 13, (2, 3), &[AXIS]).until(18),
     Operator::new("QuantizeLinear", 19, (2, 3), &[AXIS, SATURATE]).until(20),
-    Operator::new(
-        "QuantizeLinear",
-        21,
-        (2, 3),
-        &[AXIS, int("block_size", Between(0, 0)), int("output_dtype", OUTPUT), SATURATE],
-    )
-    .until(22),
+    Operator::new("QuantizeLinear", 21, (2, 3), &[AXIS, BLOCKS, int("output_dtype", OUTPUT), SATURATE]).until(22),
     Operator::new(
         "QuantizeLinear",
         23,
         (2, 3),
-        &[
-            AXIS,
-            int("block_size", Between(0, 0)),
-            int("output_dtype", OUTPUT),
-            int("precision", Between(0, 1)),
-            SATURATE,
-        ],
+        &[AXIS, BLOCKS, int("output_dtype", OUTPUT), int("precision", Between(0, 1)), SATURATE],
     ),
     Operator::new("QuantizeLinear", 1, (2, 3), &[AXIS]).microsoft(),
     Operator::new("QuickGelu", 1, (1, 1), &[float("alpha")]).microsoft(),
