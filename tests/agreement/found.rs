@@ -1,0 +1,55 @@
+//! Small graphs that were once answered wrongly or not at all, found by `tests/peers/differential.py`, against ONNX Runtime.
+
+use std::path::Path;
+
+use densight::runtime::{Session, SessionOptions};
+
+use super::{error, npy};
+
+/// Largest difference by largest value that two right runtimes may have: of f32, and where values are rounded to steps.
+const FLOAT: f32 = 1e-3;
+const QUANTIZED: f32 = 2e-2;
+
+/// Folders of `tests/fixtures/found`: `model.onnx`, `x.npy`, ONNX Runtime's `y.npy`.
+const FOUND: [(&str, f32); 6] = [
+    ("fold-norms-through-quantizer", QUANTIZED),
+    ("per-row-scales-of-flattened-map", QUANTIZED),
+    ("padding-beyond-u8", QUANTIZED),
+    ("tract-const-minus-conv", FLOAT),
+    ("blocked-dequantize", QUANTIZED),
+    ("transpose-identity-perm", QUANTIZED),
+];
+
+#[test]
+fn what_was_found_wrong_is_right() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/found");
+    let mut wrong: Vec<String> =
+        FOUND.iter().filter_map(|&(name, limit)| Some(format!("{name}: {}", fault(&folder.join(name), limit)?))).collect();
+    let mut folders: Vec<String> = folder
+        .read_dir()
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .filter(|entry| entry.path().is_dir())
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
+    folders.retain(|name| !FOUND.iter().any(|(listed, _)| listed == name));
+    wrong.extend(folders.into_iter().map(|name| format!("{name}: not listed here")));
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+/// What is wrong with the answer to a case.
+fn fault(folder: &Path, limit: f32) -> Option<String> {
+    let (x, _) = npy::<f32>(&folder.join("x.npy"));
+    let (truth, shape) = npy::<f32>(&folder.join("y.npy"));
+    let answer = Session::open(&folder.join("model.onnx"), &SessionOptions::default())
+        .and_then(|mut session| Ok((session.run(&x)?, session.output_shape().to_vec())));
+    match answer {
+        Err(refused) => Some(refused.to_string()),
+        Ok((_, ours)) if ours != shape => Some(format!("extents {ours:?}, not {shape:?}")),
+        Ok((ours, _)) => {
+            let error = error(&ours, &truth);
+            // NaN is no agreement either.
+            (!(error <= limit)).then(|| format!("off by {error} of the largest value"))
+        }
+    }
+}

@@ -1,0 +1,1 @@
+"""Random graphs through Densight and ONNX Runtime; see ../README.md."""

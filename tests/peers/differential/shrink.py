@@ -1,0 +1,212 @@
+"""A failing graph made smaller while it fails in the same way."""
+
+import pathlib
+import tempfile
+import time
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from . import oracle, verdict
+from .case import Case
+from .ir import INPUT, prune
+from .refit import Refitter, Unfit, evaluate
+
+#: Seconds that a graph is worked on.
+SECONDS = 90
+
+
+def shrink(binary: str, case: Case, result: verdict.Verdict, strict: bool) -> Case:
+    """The smallest case found that gets the same kind of verdict."""
+    from .campaign import alike
+
+    with tempfile.TemporaryDirectory(prefix="differential-") as folder:
+        shrinker = Shrinker(binary, case, result, strict, pathlib.Path(folder), alike)
+        return shrinker.run()
+
+
+class Shrinker:
+    """Tries changes, keeps those with which the graph still fails."""
+
+    def __init__(self, binary, case, result, strict, folder, alike):
+        self.binary, self.case, self.strict, self.folder, self.alike = binary, case, strict, folder, alike
+        self.wanted = alike(result)
+        self.end = time.monotonic() + SECONDS
+
+    def run(self) -> Case:
+        passes = [self.earlier_outputs, self.folded, self.bypassed, self.fewer_inputs, self.fewer_attributes,
+                  self.plainer, self.smaller_image, self.fewer_channels, self.simpler_numbers]
+        changed = True
+        while changed and time.monotonic() < self.end:
+            changed = any([step() for step in passes])
+        return self.case
+
+    def accept(self, model: onnx.ModelProto, x: np.ndarray | None = None) -> bool:
+        """Takes the model if it still fails."""
+        if time.monotonic() > self.end:
+            return False
+        x = self.case.x if x is None else x
+        try:
+            truth = oracle.run(prune(model), x)[0]
+        except oracle.Refused:
+            return False
+        if oracle.degenerate(truth):
+            return False
+        quantized = any("QuantizeLinear" in n.op_type or n.op_type.startswith(("QLinear", "QGemm")) for n in model.graph.node)
+        case = Case(self.case.seed, model, x, truth, quantized)
+        if self.alike(verdict.judge(self.binary, case, self.folder, self.strict)) != self.wanted:
+            return False
+        self.case = case
+        return True
+
+    def copy(self) -> onnx.ModelProto:
+        model = onnx.ModelProto()
+        model.CopyFrom(self.case.model)
+        return model
+
+    def earlier_outputs(self) -> bool:
+        """The first inner tensor at which it fails, as the output."""
+        for node in list(self.case.model.graph.node)[:-1]:
+            if node.output[0] == self.case.model.graph.output[0].name:
+                continue
+            model = self.copy()
+            del model.graph.output[1:]
+            model.graph.output[0].CopyFrom(helper.make_tensor_value_info(node.output[0], TensorProto.FLOAT, None))
+            if self.accept(model):
+                return True
+        return False
+
+    def folded(self) -> bool:
+        """Results of operators on constants as initializers."""
+        changed = False
+        for node in list(self.case.model.graph.node):
+            constants = {t.name: numpy_helper.to_array(t) for t in self.case.model.graph.initializer}
+            if any(name and name not in constants for name in node.input):
+                continue
+            try:
+                inputs = {name: constants[name] for name in node.input if name}
+                results = evaluate(node, inputs, self.case.model)
+            except oracle.Refused:
+                continue
+            model = self.copy()
+            model.graph.node.remove(node)
+            model.graph.initializer.extend(numpy_helper.from_array(r, n) for n, r in zip(node.output, results))
+            changed |= self.accept(model)
+        return changed
+
+    def bypassed(self) -> bool:
+        """Nodes left out: what they read goes to their readers."""
+        changed = False
+        for node in reversed(list(self.case.model.graph.node)):
+            for name in node.input:
+                model = self.copy()
+                if node not in model.graph.node or any(t.name == name for t in model.graph.initializer) or not name:
+                    continue
+                model.graph.node.remove(node)
+                rename(model, node.output[0], name)
+                if self.accept(model):
+                    changed = True
+                    break
+        return changed
+
+    def fewer_inputs(self) -> bool:
+        """Parts left out of concatenations, and inputs that may be missing."""
+        changed = False
+        for index in range(len(self.case.model.graph.node)):
+            if index >= len(self.case.model.graph.node):
+                break
+            node = self.case.model.graph.node[index]
+            for at in reversed(range(1 if node.op_type != "Concat" else 0, len(node.input))):
+                if index >= len(self.case.model.graph.node) or at >= len(self.case.model.graph.node[index].input):
+                    break
+                model = self.copy()
+                del model.graph.node[index].input[at]
+                changed |= self.accept(model) or self._refitted(model, self.case.x)
+        return changed
+
+    def fewer_attributes(self) -> bool:
+        changed = False
+        for index in range(len(self.case.model.graph.node)):
+            if index >= len(self.case.model.graph.node):
+                break
+            for attribute in list(self.case.model.graph.node[index].attribute):
+                model = self.copy()
+                if index >= len(model.graph.node) or attribute not in model.graph.node[index].attribute:
+                    break
+                model.graph.node[index].attribute.remove(attribute)
+                changed |= self.accept(model)
+        return changed
+
+    def plainer(self) -> bool:
+        """No declared extents, a batch of 1, constants that are no inputs."""
+        model = self.copy()
+        del model.graph.value_info[:]
+        del model.graph.input[:]
+        model.graph.input.append(helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, self.case.x.shape))
+        same = model.SerializeToString() == self.case.model.SerializeToString()
+        return not same and self.accept(model)
+
+    def smaller_image(self) -> bool:
+        changed = False
+        for axis in (2, 3):
+            for side in (1, 2, 3, 4, 5, 6, 8, 10, 13):
+                if side < self.case.x.shape[axis] and self._refitted(self.copy(), np.take(self.case.x, range(side), axis)):
+                    changed = True
+                    break
+        return changed
+
+    def fewer_channels(self) -> bool:
+        changed = False
+        for node in list(self.case.model.graph.node):
+            if node.op_type not in ("Conv", "Gemm", "MatMul", "QLinearConv", "QLinearMatMul", "QGemm"):
+                continue
+            for count in (1, 2, 3, 4):
+                if self._refitted(self.copy(), self.case.x, (node.output[0], count)):
+                    changed = True
+                    break
+        return changed
+
+    def _refitted(self, model, x, fewer: tuple[str, int] | None = None) -> bool:
+        size = sum(numpy_helper.to_array(t).size for t in self.case.model.graph.initializer) + self.case.x.size
+        try:
+            refitter = Refitter(model, x)
+            if fewer:
+                refitter.fewer_outputs(*fewer)
+            model = prune(refitter.run())
+        except (Unfit, oracle.Refused, KeyError, IndexError, ValueError):
+            return False
+        less = sum(numpy_helper.to_array(t).size for t in model.graph.initializer) + x.size < size
+        return less and self.accept(model, x)
+
+    def simpler_numbers(self) -> bool:
+        """Constants of zeros, of ones, or rounded."""
+        changed = False
+        for tensor in list(self.case.model.graph.initializer):
+            array = numpy_helper.to_array(tensor)
+            if array.size == 0 or array.dtype == np.int64:
+                continue
+            ways = [np.zeros_like(array), np.ones_like(array), np.round(array, 1), np.round(array, 3)]
+            for simple in ways:
+                if np.array_equal(simple, array):
+                    break
+                model = self.copy()
+                index = next((i for i, t in enumerate(model.graph.initializer) if t.name == tensor.name), None)
+                if index is None:
+                    break
+                model.graph.initializer[index].CopyFrom(numpy_helper.from_array(simple, tensor.name))
+                if self.accept(model):
+                    changed = True
+                    break
+        return changed
+
+
+def rename(model: onnx.ModelProto, old: str, new: str):
+    """Lets readers of a tensor read another."""
+    for node in model.graph.node:
+        for index, name in enumerate(node.input):
+            if name == old:
+                node.input[index] = new
+    for output in model.graph.output:
+        if output.name == old:
+            output.name = new
