@@ -69,18 +69,18 @@ impl OnnxFile {
         check_values(graph)?;
         let initializer_values = count_values(graph);
         check_codes(graph)?;
-        operators::sort(graph).map_err(refuse)?;
-        fuse::expand(graph, limits)?;
-        // What was put in has names of its own.
-        operators::sort(graph).map_err(refuse)?;
-        fuse::check_constants(graph, limits).map_err(refuse)?;
-        fuse::decode_blocks(graph, limits);
         let input = fix_input(graph, side)?;
         let pixels = (input.height as u64).checked_mul(input.width as u64);
         // The image, the values that are made of it, and their copy for the network.
         limits
             .check(Limit::Activations, pixels.and_then(|pixels| pixels.checked_mul(3 * 3 * size_of::<f32>() as u64)))?;
         let output = graph.output.first().ok_or_else(|| refuse("the graph has no output"))?.name.clone();
+        operators::sort(graph).map_err(refuse)?;
+        fuse::expand(graph, limits)?;
+        // What was put in has names of its own.
+        operators::sort(graph).map_err(refuse)?;
+        fuse::check_constants(graph, limits).map_err(refuse)?;
+        fuse::decode_blocks(graph, limits);
         let ends_in_softmax = ends_in_softmax(graph, &output);
         Ok(Self { metadata, input, ends_in_softmax, initializer_values, proto, limits: *limits })
     }

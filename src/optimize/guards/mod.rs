@@ -75,6 +75,9 @@ fn build(ctx: &ParsingContext, node: &NodeProto) -> TractResult<(Box<dyn Inferen
     if let Some(squeeze) = squeeze::of(node) {
         return Ok((expand(squeeze), vec![]));
     }
+    if let Some(stepped) = steps::of(node) {
+        return Ok((expand(stepped), vec![]));
+    }
     let builder = TRACT.0.get(&node.op_type).with_context(|| format!("{}: tract does not know it", at()))?;
     let adjusted = wirings::adjusted(node, ctx.onnx_operator_set_version);
     let (op, closures) = builder(ctx, &adjusted).map_err(|e| format_err!("{}: {}", at(), e.root_cause()))?;
@@ -185,15 +188,9 @@ impl Expansion for Guarded {
         };
         self.check(&shapes, axes.as_deref())?;
         self.check_values(model, inputs)?;
-        let stepped = match self.node.op_type.as_str() {
-            "Slice" => steps::wire(&self.node, prefix, model, inputs),
-            _ => Ok(None),
-        };
-        let wired = match (stepped, self.wire) {
-            (Ok(Some(wired)), _) => Ok(wired),
-            (Err(e), _) => Err(e),
-            (Ok(None), Some(wire)) => wire(&self.node, prefix, model, inputs),
-            (Ok(None), None) => self.inner.wire(prefix, model, inputs),
+        let wired = match self.wire {
+            Some(wire) => wire(&self.node, prefix, model, inputs),
+            None => self.inner.wire(prefix, model, inputs),
         };
         let wired = wired.map_err(|e| format_err!("{}: {}", self.at(), e.root_cause()))?;
         if self.node.op_type == "Resize" {

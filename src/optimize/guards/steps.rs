@@ -1,62 +1,105 @@
-//! `Slice` with steps. tract 0.23.9 takes a slice and then every second value (`tract-core` `ops/array/strided_slice.rs`), moves the
-//! second in front of the first (`ops/downsample/array.rs`) and into a convolution as its stride, and so forgets where the slice begins.
+//! `Slice` with steps, as what it selects index by index. tract 0.23.9 takes a slice and then every second value (`tract-core`
+//! `ops/array/strided_slice.rs`), moves the second in front of the first (`ops/downsample/array.rs`) and into a convolution as its
+//! stride, and so forgets where the slice begins.
 
 use tract_core::internal::*;
 use tract_core::ops::array::Gather;
 use tract_onnx::pb::NodeProto;
+use tract_onnx::tract_hir::internal::{Expansion, InferenceResult, Solver, TensorProxy};
 
 use super::squeeze::whole;
 
-/// Wires a `Slice` whose steps are more than 1 as what it selects, index by index; `None` for another, which is tract's.
-pub(super) fn wire(
-    node: &NodeProto,
-    prefix: &str,
-    model: &mut TypedModel,
-    inputs: &[OutletId],
-) -> TractResult<Option<TVec<OutletId>>> {
-    let given = |name: &&String| !name.is_empty();
-    let list = |model: &TypedModel, at: usize, what: &str| -> TractResult<Option<Vec<i64>>> {
-        if node.input.get(at).filter(given).is_none() {
-            return Ok(None);
+#[derive(Debug, Clone)]
+pub(super) struct Stepped {
+    node: String,
+    /// Where the axes stand among the inputs that are given, if they are.
+    axes: Option<usize>,
+    /// Where the steps stand.
+    steps: usize,
+}
+
+/// The slice with steps that `node` is, if it is one.
+pub(super) fn of(node: &NodeProto) -> Option<Stepped> {
+    let given = |at: usize| node.input.get(at).is_some_and(|name| !name.is_empty());
+    if node.op_type != "Slice" || !given(4) {
+        return None;
+    }
+    let name = if node.name.is_empty() { node.output.first()? } else { &node.name };
+    let axes = given(3).then_some(3);
+    Some(Stepped { node: format!("node {name} (Slice)"), axes, steps: if axes.is_some() { 4 } else { 3 } })
+}
+
+impl Stepped {
+    /// The indices that are taken of each axis of `shape`; `lists` are the inputs behind the first.
+    fn selected(&self, shape: &[TDim], lists: &[Vec<i64>]) -> TractResult<Vec<(usize, Vec<i64>)>> {
+        let (starts, ends, steps) = (&lists[0], &lists[1], &lists[self.steps - 1]);
+        let axes = self.axes.map_or_else(|| (0..starts.len() as i64).collect(), |at| lists[at - 1].clone());
+        ensure!(
+            [ends.len(), axes.len(), steps.len()] == [starts.len(); 3],
+            "{}: it has not one start, end and step for each axis",
+            self.node
+        );
+        let mut selected = Vec::new();
+        for (at, &axis) in axes.iter().enumerate() {
+            let place = if axis < 0 { axis + shape.len() as i64 } else { axis };
+            let place = usize::try_from(place).ok().filter(|&place| place < shape.len());
+            let place = place.with_context(|| format!("{}: axis {axis} is no axis of {shape:?}", self.node))?;
+            let indices = indices(starts[at], ends[at], steps[at], shape[place].to_i64()?);
+            ensure!(steps[at] != 0 && !indices.is_empty(), "{}: nothing is left of its input", self.node);
+            selected.push((place, indices));
         }
-        let place = node.input[..at].iter().filter(given).count();
-        let konst = model.outlet_fact(inputs[place])?.konst.clone();
-        konst
-            .map(|values| whole(&values))
-            .transpose()?
-            .with_context(|| format!("its {what} are not constant"))
-            .map(Some)
-    };
-    let Some(steps) = list(model, 4, "steps")? else { return Ok(None) };
-    if steps.iter().all(|step| [1, -1].contains(step)) {
-        return Ok(None);
+        Ok(selected)
     }
-    let starts = list(model, 1, "starts")?.unwrap_or_default();
-    let ends = list(model, 2, "ends")?.unwrap_or_default();
-    let axes = list(model, 3, "axes")?.unwrap_or_else(|| (0..starts.len() as i64).collect());
-    ensure!(
-        [ends.len(), axes.len(), steps.len()] == [starts.len(); 3],
-        "it has not one start, end and step for each axis"
-    );
-    let mut wire = tvec![inputs[0]];
-    for (at, &axis) in axes.iter().enumerate() {
-        let shape = model.outlet_fact(wire[0])?.shape.clone();
-        let axis = if axis < 0 { axis + shape.rank() as i64 } else { axis };
-        let axis = usize::try_from(axis).ok().filter(|&axis| axis < shape.rank()).context("an axis is not there")?;
-        let indices = selected(starts[at], ends[at], steps[at], shape[axis].to_i64()?);
-        ensure!(!indices.is_empty(), "nothing is left of its input");
-        let indices = model.add_const(format!("{prefix}.indices.{at}"), tensor1(&indices))?;
-        let name = if at + 1 == axes.len() { prefix.into() } else { format!("{prefix}.axis.{at}") };
-        wire = model.wire_node(name, Gather::new(axis), &[wire[0], indices])?;
-    }
-    Ok(Some(wire))
 }
 
 /// The indices from `start` to `end`, as ONNX counts and cuts them, of an axis of `dim` values.
-fn selected(start: i64, end: i64, step: i64, dim: i64) -> Vec<i64> {
+fn indices(start: i64, end: i64, step: i64, dim: i64) -> Vec<i64> {
     let from_end = |index: i64| if index < 0 { index.saturating_add(dim) } else { index };
     let (low, high) = if step > 0 { (0, dim) } else { (-1, dim - 1) };
-    let (start, end) = (from_end(start).clamp(low.max(0), high), from_end(end).clamp(low, high));
+    if step == 0 || dim < 1 {
+        return Vec::new();
+    }
+    let (start, end) = (from_end(start).clamp(0, high), from_end(end).clamp(low, high));
     let inside = |index: &i64| if step > 0 { *index < end } else { *index > end };
     std::iter::successors(Some(start), |index| index.checked_add(step)).take_while(inside).collect()
+}
+
+impl Expansion for Stepped {
+    fn name(&self) -> StaticName {
+        "Slice".into()
+    }
+
+    fn rules<'r, 'p: 'r, 's: 'r>(
+        &'s self,
+        solver: &mut Solver<'r>,
+        inputs: &'p [TensorProxy],
+        outputs: &'p [TensorProxy],
+    ) -> InferenceResult {
+        ensure!(inputs.len() == self.steps + 1 && outputs.len() == 1, "{}: wrong number of inputs", self.node);
+        solver.equals(&outputs[0].datum_type, &inputs[0].datum_type)?;
+        solver.given(&inputs[0].shape, move |solver, shape| {
+            solver.given_all(inputs[1..].iter().map(|input| &input.value), move |solver, lists: Vec<Arc<Tensor>>| {
+                let lists = lists.iter().map(|list| whole(list)).collect::<TractResult<Vec<_>>>()?;
+                let mut dims = shape.clone();
+                for (axis, indices) in self.selected(&shape, &lists)? {
+                    dims[axis] = indices.len().to_dim();
+                }
+                solver.equals(&outputs[0].shape, dims)
+            })
+        })
+    }
+
+    fn wire(&self, prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {
+        let known = |input: &OutletId| model.outlet_fact(*input).map(|fact| fact.konst.clone());
+        let lists = inputs[1..].iter().map(known).collect::<TractResult<Option<Vec<_>>>>()?;
+        let lists = lists.with_context(|| format!("{}: its bounds are not constant", self.node))?;
+        let lists = lists.iter().map(|list| whole(list)).collect::<TractResult<Vec<_>>>()?;
+        let shape = model.outlet_fact(inputs[0])?.shape.to_tvec();
+        let mut wire = tvec![inputs[0]];
+        for (at, (axis, indices)) in self.selected(&shape, &lists)?.into_iter().enumerate() {
+            let indices = model.add_const(format!("{prefix}.indices.{at}"), tensor1(&indices))?;
+            wire = model.wire_node(format!("{prefix}.axis.{at}"), Gather::new(axis), &[wire[0], indices])?;
+        }
+        Ok(wire)
+    }
 }

@@ -46,8 +46,10 @@ fn text(name: &str, s: &str) -> AttributeProto {
 
 impl Graph {
     fn node(mut self, op: &str, inputs: &[&str], output: &str, attribute: Vec<AttributeProto>) -> Self {
+        // Of several nodes of an operator the first has the short name.
+        let others = self.nodes.iter().filter(|node| node.op_type == op).count();
         self.nodes.push(NodeProto {
-            name: format!("the {op}"),
+            name: if others == 0 { format!("the {op}") } else { format!("the {op} {others}") },
             op_type: op.into(),
             input: inputs.iter().map(|&input| input.into()).collect(),
             output: vec![output.into()],
@@ -186,13 +188,13 @@ fn a_softmax_between_quantizers() {
 
 #[test]
 fn quantizers_of_different_types() {
-    let this = graph(17).floats("s", &[], &[0.05]).tensor("z", &[], DataType::Int8, vec![253]);
-    let this = this.tensor("o", &[], DataType::Uint8, vec![0]).node("QuantizeLinear", &["x", "s", "z"], "q", vec![]);
-    let this = this.node("DequantizeLinear", &["q", "s", "z"], "d", vec![]).node("Relu", &["d"], "e", vec![]);
-    let this = this.node("QuantizeLinear", &["e", "s", "o"], "r", vec![]);
+    let this = graph(17).floats("s", &[], &[0.05]).tensor("z", &[], DataType::Uint8, vec![128]);
+    let this = this.tensor("o", &[], DataType::Int8, vec![0]).node("QuantizeLinear", &["x", "s", "z"], "q", vec![]);
+    let this = this.node("DequantizeLinear", &["q", "s", "z"], "d", vec![]);
+    let this = this.node("QuantizeLinear", &["d", "s", "o"], "r", vec![]);
     let this = this.node("DequantizeLinear", &["r", "s", "o"], "y", vec![]);
     let x = picture();
-    let right: Vec<f32> = x.iter().map(|x| ((x / 0.05).round_ties_even() * 0.05).max(0.0)).collect();
+    let right: Vec<f32> = x.iter().map(|x| (x / 0.05).round_ties_even() * 0.05).collect();
     this.mends(&x, &right);
 }
 
