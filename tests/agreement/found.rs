@@ -23,8 +23,10 @@ const FOUND: [(&str, f32); 6] = [
 #[test]
 fn what_was_found_wrong_is_right() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/found");
-    let mut wrong: Vec<String> =
-        FOUND.iter().filter_map(|&(name, limit)| Some(format!("{name}: {}", fault(&folder.join(name), limit)?))).collect();
+    let mut wrong: Vec<String> = FOUND
+        .iter()
+        .filter_map(|&(name, limit)| Some(format!("{name}: {}", fault(&folder.join(name), limit)?)))
+        .collect();
     let mut folders: Vec<String> = folder
         .read_dir()
         .unwrap()
