@@ -528,6 +528,9 @@ def quantizers():
         case("after conv", name, lambda g, op=op: op(g, g.conv("x", out=3)))
         case("after conv 1x1", name, lambda g, op=op: op(g, g.conv("x", 1, out=3)))
         case("before conv", name, lambda g, op=op: g.conv(g.node("Resize", op(g, "x"), "", "", g.constant([1, 3, 7, 6], np.int64), mode="nearest")) if name not in ("Conv", "Conv 1x1", "Concat", "Flatten", "Squeeze", "TopK", "Split", "Tile", "Gather", "Slice", "DepthToSpace", "ReduceMax", "ReduceSum", "Reshape", "Transpose") else op(g, "x"))
+        for pad in ({"pads": [0, 0, 0, 0]}, {"auto_pad": "SAME_UPPER", "pads": None}):
+            case("before strides", f"{name} {pad}", lambda g, op=op, p=pad: strided(g, op(g, "x"), **p), shape=(1, 3, 9, 6))
+            case("before strides", f"{name} of conv {pad}", lambda g, op=op, p=pad: strided(g, op(g, g.conv("x", out=3, **p)), pads=[0, 0, 0, 0]), shape=(1, 3, 9, 6))
         case("after depthwise", name, lambda g, op=op: op(g, g.conv("x", 3, 3, group=3)))
     for name in "QLinearSoftmax QLinearSigmoid QLinearLeakyRelu QLinearGlobalAveragePool QLinearAveragePool".split():
         for extra in {"QLinearSoftmax": ({"opset": 13}, {"opset": 13, "axis": 1}, {"opset": 12, "axis": 1}, {"opset": 12}), "QLinearLeakyRelu": ({}, {"alpha": 0.3}), "QLinearGlobalAveragePool": ({}, {"channels_last": 0}, {"channels_last": 1}), "QLinearAveragePool": ({"kernel_shape": [2, 2]}, {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}, {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1], "count_include_pad": 1}, {"kernel_shape": [2, 2], "ceil_mode": 1, "strides": [2, 2]}, {"kernel_shape": [2, 2], "channels_last": 1})}.get(name, ({},)):
@@ -544,6 +547,18 @@ def quantizers():
     case("ConvInteger", "", lambda g: g.node("Mul", g.node("Cast", g.node("ConvInteger", g.quantize("x", 0.03), g.constant(np.arange(108).reshape(4, 3, 3, 3) % 15 - 7, np.int8), g.constant(128, np.uint8)), to=1), g.constant(0.01)))
     case("MatMulInteger", "", lambda g: g.node("Mul", g.node("Cast", g.node("MatMulInteger", g.quantize("x", 0.03), g.constant(np.arange(30).reshape(6, 5) % 15 - 7, np.int8), g.constant(128, np.uint8)), to=1), g.constant(0.01)))
     case("DynamicQuantizeLinear", "", lambda g: (g.node("DynamicQuantizeLinear", "x", outputs=["dq", "ds", "dz"]), g.node("Mul", g.node("Sub", g.node("Cast", "dq", to=1), g.node("Cast", "dz", to=1)), "ds"))[1])
+
+
+def strided(g, x, **attributes):
+    """A convolution of windows of one value with strides behind `x`, brought to [1, 3, 7, 5]."""
+    sizes = g.constant([1, 3, 7, 5], np.int64)
+    names = [node.op_type for node in g.nodes]
+    if any(name in ("Concat", "Flatten", "Squeeze", "TopK", "Split", "Tile", "Gather", "Slice", "SpaceToDepth", "ReduceMax", "ReduceSum", "GlobalAveragePool", "GlobalMaxPool", "Expand") for name in names):
+        x = g.node("Resize", g.node("Reshape", x, g.constant([1, 1, 1, -1], np.int64)), "", "", sizes, mode="nearest")
+    channels = 4 if names and names[-1] == "Conv" and "Resize" not in names else 3
+    if names and names[-1] in ("Concat",) or "Reshape" in names and "Resize" not in names:
+        channels = 6
+    return g.conv(x, 1, channels=channels, strides=[3, 2], **attributes)
 
 
 def oddities():

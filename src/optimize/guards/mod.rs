@@ -9,6 +9,7 @@ mod checks;
 mod quantizers;
 mod squeeze;
 mod steps;
+mod strides;
 #[cfg(test)]
 mod tests;
 mod wirings;
@@ -82,6 +83,7 @@ fn build(ctx: &ParsingContext, node: &NodeProto) -> TractResult<(Box<dyn Inferen
     let adjusted = wirings::adjusted(node, ctx.onnx_operator_set_version);
     let (op, closures) = builder(ctx, &adjusted).map_err(|e| format_err!("{}: {}", at(), e.root_cause()))?;
     let Some(inner) = op.as_op().downcast_ref::<Box<dyn Expansion>>().cloned() else { return Ok((op, closures)) };
+    let inner = strides::kept(inner, ctx, node);
     // Tensors among the attributes are not needed any more.
     let plain = NodeProto {
         name: name.into(),

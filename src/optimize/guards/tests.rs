@@ -155,6 +155,23 @@ fn a_slice_with_steps_behind_a_convolution() {
 }
 
 #[test]
+fn a_convolution_with_strides_behind_a_padded_one_and_behind_a_softmax() {
+    let weights: Vec<f32> = (0..27).map(|i| (i * 5 % 7) as f32 / 7.0 - 0.3).collect();
+    let same = vec![text("auto_pad", "SAME_UPPER")];
+    let padded = || graph(17).floats("p", &[1, 3, 3, 3], &weights).node("Conv", &["x", "p"], "a", same.clone());
+    let kept = |plane: &[f32]| [plane[0], plane[3], plane[12], plane[15]].map(|value| 2.0 * value).to_vec();
+    let two = |graph: Graph| graph.floats("w", &[1, 1, 1, 1], &[2.0]);
+    let strided = |graph: Graph| two(graph).node("Conv", &["a", "w"], "y", vec![ints("strides", &[3, 3])]);
+    let right = kept(&padded().node("Identity", &["a"], "y", vec![]).guarded(&picture()).unwrap());
+    strided(padded()).mends(&picture(), &right);
+
+    let rows = || graph(17).floats("p", &[1, 3, 1, 1], &[1.0, -0.5, 0.25]).node("Conv", &["x", "p"], "b", vec![]);
+    let softmax = || rows().node("Softmax", &["b"], "a", vec![int("axis", 2)]);
+    let right = kept(&softmax().node("Identity", &["a"], "y", vec![]).guarded(&picture()).unwrap());
+    strided(softmax()).mends(&picture(), &right);
+}
+
+#[test]
 fn a_convolution_that_is_subtracted() {
     let right: Vec<f32> = convolved().iter().enumerate().map(|(i, a)| [0.75, -0.5][i / 16] - a).collect();
     let by_channel = graph(17).conv().floats("c", &[1, 2, 1, 1], &[0.75, -0.5]);
