@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use densight::error::Error;
 use densight::runtime::{Session, SessionOptions};
 
 use super::{error, npy};
@@ -43,12 +44,16 @@ fn what_was_found_wrong_is_right() {
 fn fault(folder: &Path, limit: f32) -> Option<String> {
     let (x, _) = npy::<f32>(&folder.join("x.npy"));
     let (truth, shape) = npy::<f32>(&folder.join("y.npy"));
-    let answer = Session::open(&folder.join("model.onnx"), &SessionOptions::default())
-        .and_then(|mut session| Ok((session.run(&x)?, session.output_shape().to_vec())));
-    match answer {
-        Err(refused) => Some(refused.to_string()),
-        Ok((_, ours)) if ours != shape => Some(format!("extents {ours:?}, not {shape:?}")),
-        Ok((ours, _)) => {
+    let answer = || {
+        let mut session = Session::open(&folder.join("model.onnx"), &SessionOptions::default())?;
+        Ok::<_, Error>((session.run(&x)?, session.output_shape().to_vec()))
+    };
+    // The others are to be run all the same.
+    match std::panic::catch_unwind(answer) {
+        Err(_) => Some("it panicked".into()),
+        Ok(Err(refused)) => Some(refused.to_string()),
+        Ok(Ok((_, ours))) if ours != shape => Some(format!("extents {ours:?}, not {shape:?}")),
+        Ok(Ok((ours, _))) => {
             let error = error(&ours, &truth);
             // NaN is no agreement either.
             (!(error <= limit)).then(|| format!("off by {error} of the largest value"))

@@ -3,9 +3,9 @@
 import argparse
 import collections
 import concurrent.futures
+import concurrent.futures.process
 import itertools
 import pathlib
-import re
 import tempfile
 import time
 
@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 
 from . import case as cases
-from . import shrink, verdict
+from . import keep, verdict
 
 #: Seeds that are handed to a process at once.
 BATCH = 20
@@ -58,74 +58,50 @@ def run(args) -> int:
     start = time.monotonic()
     end = start + args.minutes * 60 if args.minutes else float("inf")
     counts, found = collections.Counter(), []
-    with concurrent.futures.ProcessPoolExecutor(args.jobs) as pool:
-        open_jobs = set()
-        while True:
-            while len(open_jobs) < 2 * args.jobs and time.monotonic() < end:
-                batch = list(itertools.islice(seeds, BATCH))
-                if not batch:
-                    break
-                open_jobs.add(pool.submit(several, args.densight, batch, args.stock_ops, args.strict))
-            if not open_jobs:
-                break
-            done, open_jobs = concurrent.futures.wait(open_jobs, return_when=concurrent.futures.FIRST_COMPLETED)
-            for seed, result, quantized in itertools.chain.from_iterable(job.result() for job in done):
-                counts["quantized" if quantized else "float", result.kind] += 1
-                if result.kind in (*verdict.FAULTS, verdict.RARE):
-                    found.append((seed, result))
-                    print(f"seed {seed}: {result.kind}: {first_lines(result.detail)}", flush=True)
+    for seed, result, quantized in results(args, seeds, end):
+        counts["quantized" if quantized else "float", result.kind] += 1
+        if result.kind in (*verdict.FAULTS, verdict.RARE):
+            found.append((seed, result))
+            print(f"seed {seed}: {result.kind}: {verdict.first_lines(result.detail)}", flush=True)
     seconds = time.monotonic() - start
     if args.keep:
-        keep(args, found)
+        keep.keep(args, found)
     return table(counts, found, seconds)
 
 
-def first_lines(text: str, lines: int = 3) -> str:
-    return " | ".join(text.splitlines()[:lines])[:400]
+def results(args, seeds, end: float):
+    """What `one` gives for each seed, in the order they are done; no batch is begun after `end`."""
+    batches = (batch for batch in iter(lambda: list(itertools.islice(seeds, BATCH)), []))
+    how = (args.stock_ops, args.strict)
+    finished = False
+    while not finished:
+        running: dict = {}
+        try:
+            with concurrent.futures.ProcessPoolExecutor(args.jobs) as pool:
+                while True:
+                    while len(running) < 2 * args.jobs and time.monotonic() < end and (batch := next(batches, None)):
+                        running[pool.submit(several, args.densight, batch, *how)] = batch
+                    if not running:
+                        finished = True
+                        break
+                    done, _ = concurrent.futures.wait(running, return_when=concurrent.futures.FIRST_COMPLETED)
+                    for job in done:
+                        found = job.result()
+                        del running[job]
+                        yield from found
+        except concurrent.futures.process.BrokenProcessPool:
+            # ONNX Runtime aborted in one of these, and took its process along.
+            for seed in itertools.chain.from_iterable(running.values()):
+                yield alone(args.densight, seed, *how)
 
 
-def keep(args, found):
-    """Writes one folder for each kind of failure, as far as `--most` goes."""
-    seen = collections.Counter()
-    for seed, result in sorted(found, key=lambda item: item[1].kind == verdict.RARE):
-        signature = alike(result)
-        seen[signature] += 1
-        if seen[signature] > (3 if result.kind == "wrong" else 1) and result.kind != "wrong" or sum(seen.values()) > args.most:
-            continue
-        case = cases.make(seed, args.stock_ops)
-        if not args.no_shrink:
-            case = shrink.shrink(args.densight, case, result, args.strict)
-        final = write(args.keep / f"{'stock' if args.stock_ops else 'dense'}-{seed}-{result.kind}", args.densight, case, args.strict)
-        print(f"seed {seed}: {final.kind} with {len(case.model.graph.node)} nodes, "
-              f"{' '.join(node.op_type for node in case.model.graph.node)[:200]}", flush=True)
-
-
-def alike(result: verdict.Verdict) -> str:
-    """The kind of a failure, without names and numbers."""
-    if result.kind == "wrong":
-        return "wrong"
-    return result.kind + " " + re.sub(r"[a-z]+_\d+|\d+", "…", result.detail)[:120]
-
-
-def write(folder: pathlib.Path, binary: str, case: cases.Case, strict: bool) -> verdict.Verdict:
-    """A failing case as files."""
-    folder.mkdir(parents=True, exist_ok=True)
-    result = verdict.judge(binary, case, folder, strict)
-    np.save(folder / "onnxruntime.npy", case.truth)
-    onnx.save(case.model, folder / "model.onnx")
-    nodes = "\n".join(describe(node) for node in case.model.graph.node)
-    said = f"Densight's is in y.npy.\n" if (folder / "y.npy").exists() else ""
-    (folder / "CASE.txt").write_text(
-        f"densight run model.onnx --input x.npy --output y.npy\n"
-        f"Right: onnxruntime.npy, by ONNX Runtime without graph optimizations. {said}"
-        f"Found: {result.kind}: {result.detail}\nSeed {case.seed}, opset {case.model.opset_import[0].version}.\n{nodes}\n")
-    return result
-
-
-def describe(node: onnx.NodeProto) -> str:
-    value = lambda a: "..." if a.type == onnx.AttributeProto.TENSOR else onnx.helper.get_attribute_value(a)
-    attributes = ", ".join(f"{a.name}={value(a)}" for a in node.attribute)
-    return f"{', '.join(node.output)} = {node.op_type}({', '.join(node.input)}) {attributes}".rstrip()
+def alone(binary: str, seed: int, stock: bool, strict: bool) -> tuple[int, verdict.Verdict, bool]:
+    """`one` in a process of its own."""
+    with concurrent.futures.ProcessPoolExecutor(1) as pool:
+        try:
+            return pool.submit(one, binary, seed, stock, strict).result()
+        except concurrent.futures.process.BrokenProcessPool:
+            return seed, verdict.Verdict("nothing"), False
 
 
 def table(counts, found, seconds: float) -> int:
@@ -139,8 +115,8 @@ def table(counts, found, seconds: float) -> int:
     faults = sum(result.bad for _, result in found)
     print(f"{judged} graphs in {seconds:.0f} s, {judged / max(seconds, 1e-9):.1f} graphs a second; "
           f"{faults} faults, {refused} refused ({100 * refused / max(judged, 1):.2f} %)")
-    for signature, count in collections.Counter(alike(r) for _, r in found if r.kind != "wrong").most_common():
-        print(f"{count:6} {first_lines(signature, 1)}")
+    for signature, count in collections.Counter(verdict.alike(r) for _, r in found if r.kind != "wrong").most_common():
+        print(f"{count:6} {verdict.first_lines(signature, 1)}")
     return int(faults > 0 or refused >= 0.01 * max(judged, 1))
 
 
@@ -155,6 +131,6 @@ def self_test(args) -> int:
         with tempfile.TemporaryDirectory(prefix="differential-") as scratch:
             result = verdict.judge(args.densight, case, pathlib.Path(scratch), args.strict)
         missed += not result.bad
-        print(f"{folder.name}: {result.kind} {first_lines(result.detail)}")
+        print(f"{folder.name}: {result.kind} {verdict.first_lines(result.detail)}")
     print(f"{missed} not found")
     return int(missed > 0)

@@ -107,7 +107,10 @@ def _unary(graph: Graph, array: np.ndarray) -> str:
 
 
 def _cast(graph: Graph, array: np.ndarray) -> str:
-    kind, stored = graph.pick(("f2", None), ("f8", 11), ("i4", None), ("through f8", 11), ("to whole", 7))
+    kind = graph.pick("f2", "f8", "i4", "through f8", "to whole")
+    if kind in ("i4", "to whole") and np.any(np.abs(array) * 16 < 1):
+        # Scales and variances are not to become 0.
+        kind = "f8"
     if kind == "through f8":
         wide = graph.add("Cast", [graph.initializer(array)], array.shape, to=11)
         return graph.add("Cast", [wide], array.shape, to=1)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from . import encoding, qoperator
+from . import encoding, oracle, qoperator
 from .encoding import Encoding
 from .ir import Graph, INPUT, Node
 
@@ -41,6 +41,7 @@ class Quantizer:
         self.twice = graph.pick(0, 0, 0, 0.1)
         self.past = graph.pick(0, 0, 0.1)
         self.movers = graph.pick(0, 0, 0.3, 0.8)
+        self.by_hand = graph.pick(0, 0, 0, 0.1)
 
     def rewrite(self) -> Graph:
         for node in self.source.nodes:
@@ -64,6 +65,9 @@ class Quantizer:
             return
         if node.op in MOVERS and graph.chance(self.movers) and self._moved(node, real):
             return
+        if node.op == "Div" and node.inputs[1] in real:
+            # Quantized, a divisor may be 0, and what a quantizer makes of infinity and NaN is nowhere said.
+            raise oracle.Refused("divides by what depends on the image")
         quantizes = graph.chance(self.convolutions if weighted else self.inputs)
         if node.op == "Concat" and quantizes and graph.chance(0.5):
             inputs = self._alike(real)
@@ -131,11 +135,22 @@ class Quantizer:
     def as_float(self, name: str, graph_output: bool = False) -> str:
         """The tensor in f32: through its quantizer if it has one."""
         if name in self.whole and (name not in self.float or not self.graph.chance(self.past)):
-            return encoding.dequantize(self.graph, *self.whole[name])
+            held, found = self.whole[name]
+            if found.single and self.graph.chance(self.by_hand):
+                return self._dequantized_by_hand(held, found)
+            return encoding.dequantize(self.graph, held, found)
         if graph_output and self.graph.chance(self.results / 2):
             self.as_whole(name)
             return self.as_float(name)
         return self.float[name]
+
+    def _dequantized_by_hand(self, held: str, found: Encoding) -> str:
+        """`Cast`, `Sub`, `Mul` in place of a `DequantizeLinear`."""
+        graph, shape = self.graph, self.graph.shape(held)
+        name = graph.add("Cast", [held], shape, to=1)
+        if found.zero_point.any() or graph.chance(0.5):
+            name = graph.add("Sub", [name, graph.initializer(found.zero_point.reshape(()).astype(np.float32))], shape)
+        return graph.add("Mul", [name, graph.initializer(found.scale.reshape(()))], shape)
 
     def _weighted(self, node: Node, inputs: list[str]) -> list[str]:
         """The node's inputs with quantized weights and, perhaps, bias."""

@@ -1,8 +1,10 @@
 """A failing graph made smaller while it fails in the same way."""
 
+import os
 import pathlib
 import tempfile
 import time
+from collections.abc import Callable
 
 import numpy as np
 import onnx
@@ -14,24 +16,23 @@ from .ir import INPUT, prune
 from .refit import Refitter, Unfit, evaluate
 
 #: Seconds that a graph is worked on.
-SECONDS = 90
+SECONDS = int(os.environ.get("SHRINK_SECONDS", "120"))
 
 
-def shrink(binary: str, case: Case, result: verdict.Verdict, strict: bool) -> Case:
-    """The smallest case found that gets the same kind of verdict."""
-    from .campaign import alike
-
+def shrink(binary: str, case: Case, result: verdict.Verdict, strict: bool,
+           better: Callable[[Case, verdict.Verdict], None]) -> Case:
+    """The smallest case found that gets the same kind of verdict; `better` is told of each on the way there."""
     with tempfile.TemporaryDirectory(prefix="differential-") as folder:
-        shrinker = Shrinker(binary, case, result, strict, pathlib.Path(folder), alike)
-        return shrinker.run()
+        return Shrinker(binary, case, result, strict, better, pathlib.Path(folder)).run()
 
 
 class Shrinker:
     """Tries changes, keeps those with which the graph still fails."""
 
-    def __init__(self, binary, case, result, strict, folder, alike):
-        self.binary, self.case, self.strict, self.folder, self.alike = binary, case, strict, folder, alike
-        self.wanted = alike(result)
+    def __init__(self, binary, case, result, strict, better, folder):
+        self.binary, self.case, self.strict, self.better, self.folder = binary, case, strict, better, folder
+        self.wanted = verdict.alike(result)
+        self.least = min(result.distance, 0.3) / 2
         self.end = time.monotonic() + SECONDS
 
     def run(self) -> Case:
@@ -55,9 +56,12 @@ class Shrinker:
             return False
         quantized = any("QuantizeLinear" in n.op_type or n.op_type.startswith(("QLinear", "QGemm")) for n in model.graph.node)
         case = Case(self.case.seed, model, x, truth, quantized)
-        if self.alike(verdict.judge(self.binary, case, self.folder, self.strict)) != self.wanted:
+        result = verdict.judge(self.binary, case, self.folder, self.strict)
+        # One that is far less wrong may be so for another reason.
+        if verdict.alike(result) != self.wanted or result.distance < self.least:
             return False
         self.case = case
+        self.better(case, result)
         return True
 
     def copy(self) -> onnx.ModelProto:
@@ -66,16 +70,23 @@ class Shrinker:
         return model
 
     def earlier_outputs(self) -> bool:
-        """The first inner tensor at which it fails, as the output."""
-        for node in list(self.case.model.graph.node)[:-1]:
-            if node.output[0] == self.case.model.graph.output[0].name:
-                continue
+        """An inner tensor, as early as may be, as the output: halved, since what is wrong mostly stays wrong behind it."""
+        changed = False
+        low, high = 0, len(self.case.model.graph.node) - 1
+        while low < high:
+            middle = (low + high) // 2
             model = self.copy()
             del model.graph.output[1:]
-            model.graph.output[0].CopyFrom(helper.make_tensor_value_info(node.output[0], TensorProto.FLOAT, None))
+            name = model.graph.node[middle].output[0]
+            model.graph.output[0].CopyFrom(helper.make_tensor_value_info(name, TensorProto.FLOAT, None))
             if self.accept(model):
-                return True
-        return False
+                changed = True
+                # What was pruned stood in front.
+                high = len(self.case.model.graph.node) - 1
+                low = min(low, high)
+            else:
+                low = middle + 1
+        return changed
 
     def folded(self) -> bool:
         """Results of operators on constants as initializers."""
@@ -96,19 +107,38 @@ class Shrinker:
         return changed
 
     def bypassed(self) -> bool:
-        """Nodes left out: what they read goes to their readers."""
+        """Nodes left out, many at once and then one by one: what they read goes to their readers."""
         changed = False
-        for node in reversed(list(self.case.model.graph.node)):
-            for name in node.input:
-                model = self.copy()
-                if node not in model.graph.node or any(t.name == name for t in model.graph.initializer) or not name:
-                    continue
-                model.graph.node.remove(node)
-                rename(model, node.output[0], name)
-                if self.accept(model):
-                    changed = True
-                    break
+        size = len(self.case.model.graph.node) // 2
+        while size:
+            start = len(self.case.model.graph.node)
+            while start > 0:
+                start -= size
+                changed |= self._without(max(0, start), size)
+            size //= 2
         return changed
+
+    def _without(self, start: int, size: int) -> bool:
+        """The graph without the nodes from `start`, where each has an input that may stand for its output."""
+        nodes = list(self.case.model.graph.node)[start : start + size]
+        constants = {t.name for t in self.case.model.graph.initializer}
+        choices = range(1) if size > 1 else range(max([len(node.input) for node in nodes], default=0))
+        for choice in choices:
+            model = self.copy()
+            for node in nodes:
+                inner = [name for name in node.input if name and name not in constants]
+                if choice < len(inner):
+                    index = next(i for i, other in enumerate(model.graph.node) if other.output == node.output)
+                    stand_in = model.graph.node[index].input[list(node.input).index(inner[choice])]
+                    del model.graph.node[index]
+                    rename(model, node.output[0], stand_in)
+            if len(model.graph.node) == len(self.case.model.graph.node):
+                continue
+            spare = onnx.ModelProto()
+            spare.CopyFrom(model)
+            if self.accept(model) or self._refitted(spare, self.case.x):
+                return True
+        return False
 
     def fewer_inputs(self) -> bool:
         """Parts left out of concatenations, and inputs that may be missing."""
@@ -180,13 +210,16 @@ class Shrinker:
         return less and self.accept(model, x)
 
     def simpler_numbers(self) -> bool:
-        """Constants of zeros, of ones, or rounded."""
+        """Constants of ones, of zeros, or rounded."""
         changed = False
+        scales = behind_scales(self.case.model)
         for tensor in list(self.case.model.graph.initializer):
             array = numpy_helper.to_array(tensor)
             if array.size == 0 or array.dtype == np.int64:
                 continue
-            ways = [np.zeros_like(array), np.ones_like(array), np.round(array, 1), np.round(array, 3)]
+            ways = [np.ones_like(array), np.zeros_like(array), np.round(array, 1), np.round(array, 3)]
+            if tensor.name in scales:
+                ways = [np.ones_like(array), np.exp2(np.round(np.log2(array)))]
             for simple in ways:
                 if np.array_equal(simple, array):
                     break
@@ -199,6 +232,26 @@ class Shrinker:
                     changed = True
                     break
         return changed
+
+
+def scale_inputs(node: onnx.NodeProto) -> list[str]:
+    """A node's inputs that are scales: not to be 0."""
+    if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
+        return list(node.input[1:2])
+    if node.op_type == "QLinearConcat":
+        return [node.input[0], *node.input[3::3]]
+    if node.op_type.startswith("QLinear") or node.op_type == "QGemm":
+        return [name for name in node.input if name.startswith(("scale", "c_"))]
+    return []
+
+
+def behind_scales(model: onnx.ModelProto) -> set[str]:
+    """Names of scales, and of the constants that they are computed from."""
+    names = {name for node in model.graph.node for name in scale_inputs(node)}
+    for node in reversed(model.graph.node):
+        if names.intersection(node.output):
+            names.update(node.input)
+    return names
 
 
 def rename(model: onnx.ModelProto, old: str, new: str):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+import re
 import subprocess
 
 import numpy as np
@@ -68,3 +69,15 @@ def compare(case: Case, ours: np.ndarray, strict: bool) -> Verdict:
 def _names_a_node(said: str, model: onnx.ModelProto) -> bool:
     names = {name for node in model.graph.node for name in [node.name, *node.output] if name}
     return any(name in said for name in names)
+
+
+def alike(result: Verdict) -> str:
+    """The kind of a failure, without names and numbers."""
+    if result.kind == "wrong":
+        return "wrong extents" if result.distance == float("inf") else "wrong"
+    return result.kind + " " + re.sub(r"[a-z]+_\d+|\d+", "…", result.detail)[:120]
+
+
+def first_lines(text: str, lines: int = 3) -> str:
+    """The beginning of a text, on one line."""
+    return " | ".join(text.splitlines()[:lines])[:400]
