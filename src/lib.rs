@@ -26,3 +26,14 @@ pub mod quant;
 pub mod quantize;
 pub mod runtime;
 pub mod text;
+
+/// What fuzz targets (`tests/fuzz`) call that is not public. It is there only where `cargo fuzz` builds the library.
+#[cfg(fuzzing)]
+#[doc(hidden)]
+#[allow(missing_docs)]
+pub mod fuzzing {
+    pub use crate::camera::mjpeg::fuzz as mjpeg;
+    pub use crate::cli::camera::settings::fuzz as settings;
+    pub use crate::output::http::request::fuzz as request;
+    pub use crate::runtime::sidecar::fuzz as sidecar;
+}

@@ -55,6 +55,13 @@ impl Mjpeg {
     }
 }
 
+/// The pictures of a stream, as far as it can be read.
+#[cfg(fuzzing)]
+pub fn fuzz(stream: Vec<u8>) -> Vec<Vec<u8>> {
+    let mut pictures = Mjpeg::new("stream".into(), Box::new(std::io::Cursor::new(stream)));
+    std::iter::from_fn(|| pictures.next_picture().ok().flatten()).map(|(bytes, _)| bytes).collect()
+}
+
 /// Motion JPEG that another program writes into a pipe as its camera delivers it: `rpicam-vid`, GStreamer.
 pub(super) struct Piped {
     pictures: Mjpeg,

@@ -21,7 +21,7 @@ mod decode;
 #[cfg(test)]
 pub mod fake;
 mod files;
-mod mjpeg;
+pub(crate) mod mjpeg;
 mod pace;
 mod reconnect;
 mod test_pattern;

@@ -4,7 +4,7 @@
 //! was slowed down, less int8 than required), 130 interrupted (Ctrl-C).
 
 mod bench;
-mod camera;
+pub(crate) mod camera;
 mod classify;
 mod devices;
 mod doctor;

@@ -13,7 +13,6 @@ pub mod rewrite;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use engine::Cost;
 pub use engine::{Engine, Memory};
 pub use fused_op::FusedOp;
 pub use guards::named;

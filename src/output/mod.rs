@@ -10,7 +10,7 @@
 //! | `null://` | nowhere |
 
 mod encode;
-mod http;
+pub(crate) mod http;
 mod images;
 mod json;
 mod lines;

@@ -8,7 +8,7 @@ mod network;
 mod prepared;
 mod preprocess;
 mod session;
-mod sidecar;
+pub(crate) mod sidecar;
 
 pub use device::{Device, check_cuda};
 pub use executed::{Executed, Execution, Left};

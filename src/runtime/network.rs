@@ -88,6 +88,10 @@ impl Network {
             return Err(Error::new(ErrorKind::Model, "it has not one input and one output"));
         };
         let (shape, output) = (input.shape, output.clone());
+        if !(1..=MOST_CLASSES).contains(&classes(&output)) {
+            let message = format!("its output is {output:?}: up to {MOST_CLASSES} classes are taken");
+            return Err(Error::new(ErrorKind::Model, message));
+        }
         let input = [1, shape.channels, shape.height, shape.width];
         Ok(Self { runner: Runner::Fused(FusedOp::of(engine, threads, limits)?), input, output })
     }
@@ -193,11 +197,14 @@ fn unlisted(e: TractError) -> Error {
 /// The most classes: each has a label.
 const MOST_CLASSES: usize = 1_000_000;
 
+fn classes(shape: &[usize]) -> usize {
+    shape.iter().fold(1, |all, &dim| all.saturating_mul(dim))
+}
+
 /// The shape of the one output, which must be f32.
 fn output_shape(model: &TypedModel) -> Result<Vec<usize>> {
     let fact = model.output_fact(0).map_err(refuse)?;
     let shape = fact.shape.as_concrete().map(<[usize]>::to_vec);
-    let classes = |shape: &[usize]| shape.iter().fold(1_usize, |all, &dim| all.saturating_mul(dim));
     let fits = |shape: &Vec<usize>| !shape.is_empty() && (1..=MOST_CLASSES).contains(&classes(shape));
     shape.filter(|shape| fact.datum_type == f32::datum_type() && fits(shape)).ok_or_else(|| {
         let message = format!(

@@ -20,16 +20,14 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernels::Kernels;
-use crate::optimize::{Cost, Engine};
+use crate::model::{Limit, Limits};
+use crate::optimize::Engine;
 
 const MAGIC: &[u8; 8] = b"DENSIGHT";
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "/2");
 
 /// The most bytes of all but the weights.
 const MOST_PLAIN: u64 = 64 << 20;
-
-/// The most classes: each has a label.
-const MOST_CLASSES: usize = 1_000_000;
 
 /// All of a prepared model.
 #[derive(Debug, Serialize, Deserialize)]
@@ -115,14 +113,14 @@ impl Prepared {
     ///
     /// # Errors
     /// [`ErrorKind::Model`] if [`Prepared::read`] would refuse them.
-    pub(super) fn into_bytes(mut self) -> Result<Vec<u8>> {
+    pub(super) fn into_bytes(mut self, limits: &Limits) -> Result<Vec<u8>> {
         const ENOUGH: &str = "memory is all that writing to memory can lack";
         let unfit = |what: &str| refuse(format!("it cannot be prepared: {what}"));
         if !self.source.is_plain() {
             return Err(unfit("its file name has characters that are not printed"));
         }
         let kernels = Kernels::new(self.engine.isa()).ok_or_else(|| unfit("it is for another processor"))?;
-        self.check(kernels).map_err(unfit)?;
+        limits.check(Limit::Macs, Some(self.check(kernels).map_err(unfit)?))?;
         let plain = postcard::to_allocvec(&self).expect(ENOUGH);
         if plain.len() as u64 > MOST_PLAIN {
             return Err(unfit(&format!(
@@ -142,30 +140,28 @@ impl Prepared {
         Ok(bytes)
     }
 
-    /// Whether it is what a session runs: the hash tells that the file is whole, not who wrote it. The text says what it is not.
-    fn check(&self, kernels: Kernels) -> Result<Cost, &'static str> {
-        let [input] = self.engine.inputs() else { return Err("it has not one input") };
-        let [scores] = self.engine.outputs() else { return Err("it has not one output") };
+    /// Whether it is what a session runs: the hash tells that the file is whole, not who wrote it. About how many multiply-adds it takes;
+    /// or what it is not.
+    fn check(&self, kernels: Kernels) -> Result<u64, &'static str> {
+        let ([input], [_]) = (self.engine.inputs(), self.engine.outputs()) else {
+            return Err("it has not one input and one output");
+        };
         if input.shape.channels != 3 {
             return Err("it does not take a picture");
         }
-        let cost = self.engine.check(kernels)?;
-        if scores.iter().product::<usize>() > MOST_CLASSES {
-            return Err("it has too many classes");
-        }
-        Ok(cost)
+        self.engine.check(kernels)
     }
 
     /// What [`Prepared::into_bytes`] gave.
     ///
     /// # Errors
-    /// [`ErrorKind::Model`] for a file of another version, for another instruction set, or damaged; [`ErrorKind::Usage`] as
+    /// [`ErrorKind::Model`] for a file of another version, for another instruction set, damaged, or beyond `limits`; [`ErrorKind::Usage`] as
     /// [`Kernels::chosen`].
-    pub(super) fn read(from: impl Read) -> Result<Self> {
-        Self::read_for(Kernels::chosen()?, from)
+    pub(super) fn read(from: impl Read, limits: &Limits) -> Result<Self> {
+        Self::read_for(Kernels::chosen()?, from, limits)
     }
 
-    fn read_for(kernels: Kernels, mut from: impl Read) -> Result<Self> {
+    fn read_for(kernels: Kernels, mut from: impl Read, limits: &Limits) -> Result<Self> {
         let damaged = || refuse("it is damaged: prepare the model again (densight prepare)".into());
         let (mut magic, mut version, mut isa, mut hash) = ([0; 8], [0; 16], [0; 16], [0; 32]);
         for part in [&mut magic[..], &mut version, &mut isa, &mut hash] {
@@ -186,7 +182,8 @@ impl Prepared {
         if !prepared.source.is_plain() {
             return Err(damaged().caused_by("its source is no plain file name"));
         }
-        prepared.check(kernels).map_err(|what| damaged().caused_by(what))?;
+        let work = prepared.check(kernels).map_err(|what| damaged().caused_by(what))?;
+        limits.check(Limit::Macs, Some(work))?;
         let read = prepared.engine.blobs().try_for_each(|blob| blob.read(&mut from));
         let end = read.and_then(|()| from.read(&mut [0]));
         if !end.is_ok_and(|more| more == 0) || from.hash.finalize()[..] != hash {

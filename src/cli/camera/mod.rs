@@ -1,7 +1,7 @@
 //! `densight-camera`: labels what a camera sees.
 
 mod service;
-mod settings;
+pub(crate) mod settings;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

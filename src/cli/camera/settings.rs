@@ -95,8 +95,11 @@ impl Settings {
     /// # Errors
     /// [`ErrorKind::Io`] for a file that cannot be read, [`ErrorKind::Usage`] for one that is not understood.
     pub(super) fn read(path: &Path) -> Result<Self> {
-        let text = crate::files::read_text(path).map_err(|e| Error::io(ErrorKind::Io, "read", path, e))?;
-        toml::from_str(&text).map_err(|e| {
+        Self::parse(&crate::files::read_text(path).map_err(|e| Error::io(ErrorKind::Io, "read", path, e))?, path)
+    }
+
+    fn parse(text: &str, path: &Path) -> Result<Self> {
+        toml::from_str(text).map_err(|e| {
             let line = e.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1);
             usage(format!("{} line {line}: {}", path.display(), e.message())).caused_by(e)
         })
@@ -228,6 +231,14 @@ impl Settings {
         }
         Ok((source, sink, options))
     }
+}
+
+/// Reads settings and checks them; whether they can be used.
+#[cfg(fuzzing)]
+pub fn fuzz(text: &str) -> bool {
+    let settings =
+        Settings::parse(text, Path::new("camera.toml")).and_then(|file| Settings::default().over(Some(file)));
+    settings.is_ok_and(|settings| settings.check().is_ok() && settings.to_toml().is_ok())
 }
 
 fn flip(name: &str) -> Result<Flip> {

@@ -10,39 +10,11 @@ use crate::model::fused::{Shape, Window};
 /// What a check gives; the text says what contradicts what.
 pub(super) type Checked<T = ()> = std::result::Result<T, &'static str>;
 
-/// The most bytes of an engine: weights, activations and what a thread needs.
-pub(super) const MOST_BYTES: u64 = 3 << 28;
-
-/// The most multiply-adds, or what takes as long, for one picture.
-const MOST_WORK: u64 = 1 << 40;
-
-/// The most values of anything: below that no sum or product in here is beyond 32 bits.
-const MOST_VALUES: usize = 1 << 28;
+/// The most values of anything: below that no sum or product in here is beyond what a `usize` holds. What is sensible, limits say.
+const MOST_VALUES: usize = if usize::BITS > 32 { 1 << 40 } else { 1 << 28 };
 
 /// The most rows or columns that a window has, goes on by or reaches over the picture.
 const MOST_SIDE: usize = 1 << 24;
-
-/// What an engine takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Cost {
-    /// Bytes of weights, activations and what a thread needs.
-    pub(crate) bytes: u64,
-    /// About how many multiply-adds for one picture, or what takes as long.
-    pub(crate) work: u64,
-}
-
-impl Cost {
-    pub(super) fn add(&mut self, bytes: u64, work: u64) {
-        self.bytes = self.bytes.saturating_add(bytes);
-        self.work = self.work.saturating_add(work);
-    }
-
-    /// Whether it is below the most there may be.
-    pub(super) fn check(self) -> Checked {
-        ensure(self.bytes <= MOST_BYTES, "weights and activations that are too large")?;
-        ensure(self.work <= MOST_WORK, "more to compute than is sensible")
-    }
-}
 
 /// An error if something does not hold.
 pub(super) fn ensure(holds: bool, otherwise: &'static str) -> Checked {

@@ -66,8 +66,8 @@ impl Convolution {
         self.weights.blob()
     }
 
-    /// Whether it can be run by `kernels` in `room`; bytes of its weights, and about how many multiply-adds it takes.
-    pub(super) fn check(&self, kernels: Kernels, room: (usize, usize)) -> Checked<(usize, u64)> {
+    /// Whether it can be run by `kernels` in `room`; about how many multiply-adds it takes.
+    pub(super) fn check(&self, kernels: Kernels, room: (usize, usize)) -> Checked<u64> {
         let Self { weights, input, sink, to, shape, chunk } = self;
         ensure(weights.isa() == kernels.isa(), "weights for another instruction set")?;
         let outputs = weights.outputs();
@@ -83,7 +83,7 @@ impl Convolution {
         product(&[outputs, *chunk])?;
         let after = sink.check(to, planes, *shape)?;
         let macs = work(&[weights.bytes(), blocks(*shape)]);
-        Ok((weights.bytes(), macs.saturating_add(read).saturating_add(after)))
+        Ok(macs.saturating_add(read).saturating_add(after))
     }
 
     /// Scratch that a thread needs.

@@ -5,7 +5,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use super::check::{Checked, MOST_BYTES, ensure, work};
 use crate::kernels::{Kernels, Team};
 
 /// Values from the first cache line on.
@@ -74,19 +73,6 @@ impl Need {
             shorts: self.shorts.max(other.shorts),
             raw_shorts: self.raw_shorts.max(other.raw_shorts),
         }
-    }
-
-    /// Whether one thread's scratch can be allocated; its bytes.
-    pub(super) fn check(self) -> Checked<u64> {
-        let Self { codes, raw_codes, spare_codes, reals, raw_reals, spare_reals, sums, shorts, raw_shorts } = self;
-        let lengths = [
-            ([codes, raw_codes, spare_codes, 0], 1),
-            ([shorts, raw_shorts, 0, 0], 2),
-            ([reals, raw_reals, spare_reals, sums], 4),
-        ];
-        let bytes = lengths.iter().flat_map(|(lengths, size)| lengths.map(|len| work(&[len, *size])));
-        let bytes = bytes.fold(0, u64::saturating_add);
-        ensure(bytes <= MOST_BYTES, "scratch that is too large").map(|()| bytes)
     }
 
     /// Bytes of a thread's scratch; `None` for more than can be counted.

@@ -23,8 +23,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::Result;
 use crate::kernels::{Blob, Isa, Kernels};
 use crate::model::fused::{FusedNetwork, Input, Layer, Op, Weights};
-pub(crate) use check::Cost;
-use check::{Checked, ensure, work};
+use check::{Checked, ensure};
 use convolve::Convolution;
 use ends::{Load, Store};
 use layout::{Place, layout};
@@ -111,31 +110,28 @@ impl Engine {
         })
     }
 
-    /// Whether `kernels` can run it: an engine that was read from a file says whatever who wrote the file wanted. What it costs, which
-    /// is bounded; or what contradicts what.
-    pub(crate) fn check(&self, kernels: Kernels) -> Result<Cost, &'static str> {
+    /// Whether `kernels` can run it: an engine that was read from a file says whatever who wrote the file wanted. About how many
+    /// multiply-adds it takes for one picture; or what contradicts what.
+    pub(crate) fn check(&self, kernels: Kernels) -> Result<u64, &'static str> {
         let Self { isa, inputs, layers, outputs, loads, tasks, stores, room, need } = self;
         ensure(*isa == kernels.isa(), "an engine for another instruction set")?;
         let counts = [inputs.len(), layers.len(), outputs.len()];
         ensure(counts == [loads.len(), tasks.len(), stores.len()], "layers without a description")?;
-        let mut cost = Cost { bytes: (room.0 as u64).saturating_add(work(&[4, room.1])), work: 0 };
-        cost.check()?;
+        let mut all = 0u64;
         for (input, load) in inputs.iter().zip(loads) {
-            cost.add(0, load.check(input.shape, *room)?);
+            all = all.saturating_add(load.check(input.shape, *room)?);
         }
         for (layer, task) in layers.iter().zip(tasks) {
-            let (weights, work) = task.check(kernels, *room)?;
+            let work = task.check(kernels, *room)?;
             ensure(layer.describes(task) && layer.macs <= work, "a layer that is described as another")?;
-            cost.add(weights as u64, work);
+            all = all.saturating_add(work);
         }
         for (dims, store) in outputs.iter().zip(stores) {
-            cost.add(0, store.check(dims, *room)?);
+            all = all.saturating_add(store.check(dims, *room)?);
         }
         // All that goes into it was checked above.
         ensure(*need == Self::need(loads, tasks, stores), "scratch of another size")?;
-        cost.add(need.check()?, 0);
-        cost.check()?;
-        Ok(cost)
+        Ok(all)
     }
 
     /// Scratch that a thread needs.
@@ -252,12 +248,12 @@ impl LayerInfo {
 }
 
 impl Task {
-    /// Whether it can be run; bytes of its weights, and about how many multiply-adds it takes.
-    fn check(&self, kernels: Kernels, room: (usize, usize)) -> Checked<(usize, u64)> {
+    /// Whether it can be run; about how many multiply-adds it takes.
+    fn check(&self, kernels: Kernels, room: (usize, usize)) -> Checked<u64> {
         match self {
             Self::Convolution(task) => task.check(kernels, room),
             Self::RealConvolution(task) => task.check(room),
-            Self::Pool(task) => Ok((0, task.check(room)?)),
+            Self::Pool(task) => task.check(room),
         }
     }
 

@@ -89,8 +89,8 @@ impl RealConvolution {
         self.weights.blob()
     }
 
-    /// Whether it can be run in `room`; bytes of its weights, and about how many multiply-adds it takes.
-    pub(super) fn check(&self, room: (usize, usize)) -> Checked<(usize, u64)> {
+    /// Whether it can be run in `room`; about how many multiply-adds it takes.
+    pub(super) fn check(&self, room: (usize, usize)) -> Checked<u64> {
         let Self { weights, finish, input, sink, to, shape, chunk } = self;
         let outputs = weights.outputs();
         check::shape(*shape)?;
@@ -109,7 +109,7 @@ impl RealConvolution {
         ensure(has == planes, "steps of other outputs")?;
         let macs = work(&[weights.len(), blocks(*shape)]);
         let after = work(&[4, planes, blocks(*shape), 1 + steps]);
-        Ok((weights.len().saturating_mul(4), macs.saturating_add(read).saturating_add(after)))
+        Ok(macs.saturating_add(read).saturating_add(after))
     }
 
     /// Scratch that a thread needs.

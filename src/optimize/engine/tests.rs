@@ -16,6 +16,7 @@ fn cases() -> u64 {
 /// What the engine makes of a network's inputs on an instruction set.
 fn run(network: &FusedNetwork, inputs: &[Vec<f32>], kernels: Kernels, threads: usize) -> Vec<Vec<f32>> {
     let engine = Engine::new(network, kernels).unwrap();
+    engine.check(kernels).unwrap();
     let mut memory = engine.memory(threads);
     // In memory that was used before: nothing of another run may show.
     let others: Vec<Vec<f32>> = inputs.iter().map(|values| values.iter().map(|v| 1.0 - 2.0 * v).collect()).collect();

@@ -13,7 +13,7 @@
 
 mod answer;
 mod feed;
-mod request;
+pub(crate) mod request;
 mod server;
 
 use std::io;

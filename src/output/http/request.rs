@@ -88,6 +88,13 @@ pub(super) fn is_own_host(host: &str, address: SocketAddr) -> bool {
     local && port == Some(address.port())
 }
 
+/// Parses a head, and looks whether it asks this server.
+#[cfg(fuzzing)]
+pub fn fuzz(head: &[u8]) -> bool {
+    let own = |host: &str| is_own_host(host, SocketAddr::from(([127, 0, 0, 1], 8080)));
+    parse(head).is_ok_and(|request| request.path.starts_with('/') && request.host.is_none_or(|host| own(&host)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -41,7 +41,7 @@ const INT8: &str = "tests/fixtures/quantized/qdq-u8/model.onnx";
 fn it_comes_back_as_it_was() {
     for model in [INT8, "models/cifar10_densenet_bc_L40_k12.onnx"] {
         let (made, again) = (prepared(model, Isa::best()), prepared(model, Isa::best()));
-        let read = Prepared::read(&made.into_bytes().unwrap()[..]).unwrap();
+        let read = Prepared::read(&made.into_bytes(&Limits::default()).unwrap()[..], &Limits::default()).unwrap();
         assert_eq!((&read.source, &read.metadata, read.initializer_values), (&again.source, &again.metadata, 7));
         assert!(read.engine == again.engine, "{model}");
     }
@@ -49,8 +49,8 @@ fn it_comes_back_as_it_was() {
 
 #[test]
 fn what_does_not_fit_is_refused_with_the_reason() {
-    let reason = |bytes: &[u8]| Prepared::read(bytes).unwrap_err().to_string();
-    let bytes = prepared(INT8, Isa::best()).into_bytes().unwrap();
+    let reason = |bytes: &[u8]| Prepared::read(bytes, &Limits::default()).unwrap_err().to_string();
+    let bytes = prepared(INT8, Isa::best()).into_bytes(&Limits::default()).unwrap();
     for end in [9, 30, 50, 100, bytes.len() - 1] {
         assert!(reason(&bytes[..end]).contains("damaged"), "{end}");
     }
@@ -64,7 +64,7 @@ fn what_does_not_fit_is_refused_with_the_reason() {
     older[8..12].copy_from_slice(b"0.0.");
     assert!(reason(&older).contains("prepared by version 0.0."), "{}", reason(&older));
     if Isa::best() != Isa::Scalar {
-        let plain = prepared(INT8, Isa::Scalar).into_bytes().unwrap();
+        let plain = prepared(INT8, Isa::Scalar).into_bytes(&Limits::default()).unwrap();
         assert!(reason(&plain).contains("prepared for scalar, this runs"));
     }
 }
@@ -95,13 +95,13 @@ fn a_source_is_a_regular_file_beside_it() {
         made
     };
     for name in ["", ".", "..", "/dev/zero", "../model.onnx", "a/b", "a\nb", "a\u{1b}[2J", "model.onnx/"] {
-        let error = named(name).into_bytes().unwrap_err().to_string();
+        let error = named(name).into_bytes(&Limits::default()).unwrap_err().to_string();
         assert!(error.contains("cannot be prepared"), "{name:?}: {error}");
-        let error = Prepared::read(&sealed(&named(name), &[])[..]).unwrap_err().to_string();
+        let error = Prepared::read(&sealed(&named(name), &[])[..], &Limits::default()).unwrap_err().to_string();
         assert!(error.contains("it is damaged"), "{name:?}: {error}");
     }
     for name in ["model.onnx", "a b", "..onnx", "ä.onnx"] {
-        Prepared::read(&named(name).into_bytes().unwrap()[..]).unwrap();
+        Prepared::read(&named(name).into_bytes(&Limits::default()).unwrap()[..], &Limits::default()).unwrap();
     }
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("model.onnx")).unwrap();
@@ -128,10 +128,10 @@ fn sealed(prepared: &Prepared, weights: &[u8]) -> Vec<u8> {
 
 /// Reads a file, and runs what it has once. Whether it was taken.
 fn runs(kernels: Kernels, threads: usize, bytes: &[u8]) -> bool {
-    let Ok(prepared) = Prepared::read_for(kernels, bytes) else { return false };
-    let cost = prepared.check(kernels).unwrap();
-    // What is merely large is run elsewhere.
-    if cost.bytes < 1 << 26 && cost.work < 1 << 26 {
+    let Ok(prepared) = Prepared::read_for(kernels, bytes, &Limits::default()) else { return false };
+    let (bytes, work) = (prepared.engine.memory_size(threads).unwrap_or(u64::MAX), prepared.check(kernels).unwrap());
+    // What is merely large is not run.
+    if bytes < 1 << 26 && work < 1 << 26 {
         let mut memory = prepared.engine.memory(threads);
         let values: Vec<f32> =
             (0..prepared.engine.inputs()[0].shape.len()).map(|i| (i % 211) as f32 / 50.0 - 2.0).collect();

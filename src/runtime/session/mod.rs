@@ -85,7 +85,8 @@ impl Session {
         (&mut file).take(prepared::BEGINNING).read_to_end(&mut bytes).map_err(failed)?;
         let open = || {
             if prepared::is_prepared(&bytes) {
-                let prepared = Prepared::read(BufReader::new(bytes.chain(file)))?;
+                options.limits.check(Limit::File, Some(file.metadata().map_err(failed)?.len()))?;
+                let prepared = Prepared::read(BufReader::new(bytes.chain(file)), &options.limits)?;
                 prepared.check_source(crate::files::folder(path))?;
                 return Self::from_prepared(prepared, options);
             }
@@ -132,7 +133,7 @@ impl Session {
                 initializer_values: file.initializer_values,
                 engine,
             };
-            prepared.into_bytes()
+            prepared.into_bytes(limits)
         };
         isolated(prepare).map_err(|e: Error| if e.kind() == ErrorKind::Io { e } else { e.at(path.display()) })
     }
@@ -144,7 +145,8 @@ impl Session {
     #[cfg(fuzzing)]
     #[doc(hidden)]
     pub fn from_prepared_bytes(bytes: &[u8]) -> Result<Self> {
-        Self::from_prepared(Prepared::read(bytes)?, &SessionOptions::default())
+        let options = SessionOptions::default();
+        Self::from_prepared(Prepared::read(bytes, &options.limits)?, &options)
     }
 
     fn from_file(mut file: OnnxFile, bytes: &[u8], fallback: &str, options: &SessionOptions) -> Result<Self> {
