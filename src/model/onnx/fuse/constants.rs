@@ -279,7 +279,7 @@ pub(super) fn decode(tensor: &TensorProto) -> Option<Constant> {
     let kind = DataType::try_from(tensor.data_type).ok()?;
     let raw = tensor.raw_data.as_slice();
     let width = match kind {
-        DataType::Int64 => 8,
+        DataType::Int64 | DataType::Double => 8,
         DataType::Float | DataType::Int32 => 4,
         DataType::Float16 => 2,
         DataType::Int8 | DataType::Uint8 => 1,
@@ -297,6 +297,11 @@ pub(super) fn decode(tensor: &TensorProto) -> Option<Constant> {
         (DataType::Float, true) => Values::Real(tensor.float_data.clone()),
         (DataType::Float, false) => {
             Values::Real(raw.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect())
+        }
+        // As f32, which is all that is made of them: only a cast to it is computed.
+        (DataType::Double, true) => Values::Real(tensor.double_data.iter().map(|&v| v as f32).collect()),
+        (DataType::Double, false) => {
+            Values::Real(raw.as_chunks::<8>().0.iter().map(|b| f64::from_le_bytes(*b) as f32).collect())
         }
         (DataType::Float16, true) => Values::Real(tensor.int32_data.iter().map(|&v| half(v as u16)).collect()),
         (DataType::Float16, false) => {

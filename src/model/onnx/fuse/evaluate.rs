@@ -101,6 +101,8 @@ fn cast(constant: &Constant, to: i64) -> Option<Constant> {
         values.iter().all(|v| (low..=high).contains(v)).then_some(Values::Whole(values))
     };
     let values = match (to, &constant.values) {
+        // Of these only the nearest f32 is known.
+        (to, _) if constant.kind == DataType::Double && to != DataType::Float => return None,
         (DataType::Float, _) => Values::Real(constant.real()),
         (DataType::Float16, Values::Real(values)) => {
             Values::Real(values.iter().map(|&v| half::f16::from_f32(v).to_f32()).collect())
