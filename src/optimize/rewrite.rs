@@ -44,7 +44,7 @@ impl Unrounded {
 /// Folds the norm that the only reader of a float convolution begins with into its weights and bias: the second norm of a
 /// layer, the norm of the stem.
 ///
-/// Holds for an [`Unrounded`] convolution: `(sum(x * w) + b) * mul + add = sum(x * (w * mul)) + (b * mul + add)`, where the
+/// Holds for an `Unrounded` convolution: `(sum(x * w) + b) * mul + add = sum(x * (w * mul)) + (b * mul + add)`, where the
 /// products stay finite and the reader's first step rounds nothing. Its bounds stay where they are.
 pub fn fold_norms(network: &mut FusedNetwork) {
     for number in 0..network.layers.len() {
@@ -76,7 +76,7 @@ fn fold_norm(network: &mut FusedNetwork, found: &Unrounded) {
 
 /// Pools before a transition's 1x1 convolution, and not behind it: a quarter of the multiply-adds is left.
 ///
-/// The two commute for an [`Unrounded`] 1x1 convolution that nothing but an average pool reads, with nothing done to its sums
+/// The two commute for an `Unrounded` 1x1 convolution that nothing but an average pool reads, with nothing done to its sums
 /// on the way, and whose windows lie side by side. What the pool writes is then the convolution's, and takes up that the pool
 /// gave a sum: its first step, or that of each reader where the pool writes what it has.
 pub fn pool_first(network: &mut FusedNetwork) {

@@ -23,8 +23,10 @@ pub(super) fn exactly(network: &FusedNetwork, inputs: &[Vec<f32>]) -> Option<Vec
     exact.then_some(outputs)
 }
 
+type Rewrite = fn(&mut FusedNetwork);
+
 /// The rewrites by name.
-const REWRITES: [(&str, fn(&mut FusedNetwork)); 3] = [
+const REWRITES: [(&str, Rewrite); 3] = [
     ("fold_norms", fold_norms),
     ("pool_first", pool_first),
     ("both", |network| {

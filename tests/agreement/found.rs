@@ -56,7 +56,7 @@ fn fault(folder: &Path, limit: f32) -> Option<String> {
         Ok(Ok((ours, _))) => {
             let error = error(&ours, &truth);
             // NaN is no agreement either.
-            (!(error <= limit)).then(|| format!("off by {error} of the largest value"))
+            (error.is_nan() || error > limit).then(|| format!("off by {error} of the largest value"))
         }
     }
 }

@@ -180,8 +180,7 @@ fn check_steps(steps: &[Step], channels: usize) -> Result<(), String> {
         if !step.mul.iter().chain(&step.add).all(|value| value.is_finite()) {
             return Err("a scale, norm or constant in front of it is too large or too small for f32".into());
         }
-        // Also false for NaN.
-        if !(step.low <= step.high) {
+        if step.low.is_nan() || step.high.is_nan() || step.low > step.high {
             return Err(format!("values bounded to {} to {}", step.low, step.high));
         }
     }
@@ -202,7 +201,8 @@ mod tests {
     fn whatever_does_not_fit_is_found() {
         let good = || random::network(3, random::Numbers::Int8);
         good().check().unwrap();
-        let broken: [(&str, fn(&mut FusedNetwork)); 8] = [
+        type Break = fn(&mut FusedNetwork);
+        let broken: [(&str, Break); 8] = [
             ("reads nothing", |n| n.layers[0].reads.clear()),
             ("not written yet", |n| n.layers[0].reads[0].segment = n.inputs.len()),
             ("extents", |n| n.layers[0].output.height = 0),

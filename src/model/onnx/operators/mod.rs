@@ -39,8 +39,11 @@ struct Operator {
     outputs: (usize, usize),
     attributes: &'static [Attribute],
     /// What else must hold, and the sentence's end if it does not: `attribute x is …`.
-    rule: Option<fn(&NodeProto, i64) -> Result<(), String>>,
+    rule: Option<Rule>,
 }
+
+/// Looks at a node of an opset; the sentence's end where it does not hold.
+type Rule = fn(&NodeProto, i64) -> Result<(), String>;
 
 /// An attribute that is understood.
 #[derive(Debug, Clone, Copy)]
@@ -94,7 +97,7 @@ impl Operator {
         self
     }
 
-    const fn rule(mut self, rule: fn(&NodeProto, i64) -> Result<(), String>) -> Self {
+    const fn rule(mut self, rule: Rule) -> Self {
         self.rule = Some(rule);
         self
     }
