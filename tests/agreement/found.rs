@@ -12,13 +12,35 @@ const FLOAT: f32 = 1e-3;
 const QUANTIZED: f32 = 2e-2;
 
 /// Folders of `tests/fixtures/found`: `model.onnx`, `x.npy`, ONNX Runtime's `y.npy`.
-const FOUND: [(&str, f32); 6] = [
+const FOUND: [(&str, f32); 28] = [
+    ("axes-from-a-cast", QUANTIZED),
+    ("blocked-dequantize", FLOAT),
+    ("blocked-weights", QUANTIZED),
+    ("celu-alpha", FLOAT),
+    ("constant-of-higher-rank", FLOAT),
     ("fold-norms-through-quantizer", QUANTIZED),
-    ("per-row-scales-of-flattened-map", QUANTIZED),
+    ("initializers-listed-as-inputs", FLOAT),
+    ("log-softmax-between-quantizers", QUANTIZED),
+    ("log-softmax-far-apart", FLOAT),
+    ("norms-of-computed-constants", FLOAT),
     ("padding-beyond-u8", QUANTIZED),
+    ("per-row-scales-behind-quantized-flatten", QUANTIZED),
+    ("per-row-scales-of-flattened-map", FLOAT),
+    ("quantized-values-joined-and-cast", QUANTIZED),
+    ("quantized-values-leave-a-region", QUANTIZED),
+    ("quantizer-behind-float-convolution", QUANTIZED),
+    ("quantizer-with-output-dtype", QUANTIZED),
+    ("scale-from-exp", QUANTIZED),
+    ("slice-with-step-behind-convolution", FLOAT),
+    ("slice-with-step-behind-padded-convolution", FLOAT),
+    ("softmax-between-quantizers", QUANTIZED),
+    ("softplus-large", FLOAT),
+    ("strided-1x1-behind-padded-convolution", FLOAT),
+    ("strided-groups-behind-padded-convolution", FLOAT),
     ("tract-const-minus-conv", FLOAT),
-    ("blocked-dequantize", QUANTIZED),
-    ("transpose-identity-perm", QUANTIZED),
+    ("transpose-identity-perm", FLOAT),
+    ("transposed-weights-in-dense-block", FLOAT),
+    ("u8-to-s8", QUANTIZED),
 ];
 
 #[test]

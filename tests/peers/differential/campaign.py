@@ -21,18 +21,28 @@ BATCH = 20
 
 def main() -> int:
     parser = argparse.ArgumentParser(
-        prog="differential.py", description="Random graphs through Densight and through ONNX Runtime without optimizations.")
+        prog="differential.py",
+        description="Random graphs through Densight and through ONNX Runtime without optimizations.",
+    )
     parser.add_argument("densight", help="the program")
     parser.add_argument("--seeds", default="0:1000", metavar="A:B", help="one graph each (default %(default)s)")
     parser.add_argument("--minutes", type=float, help="go on from A for so long, whatever B is")
-    parser.add_argument("--stock-ops", action="store_true", help="networks that are not densely connected: tract's alone")
+    parser.add_argument(
+        "--stock-ops", action="store_true", help="networks that are not densely connected: tract's alone"
+    )
     parser.add_argument("--strict", action="store_true", help="no plain limit of 2 %% for quantized graphs")
     parser.add_argument("--keep", type=pathlib.Path, metavar="FOLDER", help="write failing graphs there, shrunk")
     parser.add_argument("--no-shrink", action="store_true", help="write them as they are")
-    parser.add_argument("--most", type=int, default=20, metavar="N", help="shrink at most so many (default %(default)s)")
+    parser.add_argument(
+        "--most", type=int, default=20, metavar="N", help="shrink at most so many (default %(default)s)"
+    )
     parser.add_argument("--jobs", type=int, default=2, help="processes (default %(default)s)")
-    parser.add_argument("--self-test", type=pathlib.Path, metavar="FOLDER",
-                        help="judge the cases of this folder instead: each has to be found wrong")
+    parser.add_argument(
+        "--self-test",
+        type=pathlib.Path,
+        metavar="FOLDER",
+        help="judge the cases of this folder instead: each has to be found wrong",
+    )
     args = parser.parse_args()
     if args.self_test:
         return self_test(args)
@@ -57,16 +67,17 @@ def run(args) -> int:
     seeds = itertools.count(first) if args.minutes else iter(range(first, last))
     start = time.monotonic()
     end = start + args.minutes * 60 if args.minutes else float("inf")
-    counts, found = collections.Counter(), []
+    counts, found, close = collections.Counter(), [], 0
     for seed, result, quantized in results(args, seeds, end):
         counts["quantized" if quantized else "float", result.kind] += 1
+        close += result.by_last_bits
         if result.kind in (*verdict.FAULTS, verdict.RARE):
             found.append((seed, result))
             print(f"seed {seed}: {result.kind}: {verdict.first_lines(result.detail)}", flush=True)
     seconds = time.monotonic() - start
     if args.keep:
         keep.keep(args, found)
-    return table(counts, found, seconds)
+    return table(counts, found, close, seconds)
 
 
 def results(args, seeds, end: float):
@@ -104,7 +115,7 @@ def alone(binary: str, seed: int, stock: bool, strict: bool) -> tuple[int, verdi
             return seed, verdict.Verdict("nothing"), False
 
 
-def table(counts, found, seconds: float) -> int:
+def table(counts, found, close: int, seconds: float) -> int:
     """Prints what came out, gives the exit code."""
     kinds = ["ok", "wrong", "refused", "unclear", "panic", "hang", "nothing"]
     print(f"{'':10}" + "".join(f"{kind:>9}" for kind in kinds))
@@ -113,8 +124,11 @@ def table(counts, found, seconds: float) -> int:
     judged = sum(count for (_, kind), count in counts.items() if kind != "nothing")
     refused = sum(result.kind == verdict.RARE for _, result in found)
     faults = sum(result.bad for _, result in found)
-    print(f"{judged} graphs in {seconds:.0f} s, {judged / max(seconds, 1e-9):.1f} graphs a second; "
-          f"{faults} faults, {refused} refused ({100 * refused / max(judged, 1):.2f} %)")
+    print(
+        f"{judged} graphs in {seconds:.0f} s, {judged / max(seconds, 1e-9):.1f} graphs a second; "
+        f"{faults} faults, {refused} refused ({100 * refused / max(judged, 1):.2f} %), "
+        f"{close} ok by what last bits change"
+    )
     for signature, count in collections.Counter(verdict.alike(r) for _, r in found if r.kind != "wrong").most_common():
         print(f"{count:6} {verdict.first_lines(signature, 1)}")
     return int(faults > 0 or refused >= 0.01 * max(judged, 1))

@@ -30,8 +30,10 @@ def make(seed: int, stock: bool = False, check: bool = False) -> Case | None:
     rng = random.Random(f"{'stock' if stock else 'dense'} {seed}")
     graph = generate.stock(rng) if stock else generate.dense(rng)
     x = graph.normal(graph.shape(INPUT), rng.choice([1, 1, 1, 0.3, 3]))
-    style = {name: rng.random() < rate for name, rate in
-             {"symbolic_batch": 0.1, "listed": 0.08, "nameless": 0.08, "declared": 0.4}.items()}
+    style = {
+        name: rng.random() < rate
+        for name, rate in {"symbolic_batch": 0.1, "listed": 0.08, "nameless": 0.08, "declared": 0.4}.items()
+    }
     form = rng.random()
     try:
         values = evaluate(graph, x, check)
@@ -43,8 +45,11 @@ def make(seed: int, stock: bool = False, check: bool = False) -> Case | None:
             graph = Quantizer(graph, values).rewrite()
         declared = None
         if style.pop("declared"):
-            declared = {name: (onnx.helper.np_dtype_to_tensor_dtype(v.dtype), v.shape) for name, v in values.items()
-                        if rng.random() < 0.9}
+            declared = {
+                name: (onnx.helper.np_dtype_to_tensor_dtype(v.dtype), v.shape)
+                for name, v in values.items()
+                if rng.random() < 0.9
+            }
         model = prune(to_proto(graph, declared=declared, **style))
         if static:
             from . import static_quantizer

@@ -95,12 +95,16 @@ def _product(graph: Graph, array: np.ndarray) -> str:
 
 def _difference(graph: Graph, array: np.ndarray) -> str:
     other = _broadcastable(graph, array, -1, 1)
-    return graph.add("Sub", [graph.initializer(other), graph.initializer((other - array).astype(np.float32))], array.shape)
+    return graph.add(
+        "Sub", [graph.initializer(other), graph.initializer((other - array).astype(np.float32))], array.shape
+    )
 
 
 def _unary(graph: Graph, array: np.ndarray) -> str:
     if np.all(array > 0):
-        op, inverse = graph.pick(("Sqrt", np.square), ("Reciprocal", np.reciprocal), ("Abs", np.negative), ("Exp", np.log))
+        op, inverse = graph.pick(
+            ("Sqrt", np.square), ("Reciprocal", np.reciprocal), ("Abs", np.negative), ("Exp", np.log)
+        )
     else:
         op, inverse = graph.pick(("Neg", np.negative), ("Identity", np.copy))
     return graph.add(op, [graph.initializer(inverse(array).astype(np.float32))], array.shape)
@@ -158,7 +162,9 @@ def _joined(graph: Graph, array: np.ndarray) -> str:
         return node(graph, array)
     at = graph.rng.randrange(1, array.shape[axis])
     parts = [graph.initializer(part) for part in np.split(array, [at], axis)]
-    return graph.add("Concat", parts, array.shape, axis=axis - (array.ndim if graph.opset >= 11 and graph.chance(0.3) else 0))
+    return graph.add(
+        "Concat", parts, array.shape, axis=axis - (array.ndim if graph.opset >= 11 and graph.chance(0.3) else 0)
+    )
 
 
 def _sliced(graph: Graph, array: np.ndarray) -> str:
@@ -183,11 +189,27 @@ def _quantized(graph: Graph, array: np.ndarray) -> str:
     """As whole numbers behind a `DequantizeLinear` of one scale."""
     scale = np.float32(max(np.abs(array).max(initial=0), 1e-3) / 127)
     stored = np.clip(np.round(array / scale), -127, 127).astype(np.int8)
+    if np.any((stored == 0) & (array != 0)):
+        # Scales and variances are not to become 0.
+        return node(graph, array)
     inputs = [graph.initializer(stored), graph.initializer(scale)]
     if graph.chance(0.5):
         inputs.append(graph.initializer(np.int8(0)))
     return graph.add("DequantizeLinear", inputs, array.shape)
 
 
-_WAYS = [node, node, _sum, _product, _difference, _unary, _cast, _reshaped, _unsqueezed, _joined, _sliced, _gathered,
-         _quantized]
+_WAYS = [
+    node,
+    node,
+    _sum,
+    _product,
+    _difference,
+    _unary,
+    _cast,
+    _reshaped,
+    _unsqueezed,
+    _joined,
+    _sliced,
+    _gathered,
+    _quantized,
+]

@@ -30,14 +30,17 @@ class Encoding:
 
     def same(self, other: "Encoding") -> bool:
         return (self.dtype, self.axis, self.block) == (other.dtype, other.axis, other.block) and all(
-            np.array_equal(a, b) for a, b in ((self.scale, other.scale), (self.zero_point, other.zero_point)))
+            np.array_equal(a, b) for a, b in ((self.scale, other.scale), (self.zero_point, other.zero_point))
+        )
 
     def _spread(self, shape) -> tuple[np.ndarray, np.ndarray]:
         if self.single:
             return self.scale.reshape(()), self.zero_point.reshape(())
         if self.block:
-            return tuple(np.repeat(a, self.block, self.axis).take(range(shape[self.axis]), self.axis)
-                         for a in (self.scale, self.zero_point))
+            return tuple(
+                np.repeat(a, self.block, self.axis).take(range(shape[self.axis]), self.axis)
+                for a in (self.scale, self.zero_point)
+            )
         view = [1] * len(shape)
         view[self.axis] = -1
         zero_point = self.zero_point if self.zero_point.size > 1 else np.full(self.scale.shape, self.zero_point)
@@ -128,7 +131,9 @@ def blocked(graph: Graph, array: np.ndarray, kind: str) -> Encoding:
     count = -(-array.shape[axis] // block)
     shape = list(array.shape)
     shape[axis] = count
-    largest = np.stack([np.abs(part).max(axis) for part in np.array_split(array, range(block, array.shape[axis], block), axis)], axis)
+    largest = np.stack(
+        [np.abs(part).max(axis) for part in np.array_split(array, range(block, array.shape[axis], block), axis)], axis
+    )
     scale = np.maximum(largest.reshape(shape) / 100, 1e-4).astype(np.float32)
     zero_point = graph.numbers.integers(*((118, 138) if kind == "u8" else (-9, 10)), shape).astype(dtype)
     return Encoding(scale, zero_point, axis, block)

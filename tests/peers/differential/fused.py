@@ -71,7 +71,9 @@ def norm(graph: Graph, x: str) -> str:
     epsilon = graph.pick(None, 1e-5, 1e-3, 0.1)
     momentum = graph.pick(None, 0.9)
     training = graph.pick(None, 0) if graph.opset >= 14 else None
-    return graph.add("BatchNormalization", inputs, graph.shape(x), epsilon=epsilon, momentum=momentum, training_mode=training)
+    return graph.add(
+        "BatchNormalization", inputs, graph.shape(x), epsilon=epsilon, momentum=momentum, training_mode=training
+    )
 
 
 def relu(graph: Graph, x: str) -> str:
@@ -80,7 +82,9 @@ def relu(graph: Graph, x: str) -> str:
 
 def clip(graph: Graph, x: str) -> str:
     """`Clip` with both bounds or one."""
-    low, high = graph.pick((0.0, 6.0), (0.0, 1.0), (-1.0, 1.5), (None, 0.8), (-0.5, None), (0.0, None), (None, None), (0.3, 0.9))
+    low, high = graph.pick(
+        (0.0, 6.0), (0.0, 1.0), (-1.0, 1.5), (None, 0.8), (-0.5, None), (0.0, None), (None, None), (0.3, 0.9)
+    )
     if graph.opset < 11:
         return graph.add("Clip", [x], graph.shape(x), min=low, max=high)
     bounds = ["" if bound is None else constant(graph, np.float32(bound), 0.85) for bound in (low, high)]
@@ -212,7 +216,13 @@ def global_pool(graph: Graph, x: str) -> str:
     if way < 0.45:
         return graph.add("GlobalAveragePool", [x], (1, channels, 1, 1))
     if way < 0.6:
-        return graph.add("AveragePool", [x], (1, channels, 1, 1), kernel_shape=[height, width], strides=graph.pick(None, [1, 1], [height, width]))
+        return graph.add(
+            "AveragePool",
+            [x],
+            (1, channels, 1, 1),
+            kernel_shape=[height, width],
+            strides=graph.pick(None, [1, 1], [height, width]),
+        )
     keepdims = graph.pick(None, 0, 1, 1)
     shape = (1, channels) if keepdims == 0 else (1, channels, 1, 1)
     axes = graph.pick([2, 3], [-1, -2], [-2, -1], [3, 2])

@@ -6,7 +6,7 @@ import numpy as np
 
 from . import fused, others
 from .constants import constant, whole
-from .ir import Graph, INPUT
+from .ir import INPUT, Graph
 
 
 def dense(rng: random.Random) -> Graph:
@@ -64,7 +64,16 @@ def _sprinkled(graph: Graph, x: str, rate: float, most: int = 3) -> str:
             flat = len(graph.shape(x)) != 4
             x = others.single(graph, x) if flat else others.keeping(graph, x)
             continue
-        steps = [fused.relu, fused.relu, fused.norm, fused.norm, fused.clip, fused.arithmetic, fused.arithmetic, fused.nothing]
+        steps = [
+            fused.relu,
+            fused.relu,
+            fused.norm,
+            fused.norm,
+            fused.clip,
+            fused.arithmetic,
+            fused.arithmetic,
+            fused.nothing,
+        ]
         x = graph.rng.choice(steps)(graph, x)
     return x
 
@@ -124,8 +133,15 @@ def _block(graph: Graph, x: str, rate: float) -> str:
 def _same_pool(graph: Graph, x: str) -> str:
     op = graph.pick("MaxPool", "AveragePool")
     include = graph.pick(None, 0, 1) if op == "AveragePool" else None
-    return graph.add(op, [x], graph.shape(x), kernel_shape=[3, 3], pads=[1, 1, 1, 1], strides=graph.pick(None, [1, 1]),
-                     count_include_pad=include)
+    return graph.add(
+        op,
+        [x],
+        graph.shape(x),
+        kernel_shape=[3, 3],
+        pads=[1, 1, 1, 1],
+        strides=graph.pick(None, [1, 1]),
+        count_include_pad=include,
+    )
 
 
 def _transition(graph: Graph, x: str, rate: float) -> str:
@@ -166,9 +182,7 @@ def _head(graph: Graph, x: str, rate: float) -> str:
         if graph.chance(0.7):
             x = fused.global_pool(graph, x)
     elif way != "none":
-        if way == "linear":
-            x = fused.global_pool(graph, x)
-        elif np.prod(graph.shape(x)) > 800:
+        if way == "linear" or np.prod(graph.shape(x)) > 800:
             x = fused.global_pool(graph, x)
         if len(graph.shape(x)) == 4:
             x = _sprinkled(graph, x, rate, 1)
@@ -189,7 +203,9 @@ def _scores(graph: Graph, x: str) -> str:
     way = graph.pick(None, None, None, "Softmax", "Softmax", "Sigmoid", "LogSoftmax", "odd constant")
     if way == "odd constant":
         form = (1,) * graph.rng.randint(0, 5)
-        x = graph.add("Mul", [x, constant(graph, np.full(form, 1.5, np.float32))], (1,) * max(0, len(form) - len(shape)) + shape)
+        x = graph.add(
+            "Mul", [x, constant(graph, np.full(form, 1.5, np.float32))], (1,) * max(0, len(form) - len(shape)) + shape
+        )
     elif way == "Sigmoid":
         x = graph.add("Sigmoid", [x], shape)
     elif way:

@@ -94,8 +94,10 @@ def to_proto(graph: Graph, outputs: list[str] | None = None, **style) -> onnx.Mo
     if style.get("declared"):
         inner = {name for node in graph.nodes for name in node.outputs} & style["declared"].keys()
         declared = [helper.make_tensor_value_info(name, *style["declared"][name]) for name in sorted(inner)]
-    shape_of = lambda name: list(graph.shapes[name]) if name in graph.shapes else None
-    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape_of(name)) for name in outputs or [graph.output]]
+    values = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, graph.shapes.get(name))
+        for name in outputs or [graph.output]
+    ]
     message = helper.make_graph(nodes, "differential", inputs, values, tensors, value_info=declared)
     opsets = [helper.make_opsetid("", graph.opset)]
     if any(node.domain == MICROSOFT for node in graph.nodes):

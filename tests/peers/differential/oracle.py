@@ -14,6 +14,9 @@ NUDGES = (3e-6, 1e-6, 1e-5) * 4
 #: How many times the spread of these a right answer may be off.
 SPREADS = 3
 
+#: Operators behind the last quantizer that leave values as they are.
+_LEAVING = ("Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Relu", "Dropout")
+
 ort.set_default_logger_severity(4)
 
 
@@ -60,7 +63,10 @@ def degenerate(truth: np.ndarray) -> bool:
 
 def nudged(model: onnx.ModelProto, x: np.ndarray, size: float, rng: np.random.Generator):
     """The model and input with each f32 number changed by up to `size` of itself."""
-    change = lambda a: (a * (1 + size * rng.uniform(-1, 1, a.shape))).astype(np.float32)
+
+    def change(array: np.ndarray) -> np.ndarray:
+        return (array * (1 + size * rng.uniform(-1, 1, array.shape))).astype(np.float32)
+
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     for tensor in copy.graph.initializer:
@@ -72,8 +78,8 @@ def nudged(model: onnx.ModelProto, x: np.ndarray, size: float, rng: np.random.Ge
 def spread(model: onnx.ModelProto, x: np.ndarray, truth: np.ndarray, seed: int = 0) -> float:
     """How far ONNX Runtime's own answers are apart when every f32 number of file and input changes by its last bits.
 
-    Values that lie on the edge between two quantized ones then fall to either side, as they do in a runtime that rounds in
-    another order, and what follows from it shows in full.
+    Values that lie on the edge between two quantized ones then fall to either side, as they do in a runtime that rounds
+    in another order, and what follows from it shows in full.
     """
     rng = np.random.default_rng(seed)
     worst = 0.0
@@ -91,7 +97,7 @@ def last_step(model: onnx.ModelProto, truth: np.ndarray) -> float:
     producers = {name: node for node in model.graph.node for name in node.output}
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
     node = producers.get(model.graph.output[0].name)
-    while node is not None and node.op_type in ("Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Relu", "Dropout"):
+    while node is not None and node.op_type in _LEAVING:
         node = producers.get(node.input[0])
     if node is None or node.op_type != "DequantizeLinear" or node.input[1] not in constants:
         return 0.0
@@ -101,11 +107,12 @@ def last_step(model: onnx.ModelProto, truth: np.ndarray) -> float:
 def tolerated(model: onnx.ModelProto, x: np.ndarray, truth: np.ndarray, quantized: bool, strict: bool) -> float:
     """The largest distance that is not wrong.
 
-    A difference in the last bit of a sum becomes a whole step where the sum is rounded right behind it. So an answer beyond
-    the plain limit is measured by what such differences do to ONNX Runtime itself: `SPREADS` times its spread, and one step
-    of the output's own quantizer. A fault is not forgiven by this: a norm, a zero point or a channel taken for another is off by
-    far more than last bits of all constants are, in each network in which these are not chaos already. With `strict`, quantized
-    networks have no plain limit beyond that of float ones.
+    A difference in the last bit of a sum becomes a whole step where the sum is rounded right behind it. So an answer
+    beyond the plain limit is measured by what such differences do to ONNX Runtime itself: `SPREADS` times its spread,
+    and one step of the output's own quantizer. A fault is not forgiven by this: a norm, a zero point or a channel taken
+    for another is off by far more than the last bits of all constants are, in each network in which these are not chaos
+    already. With `strict`, quantized networks have no plain limit beyond that of float ones.
     """
     plain = QUANTIZED_LIMIT if quantized and not strict else FLOAT_LIMIT
-    return max(plain, SPREADS * spread(model, x, truth) + (1.01 * last_step(model, truth) if quantized else 0))
+    step = 1.01 * last_step(model, truth) if quantized else 0
+    return max(plain, SPREADS * spread(model, x, truth) + step)

@@ -73,7 +73,11 @@ def _with_itself(graph: Graph, x: str) -> str:
 
 def _softmax(graph: Graph, x: str) -> str:
     rank = len(graph.shape(x))
-    axis = graph.pick(1, None, -1 if graph.opset >= 11 else 1) if rank == 2 else graph.pick(1, 1 - rank if graph.opset >= 11 else 1)
+    axis = (
+        graph.pick(1, None, -1 if graph.opset >= 11 else 1)
+        if rank == 2
+        else graph.pick(1, 1 - rank if graph.opset >= 11 else 1)
+    )
     return graph.add("Softmax", [x], graph.shape(x), axis=axis)
 
 
@@ -181,8 +185,14 @@ def _resize(graph: Graph, x: str) -> str:
         nearest = graph.chance(0.7)
         way = "asymmetric" if nearest else graph.pick("half_pixel", "asymmetric")
         rounding = "floor" if nearest else None
-        y = graph.add("Resize", [x, "", scales], shape, mode="nearest" if nearest else "linear",
-                      coordinate_transformation_mode=way, nearest_mode=rounding)
+        y = graph.add(
+            "Resize",
+            [x, "", scales],
+            shape,
+            mode="nearest" if nearest else "linear",
+            coordinate_transformation_mode=way,
+            nearest_mode=rounding,
+        )
     if graph.chance(0.5):
         return y
     return graph.add("AveragePool", [y], (n, c, h, w), kernel_shape=[2, 2], strides=[2, 2])
@@ -194,12 +204,18 @@ def _lp_norm(graph: Graph, x: str) -> str:
 
 def _instance_norm(graph: Graph, x: str) -> str:
     channels = graph.shape(x)[1]
-    inputs = [x, constant(graph, graph.uniform(0.5, 2, (channels,)), 0.9), constant(graph, graph.normal((channels,)), 0.9)]
+    inputs = [
+        x,
+        constant(graph, graph.uniform(0.5, 2, (channels,)), 0.9),
+        constant(graph, graph.normal((channels,)), 0.9),
+    ]
     return graph.add("InstanceNormalization", inputs, graph.shape(x), epsilon=graph.pick(1e-3, 1e-2))
 
 
 def _local_norm(graph: Graph, x: str) -> str:
-    return graph.add("LRN", [x], graph.shape(x), size=graph.pick(3, 5), alpha=graph.pick(None, 0.1), beta=graph.pick(None, 0.5))
+    return graph.add(
+        "LRN", [x], graph.shape(x), size=graph.pick(3, 5), alpha=graph.pick(None, 0.1), beta=graph.pick(None, 0.5)
+    )
 
 
 def _reduced(graph: Graph, x: str) -> str:
@@ -242,13 +258,42 @@ def _tall(graph: Graph, x: str) -> str:
 
 
 _SINGLE = [
-    _like("Sigmoid"), _like("HardSigmoid", alpha=[None, 0.25], beta=[None, 0.4]), _like("HardSwish", 14), _like("Tanh"),
-    _like("LeakyRelu", alpha=[None, 0.1, 0.3]), _like("Elu", alpha=[None, 1.0, 0.5]), _like("Gelu", 20, approximate=[None, "tanh"]),
-    _like("Abs"), _like("Neg"), _like("Softplus"), _like("Erf", 9), _like("Mish", 18), _like("Selu"), _like("Celu", 12, alpha=[None, 0.7]),
-    _like("Softsign"), _like("ThresholdedRelu", 10, alpha=[None, 0.3]), _root, _extreme, _silu, _with_itself,
+    _like("Sigmoid"),
+    _like("HardSigmoid", alpha=[None, 0.25], beta=[None, 0.4]),
+    _like("HardSwish", 14),
+    _like("Tanh"),
+    _like("LeakyRelu", alpha=[None, 0.1, 0.3]),
+    _like("Elu", alpha=[None, 1.0, 0.5]),
+    _like("Gelu", 20, approximate=[None, "tanh"]),
+    _like("Abs"),
+    _like("Neg"),
+    _like("Softplus"),
+    _like("Erf", 9),
+    _like("Mish", 18),
+    _like("Selu"),
+    _like("Celu", 12, alpha=[None, 0.7]),
+    _like("Softsign"),
+    _like("ThresholdedRelu", 10, alpha=[None, 0.3]),
+    _root,
+    _extreme,
+    _silu,
+    _with_itself,
 ]
 _KEEPING = _SINGLE + [
-    _prelu, _prelu, _softmax, _squeeze_excite, _squeeze_excite, _there_and_back, _shuffled, _lp_norm, _instance_norm, _local_norm,
-    _reduced, _reduced, _mean_over_channels, _through_f16, _tall,
+    _prelu,
+    _prelu,
+    _softmax,
+    _squeeze_excite,
+    _squeeze_excite,
+    _there_and_back,
+    _shuffled,
+    _lp_norm,
+    _instance_norm,
+    _local_norm,
+    _reduced,
+    _reduced,
+    _mean_over_channels,
+    _through_f16,
+    _tall,
 ]
 _CHANGING = [_grouped, _grouped, _dilated, _split, _slice, _pad, _resize]

@@ -144,6 +144,14 @@ def _unary(quantizer, node: Node) -> bool:
 
 
 _FORMS = {
-    "Conv": _convolution, "MatMul": _matmul, "Gemm": _gemm, "Add": _arithmetic, "Mul": _arithmetic, "Concat": _concat,
-    "AveragePool": _unary, "GlobalAveragePool": _unary, "Sigmoid": _unary, "LeakyRelu": _unary,
+    "Conv": _convolution,
+    "MatMul": _matmul,
+    "Gemm": _gemm,
+    "Add": _arithmetic,
+    "Mul": _arithmetic,
+    "Concat": _concat,
+    "AveragePool": _unary,
+    "GlobalAveragePool": _unary,
+    "Sigmoid": _unary,
+    "LeakyRelu": _unary,
 }

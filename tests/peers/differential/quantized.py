@@ -4,7 +4,7 @@ import numpy as np
 
 from . import encoding, oracle, qoperator
 from .encoding import Encoding
-from .ir import Graph, INPUT, Node
+from .ir import INPUT, Graph, Node
 
 #: Operators that may work on the whole numbers themselves: they choose or move values and compute nothing.
 MOVERS = {"MaxPool", "Concat", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Transpose", "Slice"}
@@ -13,8 +13,8 @@ MOVERS = {"MaxPool", "Concat", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Id
 class Quantizer:
     """Rewrites a float graph node by node.
 
-    A tensor exists as f32, as whole numbers with an encoding, or as both; what a node reads is made when it is asked for.
-    `values` holds all tensors of the float graph for one image, from which ranges are taken.
+    A tensor exists as f32, as whole numbers with an encoding, or as both; what a node reads is made when it is asked
+    for. `values` holds all tensors of the float graph for one image, from which ranges are taken.
     """
 
     def __init__(self, source: Graph, values: dict[str, np.ndarray]):
@@ -58,7 +58,9 @@ class Quantizer:
             self.known.update(node.outputs)
             return
         if self.values[result].dtype != np.float32 or any(self.values[name].dtype != np.float32 for name in real):
-            self._copy(node, [self.as_float(name) if name in real and self._is_float(name) else name for name in node.inputs])
+            self._copy(
+                node, [self.as_float(name) if name in real and self._is_float(name) else name for name in node.inputs]
+            )
             return
         weighted = node.op in ("Conv", "Gemm", "MatMul") and node.inputs[1] in self.known
         if graph.chance(self.operators) and qoperator.rewrite(self, node):
@@ -121,7 +123,9 @@ class Quantizer:
         """The tensor's whole numbers, in an encoding of its own or the one wanted."""
         if name in self.whole:
             held, found = self.whole[name]
-            fits = (not single or found.single) and (kind is None or found.dtype == np.dtype("u1" if kind == "u8" else "i1"))
+            fits = (not single or found.single) and (
+                kind is None or found.dtype == np.dtype("u1" if kind == "u8" else "i1")
+            )
             again = self.graph.chance(self.twice)
             if wanted.same(found) if wanted else fits and not again:
                 return held
@@ -180,8 +184,15 @@ class Quantizer:
         if bias.ndim != 1 or graph.chance(0.4):
             return None
         held = self.whole.get(node.inputs[0])
-        per_output = weight.axis == (0 if node.op == "Conv" or node.attributes.get("transB") else 1) and weight.block is None
-        if held and held[1].single and (weight.single or per_output) and (weight.single or bias.size == weight.scale.size):
+        per_output = (
+            weight.axis == (0 if node.op == "Conv" or node.attributes.get("transB") else 1) and weight.block is None
+        )
+        if (
+            held
+            and held[1].single
+            and (weight.single or per_output)
+            and (weight.single or bias.size == weight.scale.size)
+        ):
             scale = (held[1].scale.reshape(()) * weight.scale).astype(np.float32)
         else:
             scale = np.float32(max(np.abs(bias).max(), 1e-3) / graph.pick(127, 1000, 30000))

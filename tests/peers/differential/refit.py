@@ -102,7 +102,12 @@ class Refitter:
     def _fit_scales(self, node, shape):
         axis = attribute(node, "axis", 1) % max(len(shape), 1)
         for name in node.input[1:3]:
-            if name and self.constants.get(name) is not None and self.constants[name].ndim == 1 and self.constants[name].size > 1:
+            if (
+                name
+                and self.constants.get(name) is not None
+                and self.constants[name].ndim == 1
+                and self.constants[name].size > 1
+            ):
                 self._trim(name, 0, shape[axis])
 
     def _trim(self, name: str, axis: int, count: int) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper, shape_inference
 
 from . import oracle, verdict
 from .case import Case
@@ -19,8 +19,9 @@ from .refit import Refitter, Unfit, evaluate
 SECONDS = int(os.environ.get("SHRINK_SECONDS", "120"))
 
 
-def shrink(binary: str, case: Case, result: verdict.Verdict, strict: bool,
-           better: Callable[[Case, verdict.Verdict], None]) -> Case:
+def shrink(
+    binary: str, case: Case, result: verdict.Verdict, strict: bool, better: Callable[[Case, verdict.Verdict], None]
+) -> Case:
     """The smallest case found that gets the same kind of verdict; `better` is told of each on the way there."""
     with tempfile.TemporaryDirectory(prefix="differential-") as folder:
         return Shrinker(binary, case, result, strict, better, pathlib.Path(folder)).run()
@@ -36,8 +37,17 @@ class Shrinker:
         self.end = time.monotonic() + SECONDS
 
     def run(self) -> Case:
-        passes = [self.earlier_outputs, self.folded, self.bypassed, self.fewer_inputs, self.fewer_attributes,
-                  self.plainer, self.smaller_image, self.fewer_channels, self.simpler_numbers]
+        passes = [
+            self.earlier_outputs,
+            self.folded,
+            self.bypassed,
+            self.fewer_inputs,
+            self.fewer_attributes,
+            self.plainer,
+            self.smaller_image,
+            self.fewer_channels,
+            self.simpler_numbers,
+        ]
         changed = True
         while changed and time.monotonic() < self.end:
             changed = any([step() for step in passes])
@@ -49,12 +59,14 @@ class Shrinker:
             return False
         x = self.case.x if x is None else x
         try:
-            truth = oracle.run(prune(model), x)[0]
+            truth = oracle.run(declared_anew(prune(model)), x)[0]
         except oracle.Refused:
             return False
         if oracle.degenerate(truth):
             return False
-        quantized = any("QuantizeLinear" in n.op_type or n.op_type.startswith(("QLinear", "QGemm")) for n in model.graph.node)
+        quantized = any(
+            "QuantizeLinear" in n.op_type or n.op_type.startswith(("QLinear", "QGemm")) for n in model.graph.node
+        )
         case = Case(self.case.seed, model, x, truth, quantized)
         result = verdict.judge(self.binary, case, self.folder, self.strict)
         # One that is far less wrong may be so for another reason.
@@ -70,7 +82,7 @@ class Shrinker:
         return model
 
     def earlier_outputs(self) -> bool:
-        """An inner tensor, as early as may be, as the output: halved, since what is wrong mostly stays wrong behind it."""
+        """An inner tensor as the output, as early as may be: what is wrong mostly stays wrong behind it."""
         changed = False
         low, high = 0, len(self.case.model.graph.node) - 1
         while low < high:
@@ -181,7 +193,9 @@ class Shrinker:
         changed = False
         for axis in (2, 3):
             for side in (1, 2, 3, 4, 5, 6, 8, 10, 13):
-                if side < self.case.x.shape[axis] and self._refitted(self.copy(), np.take(self.case.x, range(side), axis)):
+                if side < self.case.x.shape[axis] and self._refitted(
+                    self.copy(), np.take(self.case.x, range(side), axis)
+                ):
                     changed = True
                     break
         return changed
@@ -252,6 +266,16 @@ def behind_scales(model: onnx.ModelProto) -> set[str]:
         if names.intersection(node.output):
             names.update(node.input)
     return names
+
+
+def declared_anew(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model, in place, with its declared extents as they are after a change."""
+    names = {value.name for value in model.graph.value_info}
+    if names:
+        del model.graph.value_info[:]
+        inferred = shape_inference.infer_shapes(model)
+        model.graph.value_info.extend(value for value in inferred.graph.value_info if value.name in names)
+    return model
 
 
 def rename(model: onnx.ModelProto, old: str, new: str):

@@ -16,7 +16,9 @@ from .ir import INPUT
 class _Reader(q.CalibrationDataReader):
     def __init__(self, x: np.ndarray):
         numbers = np.random.default_rng(1)
-        self.inputs = iter([{INPUT: (x * s + numbers.normal(0, 0.1, x.shape)).astype(np.float32)} for s in (1, -0.7, 1.1)])
+        self.inputs = iter(
+            [{INPUT: (x * s + numbers.normal(0, 0.1, x.shape)).astype(np.float32)} for s in (1, -0.7, 1.1)]
+        )
 
     def get_next(self):
         return next(self.inputs, None)
@@ -27,7 +29,11 @@ def quantize(model: onnx.ModelProto, x: np.ndarray, rng: random.Random) -> onnx.
     logging.disable(logging.WARNING)
     for index, node in enumerate(model.graph.node):
         node.name = node.name or f"node{index}"
-    names = [node.name for node in model.graph.node if node.op_type in ("Conv", "Gemm", "MatMul", "Concat", "Relu", "AveragePool")]
+    names = [
+        node.name
+        for node in model.graph.node
+        if node.op_type in ("Conv", "Gemm", "MatMul", "Concat", "Relu", "AveragePool")
+    ]
     options = {
         "quant_format": rng.choice([q.QuantFormat.QDQ, q.QuantFormat.QDQ, q.QuantFormat.QOperator]),
         "activation_type": rng.choice([q.QuantType.QUInt8, q.QuantType.QInt8]),

@@ -28,6 +28,11 @@ class Verdict:
     tolerated: float = 0.0
 
     @property
+    def by_last_bits(self) -> bool:
+        """Whether it is right only as far as last bits decide."""
+        return self.kind == "ok" and bool(self.detail)
+
+    @property
     def bad(self) -> bool:
         return self.kind in FAULTS
 
@@ -63,7 +68,9 @@ def compare(case: Case, ours: np.ndarray, strict: bool) -> Verdict:
     tolerated = oracle.tolerated(case.model, case.x, case.truth, case.quantized, strict)
     if distance <= tolerated:
         return Verdict("ok", "within what last bits change", distance, tolerated)
-    return Verdict("wrong", f"off by {distance:.3g} of the largest value, {tolerated:.3g} is tolerated", distance, tolerated)
+    return Verdict(
+        "wrong", f"off by {distance:.3g} of the largest value, {tolerated:.3g} is tolerated", distance, tolerated
+    )
 
 
 def _names_a_node(said: str, model: onnx.ModelProto) -> bool:

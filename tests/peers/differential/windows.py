@@ -55,7 +55,11 @@ def extents(sides, kernel, strides, pads, dilations, auto_pad, ceil_mode) -> lis
     return out
 
 
-def kernel(graph: Graph, name: str, sizes=((1, 1), (1, 1), (1, 1), (3, 3), (3, 3), (3, 3), (5, 5), (7, 7), (1, 3), (3, 2), (2, 5), (2, 2))):
+def kernel(
+    graph: Graph,
+    name: str,
+    sizes=((1, 1), (1, 1), (1, 1), (3, 3), (3, 3), (3, 3), (5, 5), (7, 7), (1, 3), (3, 2), (2, 5), (2, 2)),
+):
     """A window's height and width that fit the tensor."""
     height, width = graph.shape(name)[2:]
     fitting = [k for k in sizes if k[0] <= height and k[1] <= width]
