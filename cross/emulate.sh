@@ -27,6 +27,9 @@ if [ "${1:-}" = --all ]; then
 fi
 [ $# -gt 0 ] || fail "which core? cortex-a53, cortex-a57, cortex-a72, cortex-a76 or max"
 
+# Under QEMU all takes some thirty times as long.
+export DENSIGHT_CASES=60 DENSIGHT_MUTATIONS=100
+
 toolchain
 qemu=qemu-aarch64
 command -v "$qemu" >/dev/null || qemu=qemu-aarch64-static

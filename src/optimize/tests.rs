@@ -4,10 +4,8 @@ use super::rewrite::{fold_norms, only_reader, pool_first};
 use crate::model::fused::random::{self, Numbers};
 use crate::model::fused::{FusedNetwork, Op, Weights};
 
-/// How many random networks are tried; `DENSIGHT_CASES` asks for more.
-fn cases() -> u64 {
-    std::env::var("DENSIGHT_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(2000)
-}
+/// How many random networks are tried.
+const CASES: u64 = 2000;
 
 fn slices(values: &[Vec<f32>]) -> Vec<&[f32]> {
     values.iter().map(Vec::as_slice).collect()
@@ -40,7 +38,7 @@ const REWRITES: [(&str, Rewrite); 3] = [
 #[test]
 fn random_networks_hold_what_must_not_be_moved() {
     let (mut rounded, mut pooled) = (0, 0);
-    for seed in 0..cases() {
+    for seed in 0..CASES {
         let network = random::network(seed, Numbers::Exact);
         for (number, layer) in network.layers.iter().enumerate() {
             let Some(reader) = only_reader(&network, network.inputs.len() + number) else { continue };
@@ -57,7 +55,7 @@ fn random_networks_hold_what_must_not_be_moved() {
 #[test]
 fn rewritten_networks_give_the_same_bits_where_sums_are_exact() {
     let mut rewritten = [0; REWRITES.len()];
-    for seed in 0..cases() {
+    for seed in 0..CASES {
         let network = random::network(seed, Numbers::Exact);
         let inputs = random::inputs(&network, seed);
         let Some(expected) = exactly(&network, &inputs) else { continue };
@@ -80,7 +78,7 @@ fn rewritten_networks_give_the_same_bits_where_sums_are_exact() {
 #[test]
 fn rewritten_float_networks_give_the_same_but_for_rounding() {
     let mut rewritten = [0; REWRITES.len()];
-    for seed in 0..cases() {
+    for seed in 0..CASES {
         let network = random::network(seed, Numbers::Float);
         let inputs = random::inputs(&network, seed);
         let expected = network.run(&slices(&inputs));
@@ -105,7 +103,7 @@ fn rewritten_float_networks_give_the_same_but_for_rounding() {
 /// A transition whose pool is rounded: what is rounded is the average, not the sum.
 #[test]
 fn a_pool_that_writes_quantized_values_takes_the_factor_up_itself() {
-    let found = (0..cases()).find_map(|seed| {
+    let found = (0..CASES).find_map(|seed| {
         let network = random::network(seed, Numbers::Exact);
         let mut after = network.clone();
         pool_first(&mut after);

@@ -8,7 +8,7 @@ fn network(bytes: &[u8]) -> FusedNetwork {
     OnnxFile::parse(bytes).unwrap().fuse().unwrap().networks.remove(0)
 }
 
-/// How many random networks are tried; `DENSIGHT_CASES` asks for more.
+/// How many random networks are tried; `DENSIGHT_CASES` asks for more, or, where all is slow, for fewer.
 fn cases() -> u64 {
     std::env::var("DENSIGHT_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(400)
 }

@@ -104,6 +104,8 @@ fn cast(constant: &Constant, to: i64) -> Option<Constant> {
         // Of these only the nearest f32 is known.
         (to, _) if constant.kind == DataType::Double && to != DataType::Float => return None,
         (DataType::Float, _) => Values::Real(constant.real()),
+        // Each f32 is a double.
+        (DataType::Double, Values::Real(values)) => Values::Real(values.clone()),
         (DataType::Float16, Values::Real(values)) => {
             Values::Real(values.iter().map(|&v| half::f16::from_f32(v).to_f32()).collect())
         }

@@ -49,6 +49,7 @@ fn extents_of_a_scalar_operand_count() {
 fn casts_round_and_cut_as_the_type_does() {
     let cast = |constant: &Constant, to: i64| given(&node("Cast", 1, vec![int("to", to)]), &[constant]);
     let double = Constant { kind: DataType::Double, ..real(&[1], &[0.1]) };
+    assert_eq!(cast(&real(&[1], &[0.1]), 11), Some(double.clone()));
     assert_eq!((cast(&double, 1), cast(&double, 7)), (Some(real(&[1], &[0.1])), None));
     assert_eq!(cast(&real(&[2], &[2.9, -2.9]), 7), Some(list(&[2, -2])));
     assert_eq!(cast(&real(&[1], &[300.0]), 2), None);
