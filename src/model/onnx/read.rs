@@ -80,6 +80,7 @@ impl OnnxFile {
         // What was put in has names of its own.
         operators::sort(graph).map_err(refuse)?;
         fuse::check_constants(graph, limits).map_err(refuse)?;
+        operators::distinguish(graph);
         fuse::decode_blocks(graph, limits);
         let ends_in_softmax = ends_in_softmax(graph, &output);
         Ok(Self { metadata, input, ends_in_softmax, initializer_values, proto, limits: *limits })

@@ -6,6 +6,9 @@ use tract_onnx::pb::{AttributeProto, GraphProto};
 
 use super::check::name;
 
+/// How the names of nodes begin that stand for fused networks.
+const OWN: &str = "densight.fused.";
+
 /// Drops what says nothing: empty names at the end of inputs and outputs, further outputs that nothing reads, initializers among the
 /// graph's inputs, a value that no padding is made of.
 pub(in super::super) fn tidy(graph: &mut GraphProto) {
@@ -33,11 +36,34 @@ pub(in super::super) fn tidy(graph: &mut GraphProto) {
     }
 }
 
+/// Gives nodes that are called the same, or as the input is, names of their own: tract takes none twice, and ONNX does.
+pub(in super::super) fn distinguish(graph: &mut GraphProto) {
+    let mut taken: HashSet<String> = graph.input.iter().map(|input| input.name.clone()).collect();
+    let mut counts: HashMap<String, usize> = HashMap::new();
+    for node in &mut graph.node {
+        let called = name(node).to_owned();
+        let mut own = called.clone();
+        while !taken.insert(own.clone()) {
+            let count = counts.entry(called.clone()).or_insert(1);
+            *count += 1;
+            own = format!("{called} {count}");
+        }
+        if own != called {
+            node.name = own;
+        }
+    }
+}
+
 /// Puts nodes in an order in which each reads what was written before.
 ///
 /// # Errors
 /// One sentence: a value that is written twice, or not at all, or that depends on itself.
 pub(in super::super) fn sort(graph: &mut GraphProto) -> Result<(), String> {
+    let names = graph.node.iter().flat_map(|node| std::iter::once(&node.name).chain(&node.output));
+    let names = names.chain(graph.initializer.iter().map(|tensor| &tensor.name));
+    if let Some(name) = names.chain(graph.input.iter().map(|input| &input.name)).find(|name| name.starts_with(OWN)) {
+        return Err(format!("{name} begins as the names do that Densight gives: rename it"));
+    }
     let mut writers: HashMap<&str, Option<usize>> = HashMap::new();
     let inputs = graph.input.iter().map(|input| input.name.as_str());
     for name in inputs.chain(graph.initializer.iter().map(|tensor| tensor.name.as_str())) {

@@ -286,6 +286,24 @@ fn nodes_are_put_in_order_and_what_is_missing_is_named() {
 }
 
 #[test]
+fn nodes_of_one_name_get_names_of_their_own() {
+    let node = |name: &str, output: &str| NodeProto {
+        name: name.into(),
+        op_type: "Relu".into(),
+        output: vec![output.into()],
+        ..Default::default()
+    };
+    let input = vec![ValueInfoProto { name: "x".into(), ..Default::default() }];
+    let nodes = vec![node("a", "p"), node("a", "q"), node("a 2", "r"), node("", "a"), node("x", "s"), node("", "t")];
+    let mut graph = GraphProto { node: nodes, input, ..Default::default() };
+    distinguish(&mut graph);
+    let names: Vec<&str> = graph.node.iter().map(|node| node.name.as_str()).collect();
+    assert_eq!(names, ["a", "a 2", "a 2 2", "a 3", "x 2", ""]);
+    graph.node.push(node("densight.fused.0", "u"));
+    assert!(sort(&mut graph).unwrap_err().contains("densight.fused.0"));
+}
+
+#[test]
 fn names_that_say_nothing_are_dropped() {
     let mut graph = GraphProto {
         node: vec![NodeProto {
