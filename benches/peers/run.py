@@ -154,6 +154,8 @@ def engines(args, network, threads):
 def measure(args, network, number):
     runners = []
     for name, command, reports in (gpu_engines if args.gpu else engines)(args, network, number):
+        if name.startswith(tuple(args.without)):
+            continue
         try:
             runners.append(Runner(name, command, reports))
         except RuntimeError as error:
@@ -207,6 +209,7 @@ def main():
     parser.add_argument("--networks", nargs="*", default=list(NETWORKS))
     parser.add_argument("--threads", nargs="*", type=int, default=[1, 2])
     parser.add_argument("--gpu", action="store_true", help="what runs on an NVIDIA GPU, one picture at a time and 32; times are those of all")
+    parser.add_argument("--without", nargs="*", default=[], help="engines not to run, by how their names begin")
     parser.add_argument("--rounds", type=int, default=14)
     parser.add_argument("--turn", type=float, default=0.15, help="seconds of a turn")
     parser.add_argument("--output", help="write the table here, too")

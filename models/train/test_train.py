@@ -21,6 +21,8 @@ sys.path.insert(0, str(HERE))
 
 import augment
 import data
+import fused
+import minutes
 import train
 from network import PRESETS, Config, DenseNet, read_weights
 
@@ -36,6 +38,37 @@ def pictures(folder, classes=3, each=10, size=16):
         for i in range(each):
             pixels = noise.integers(0, 90, (size, size, 3)) + np.eye(3)[label % 3] * 120
             Image.fromarray(pixels.astype(np.uint8)).save(folder / f"class{label}/{i}.png")
+
+
+class Fused(unittest.TestCase):
+    """`fused.py` and `minutes.py`; with TRITON_INTERPRET=1 the kernels themselves are run, slowly."""
+
+    def test_gradients_are_pytorchs(self):
+        torch.manual_seed(0)
+        network = DenseNet(SMALL).to(memory_format=torch.channels_last).train()
+        for module in network.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                torch.nn.init.normal_(module.weight, 1, 0.2)
+                torch.nn.init.normal_(module.bias, 0, 0.3)
+        x, labels = torch.randn(4, 3, 16, 16).contiguous(memory_format=torch.channels_last), torch.randint(0, 10, (4,))
+        losses = [F.cross_entropy(scores(x), labels) for scores in (network, lambda x: fused.forward(network, x))]
+        self.assertAlmostEqual(losses[0].item(), losses[1].item(), 5)
+        theirs, ours = (torch.autograd.grad(loss, list(network.parameters())) for loss in losses)
+        for (name, _), a, b in zip(network.named_parameters(), theirs, ours):
+            self.assertLess(((a - b).norm() / a.norm()).item(), 1e-4, name)
+
+    def test_it_trains_and_writes(self):
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            pictures(folder / "set")
+            given = ["--minutes", "1", "--preset", "densenet-bc-40-12", "--size", "16", "--batch", "8", "--plots", "1", "--device", "cpu"]
+            minutes.main([str(folder / "set"), "--out", str(folder / "a"), "--steps", "2", *given])
+            teacher = ["--teacher", str(folder / "a/weights.safetensors"), "--teacher-preset", "densenet-bc-40-12"]
+            minutes.main([str(folder / "set"), "--out", str(folder / "b"), "--steps", "1", *given, *teacher])
+            weights = read_weights(folder / "b/weights.safetensors")
+            self.assertEqual(len(weights["classifier.weight"]), 3)
+            self.assertTrue(all(torch.isfinite(tensor).all() for tensor in weights.values()))
+            self.assertEqual(json.loads((folder / "b/report.json").read_text())["steps"], 1)
 
 
 @unittest.skipUnless(DENSIGHT.exists(), "densight is not built here: cargo build --release")

@@ -187,7 +187,8 @@ int main() {
         case 1: run([&, c = words<Pool>(task)] { pool(a, p, c); }); break;
         case 8: run([&, c = words<Convolve>(task)] { convolve_16x8(a, w, p, r, c); }); break;
         case 32: run([&, c = words<Convolve>(task)] { convolve_16x32(a, w, p, r, c); }); break;
-        case 64: run([&, c = words<Convolve>(task)] { convolve_16x64(a, w, p, r, c); }); break;
+        case 132: run([&, c = words<Convolve>(task)] { convolve_128x32(a, w, p, r, c); }); break;
+        case 164: run([&, c = words<Convolve>(task)] { convolve_128x64(a, w, p, r, c); }); break;
         default: return 1;
         }
     }

@@ -1,6 +1,7 @@
 //! The plans for a GPU and its kernels, run on a processor (`emulate.cpp`): networks give the interpreter's numbers, as far as f16 holds
 //! them. On a machine with a GPU the same is asked of the GPU.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -17,8 +18,10 @@ use densight::runtime::check_cuda;
 /// Networks of `tests/fixtures/peers`.
 const FIXTURES: [&str; 7] = ["bc", "odd", "plain", "one-block", "four-blocks", "large-stem", "torchvision"];
 
+/// A path in the project: where cargo says that it is, since the tests may have been built on another machine.
 fn root(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+    let folder = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    Path::new(&folder).join(name)
 }
 
 fn network(onnx: &[u8]) -> FusedNetwork {
@@ -38,11 +41,11 @@ fn embedded() -> FusedNetwork {
     network(&fs::read(root("models/cifar10_densenet_bc_L40_k12.onnx")).unwrap())
 }
 
-/// Two pictures that are not alike.
-fn pictures(network: &FusedNetwork) -> Vec<Vec<f32>> {
+/// Pictures that are not alike.
+fn pictures(network: &FusedNetwork, count: usize) -> Vec<Vec<f32>> {
     let values = network.inputs[0].shape.len();
     let picture = |seed: usize| (0..values).map(|i| ((i * (7 + 2 * seed) + seed) % 211) as f32 / 50.0 - 2.0).collect();
-    vec![picture(1), picture(2)]
+    (1..=count).map(picture).collect()
 }
 
 /// The emulator, compiled; `None` after saying that it cannot be.
@@ -78,7 +81,8 @@ fn encoded(program: &Program, pictures: &[Vec<f32>]) -> Vec<u8> {
             "pool" => 1,
             "convolve_16x8" => 8,
             "convolve_16x32" => 32,
-            "convolve_16x64" => 64,
+            "convolve_128x32" => 132,
+            "convolve_128x64" => 164,
             other => panic!("emulate.cpp has no {other}"),
         };
         let [across, down] = launch.grid;
@@ -99,9 +103,17 @@ fn emulated(program: &Path, plan: &Plan, pictures: &[Vec<f32>]) -> Vec<f32> {
 
 /// Each picture's results are the interpreter's: cosine at least 0.9999, and none is far off.
 fn agrees(name: &str, network: &FusedNetwork, run: impl Fn(&Plan, &[Vec<f32>]) -> Vec<f32>) {
-    let pictures = pictures(network);
+    agree(name, network, &pictures(network, 2), run);
+}
+
+fn agree(
+    name: &str,
+    network: &FusedNetwork,
+    pictures: &[Vec<f32>],
+    mut run: impl FnMut(&Plan, &[Vec<f32>]) -> Vec<f32>,
+) {
     let plan = Plan::new(network, pictures.len()).unwrap_or_else(|e| panic!("{name}: {e}"));
-    let found = run(&plan, &pictures);
+    let found = run(&plan, pictures);
     assert_eq!(found.len(), pictures.len() * plan.classes, "{name}");
     for (picture, found) in pictures.iter().zip(found.chunks_exact(plan.classes)) {
         let expected = network.run(&[picture]).remove(0);
@@ -123,6 +135,27 @@ fn the_kernels_on_a_processor_give_the_interpreters_numbers() {
         agrees(name, &fixture(name), run);
     }
     agrees("embedded", &embedded(), run);
+}
+
+/// Pictures so many that convolutions are spread in blocks of 128 pixels.
+fn many(network: &FusedNetwork) -> Vec<Vec<f32>> {
+    let shape = network.inputs[0].shape;
+    pictures(network, (160 * 128usize).div_ceil(shape.height * shape.width))
+}
+
+#[test]
+fn blocks_of_many_pixels_give_the_interpreters_numbers() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(program) = emulator(folder.path()) else { return };
+    let mut kernels = BTreeSet::new();
+    for name in ["bc", "odd"] {
+        let network = fixture(name);
+        agree(name, &network, &many(&network), |plan, pictures| {
+            kernels.extend(plan.program.tasks.iter().map(|task| task.launch().kernel));
+            emulated(&program, plan, pictures)
+        });
+    }
+    assert!(kernels.contains("convolve_128x32") && kernels.contains("convolve_128x64"), "{kernels:?}");
 }
 
 /// A network that lies beside the project, if it does.
@@ -172,7 +205,9 @@ fn a_gpu_gives_the_interpreters_numbers() {
         results
     };
     for name in FIXTURES {
-        agrees(name, &fixture(name), run);
+        let network = fixture(name);
+        agrees(name, &network, run);
+        agree(name, &network, &many(&network), run);
     }
     agrees("embedded", &embedded(), run);
     shared("densenet_bc100_12.onnx", run);

@@ -10,8 +10,9 @@ typedef unsigned int u32;
 typedef unsigned short u16;
 
 const u32 NONE = 0xffffffffu;
-const u32 MOST_WARPS = 8;
 const u32 ROWS = 16;
+// Steps of a convolution that are on their way from memory at once.
+const int DEPTH = 3;
 
 // A window over a picture.
 struct Window {
@@ -95,12 +96,14 @@ __device__ __forceinline__ uint2 packed(const Four &four) {
     return halves;
 }
 
-__device__ __forceinline__ Four stepped(const Step &step, Four four, const float *params, u32 group) {
-    if (step.first == NONE) return four;
-    const float4 mul = *(const float4 *)(params + step.first + 4 * group);
-    const float4 add = *(const float4 *)(params + step.first + step.count + 4 * group);
+__device__ __forceinline__ Four stepped(const Step &step, const Four &four, const float4 &mul, const float4 &add) {
     return {{stepped(step, four.v[0], mul.x, add.x), stepped(step, four.v[1], mul.y, add.y),
              stepped(step, four.v[2], mul.z, add.z), stepped(step, four.v[3], mul.w, add.w)}};
+}
+
+__device__ __forceinline__ Four stepped(const Step &step, const Four &four, const float *params, u32 group) {
+    if (step.first == NONE) return four;
+    return stepped(step, four, *(const float4 *)(params + step.first + 4 * group), *(const float4 *)(params + step.first + step.count + 4 * group));
 }
 
 // Where the window of an output pixel begins.
@@ -116,73 +119,178 @@ __device__ __forceinline__ Corner corner(const Window &w, u32 pixel) {
     return {(long long)picture * w.height * w.width, y - (int)w.top, x - (int)w.left};
 }
 
+// Which values a lane reads in one step: group `group` of the tap (`down`, `right`).
+struct Tap {
+    u32 group;
+    int down, right;
+};
+
+// All that a lane reads in one step, on its way from memory while earlier steps are computed: for its two rows of each of TILES tiles
+// (zeros beside the picture and behind the last group), the factors of that group, and the weights.
+template <int TILES, int COLUMNS>
+struct Stage {
+    bool any;
+    uint2 values[TILES][2];
+    bool inside[TILES][2];
+    float4 mul, add;
+    uint2 weights[COLUMNS];
+};
+
+template <int TILES, int COLUMNS>
+__device__ __forceinline__ void fetch(Stage<TILES, COLUMNS> &s, const u16 *arena, const u16 *weights, const float *params, const Convolve &c,
+                                      const Corner (&corners)[TILES][2], const Tap &tap, u32 step, u32 total, u32 column, u32 columns) {
+    const Window &w = c.window;
+    const u32 lane = threadIdx.x % 32;
+    s.any = 4 * step < total;
+    if (!s.any) return;
+    const u16 *b = weights + c.weights + ((long long)step * columns + column) * 128 + 4 * lane;
+#pragma unroll
+    for (int n = 0; n < COLUMNS; n++)
+        if (column + n < columns) s.weights[n] = *(const uint2 *)(b + 128 * n);
+    const bool has = 4 * step + lane % 4 < total;
+#pragma unroll
+    for (int t = 0; t < TILES; t++)
+#pragma unroll
+        for (int i = 0; i < 2; i++) {
+            const int y = corners[t][i].y + tap.down, x = corners[t][i].x + tap.right;
+            s.inside[t][i] = has && y >= 0 && y < (int)w.height && x >= 0 && x < (int)w.width;
+            s.values[t][i] = {0, 0};
+            if (!s.inside[t][i]) continue;
+            const long long pixel = corners[t][i].picture + y * (int)w.width + x;
+            s.values[t][i] = *(const uint2 *)(arena + c.from + pixel * c.from_pitch + 4 * tap.group);
+        }
+    if (c.read.first == NONE || !has) return;
+    s.mul = *(const float4 *)(params + c.read.first + 4 * tap.group);
+    s.add = *(const float4 *)(params + c.read.first + c.read.count + 4 * tap.group);
+}
+
+template <int TILES, int COLUMNS>
+__device__ __forceinline__ void consume(float (&sums)[TILES][COLUMNS][4], Stage<TILES, COLUMNS> &s, const Convolve &c, u32 column, u32 columns) {
+    if (!s.any) return;
+#pragma unroll
+    for (int t = 0; t < TILES; t++) {
+        u32 a[4];
+#pragma unroll
+        for (int i = 0; i < 2; i++) {
+            uint2 halves = s.values[t][i];
+            if (c.read.first != NONE && s.inside[t][i]) halves = packed(stepped(c.read, unpacked(halves), s.mul, s.add));
+            a[i] = halves.x;
+            a[2 + i] = halves.y;
+        }
+#pragma unroll
+        for (int n = 0; n < COLUMNS; n++)
+            if (column + n < columns) multiply(sums[t][n], a, s.weights[n].x, s.weights[n].y);
+    }
+}
+
+// The corners of rows `first` and `first + 8`; those of rows behind the last lie where nothing is read.
+__device__ __forceinline__ void take_corners(Corner (&corners)[2], const Window &w, u32 first) {
+    for (int i = 0; i < 2; i++) {
+        const u32 pixel = first + 8 * i;
+        corners[i] = corner(w, pixel < w.pixels ? pixel : 0);
+        if (pixel >= w.pixels) corners[i].y = -(1 << 20);
+    }
+}
+
+__device__ __forceinline__ void store(u16 *arena, float *results, const float *params, const Convolve &c, u32 pixel, u32 output, float sum) {
+    if (pixel >= c.window.pixels || output >= c.outputs) return;
+    const float *step = params + c.write.first + output;
+    const float value = stepped(c.write, sum, step[0], step[c.write.count]);
+    const long long place = c.to + (long long)pixel * c.to_pitch + output;
+    if (c.to_results) results[place] = value;
+    else arena[place] = to_half(value);
+}
+
 // A block computes 16 pixels of 8 * COLUMNS outputs. Each warp takes every so-and-so-many step of 16 products for all of
 // them; their sums are added at the end. A lane holds rows lane / 4 and lane / 4 + 8, and of each step the group lane % 4.
-template <int COLUMNS>
+template <int COLUMNS, int MOST_WARPS>
 __device__ void convolve(u16 *arena, const u16 *weights, const float *params, float *results, const Convolve &c) {
     __shared__ float sums[MOST_WARPS][ROWS][8 * COLUMNS];
     const Window &w = c.window;
     const u32 lane = threadIdx.x % 32, warp = threadIdx.x / 32, warps = blockDim.x / 32;
     const u32 first = blockIdx.x * ROWS, column = blockIdx.y * COLUMNS, columns = (c.outputs + 7) / 8;
-    Corner corners[2];
-    bool within[2];
-    for (int i = 0; i < 2; i++) {
-        const u32 pixel = first + lane / 4 + 8 * i;
-        within[i] = pixel < w.pixels;
-        corners[i] = corner(w, within[i] ? pixel : 0);
-    }
-    float part[COLUMNS][4] = {};
+    Corner corners[1][2];
+    take_corners(corners[0], w, first + lane / 4);
+    float part[1][COLUMNS][4] = {};
     const u32 total = w.kernel_height * w.kernel_width * c.groups;
-    for (u32 step = warp; 4 * step < total; step += warps) {
-        const u32 place = 4 * step + lane % 4;
-        const u32 tap = place / c.groups, group = place % c.groups;
-        const int down = tap / w.kernel_width, right = tap % w.kernel_width;
-        u32 a[4];
-        for (int i = 0; i < 2; i++) {
-            const int y = corners[i].y + down, x = corners[i].x + right;
-            uint2 halves = {0, 0};
-            if (place < total && within[i] && y >= 0 && y < (int)w.height && x >= 0 && x < (int)w.width) {
-                const long long pixel = corners[i].picture + y * (int)w.width + x;
-                halves = *(const uint2 *)(arena + c.from + pixel * c.from_pitch + 4 * group);
-                if (c.read.first != NONE) halves = packed(stepped(c.read, unpacked(halves), params, group));
-            }
-            a[i] = halves.x;
-            a[2 + i] = halves.y;
-        }
-        const u16 *b = weights + c.weights + ((long long)step * columns + column) * 128 + 4 * lane;
-        for (int n = 0; n < COLUMNS; n++) {
-            if (column + n >= columns) break;
-            const uint2 halves = *(const uint2 *)(b + 128 * n);
-            multiply(part[n], a, halves.x, halves.y);
+    Stage<1, COLUMNS> stages[DEPTH];
+    const auto start = [&](int i, u32 step) {
+        const u32 place = 4 * step + lane % 4, tap = place / c.groups;
+        const Tap at = {place % c.groups, (int)(tap / w.kernel_width), (int)(tap % w.kernel_width)};
+        fetch(stages[i], arena, weights, params, c, corners, at, step, total, column, columns);
+    };
+#pragma unroll
+    for (int i = 0; i < DEPTH; i++) start(i, warp + i * warps);
+    for (u32 step = warp; 4 * step < total; step += DEPTH * warps) {
+#pragma unroll
+        for (int i = 0; i < DEPTH; i++) {
+            consume(part, stages[i], c, column, columns);
+            start(i, step + (DEPTH + i) * warps);
         }
     }
     for (int n = 0; n < COLUMNS; n++)
-        for (int i = 0; i < 4; i++) sums[warp][lane / 4 + 8 * (i / 2)][8 * n + 2 * (lane % 4) + i % 2] = part[n][i];
+        for (int i = 0; i < 4; i++) sums[warp][lane / 4 + 8 * (i / 2)][8 * n + 2 * (lane % 4) + i % 2] = part[0][n][i];
     __syncthreads();
     for (u32 i = threadIdx.x; i < ROWS * 8 * COLUMNS; i += blockDim.x) {
         const u32 row = i / (8 * COLUMNS), within_row = i % (8 * COLUMNS);
-        const u32 pixel = first + row, output = 8 * column + within_row;
-        if (pixel >= w.pixels || output >= c.outputs) continue;
         float sum = 0;
         for (u32 other = 0; other < warps; other++) sum += sums[other][row][within_row];
-        const float *step = params + c.write.first + output;
-        const float value = stepped(c.write, sum, step[0], step[c.write.count]);
-        const long long place = c.to + (long long)pixel * c.to_pitch + output;
-        if (c.to_results) results[place] = value;
-        else arena[place] = to_half(value);
+        store(arena, results, params, c, first + row, 8 * column + within_row, sum);
     }
 }
 
+// The same where there are many pixels: a warp computes 32 of them, with all steps, so that warps share the weights that they read.
+template <int COLUMNS>
+__device__ void convolve_wide(u16 *arena, const u16 *weights, const float *params, float *results, const Convolve &c) {
+    const int TILES = 2;
+    const Window &w = c.window;
+    const u32 lane = threadIdx.x % 32, warp = threadIdx.x / 32, warps = blockDim.x / 32;
+    const u32 first = (blockIdx.x * warps + warp) * ROWS * TILES + lane / 4;
+    const u32 column = blockIdx.y * COLUMNS, columns = (c.outputs + 7) / 8;
+    Corner corners[TILES][2];
+    for (int t = 0; t < TILES; t++) take_corners(corners[t], w, first + ROWS * t);
+    float part[TILES][COLUMNS][4] = {};
+    const u32 total = w.kernel_height * w.kernel_width * c.groups;
+    Stage<TILES, COLUMNS> stages[2];
+    Tap at = {lane % 4, 0, 0};
+    const auto start = [&](int i, u32 step) {
+        while (at.group >= c.groups) {
+            at.group -= c.groups;
+            if (++at.right == (int)w.kernel_width) at.right = 0, at.down++;
+        }
+        fetch(stages[i], arena, weights, params, c, corners, at, step, total, column, columns);
+        at.group += 4;
+    };
+    start(0, 0);
+    for (u32 step = 0; 4 * step < total; step += 2) {
+        start(1, step + 1);
+        consume(part, stages[0], c, column, columns);
+        start(0, step + 2);
+        consume(part, stages[1], c, column, columns);
+    }
+#pragma unroll
+    for (int t = 0; t < TILES; t++)
+#pragma unroll
+        for (int n = 0; n < COLUMNS; n++)
+#pragma unroll
+            for (int i = 0; i < 4; i++)
+                store(arena, results, params, c, first + ROWS * t + 8 * (i / 2), 8 * (column + n) + 2 * (lane % 4) + i % 2, part[t][n][i]);
+}
+
 extern "C" __global__ void convolve_16x8(u16 *arena, const u16 *weights, const float *params, float *results, Convolve c) {
-    convolve<1>(arena, weights, params, results, c);
+    convolve<1, 16>(arena, weights, params, results, c);
 }
 
 extern "C" __global__ void convolve_16x32(u16 *arena, const u16 *weights, const float *params, float *results, Convolve c) {
-    convolve<4>(arena, weights, params, results, c);
+    convolve<4, 8>(arena, weights, params, results, c);
 }
 
-extern "C" __global__ void convolve_16x64(u16 *arena, const u16 *weights, const float *params, float *results, Convolve c) {
-    convolve<8>(arena, weights, params, results, c);
+extern "C" __global__ void convolve_128x32(u16 *arena, const u16 *weights, const float *params, float *results, Convolve c) {
+    convolve_wide<4>(arena, weights, params, results, c);
+}
+
+extern "C" __global__ void convolve_128x64(u16 *arena, const u16 *weights, const float *params, float *results, Convolve c) {
+    convolve_wide<8>(arena, weights, params, results, c);
 }
 
 // A thread computes one group of one pixel.

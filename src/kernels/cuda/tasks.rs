@@ -162,6 +162,9 @@ pub enum Task {
     Pool(Pool),
 }
 
+/// Blocks that give all of a GPU work: a data centre's has about as many multiprocessors.
+const BLOCKS: u32 = 128;
+
 /// How a task is spread over a GPU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Launch {
@@ -182,16 +185,20 @@ impl Task {
             Self::Load(task) => each("load", task.area * task.pictures),
             Self::Pool(task) => each("pool", task.window.pixels * task.groups),
             Self::Convolve(task) => {
-                // Few outputs a block where there are few pixels, so that all of the GPU has work.
-                let (kernel, outputs) = match (task.outputs, task.window.pixels) {
-                    (..=8, _) => ("convolve_16x8", 8),
-                    (..=32, _) | (_, ..1024) => ("convolve_16x32", 32),
-                    _ => ("convolve_16x64", 64),
+                let (pixels, outputs) = (task.window.pixels, task.outputs);
+                let grid = |rows, columns| [pixels.div_ceil(rows), outputs.div_ceil(columns)];
+                let enough = |[across, down]: [u32; 2]| across.saturating_mul(down) >= BLOCKS;
+                let (wide, wider, narrow, narrower) = (grid(128, 32), grid(128, 64), grid(16, 32), grid(16, 8));
+                // Great blocks read the weights seldom, small ones are many: as great as they can be while all of a GPU has work.
+                let (kernel, grid, most_warps) = match outputs {
+                    33.. if enough(wider) => return Launch { kernel: "convolve_128x64", grid: wider, threads: 128 },
+                    9.. if enough(wide) => return Launch { kernel: "convolve_128x32", grid: wide, threads: 128 },
+                    9.. if enough(narrow) => ("convolve_16x32", narrow, 8),
+                    _ => ("convolve_16x8", narrower, 16),
                 };
                 let steps = (task.window.kernel_height * task.window.kernel_width * task.groups).div_ceil(4);
                 // A warp should have some steps to hide the time that loads take.
-                let warps = (steps / 4).clamp(1, 8);
-                let grid = [task.window.pixels.div_ceil(16), task.outputs.div_ceil(outputs)];
+                let warps = (steps / 3).clamp(1, most_warps);
                 Launch { kernel, grid, threads: 32 * warps }
             }
         }
