@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use densight::error::ErrorKind;
-use densight::kernels::cuda::{Program, Recorded, Room};
+use densight::kernels::cuda::{Program, Recorded, Room, compile};
 use densight::model::fused::FusedNetwork;
 use densight::model::onnx::OnnxFile;
 use densight::model::{Architecture, DenseNetConfig, Metadata, Weights, onnx};
@@ -158,17 +158,14 @@ fn blocks_of_many_pixels_give_the_interpreters_numbers() {
     assert!(kernels.contains("convolve_128x32") && kernels.contains("convolve_128x64"), "{kernels:?}");
 }
 
-/// A network that lies beside the project, if it does.
+/// A network that lies beside the project.
 fn shared(name: &str, run: impl Fn(&Plan, &[Vec<f32>]) -> Vec<f32>) {
-    match fs::read(root("../shared/models").join(name)) {
-        Ok(bytes) => agrees(name, &network(&bytes), run),
-        Err(_) => {
-            let _ = writeln!(std::io::stderr(), "SKIPPED: ../shared/models/{name} is missing");
-        }
-    }
+    let path = root("../shared/models").join(name);
+    agrees(name, &network(&fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))), run);
 }
 
 #[test]
+#[ignore = "needs ../shared"]
 fn the_kernels_run_densenet_bc_100() {
     let folder = tempfile::tempdir().unwrap();
     let Some(program) = emulator(folder.path()) else { return };
@@ -176,7 +173,7 @@ fn the_kernels_run_densenet_bc_100() {
 }
 
 #[test]
-#[ignore = "takes minutes"]
+#[ignore = "needs ../shared, takes minutes"]
 fn the_kernels_run_densenet_121() {
     let folder = tempfile::tempdir().unwrap();
     let Some(program) = emulator(folder.path()) else { return };
@@ -185,11 +182,9 @@ fn the_kernels_run_densenet_121() {
 
 /// Recorded once, run often: each time the same bits.
 #[test]
+#[ignore = "needs an NVIDIA GPU, CUDA in the program, and ../shared"]
 fn a_gpu_gives_the_interpreters_numbers() {
-    if let Err(reason) = check_cuda() {
-        let _ = writeln!(std::io::stderr(), "SKIPPED: the kernels on a GPU: {reason}");
-        return;
-    }
+    check_cuda().unwrap();
     let run = |plan: &Plan, pictures: &[Vec<f32>]| {
         let mut recorded = Recorded::new(&plan.program).unwrap();
         let mut results = vec![0.0; plan.program.room.results];
@@ -242,4 +237,25 @@ fn a_task_that_leaves_its_arrays_does_not_fit() {
     assert!(shorter(|room| room.params -= 1));
     assert!(shorter(|room| room.pictures -= 1));
     assert!(shorter(|room| room.results -= 1));
+}
+
+/// NVRTC is a library of CUDA's; it needs no GPU.
+#[test]
+fn nvrtc_compiles_the_kernels() {
+    let capabilities = [(8, 0), (8, 7), (9, 0)];
+    match compile(capabilities[0]) {
+        Ok(_) => {}
+        Err(reason) => {
+            assert!(
+                reason.to_string().contains("built without CUDA") || reason.to_string().contains("libnvrtc"),
+                "{reason}"
+            );
+            let _ = writeln!(std::io::stderr(), "SKIPPED: the GPU's kernels are not compiled: {reason}");
+            return;
+        }
+    }
+    for capability in capabilities {
+        let text = compile(capability).unwrap();
+        assert!(text.contains(".entry load") && text.contains("mma.sync.aligned.m16n8k16"), "{capability:?}");
+    }
 }

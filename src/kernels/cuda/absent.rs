@@ -15,7 +15,7 @@ impl Recorded {
     /// # Errors
     /// [`ErrorKind::Device`].
     pub fn new(_: &Program) -> Result<Self> {
-        Err(Error::new(ErrorKind::Device, "this program was built without CUDA"))
+        Err(without())
     }
 
     /// Never called.
@@ -25,4 +25,16 @@ impl Recorded {
     pub fn run(&mut self, _: &[f32], _: &mut [f32]) -> Result<()> {
         match self.0 {}
     }
+}
+
+/// Always an error.
+///
+/// # Errors
+/// [`ErrorKind::Device`].
+pub fn compile(_: (i32, i32)) -> Result<String> {
+    Err(without())
+}
+
+fn without() -> Error {
+    Error::new(ErrorKind::Device, "this program was built without CUDA")
 }

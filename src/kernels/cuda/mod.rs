@@ -10,7 +10,9 @@ mod recorded;
 mod tasks;
 
 #[cfg(not(any(feature = "cuda-12", feature = "cuda-13")))]
-pub use absent::Recorded;
+pub use absent::{Recorded, compile};
+#[cfg(any(feature = "cuda-12", feature = "cuda-13"))]
+pub use compiled::compile;
 #[cfg(any(feature = "cuda-12", feature = "cuda-13"))]
 pub use recorded::Recorded;
 pub use tasks::{Convolve, Launch, Load, NONE, Pool, Program, Room, Step, Task, Window, Words};
