@@ -10,13 +10,14 @@
 //! | `null://` | nowhere |
 
 mod encode;
+#[cfg(feature = "http")]
 pub(crate) mod http;
 mod images;
 mod json;
 mod lines;
 mod null;
 mod record;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", feature = "screens"))]
 mod screen;
 mod terminal;
 
@@ -97,11 +98,16 @@ pub fn open(uri: &str, options: &SinkOptions) -> Result<Box<dyn Sink>> {
         "terminal" => Err(usage(format!("'{uri}' is no output: write terminal:// or -"))),
         "json" => Ok(Box::new(json::Json::open(rest)?)),
         "file" => Ok(Box::new(images::Images::open(rest, options)?)),
+        #[cfg(feature = "http")]
         "http" => Ok(Box::new(http::Http::open(rest, options)?)),
-        #[cfg(target_os = "linux")]
+        #[cfg(all(target_os = "linux", feature = "screens"))]
         "fb" => Ok(Box::new(screen::Screen::framebuffer(rest)?)),
-        #[cfg(target_os = "linux")]
+        #[cfg(all(target_os = "linux", feature = "screens"))]
         "drm" => Ok(Box::new(screen::Screen::drm(rest)?)),
+        #[cfg(not(feature = "http"))]
+        "http" => Err(usage("this program was built without http:// (feature http)".into())),
+        #[cfg(all(target_os = "linux", not(feature = "screens")))]
+        "fb" | "drm" => Err(usage(format!("this program was built without {scheme}:// (feature screens)"))),
         "null" if rest.is_empty() => Ok(Box::new(null::Null::default())),
         "null" => Err(usage(format!("'{uri}' is no output: write null://"))),
         _ if PLANNED.contains(&scheme) => Err(usage(format!("{scheme}:// is not supported yet; {SUPPORTED}"))),
