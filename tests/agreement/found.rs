@@ -12,7 +12,7 @@ const FLOAT: f32 = 1e-3;
 const QUANTIZED: f32 = 2e-2;
 
 /// Folders of `tests/fixtures/found`: `model.onnx`, `x.npy`, ONNX Runtime's `y.npy`.
-const FOUND: [(&str, f32); 28] = [
+const FOUND: [(&str, f32); 29] = [
     ("axes-from-a-cast", QUANTIZED),
     ("blocked-dequantize", FLOAT),
     ("blocked-weights", QUANTIZED),
@@ -41,6 +41,7 @@ const FOUND: [(&str, f32); 28] = [
     ("transpose-identity-perm", FLOAT),
     ("transposed-weights-in-dense-block", FLOAT),
     ("u8-to-s8", QUANTIZED),
+    ("zero-left-by-a-decoder", QUANTIZED),
 ];
 
 #[test]
