@@ -12,7 +12,8 @@ const FLOAT: f32 = 1e-3;
 const QUANTIZED: f32 = 2e-2;
 
 /// Folders of `tests/fixtures/found`: `model.onnx`, `x.npy`, ONNX Runtime's `y.npy`.
-const FOUND: [(&str, f32); 29] = [
+const FOUND: [(&str, f32); 30] = [
+    ("average-counts-beyond-padding", QUANTIZED),
     ("axes-from-a-cast", QUANTIZED),
     ("blocked-dequantize", FLOAT),
     ("blocked-weights", QUANTIZED),
