@@ -2,16 +2,7 @@
 
 use std::num::NonZeroUsize;
 
-/// Threads that any machine may be asked for.
-const ANYWHERE: usize = 16;
-/// Threads for each core of larger machines: beyond that all they do is wait for one another.
-const FOR_EACH_CORE: usize = 4;
-
-/// The most threads that can be asked for on this machine.
-pub(super) fn most() -> usize {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    cores.saturating_mul(FOR_EACH_CORE).max(ANYWHERE)
-}
+use crate::cpu::most_threads;
 
 /// A number of threads, as an argument.
 ///
@@ -28,7 +19,7 @@ pub(super) fn parse(text: &str) -> Result<NonZeroUsize, String> {
 /// # Errors
 /// What is wrong with it, for people.
 pub(super) fn check(threads: NonZeroUsize) -> Result<(), String> {
-    let most = most();
+    let most = most_threads();
     if threads.get() > most { Err(format!("this machine computes with {most} threads at most")) } else { Ok(()) }
 }
 
@@ -39,10 +30,10 @@ mod tests {
     #[test]
     fn a_machine_has_a_maximum() {
         assert_eq!(parse("1").map(usize::from), Ok(1));
-        assert_eq!(parse(&most().to_string()).map(usize::from), Ok(most()));
-        assert!(most() >= 16);
-        let said = format!("this machine computes with {} threads at most", most());
-        for text in [(most() + 1).to_string(), "100000".into(), usize::MAX.to_string()] {
+        assert_eq!(parse(&most_threads().to_string()).map(usize::from), Ok(most_threads()));
+        assert!(most_threads() >= 16);
+        let said = format!("this machine computes with {} threads at most", most_threads());
+        for text in [(most_threads() + 1).to_string(), "100000".into(), usize::MAX.to_string()] {
             assert_eq!(parse(&text), Err(said.clone()));
         }
         for text in ["0", "-1", "", "x", "1.5", "99999999999999999999999"] {

@@ -7,10 +7,12 @@ use std::path::{Path, PathBuf};
 
 mod features;
 mod machine;
+mod threads;
 mod throttle;
 
 pub use features::{Feature, features};
 pub use machine::{Machine, Memory};
+pub use threads::most_threads;
 pub use throttle::Throttle;
 
 /// The trimmed text of a small file of `/proc` or `/sys`; `None` where it is missing, empty or cannot be read.

@@ -3,7 +3,6 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tract_core::internal::*;
-use tract_onnx::tract_hir::internal::{Expansion, InferenceResult, Solver, TensorProxy};
 
 use super::engine::{Engine, Memory};
 use crate::error::Result;
@@ -109,35 +108,4 @@ impl TypedOp for FusedOp {
     }
 
     as_op!();
-}
-
-impl Expansion for FusedOp {
-    fn name(&self) -> StaticName {
-        Op::name(self)
-    }
-
-    fn nboutputs(&self) -> TractResult<usize> {
-        Ok(self.engine().outputs().len())
-    }
-
-    fn rules<'r, 'p: 'r, 's: 'r>(
-        &'s self,
-        solver: &mut Solver<'r>,
-        inputs: &'p [TensorProxy],
-        outputs: &'p [TensorProxy],
-    ) -> InferenceResult {
-        for (proxy, dims) in outputs.iter().zip(self.engine().outputs()) {
-            solver.equals(&proxy.datum_type, f32::datum_type())?;
-            let dims: TVec<TDim> = dims.iter().map(|dim| dim.to_dim()).collect();
-            solver.equals(&proxy.shape, dims)?;
-        }
-        for proxy in inputs.iter().take(self.engine().inputs().len()) {
-            solver.equals(&proxy.datum_type, f32::datum_type())?;
-        }
-        Ok(())
-    }
-
-    fn wire(&self, prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {
-        model.wire_node(prefix, self.clone(), inputs)
-    }
 }

@@ -8,6 +8,7 @@ mod engine;
 mod fused_op;
 pub mod gpu;
 mod guards;
+mod placed;
 mod regions;
 pub mod rewrite;
 #[cfg(test)]
@@ -26,6 +27,7 @@ use crate::kernels::Kernels;
 use crate::model::Limits;
 use crate::model::fused::FusedNetwork;
 use crate::model::onnx::node_name;
+use placed::Placed;
 
 /// How a graph is made ready.
 #[derive(Debug, Clone, Copy)]
@@ -55,7 +57,8 @@ pub fn optimized(
         rewrite::fold_norms(&mut network);
         rewrite::pool_first(&mut network);
         let node = model.node_id_by_name(&node_name(number))?;
-        model.node_mut(node).op = expand(FusedOp::new(&network, how.kernels, how.threads, &how.limits)?);
+        let op = FusedOp::new(&network, how.kernels, how.threads, &how.limits)?;
+        model.node_mut(node).op = expand(Placed::new(op, proto));
     }
     let model = model.into_typed().map_err(named)?;
     cost::check(&model, &how.limits)?;

@@ -3,6 +3,7 @@
 use tract_core::internal::*;
 use tract_core::runtime::{Runnable, Runtime};
 use tract_linalg::multithread::Executor;
+use tract_onnx::pb::ModelProto;
 
 use super::executed::Execution;
 use super::gpu::Gpu;
@@ -11,7 +12,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::isolate::caught;
 use crate::kernels::Kernels;
 use crate::model::Limits;
-use crate::model::onnx::{Fusion, OnnxFile, Opaque};
+use crate::model::onnx::{Fusion, OnnxFile, Opaque, writer};
 use crate::optimize::{Build, Engine, FusedOp, as_it_is, named, optimized, whole};
 
 /// A planned network: one f32 input `[1, 3, height, width]`, one f32 output.
@@ -39,7 +40,7 @@ impl Network {
         file.fold_constants()?;
         let how = Build { kernels: Kernels::chosen()?, threads, limits: *file.limits() };
         let model = optimized(&file.proto, networks, &how, &input).map_err(refuse)?;
-        let output = output_shape(&model)?;
+        let output = output_shape(&model, &file.proto)?;
         if let Some(op) = whole(&model) {
             return Ok(Self { runner: Runner::Fused(op), input, output });
         }
@@ -70,7 +71,7 @@ impl Network {
         let mut file = file.clone();
         file.fold_constants()?;
         let model = as_it_is(&file.proto, &input).map_err(refuse)?;
-        let output = output_shape(&model)?;
+        let output = output_shape(&model, &file.proto)?;
         // Where a device cannot be opened, its runtime panics.
         let prepared = caught(|| runtime.prepare(model).map_err(refuse)).map_err(|error| match error.kind() {
             ErrorKind::Fault => Error::new(ErrorKind::Device, format!("the GPU cannot be opened: {error}")),
@@ -202,7 +203,7 @@ fn classes(shape: &[usize]) -> usize {
 }
 
 /// The shape of the one output, which must be f32.
-fn output_shape(model: &TypedModel) -> Result<Vec<usize>> {
+fn output_shape(model: &TypedModel, proto: &ModelProto) -> Result<Vec<usize>> {
     let fact = model.output_fact(0).map_err(refuse)?;
     let shape = fact.shape.as_concrete().map(<[usize]>::to_vec);
     let fits = |shape: &Vec<usize>| !shape.is_empty() && (1..=MOST_CLASSES).contains(&classes(shape));
@@ -210,6 +211,11 @@ fn output_shape(model: &TypedModel) -> Result<Vec<usize>> {
         let message = format!(
             "the graph's output is {fact:?}: Densight takes one f32 score for each of up to {MOST_CLASSES} classes"
         );
-        Error::new(ErrorKind::Model, message)
+        let output = proto.graph.iter().flat_map(|graph| &graph.output).next();
+        let error = Error::new(ErrorKind::Model, message);
+        match output {
+            Some(output) => error.at(writer(proto, &output.name)),
+            None => error,
+        }
     })
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use densight::error::Error;
+use densight::error::{Error, ErrorKind};
 use densight::runtime::{Session, SessionOptions};
 
 use super::{error, npy};
@@ -12,7 +12,8 @@ const FLOAT: f32 = 1e-3;
 const QUANTIZED: f32 = 2e-2;
 
 /// Folders of `tests/fixtures/found`: `model.onnx`, `x.npy`, ONNX Runtime's `y.npy`.
-const FOUND: [(&str, f32); 28] = [
+const FOUND: [(&str, f32); 30] = [
+    ("average-counts-beyond-padding", QUANTIZED),
     ("axes-from-a-cast", QUANTIZED),
     ("blocked-dequantize", FLOAT),
     ("blocked-weights", QUANTIZED),
@@ -41,6 +42,7 @@ const FOUND: [(&str, f32); 28] = [
     ("transpose-identity-perm", FLOAT),
     ("transposed-weights-in-dense-block", FLOAT),
     ("u8-to-s8", QUANTIZED),
+    ("zero-left-by-a-decoder", QUANTIZED),
 ];
 
 #[test]
@@ -60,6 +62,25 @@ fn what_was_found_wrong_is_right() {
     folders.retain(|name| !FOUND.iter().any(|(listed, _)| listed == name));
     wrong.extend(folders.into_iter().map(|name| format!("{name}: not listed here")));
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+/// Folders of `tests/fixtures/refused`, the kind of the error, and what it has to say: the node, and what is wrong with it.
+const REFUSED: [(&str, ErrorKind, [&str; 2]); 1] = [(
+    "stale-value-info",
+    ErrorKind::Model,
+    ["node node_concat_30 (Concat): it writes concat_30 of [1, 6, 3, 4]", "[1, 6, 5, 10]"],
+)];
+
+#[test]
+fn what_contradicts_itself_is_refused_by_name() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/refused");
+    for (name, kind, says) in REFUSED {
+        let opened = Session::open(&folder.join(name).join("model.onnx"), &SessionOptions::default());
+        let error = opened.err().expect(name);
+        let said = error.to_string();
+        assert_eq!(error.kind(), kind, "{name}: {said}");
+        assert!(says.iter().all(|part| said.contains(part)) && !said.contains('\n'), "{name}: {said}");
+    }
 }
 
 /// What is wrong with the answer to a case.

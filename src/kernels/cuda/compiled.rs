@@ -48,9 +48,9 @@ pub(super) fn ptx(capability: (i32, i32), folder: Option<&Path>) -> Result<Strin
     // The compiler's text ends in a NUL.
     let text = compiled.to_src().trim_end_matches('\0').to_owned();
     if let Some(path) = kept {
-        // A start that cannot keep it is slower, and no worse.
+        // A start that cannot keep it is slower, and no worse; so is one that finds it lost with the power.
         let _ = std::fs::create_dir_all(files::folder(&path));
-        let _ = files::write(&path, |file| std::io::Write::write_all(file, text.as_bytes()));
+        let _ = files::write_unsynced(&path, |file| std::io::Write::write_all(file, text.as_bytes()));
     }
     Ok(text)
 }

@@ -5,12 +5,17 @@ use crate::quant::{Encoding, Step};
 /// How far a number may be from a whole one that it is meant to be: scales are f32 in the file.
 const NEARLY: f64 = 1e-3;
 
+/// Greatest whole number up to which f32 holds all of them.
+const EXACT: f64 = (1 << 24) as f64;
+
 /// What happens to the values of some channels, in the order it is pushed. Numbers are f64, so that putting functions
 /// together loses nothing; [`Chain::steps`] rounds them once.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Chain {
     channels: usize,
     steps: Vec<Wide>,
+    /// Whether what comes in is known to be whole numbers: quantized values, or sums of them.
+    whole: bool,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -43,6 +48,29 @@ impl Wide {
         (self.mul.iter().all(|&m| m == mul) && self.add.iter().all(|&a| a == add)).then_some((mul, add))
     }
 
+    /// For each channel the whole number that becomes 0; none where one is not whole, or all are 0.
+    fn zero_points(&self) -> Option<Vec<f64>> {
+        let zero_point = |(mul, add): (&f64, &f64)| {
+            let zero_point = if *add == 0.0 { 0.0 } else { -add / mul };
+            let whole = zero_point.abs() <= EXACT && (zero_point - zero_point.round()).abs() <= 1e-9;
+            whole.then(|| zero_point.round())
+        };
+        let found: Vec<f64> = self.mul.iter().zip(&self.add).map(zero_point).collect::<Option<_>>()?;
+        found.iter().any(|&zero_point| zero_point != 0.0).then_some(found)
+    }
+
+    /// With its numbers rounded to f32.
+    fn narrow(&self) -> Step {
+        let narrow = |values: &[f64]| values.iter().map(|&v| v as f32).collect();
+        Step {
+            mul: narrow(&self.mul),
+            add: narrow(&self.add),
+            low: self.low as f32,
+            high: self.high as f32,
+            round: self.round,
+        }
+    }
+
     fn bound(&mut self, low: f64, high: f64) {
         // What was a bound before goes through the new bounds.
         (self.low, self.high) = (self.low.clamp(low, high), self.high.clamp(low, high));
@@ -52,7 +80,7 @@ impl Wide {
 impl Chain {
     /// Nothing done to the values of `channels` channels.
     pub fn new(channels: usize) -> Self {
-        Self { channels, steps: Vec::new() }
+        Self { channels, steps: Vec::new(), whole: false }
     }
 
     /// Number of channels.
@@ -104,7 +132,16 @@ impl Chain {
     /// ONNX `DequantizeLinear`.
     pub fn dequantize(&mut self, scale: &[f64], zero_point: &[f64]) {
         let add: Vec<f64> = scale.iter().zip(zero_point).map(|(scale, zero)| -scale * zero).collect();
-        self.affine(scale, &add);
+        self.decode(scale, &add);
+    }
+
+    /// [`affine`](Self::affine) of whole numbers: of quantized values, or of sums of them.
+    ///
+    /// # Panics
+    /// As `affine`.
+    pub fn decode(&mut self, mul: &[f64], add: &[f64]) {
+        self.whole |= self.steps.is_empty();
+        self.affine(mul, add);
     }
 
     /// A rounding step that only moves the codes of the one before is that one, moved.
@@ -143,7 +180,8 @@ impl Chain {
         if !whole(low) || !whole(high) {
             return None;
         }
-        let mut codes = Self { channels: self.channels, steps: self.steps[..self.steps.len() - 1].to_vec() };
+        let steps = self.steps[..self.steps.len() - 1].to_vec();
+        let mut codes = Self { channels: self.channels, steps, whole: self.whole };
         let step = codes.steps.last_mut().expect("there is one");
         step.bound(low.round(), high.round());
         let (low, high) = (step.low.ceil() as i32, step.high.floor() as i32);
@@ -172,23 +210,29 @@ impl Chain {
     }
 
     /// The steps from number `from` on.
+    ///
+    /// Quantized values that are not rounded again become `(value - zero_point) * scale` in two steps, as ONNX has it:
+    /// the zero point is exactly 0 then, which one step, `value * scale - zero_point * scale`, misses by what the product is rounded by.
     pub fn steps(&self, from: usize) -> Vec<Step> {
-        let narrow = |values: &[f64]| values.iter().map(|&v| v as f32).collect();
-        let step = |wide: &Wide| Step {
-            mul: narrow(&wide.mul),
-            add: narrow(&wide.add),
-            low: wide.low as f32,
-            high: wide.high as f32,
-            round: wide.round,
-        };
-        self.steps[from..].iter().map(step).collect()
+        let leaving = self.codes_within(self.len());
+        let is_whole = self.whole || leaving > 0;
+        let mut steps = Vec::new();
+        for (number, wide) in self.steps.iter().enumerate().skip(from) {
+            match wide.zero_points().filter(|_| number == leaving && is_whole && !wide.round) {
+                Some(zero_points) => {
+                    let add = zero_points.into_iter().map(|zero_point| -zero_point).collect();
+                    steps.push(Wide { add, ..Wide::identity(self.channels) }.narrow());
+                    steps.push(Wide { add: vec![0.0; self.channels], ..wide.clone() }.narrow());
+                }
+                None => steps.push(wide.narrow()),
+            }
+        }
+        steps
     }
 
-    /// The first `count` steps.
+    /// The first `count` steps, which are up to one that gives quantized values.
     pub fn first_steps(&self, count: usize) -> Vec<Step> {
-        let mut steps = self.steps(0);
-        steps.truncate(count);
-        steps
+        self.steps[..count].iter().map(Wide::narrow).collect()
     }
 
     /// Number of steps.
@@ -284,5 +328,47 @@ mod tests {
         chain.quantize(&[0.3], &[9.0], 0.0, 255.0);
         assert_eq!(chain.len(), 2);
         assert!(chain.codes().is_none(), "codes, not decoded ones");
+    }
+
+    /// Quantized values that leave as f32 are what ONNX says to the bit, and 0 is 0.
+    #[test]
+    fn what_is_only_decoded_is_exact() {
+        let (scale, zero_point) = ([0.231, 0.007], [142.0, 3.0]);
+        let scale = scale.map(|scale: f64| f64::from(scale as f32));
+        let decoders: [fn(&mut Chain); 4] = [
+            |_| {},
+            |chain| chain.bound(0.0, f64::INFINITY),
+            |chain| chain.affine(&[-0.5; 2], &[0.0; 2]),
+            |chain| chain.quantize(&[1.0; 2], &[0.0; 2], 0.0, 255.0),
+        ];
+        for (number, decoder) in decoders.into_iter().enumerate() {
+            // Whether they were rounded here or came in so.
+            for quantized in [true, false] {
+                let mut chain = Chain::new(2);
+                if quantized {
+                    chain.quantize(&[1.0; 2], &[0.0; 2], 0.0, 255.0);
+                }
+                let written = chain.len();
+                chain.dequantize(&scale, &zero_point);
+                decoder(&mut chain);
+                let steps = chain.steps(written);
+                // What is rounded again stays one step.
+                assert_eq!(steps.len(), if number == 3 { 1 } else { 2 });
+                for (channel, value) in (0..2).flat_map(|channel| (0..=255).map(move |value| (channel, value as f32))) {
+                    let exact = (value - zero_point[channel] as f32) * scale[channel] as f32;
+                    let expected = [exact, exact.max(0.0), -0.5 * exact][number.min(2)];
+                    let found = steps.iter().fold(value, |value, step| step.apply(channel, value));
+                    assert!(number == 3 || found == expected, "{found}, not {expected}");
+                }
+            }
+        }
+    }
+
+    /// Of f32 values, a norm stays one step whatever it takes off.
+    #[test]
+    fn only_whole_numbers_have_zero_points() {
+        let mut chain = Chain::new(1);
+        chain.affine(&[0.3], &[-0.3 * 7.0]);
+        assert_eq!(chain.steps(0).len(), 1);
     }
 }

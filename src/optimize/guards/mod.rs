@@ -51,10 +51,10 @@ pub fn named(error: TractError) -> TractError {
     if root.starts_with("node ") {
         return format_err!("{root}");
     }
-    // tract's nodes are shown as `#3 "name" Operator`.
+    // tract's nodes are shown as `#3 "name" Operator`, behind "node", "Evaluating" and other words.
     let node = error.chain().find_map(|link| {
         let text = link.to_string();
-        let (_, rest) = text.split_once("node #")?;
+        let (_, rest) = text.split_once(" #")?;
         let (name, rest) = rest.split_once('"')?.1.split_once('"')?;
         Some(format!("node {name} ({})", rest.split_whitespace().next()?))
     });

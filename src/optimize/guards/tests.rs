@@ -301,3 +301,17 @@ fn extents_that_are_not_there() {
     let weights = graph(17).floats("w", &[0, 3, 3, 3], &[]);
     weights.node("Conv", &["x", "w"], "y", vec![]).refuses("Conv");
 }
+
+/// An error at run time names the node, in whichever words tract speaks of it.
+#[test]
+fn errors_at_run_time_name_the_node() {
+    let mut model = TypedModel::default();
+    model.add_source("dense/conv 3", f32::fact([1])).unwrap();
+    let node = model.node(0);
+    for words in ["Evaluating", "ModelBuilder: node", "running pass"] {
+        let error = format_err!("no room").context(format!("{words} {node}")).context("running the plan");
+        assert_eq!(super::named(error).to_string(), "node dense/conv 3 (Source): no room", "{words}");
+    }
+    let other = format_err!("no room").context("applying patch #3 to a graph");
+    assert_eq!(super::named(other).to_string(), "no room");
+}

@@ -13,6 +13,7 @@ use super::device::Device;
 use super::network::Network;
 use super::prepared::{self, Prepared, Source};
 use super::{Execution, Preprocessor, labels, sidecar};
+use crate::cpu::most_threads;
 use crate::error::{Error, ErrorKind, Result};
 use crate::isolate::isolated;
 use crate::model::onnx::{OnnxFile, from_entries, to_entries};
@@ -24,7 +25,7 @@ const MOST_PICTURES: usize = 1024;
 /// What to ask of a [`Session`].
 #[derive(Debug, Clone)]
 pub struct SessionOptions {
-    /// Threads the network runs on; 1 means the calling thread alone.
+    /// Threads the network runs on, up to [`most_threads`]; 1 means the calling thread alone.
     pub threads: usize,
     /// Labels that replace the model's own.
     pub labels: Option<Vec<String>>,
@@ -77,7 +78,7 @@ impl Session {
     ///
     /// # Errors
     /// [`ErrorKind::Io`], [`ErrorKind::Model`], [`ErrorKind::Labels`], [`ErrorKind::Config`] (the sidecar),
-    /// [`ErrorKind::Usage`] (0 threads, a batch of none or too many), [`ErrorKind::Fault`]; all name the file.
+    /// [`ErrorKind::Usage`] (0 threads or too many, a batch of none or too many), [`ErrorKind::Fault`]; all name the file.
     pub fn open(path: &Path, options: &SessionOptions) -> Result<Self> {
         let failed = |e| Error::io(ErrorKind::Io, "read", path, e);
         let mut file = File::open(path).map_err(failed)?;
@@ -330,6 +331,10 @@ fn stem(path: &Path) -> String {
 fn threads(options: &SessionOptions) -> Result<usize> {
     match options.threads {
         0 => Err(Error::new(ErrorKind::Usage, "0 threads cannot run a network: ask for 1 or more")),
+        threads if threads > most_threads() => {
+            let message = format!("{threads} threads: this machine computes with {} at most", most_threads());
+            Err(Error::new(ErrorKind::Usage, message))
+        }
         threads => Ok(threads),
     }
 }

@@ -56,7 +56,9 @@ fn a_batch_gives_what_its_pictures_give() {
 #[test]
 fn wrong_requests_are_told_apart() {
     let kind = |options: SessionOptions| Session::from_onnx(&bytes(None), &options).err().unwrap().kind();
-    assert_eq!(kind(SessionOptions { threads: 0, ..Default::default() }), ErrorKind::Usage);
+    for threads in [0, crate::cpu::most_threads() + 1, usize::MAX] {
+        assert_eq!(kind(SessionOptions { threads, ..Default::default() }), ErrorKind::Usage);
+    }
     for batch in [0, usize::MAX] {
         assert_eq!(kind(SessionOptions { batch, ..Default::default() }), ErrorKind::Usage);
     }

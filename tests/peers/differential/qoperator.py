@@ -136,9 +136,6 @@ def _unary(quantizer, node: Node) -> bool:
     attributes = dict(node.attributes)
     if attributes.pop("dilations", [1, 1]) != [1, 1]:
         return False
-    # Densight refuses both by name: what ONNX Runtime divides by where a window reaches over the edge is its own.
-    if attributes.get("ceil_mode") and attributes.get("count_include_pad"):
-        return False
     if "Pool" in node.op:
         attributes["channels_last"] = 0
     result = quantizer.encoding(node.outputs[0], single=True, kind=kind)

@@ -280,7 +280,7 @@ fn undecoded(value: &Value) -> (Vec<Piece>, impl Fn(&mut Value, f64)) {
         let channels = result.shape.channels;
         let all = |number: f64| vec![number; channels];
         match decoder {
-            Some((scale, zero_point)) => result.affine(&all(scale / values), &all(-scale * zero_point)),
+            Some((scale, zero_point)) => result.decode(&all(scale / values), &all(-scale * zero_point)),
             None if values == 1.0 => {}
             None => result.affine(&all(1.0 / values), &all(0.0)),
         }

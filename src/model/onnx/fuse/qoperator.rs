@@ -8,7 +8,7 @@
 use tract_onnx::pb::{AttributeProto, GraphProto, NodeProto};
 
 use super::super::super::{Limit, Limits, Tensor};
-use super::super::nodes::{initializer, int};
+use super::super::nodes::{initializer, int, ints};
 use super::attributes::Attributes;
 use super::constants::Constants;
 use crate::error::{Error, ErrorKind, Result};
@@ -141,8 +141,13 @@ fn expanded(node: &NodeProto, form: &Form, bias_scales: Option<String>) -> Vec<N
         ));
         inputs.push(decoded);
     }
-    let attributes: Vec<AttributeProto> =
+    let mut attributes: Vec<AttributeProto> =
         node.attribute.iter().filter(|a| !["channels_last", "opset"].contains(&a.name.as_str())).cloned().collect();
+    if form.op == "AveragePool" && [node.int("ceil_mode"), node.int("count_include_pad")] == [Some(1); 2] {
+        // ONNX Runtime divides by the whole window, also where it reaches beyond the padding; an `AveragePool` does not count that.
+        attributes.retain(|attribute| !["ceil_mode", "pads"].contains(&attribute.name.as_str()));
+        attributes.push(ints("pads", &operators::pads_without_ceil(node)));
+    }
     let [scale, zero_point] = form.result;
     if node.op_type == "QLinearSoftmax" && node.int("opset").is_some_and(|opset| opset < 13) {
         // Before opset 13 a softmax is one of matrices.

@@ -52,6 +52,11 @@ impl Value {
         self.each(|chain, at| chain.dequantize(&scale[at.clone()], &zero_point[at]));
     }
 
+    /// `value * mul + add` of quantized values, or of sums of them.
+    pub(super) fn decode(&mut self, mul: &[f64], add: &[f64]) {
+        self.each(|chain, at| chain.decode(&mul[at.clone()], &add[at]));
+    }
+
     /// Does something to each piece, which holds the channels `at`.
     fn each(&mut self, mut change: impl FnMut(&mut Chain, std::ops::Range<usize>)) {
         let mut start = 0;

@@ -51,14 +51,27 @@ pub(super) fn pool(node: &NodeProto, opset: i64) -> Result<(), String> {
     Ok(())
 }
 
-/// `QLinearAveragePool`: as [`pool`]. What ONNX Runtime divides by where a window reaches over the edge, it alone knows.
+/// `QLinearAveragePool`: as [`pool`]. What `auto_pad` makes of it where it rounds up and counts padding was not compared.
 pub(super) fn quantized_pool(node: &NodeProto, opset: i64) -> Result<(), String> {
     pool(node, opset)?;
     let set = |name: &str| attribute(node, name).is_some_and(|a| a.i != 0);
-    if set("ceil_mode") && set("count_include_pad") {
-        return Err("attribute ceil_mode is given beside count_include_pad".into());
+    if set("ceil_mode") && set("count_include_pad") && padded_by_itself(node) {
+        return Err("attribute ceil_mode is given beside count_include_pad and auto_pad".into());
     }
     Ok(())
+}
+
+/// The padding with which a pool that rounds down has the windows that it has rounding up, each of them within it: a stride less one
+/// more at the end, but not so much that a window sees nothing else, since such a window is left out.
+pub(in super::super) fn pads_without_ceil(node: &NodeProto) -> Vec<i64> {
+    let list = |name: &str| attribute(node, name).map(|a| a.ints.as_slice()).unwrap_or_default();
+    let (kernel, strides) = (list("kernel_shape"), list("strides"));
+    let mut pads = list("pads").to_vec();
+    pads.resize(2 * kernel.len(), 0);
+    for (axis, (pad, kernel)) in pads[kernel.len()..].iter_mut().zip(kernel).enumerate() {
+        *pad = (*pad + strides.get(axis).unwrap_or(&1) - 1).min(kernel - 1);
+    }
+    pads
 }
 
 /// `Constant`: one value.

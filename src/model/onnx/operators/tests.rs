@@ -316,3 +316,30 @@ fn names_that_say_nothing_are_dropped() {
     tidy(&mut graph);
     assert_eq!((graph.node[0].input.len(), graph.node[0].output.len()), (1, 1));
 }
+
+/// As many windows as rounding up gives, but for those that begin behind the input, each within the padding.
+#[test]
+fn pads_without_ceil_give_the_same_windows() {
+    for (side, kernel, stride) in (1i64..9).flat_map(|a| (1..5).flat_map(move |b| (1..5).map(move |c| (a, b, c)))) {
+        for (before, behind) in (0..kernel).flat_map(|before| (0..kernel).map(move |behind| (before, behind))) {
+            let room = side + before + behind - kernel;
+            if room < 0 {
+                continue;
+            }
+            let node = NodeProto {
+                attribute: vec![
+                    ints("kernel_shape", &[kernel]),
+                    ints("strides", &[stride]),
+                    ints("pads", &[before, behind]),
+                ],
+                ..Default::default()
+            };
+            let starts = (0..=(room + stride - 1) / stride).filter(|window| window * stride < side + before).count();
+            let pads = pads_without_ceil(&node);
+            assert_eq!(pads[0], before);
+            assert!(pads[1] < kernel);
+            let windows = (side + before + pads[1] - kernel) / stride + 1;
+            assert_eq!(windows, starts as i64, "{side} {kernel} {stride} {before} {behind}");
+        }
+    }
+}
