@@ -6,8 +6,10 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use densight::kernels::{BLOCK, Codes, Convolve, Isa, Kernels, PlanesMut, Read, Reader, Requantize};
-use densight::quant::Step;
+use densight::kernels::{
+    AffineChain, ChainInput, Convolve, Isa, Kernels, PIXEL_BLOCK, PlanesMut, QuantType, Requantize,
+};
+use densight::quant::Affine;
 
 mod peak;
 
@@ -78,16 +80,16 @@ fn table(kernels: Kernels) {
 
 /// Best rates of convolution, peak (GMAC/s) and reading of as many channels (GB/s).
 fn shape(kernels: Kernels, taps: usize, channels: usize, outputs: usize, side: usize) -> (f64, f64, f64) {
-    let pitch = side + 1;
-    let pixels = (side * pitch).next_multiple_of(BLOCK);
+    let plane_stride = side + 1;
+    let pixels = (side * plane_stride).next_multiple_of(PIXEL_BLOCK);
     let planes = channels.div_ceil(4);
     // Before a 3x3, a row above and below, a pixel before and after. Planes are an odd number of cache lines apart.
-    let halo = if taps == 3 { 2 * pitch + 2 } else { 0 };
+    let halo = if taps == 3 { 2 * plane_stride + 2 } else { 0 };
     let plane = (4 * (pixels + halo)).div_ceil(LINE) * LINE;
     let plane = if (plane / LINE).is_multiple_of(2) { plane + LINE } else { plane };
     let buffer: Vec<u8> = (0..planes * plane + LINE).map(|i| (i * 37 % 251) as u8).collect();
     let input = &buffer[buffer.as_ptr().align_offset(LINE)..];
-    let tap = |i: usize| 4 * (i / taps * pitch + i % taps);
+    let tap = |i: usize| 4 * (i / taps * plane_stride + i % taps);
     let places = (0..planes).flat_map(|p| (0..taps * taps).map(move |i| (p * plane + tap(i)) as u32));
     let offsets: Vec<u32> = places.collect();
     // Weights as trained ones are spread: near the normal distribution, the greatest of them 127.
@@ -99,17 +101,17 @@ fn shape(kernels: Kernels, taps: usize, channels: usize, outputs: usize, side: u
     let mut weight = || ((0..4).map(|_| uniform()).sum::<i32>() - 126).clamp(-127, 127) as i8;
     let weights: Vec<i8> = (0..outputs * offsets.len() * 4).map(|_| weight()).collect();
     let weights = kernels.pack(&weights, &vec![0; outputs], &offsets).expect("no weight is -128");
-    let step = |n: usize, mul: f32| Step { mul: vec![mul; n], add: vec![7.0; n], low: 0.0, high: 255.0, round: true };
-    let requantize = Requantize::new(&step(outputs, 1e-4), Codes::Activation).expect("it fits");
+    let step = |n: usize, mul: f32| Affine { mul: vec![mul; n], add: vec![7.0; n], low: 0.0, high: 255.0, round: true };
+    let requantize = Requantize::new(&step(outputs, 1e-4), QuantType::Activation).expect("it fits");
     // Factors and summands of norms, no two the same.
     let mut norm = step(4 * planes, 1.0);
     norm.mul.iter_mut().enumerate().for_each(|(i, mul)| *mul = 0.3 + (i * 331 % 1009) as f32 * 0.001_937);
     norm.add.iter_mut().enumerate().for_each(|(i, add)| *add = (i * 577 % 1013) as f32 * 0.197_3 - 80.0);
-    let reader = Reader::new(&[norm], Codes::Signed, Codes::Activation).expect("it fits");
+    let chain = AffineChain::new(&[norm], QuantType::Signed, QuantType::Activation).expect("it fits");
     let mut out = vec![0; outputs / 4 * 4 * pixels];
     let mut activations = vec![0; planes * plane];
     let what = Convolve { input, weights: &weights, pixels };
-    let read = Read { input, pitch: plane, planes: 0..planes, pixels };
+    let read = ChainInput { input, plane_stride: plane, planes: 0..planes, pixels };
     let macs = (outputs * offsets.len() * 4 * pixels) as f64;
     let mut best = (0f64, 0f64, 0f64);
     for _ in 0..TURNS {
@@ -119,7 +121,7 @@ fn shape(kernels: Kernels, taps: usize, channels: usize, outputs: usize, side: u
             kernels.convolve(black_box(&what), &requantize, &mut out);
         }));
         best.2 = best.2.max(rate((4 * planes * pixels) as f64, || {
-            kernels.read(&reader, black_box(&read), &mut PlanesMut::new(&mut activations, planes, plane, 4 * pixels));
+            kernels.affine(&chain, black_box(&read), &mut PlanesMut::new(&mut activations, planes, plane, 4 * pixels));
         }));
     }
     if !peak::known(kernels.isa()) {

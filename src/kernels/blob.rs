@@ -6,7 +6,7 @@ use std::io::{Read, Result, Write};
 #[derive(Debug)]
 pub enum Blob<'a> {
     /// s8.
-    Codes(&'a mut Vec<i8>, usize),
+    Quantized(&'a mut Vec<i8>, usize),
     /// f32.
     Reals(&'a mut Vec<f32>, usize),
 }
@@ -21,7 +21,7 @@ impl Blob<'_> {
     /// Those of `to`.
     pub fn write(self, to: &mut impl Write) -> Result<()> {
         match self {
-            Self::Codes(values, _) => values
+            Self::Quantized(values, _) => values
                 .chunks(PART)
                 .try_for_each(|part| to.write_all(&part.iter().map(|value| *value as u8).collect::<Vec<u8>>())),
             Self::Reals(values, _) => values.chunks(PART).try_for_each(|part| {
@@ -37,7 +37,7 @@ impl Blob<'_> {
     pub fn read(self, from: &mut impl Read) -> Result<()> {
         let mut bytes = [0; 4 * PART];
         match self {
-            Self::Codes(values, len) => {
+            Self::Quantized(values, len) => {
                 while values.len() < len {
                     let part = &mut bytes[..(len - values.len()).min(4 * PART)];
                     from.read_exact(part)?;

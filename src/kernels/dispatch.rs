@@ -41,11 +41,11 @@ impl Kernels {
         self.isa
     }
 
-    /// Ranges of pixels are multiples of this: 8, or a [`BLOCK`](super::BLOCK) of 16.
-    pub fn grain(self) -> usize {
+    /// Ranges of pixels are multiples of this: 8, or a [`PIXEL_BLOCK`](super::BLOCK) of 16.
+    pub fn pixel_multiple(self) -> usize {
         match self.isa {
-            Isa::Avx512Vnni | Isa::I8mm => super::BLOCK,
-            _ => super::BLOCK / 2,
+            Isa::Avx512Vnni | Isa::I8mm => super::PIXEL_BLOCK,
+            _ => super::PIXEL_BLOCK / 2,
         }
     }
 
@@ -61,7 +61,7 @@ impl Kernels {
 
     /// Calls `work` compiled for the instruction set: loops in it use its vectors, as far as the compiler sees how.
     #[inline]
-    pub fn wide<R>(self, work: impl FnOnce() -> R) -> R {
+    pub fn vectorize<R>(self, work: impl FnOnce() -> R) -> R {
         match self.isa {
             // SAFETY: that there is a `Kernels` proves that the processor has the instructions.
             #[cfg(target_arch = "x86_64")]

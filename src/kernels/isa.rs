@@ -74,9 +74,9 @@ impl Isa {
         let available = Self::available();
         available.iter().find(|isa| isa.name() == name).copied().ok_or_else(|| {
             let known = Self::ALL.iter().any(|isa| isa.name() == name);
-            let what = if known { "this processor does not have" } else { "there are no kernels for" };
+            let operand = if known { "this processor does not have" } else { "there are no kernels for" };
             let names: Vec<_> = available.iter().map(|isa| isa.name()).collect();
-            Error::new(ErrorKind::Usage, format!("{what} '{name}': it is one of {}", names.join(", ")))
+            Error::new(ErrorKind::Usage, format!("{operand} '{name}': it is one of {}", names.join(", ")))
         })
     }
 

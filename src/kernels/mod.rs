@@ -2,9 +2,9 @@
 //!
 //! # Layout
 //!
-//! Codes are bytes in planes of four channels, `[channels / 4][pixels][4]`. Pixels are the rows of a picture one after
-//! another at the caller's pitch: kernels know nothing of rows, they work on a range of pixels whose length is a multiple
-//! of [`Kernels::grain`]. All of it is read and written, padding between rows included. Channels that fill up a group of four
+//! Quantized values are bytes in planes of four channels, `[channels / 4][pixels][4]`. Pixels are the rows of an image one after
+//! another at the caller's plane stride: kernels know nothing of rows, they work on a range of pixels whose length is a multiple
+//! of [`Kernels::pixel_multiple`]. All of it is read and written, padding between rows included. Channels that fill up a group of four
 //! have weights, `mul` and `add` of 0.
 //!
 //! Any alignment is right. Fastest are planes that begin at multiples of 64 bytes, an odd number of those apart: then few
@@ -14,9 +14,9 @@
 //!
 //! | operation | from | to |
 //! |---|---|---|
-//! | [`Kernels::convolve`] | activations | codes |
+//! | [`Kernels::convolve`] | activations | quantized values |
 //! | [`Kernels::convolve_raw`] | activations | accumulators, i32 |
-//! | [`Kernels::read`] | codes | codes: what norm, ReLU and requantizing make of features before a convolution reads them |
+//! | [`Kernels::affine`] | quantized values | quantized values: what norm, ReLU and requantizing make of features before a convolution reads them |
 //!
 //! Each operation has a folder: `mod.rs` says what it does and checks its arguments, `scalar.rs` is the definition, the
 //! other files are named after the instruction sets. [`Kernels`] is the only way in, and exists only for an instruction
@@ -25,37 +25,37 @@
 //! # Shifted activations
 //!
 //! Some instructions multiply s8 by s8 only. Their kernels keep activations 128 lower ([`Kernels::shifted`]): whoever
-//! writes activations writes them so, padding is [`Kernels::zero`], and packed weights hold the correction. [`Codes`]
+//! writes activations writes them so, padding is [`Kernels::zero`], and packed weights hold the correction. [`QuantType`]
 //! names what bytes stand for, so that callers need not care.
 
 // Tiles are indexed by output channel and vector, in step with the vectors and weights that belong to them.
 #![allow(clippy::needless_range_loop)]
 
+mod affine;
 mod blob;
-mod codes;
 mod convolve;
 pub mod cuda;
 mod dispatch;
+mod fp32;
 mod isa;
 mod planes;
-mod read;
-mod real;
-mod team;
+mod quant_type;
 #[cfg(test)]
 mod tests;
+mod thread_pool;
 
+pub use affine::{AffineChain, ChainInput};
 pub use blob::Blob;
-pub use codes::Codes;
 pub use convolve::{Convolve, Packed, Requantize};
 pub use dispatch::Kernels;
+pub use fp32::{AffineChainF32, BiasClamp, ChainInputF32, ConvolveF32, Operand, PackedF32};
 pub use isa::Isa;
-pub use planes::{Chunks, PlanesMut};
-pub use read::{Read, Reader};
-pub use real::{ConvolveReal, Finish, PackedReal, ReadReal, RealReader, Source};
-pub use team::Team;
+pub use planes::{PlanesMut, TileQueue};
+pub use quant_type::QuantType;
+pub use thread_pool::ThreadPool;
 
-/// Ranges of pixels that are multiples of this suit every instruction set; some take half of it ([`Kernels::grain`]).
-pub const BLOCK: usize = 16;
+/// Ranges of pixels that are multiples of this suit every instruction set; some take half of it ([`Kernels::pixel_multiple`]).
+pub const PIXEL_BLOCK: usize = 16;
 
 /// Channels of one plane.
-pub const GROUP: usize = 4;
+pub const CHANNEL_BLOCK: usize = 4;

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 pub struct PlanesMut<'a, T> {
     start: *mut T,
     planes: usize,
-    pitch: usize,
+    plane_stride: usize,
     len: usize,
     buffer: PhantomData<&'a mut [T]>,
 }
@@ -20,15 +20,19 @@ pub struct PlanesMut<'a, T> {
 unsafe impl<T: Send> Send for PlanesMut<'_, T> {}
 
 impl<'a, T> PlanesMut<'a, T> {
-    /// The first `len` elements of each of `planes` planes, which start `pitch` elements apart.
+    /// The first `len` elements of each of `planes` planes, which start `plane_stride` elements apart.
     ///
     /// # Panics
     /// If planes overlap or the last ends beyond the buffer.
-    pub fn new(buffer: &'a mut [T], planes: usize, pitch: usize, len: usize) -> Self {
-        assert!(len <= pitch, "planes of {len} do not fit a pitch of {pitch}");
-        let end = planes.checked_sub(1).map_or(Some(0), |last| last.checked_mul(pitch)?.checked_add(len));
-        assert!(end.is_some_and(|end| end <= buffer.len()), "{planes} planes at {pitch} exceed {}", buffer.len());
-        Self { start: buffer.as_mut_ptr(), planes, pitch, len, buffer: PhantomData }
+    pub fn new(buffer: &'a mut [T], planes: usize, plane_stride: usize, len: usize) -> Self {
+        assert!(len <= plane_stride, "planes of {len} do not fit a plane stride of {plane_stride}");
+        let end = planes.checked_sub(1).map_or(Some(0), |last| last.checked_mul(plane_stride)?.checked_add(len));
+        assert!(
+            end.is_some_and(|end| end <= buffer.len()),
+            "{planes} planes at {plane_stride} exceed {}",
+            buffer.len()
+        );
+        Self { start: buffer.as_mut_ptr(), planes, plane_stride, len, buffer: PhantomData }
     }
 
     /// Two of them: the elements before `at` of each plane, and those from there on.
@@ -58,7 +62,7 @@ impl<'a, T> PlanesMut<'a, T> {
     /// If there is no such plane.
     pub fn only(&mut self, plane: usize) -> PlanesMut<'_, T> {
         assert!(plane < self.planes, "plane {plane} of {}", self.planes);
-        PlanesMut { start: self.start.wrapping_add(plane * self.pitch), planes: 1, ..self.reborrow() }
+        PlanesMut { start: self.start.wrapping_add(plane * self.plane_stride), planes: 1, ..self.reborrow() }
     }
 
     /// The same elements, for a shorter time.
@@ -88,7 +92,7 @@ impl<'a, T> PlanesMut<'a, T> {
     pub fn plane(&mut self, plane: usize) -> &mut [T] {
         assert!(plane < self.planes, "plane {plane} of {}", self.planes);
         // SAFETY: `new` has checked that the plane is inside the buffer, which is ours alone for 'a.
-        unsafe { std::slice::from_raw_parts_mut(self.start.add(plane * self.pitch), self.len) }
+        unsafe { std::slice::from_raw_parts_mut(self.start.add(plane * self.plane_stride), self.len) }
     }
 
     /// One plane to read, and another to write.
@@ -99,7 +103,7 @@ impl<'a, T> PlanesMut<'a, T> {
         assert!(read < self.planes && write < self.planes && read != write, "planes {read} and {write}");
         // SAFETY: `new` has checked that the planes are inside the buffer, which is ours alone for 'a; they do not overlap.
         unsafe {
-            let plane = |plane: usize| self.start.add(plane * self.pitch);
+            let plane = |plane: usize| self.start.add(plane * self.plane_stride);
             let read = std::slice::from_raw_parts(plane(read), self.len);
             (read, std::slice::from_raw_parts_mut(plane(write), self.len))
         }
@@ -107,40 +111,46 @@ impl<'a, T> PlanesMut<'a, T> {
 
     /// The first element and the distance of planes in elements, for kernels.
     pub(super) fn raw(&mut self) -> (*mut T, usize) {
-        (self.start, self.pitch)
+        (self.start, self.plane_stride)
     }
 }
 
 /// Ranges of the same planes, which threads take one after another, each as it has time.
 #[derive(Debug)]
-pub struct Chunks<'a, T> {
+pub struct TileQueue<'a, T> {
     planes: PlanesMut<'a, T>,
-    chunk: usize,
+    tile_len: usize,
     next: AtomicUsize,
 }
 
 // SAFETY: what threads get from a shared one are ranges that do not overlap, as `take` gives each number once.
-unsafe impl<T: Send> Sync for Chunks<'_, T> {}
+unsafe impl<T: Send> Sync for TileQueue<'_, T> {}
 
-impl<'a, T> Chunks<'a, T> {
-    /// Ranges of `chunk` elements of each plane; the last may be shorter.
+impl<'a, T> TileQueue<'a, T> {
+    /// Ranges of `tile_len` elements of each plane; the last may be shorter.
     ///
     /// # Panics
-    /// If chunks are empty.
-    pub fn new(planes: PlanesMut<'a, T>, chunk: usize) -> Self {
-        assert!(chunk > 0, "chunks of nothing");
-        Self { planes, chunk, next: AtomicUsize::new(0) }
+    /// If tiles are empty.
+    pub fn new(planes: PlanesMut<'a, T>, tile_len: usize) -> Self {
+        assert!(tile_len > 0, "tiles of nothing");
+        Self { planes, tile_len, next: AtomicUsize::new(0) }
     }
 
     /// The next range: where it begins in each plane, and the range itself. `None` when all are taken.
     pub fn take(&self) -> Option<(usize, PlanesMut<'_, T>)> {
-        let begin = self.next.fetch_add(1, Ordering::Relaxed).checked_mul(self.chunk)?;
-        let len = self.planes.len.checked_sub(begin).filter(|rest| *rest > 0)?.min(self.chunk);
-        // No element twice: every `begin` is given once, and ranges are at most `chunk` long.
+        let begin = self.next.fetch_add(1, Ordering::Relaxed).checked_mul(self.tile_len)?;
+        let len = self.planes.len.checked_sub(begin).filter(|rest| *rest > 0)?.min(self.tile_len);
+        // No element twice: every `begin` is given once, and ranges are at most `tile_len` long.
         let start = self.planes.start.wrapping_add(begin);
         Some((
             begin,
-            PlanesMut { start, planes: self.planes.planes, pitch: self.planes.pitch, len, buffer: PhantomData },
+            PlanesMut {
+                start,
+                planes: self.planes.planes,
+                plane_stride: self.planes.plane_stride,
+                len,
+                buffer: PhantomData,
+            },
         ))
     }
 }
@@ -152,7 +162,7 @@ mod tests {
     #[test]
     fn chunks_are_taken_once() {
         let mut buffer = [0; 23];
-        let chunks = Chunks::new(PlanesMut::new(&mut buffer, 2, 12, 11), 4);
+        let chunks = TileQueue::new(PlanesMut::new(&mut buffer, 2, 12, 11), 4);
         std::thread::scope(|scope| {
             for _ in 0..3 {
                 scope.spawn(|| {

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::*;
-use crate::quant::Step;
+use crate::quant::Affine;
 
 /// The kernels to test; says which cannot be.
 fn all() -> Vec<Kernels> {
@@ -16,9 +16,9 @@ fn all() -> Vec<Kernels> {
 }
 
 /// A reproducible source of numbers.
-struct Numbers(u64);
+struct Values(u64);
 
-impl Numbers {
+impl Values {
     fn next(&mut self) -> u32 {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) as u32
@@ -35,7 +35,7 @@ impl Numbers {
 
 /// How adversarial inputs are.
 #[derive(Debug, Clone, Copy)]
-enum Kind {
+enum Pattern {
     Random,
     Greatest,
     Least,
@@ -43,10 +43,11 @@ enum Kind {
     Extremes,
 }
 
-const KINDS: [Kind; 5] = [Kind::Random, Kind::Greatest, Kind::Least, Kind::Alternating, Kind::Extremes];
+const KINDS: [Pattern; 5] =
+    [Pattern::Random, Pattern::Greatest, Pattern::Least, Pattern::Alternating, Pattern::Extremes];
 
-impl Kind {
-    fn pick(self, numbers: &mut Numbers, i: usize, least: i32, greatest: i32) -> i32 {
+impl Pattern {
+    fn pick(self, numbers: &mut Values, i: usize, least: i32, greatest: i32) -> i32 {
         match self {
             Self::Random => least + numbers.below((greatest - least + 1) as usize) as i32,
             Self::Greatest => greatest,
@@ -69,22 +70,22 @@ impl Kind {
     }
 }
 
-/// Bounds and codes that go together.
-const STORES: [(f32, f32, Codes); 8] = [
-    (0.0, 255.0, Codes::Unsigned),
-    (0.0, 255.0, Codes::Activation),
-    (-128.0, 127.0, Codes::Signed),
-    (-128.0, 127.0, Codes::ActivationSigned),
-    (0.0, 127.0, Codes::Signed),
-    (0.0, 127.0, Codes::Activation),
-    (3.0, 254.0, Codes::Activation),
-    (-127.0, 100.0, Codes::Signed),
+/// Bounds and quantized values that go together.
+const STORES: [(f32, f32, QuantType); 8] = [
+    (0.0, 255.0, QuantType::Unsigned),
+    (0.0, 255.0, QuantType::Activation),
+    (-128.0, 127.0, QuantType::Signed),
+    (-128.0, 127.0, QuantType::ActivationSigned),
+    (0.0, 127.0, QuantType::Signed),
+    (0.0, 127.0, QuantType::Activation),
+    (3.0, 254.0, QuantType::Activation),
+    (-127.0, 100.0, QuantType::Signed),
 ];
 
-/// The code that a byte stands for, of kernels that keep activations shifted or not.
-fn code(codes: Codes, byte: u8, kernels: Kernels) -> i32 {
-    let byte = byte ^ codes.flip(kernels.shifted());
-    if codes.is_signed() { i32::from(byte as i8) } else { i32::from(byte) }
+/// The quantized value that a byte stands for, of kernels that keep activations shifted or not.
+fn qvalue(qvalues: QuantType, byte: u8, kernels: Kernels) -> i32 {
+    let byte = byte ^ qvalues.flip(kernels.shifted());
+    if qvalues.is_signed() { i32::from(byte as i8) } else { i32::from(byte) }
 }
 
 /// A convolution, in the definition's terms.
@@ -95,15 +96,15 @@ struct Case {
     weights: Vec<i8>,
     init: Vec<i32>,
     pixels: usize,
-    step: Step,
-    codes: Codes,
+    step: Affine,
+    qvalues: QuantType,
 }
 
-fn case(outputs: usize, steps: usize, pixels: usize, x: Kind, w: Kind, store: usize, seed: u64) -> Case {
-    let mut numbers = Numbers(seed);
+fn case(outputs: usize, steps: usize, pixels: usize, x: Pattern, w: Pattern, store: usize, seed: u64) -> Case {
+    let mut numbers = Values(seed);
     let (planes, slack) = (steps.div_ceil(3) + 1, numbers.below(9));
-    let pitch = 4 * (pixels + slack);
-    let input: Vec<u8> = (0..planes * pitch).map(|i| x.pick(&mut numbers, i, 0, 255) as u8).collect();
+    let plane_stride = 4 * (pixels + slack);
+    let input: Vec<u8> = (0..planes * plane_stride).map(|i| x.pick(&mut numbers, i, 0, 255) as u8).collect();
     let last = (input.len() - 4 * pixels) / 4;
     let offsets = (0..steps).map(|_| 4 * numbers.below(last + 1) as u32).collect();
     let padded = outputs.next_multiple_of(4);
@@ -114,14 +115,14 @@ fn case(outputs: usize, steps: usize, pixels: usize, x: Kind, w: Kind, store: us
     let init = (0..padded).map(|o| if real(o) { numbers.next() as i32 % 100_000 } else { 0 }).collect();
     // Accumulators spread as the square root of the number of products, or in proportion to it.
     let spread = 1.0 / (200.0 * (1 + steps) as f32);
-    let step = Step {
+    let step = Affine {
         mul: (0..padded).map(|o| if real(o) { numbers.between(-1.0, 1.0) * spread } else { 0.0 }).collect(),
         add: (0..padded).map(|o| if real(o) { numbers.between(-200.0, 300.0) } else { 0.0 }).collect(),
         low: STORES[store].0,
         high: STORES[store].1,
         round: true,
     };
-    Case { input, offsets, weights, init, pixels, step, codes: STORES[store].2 }
+    Case { input, offsets, weights, init, pixels, step, qvalues: STORES[store].2 }
 }
 
 impl Case {
@@ -145,19 +146,23 @@ impl Case {
     fn check(&self) {
         let accumulators = self.accumulators();
         let (outputs, pixels) = (self.init.len(), self.pixels);
-        let requantize = Requantize::new(&self.step, self.codes).unwrap();
+        let requantize = Requantize::new(&self.step, self.qvalues).unwrap();
         // Planes are further apart than pixels reach; what lies between stays as it is.
-        let pitch = pixels + 5;
-        for kernels in all().into_iter().filter(|kernels| pixels.is_multiple_of(kernels.grain())) {
+        let plane_stride = pixels + 5;
+        for kernels in all().into_iter().filter(|kernels| pixels.is_multiple_of(kernels.pixel_multiple())) {
             let (input, weights) = self.packed(kernels);
-            let what = Convolve { input: &input, weights: &weights, pixels };
-            let mut raw = vec![7; outputs * pitch];
-            kernels.convolve_raw(&what, &mut PlanesMut::new(&mut raw, outputs, pitch, pixels));
-            let mut codes = vec![7; outputs * pitch];
-            kernels.convolve(&what, &requantize, &mut PlanesMut::new(&mut codes, outputs / 4, 4 * pitch, 4 * pixels));
+            let operand = Convolve { input: &input, weights: &weights, pixels };
+            let mut raw = vec![7; outputs * plane_stride];
+            kernels.convolve_raw(&operand, &mut PlanesMut::new(&mut raw, outputs, plane_stride, pixels));
+            let mut qvalues = vec![7; outputs * plane_stride];
+            kernels.convolve(
+                &operand,
+                &requantize,
+                &mut PlanesMut::new(&mut qvalues, outputs / 4, 4 * plane_stride, 4 * pixels),
+            );
             for o in 0..outputs {
-                for p in 0..pitch {
-                    let (acc, byte) = (raw[o * pitch + p], codes[o / 4 * 4 * pitch + 4 * p + o % 4]);
+                for p in 0..plane_stride {
+                    let (acc, byte) = (raw[o * plane_stride + p], qvalues[o / 4 * 4 * plane_stride + 4 * p + o % 4]);
                     if p >= pixels {
                         assert_eq!((acc, byte), (7, 7), "{kernels:?} wrote beyond plane {o}");
                         continue;
@@ -165,8 +170,8 @@ impl Case {
                     let expected = accumulators[o * pixels + p];
                     assert_eq!(acc, expected, "{kernels:?} channel {o} pixel {p}");
                     let expected = self.step.apply(o, expected as f32) as i32;
-                    let got = code(self.codes, byte, kernels);
-                    assert_eq!(got, expected, "{kernels:?} channel {o} pixel {p} of {:?}", self.codes);
+                    let got = qvalue(self.qvalues, byte, kernels);
+                    assert_eq!(got, expected, "{kernels:?} channel {o} pixel {p} of {:?}", self.qvalues);
                 }
             }
         }
@@ -186,7 +191,7 @@ proptest! {
         store in 0..STORES.len(),
         seed: u64,
     ) {
-        case(outputs, steps, halves * BLOCK / 2, x, w, store, seed).check();
+        case(outputs, steps, halves * PIXEL_BLOCK / 2, x, w, store, seed).check();
     }
 
     #[test]
@@ -194,49 +199,49 @@ proptest! {
         planes in 1usize..=9,
         halves in 0usize..=10,
         count in 1usize..=4,
-        from in select(&[Codes::Signed, Codes::Unsigned, Codes::Activation, Codes::ActivationSigned][..]),
+        from in select(&[QuantType::Signed, QuantType::Unsigned, QuantType::Activation, QuantType::ActivationSigned][..]),
         store in 0..STORES.len(),
         kind in select(&KINDS[..]),
         seed: u64,
     ) {
-        reading(planes, halves * BLOCK / 2, count, from, store, kind, seed);
+        reading(planes, halves * PIXEL_BLOCK / 2, count, from, store, kind, seed);
     }
 }
 
-fn reading(planes: usize, pixels: usize, count: usize, from: Codes, store: usize, kind: Kind, seed: u64) {
-    let mut numbers = Numbers(seed);
+fn reading(planes: usize, pixels: usize, count: usize, from: QuantType, store: usize, kind: Pattern, seed: u64) {
+    let mut numbers = Values(seed);
     let (low, high, to) = STORES[store];
     let middle = [(-128.0, 127.0, true), (0.0, f32::INFINITY, false), (f32::NEG_INFINITY, f32::INFINITY, true)];
-    let steps: Vec<Step> = (0..count)
+    let steps: Vec<Affine> = (0..count)
         .map(|i| {
             let (low, high, round) = if i + 1 == count { (low, high, true) } else { middle[numbers.below(3)] };
             let mul = (0..planes * 4).map(|_| numbers.between(-2.5, 2.5)).collect();
             // Halves, so that there are ties.
             let add = (0..planes * 4).map(|_| numbers.between(-300.0, 300.0).round() / 2.0).collect();
-            let mut step = Step { mul, add, low, high, round };
+            let mut step = Affine { mul, add, low, high, round };
             step.mul[0] = 0.5;
             step
         })
         .collect();
-    let reader = Reader::new(&steps, from, to).unwrap();
-    let (pitch, out_pitch) = (4 * pixels + 12, 4 * pixels + 4);
-    let input: Vec<u8> = (0..planes * pitch).map(|i| kind.pick(&mut numbers, i, 0, 255) as u8).collect();
+    let chain = AffineChain::new(&steps, from, to).unwrap();
+    let (plane_stride, out_stride) = (4 * pixels + 12, 4 * pixels + 4);
+    let input: Vec<u8> = (0..planes * plane_stride).map(|i| kind.pick(&mut numbers, i, 0, 255) as u8).collect();
     let first = numbers.below(planes);
-    for kernels in all().into_iter().filter(|kernels| pixels.is_multiple_of(kernels.grain())) {
-        let mut out = vec![7; planes * out_pitch];
-        let mut view = PlanesMut::new(&mut out, planes - first, out_pitch, 4 * pixels);
-        let what = Read { input: &input[first * pitch..], pitch, planes: first..planes, pixels };
-        kernels.read(&reader, &what, &mut view);
+    for kernels in all().into_iter().filter(|kernels| pixels.is_multiple_of(kernels.pixel_multiple())) {
+        let mut out = vec![7; planes * out_stride];
+        let mut view = PlanesMut::new(&mut out, planes - first, out_stride, 4 * pixels);
+        let operand = ChainInput { input: &input[first * plane_stride..], plane_stride, planes: first..planes, pixels };
+        kernels.affine(&chain, &operand, &mut view);
         for plane in first..planes {
-            for i in 0..out_pitch {
-                let got = out[(plane - first) * out_pitch + i];
+            for i in 0..out_stride {
+                let got = out[(plane - first) * out_stride + i];
                 if i >= 4 * pixels {
                     assert_eq!(got, 7, "{kernels:?} wrote beyond plane {plane}");
                     continue;
                 }
-                let x = code(from, input[plane * pitch + i], kernels);
+                let x = qvalue(from, input[plane * plane_stride + i], kernels);
                 let expected = steps.iter().fold(x as f32, |v, step| step.apply(4 * plane + i % 4, v));
-                let got = code(to, got, kernels);
+                let got = qvalue(to, got, kernels);
                 assert_eq!(got, expected as i32, "{kernels:?} plane {plane} byte {i}: {x}");
             }
         }
@@ -246,7 +251,7 @@ fn reading(planes: usize, pixels: usize, count: usize, from: Codes, store: usize
 #[test]
 fn every_number_of_outputs_and_steps() {
     for n in 1..=70 {
-        case(n, 71 - n, BLOCK * (1 + n % 4), KINDS[n % 5], KINDS[n / 5 % 5], n % STORES.len(), n as u64).check();
+        case(n, 71 - n, PIXEL_BLOCK * (1 + n % 4), KINDS[n % 5], KINDS[n / 5 % 5], n % STORES.len(), n as u64).check();
     }
 }
 
@@ -256,9 +261,9 @@ fn sums_at_the_limits_of_16_bits() {
     for pattern in
         [&[127, 127, 1, 0][..], &[127, 126, 1, 1], &[127, 127, 1, 1], &[64], &[51, 51, 51, 51, 50, 1], &[16, 15]]
     {
-        for (x, sign) in [(Kind::Least, 1), (Kind::Least, -1), (Kind::Greatest, 1), (Kind::Greatest, -1)] {
+        for (x, sign) in [(Pattern::Least, 1), (Pattern::Least, -1), (Pattern::Greatest, 1), (Pattern::Greatest, -1)] {
             for steps in [1, 2, 4, 6, 7, 33] {
-                let mut case = case(8, steps, 5 * BLOCK, x, Kind::Random, 1, 5);
+                let mut case = case(8, steps, 5 * PIXEL_BLOCK, x, Pattern::Random, 1, 5);
                 let size = |i: usize| sign * pattern[i / 4 % steps % pattern.len()];
                 case.weights.iter_mut().enumerate().for_each(|(i, w)| *w = size(i));
                 case.check();
@@ -266,7 +271,7 @@ fn sums_at_the_limits_of_16_bits() {
         }
     }
     for size in 1..=127 {
-        let mut case = case(4, 40, BLOCK, Kind::Least, Kind::Random, 1, 5);
+        let mut case = case(4, 40, PIXEL_BLOCK, Pattern::Least, Pattern::Random, 1, 5);
         case.weights.fill(if size % 2 == 0 { size } else { -size });
         case.check();
     }
@@ -274,13 +279,13 @@ fn sums_at_the_limits_of_16_bits() {
 
 #[test]
 fn without_steps_there_is_init() {
-    case(8, 0, BLOCK, Kind::Random, Kind::Random, 0, 1).check();
+    case(8, 0, PIXEL_BLOCK, Pattern::Random, Pattern::Random, 0, 1).check();
 }
 
 #[test]
 fn values_beyond_integers_are_bounded() {
     for (store, mul) in [(0, 1e6), (2, -1e6), (0, f32::MAX), (2, f32::MIN)] {
-        let mut case = case(8, 5, BLOCK, Kind::Random, Kind::Extremes, store, 3);
+        let mut case = case(8, 5, PIXEL_BLOCK, Pattern::Random, Pattern::Extremes, store, 3);
         case.step.mul.fill(mul);
         case.check();
     }
@@ -289,8 +294,8 @@ fn values_beyond_integers_are_bounded() {
 #[test]
 fn every_code_of_every_store_is_read() {
     for store in 0..STORES.len() {
-        for from in [Codes::Signed, Codes::Unsigned, Codes::Activation, Codes::ActivationSigned] {
-            (0..8).for_each(|seed| reading(3, 9 * BLOCK, 1, from, store, Kind::Random, seed));
+        for from in [QuantType::Signed, QuantType::Unsigned, QuantType::Activation, QuantType::ActivationSigned] {
+            (0..8).for_each(|seed| reading(3, 9 * PIXEL_BLOCK, 1, from, store, Pattern::Random, seed));
         }
     }
 }
@@ -298,19 +303,22 @@ fn every_code_of_every_store_is_read() {
 #[test]
 fn what_kernels_cannot_do_is_refused() {
     assert!(Kernels::best().pack(&[-128; 16], &[0; 4], &[0]).is_err());
-    let step = |low, high| Step { mul: vec![1.0; 4], add: vec![0.0; 4], low, high, round: true };
-    assert!(Requantize::new(&step(0.0, 255.0), Codes::Signed).is_err());
-    assert!(Requantize::new(&step(-1.0, 255.0), Codes::Activation).is_err());
-    assert!(Requantize::new(&step(0.5, 255.0), Codes::Activation).is_err());
-    assert!(Requantize::new(&Step { round: false, ..step(0.0, 255.0) }, Codes::Activation).is_err());
-    assert!(Requantize::new(&Step { mul: vec![f32::NAN; 4], ..step(0.0, 255.0) }, Codes::Activation).is_err());
-    assert!(Reader::new(&[Step { mul: vec![1e9; 4], ..step(0.0, 255.0) }], Codes::Signed, Codes::Activation).is_err());
+    let step = |low, high| Affine { mul: vec![1.0; 4], add: vec![0.0; 4], low, high, round: true };
+    assert!(Requantize::new(&step(0.0, 255.0), QuantType::Signed).is_err());
+    assert!(Requantize::new(&step(-1.0, 255.0), QuantType::Activation).is_err());
+    assert!(Requantize::new(&step(0.5, 255.0), QuantType::Activation).is_err());
+    assert!(Requantize::new(&Affine { round: false, ..step(0.0, 255.0) }, QuantType::Activation).is_err());
+    assert!(Requantize::new(&Affine { mul: vec![f32::NAN; 4], ..step(0.0, 255.0) }, QuantType::Activation).is_err());
+    assert!(
+        AffineChain::new(&[Affine { mul: vec![1e9; 4], ..step(0.0, 255.0) }], QuantType::Signed, QuantType::Activation)
+            .is_err()
+    );
 }
 
 #[test]
 fn stored_weights_come_back_and_damaged_ones_do_no_harm() {
     for kernels in all() {
-        let (_, mut packed) = case(12, 7, BLOCK, Kind::Random, Kind::Random, 0, 3).packed(kernels);
+        let (_, mut packed) = case(12, 7, PIXEL_BLOCK, Pattern::Random, Pattern::Random, 0, 3).packed(kernels);
         let stored = postcard::to_allocvec(&packed).unwrap();
         let mut weights = Vec::new();
         packed.blob().write(&mut weights).unwrap();
@@ -333,8 +341,8 @@ fn stored_weights_come_back_and_damaged_ones_do_no_harm() {
 fn input_must_reach_far_enough() {
     let kernels = Kernels::best();
     let weights = kernels.pack(&[1; 16], &[0; 4], &[4]).unwrap();
-    let what = Convolve { input: &[0; 67], weights: &weights, pixels: 16 };
-    kernels.convolve_raw(&what, &mut PlanesMut::new(&mut [0; 64], 4, 16, 16));
+    let operand = Convolve { input: &[0; 67], weights: &weights, pixels: 16 };
+    kernels.convolve_raw(&operand, &mut PlanesMut::new(&mut [0; 64], 4, 16, 16));
 }
 
 #[test]
@@ -342,8 +350,8 @@ fn input_must_reach_far_enough() {
 fn sizes_do_not_wrap() {
     let kernels = Kernels::best();
     let weights = kernels.pack(&[], &[0; 4], &[]).unwrap();
-    let step = Step { mul: vec![0.0; 4], add: vec![0.0; 4], low: 0.0, high: 255.0, round: true };
-    let what = Convolve { input: &[], weights: &weights, pixels: 1 << (usize::BITS - 2) };
-    let requantize = Requantize::new(&step, Codes::Activation).unwrap();
-    kernels.convolve(&what, &requantize, &mut PlanesMut::new(&mut [0; 64], 1, 64, 64));
+    let step = Affine { mul: vec![0.0; 4], add: vec![0.0; 4], low: 0.0, high: 255.0, round: true };
+    let operand = Convolve { input: &[], weights: &weights, pixels: 1 << (usize::BITS - 2) };
+    let requantize = Requantize::new(&step, QuantType::Activation).unwrap();
+    kernels.convolve(&operand, &requantize, &mut PlanesMut::new(&mut [0; 64], 1, 64, 64));
 }

@@ -13,11 +13,11 @@ pub struct Preset {
     growth_rate: usize,
     block_config: &'static [usize],
     num_init_features: usize,
-    kind: Kind,
+    kind: Family,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Kind {
+enum Family {
     /// Bottleneck, compression 0.5, large stem, 1000 classes.
     ImageNet,
     /// Bottleneck, compression 0.5, small stem, 10 classes.
@@ -33,10 +33,10 @@ impl Preset {
             growth_rate: self.growth_rate,
             block_config: self.block_config.to_vec(),
             num_init_features: self.num_init_features,
-            num_classes: if self.kind == Kind::ImageNet { 1000 } else { 10 },
-            small_inputs: self.kind != Kind::ImageNet,
-            compression: if self.kind == Kind::CifarPlain { 1.0 } else { 0.5 },
-            bottleneck: self.kind != Kind::CifarPlain,
+            num_classes: if self.kind == Family::ImageNet { 1000 } else { 10 },
+            small_inputs: self.kind != Family::ImageNet,
+            compression: if self.kind == Family::CifarPlain { 1.0 } else { 0.5 },
+            bottleneck: self.kind != Family::CifarPlain,
             ..DenseNetConfig::default()
         }
     }
@@ -48,7 +48,7 @@ const fn entry(
     growth_rate: usize,
     block_config: &'static [usize],
     num_init_features: usize,
-    kind: Kind,
+    kind: Family,
 ) -> Preset {
     Preset { name, source, growth_rate, block_config, num_init_features, kind }
 }
@@ -56,18 +56,18 @@ const fn entry(
 /// Every preset. On CIFAR the DenseNet-BC stem has 2k channels and the plain one 16 (section 4.2); L counts
 /// layers: L = 4 + 2 * layers with bottleneck, 4 + layers without.
 pub const PRESETS: &[Preset] = &[
-    entry("densenet121", "table 1", 32, &[6, 12, 24, 16], 64, Kind::ImageNet),
-    entry("densenet169", "table 1", 32, &[6, 12, 32, 32], 64, Kind::ImageNet),
-    entry("densenet201", "table 1", 32, &[6, 12, 48, 32], 64, Kind::ImageNet),
-    entry("densenet264", "table 1", 32, &[6, 12, 64, 48], 64, Kind::ImageNet),
-    entry("densenet161", "figure 3 (k=48)", 48, &[6, 12, 36, 24], 96, Kind::ImageNet),
-    entry("densenet-bc-40-12", "DenseNet-BC, L=40, k=12", 12, &[6, 6, 6], 24, Kind::CifarBc),
-    entry("densenet-bc-100-12", "table 2", 12, &[16, 16, 16], 24, Kind::CifarBc),
-    entry("densenet-bc-250-24", "table 2", 24, &[41, 41, 41], 48, Kind::CifarBc),
-    entry("densenet-bc-190-40", "table 2", 40, &[31, 31, 31], 80, Kind::CifarBc),
-    entry("densenet-40-12", "table 2", 12, &[12, 12, 12], 16, Kind::CifarPlain),
-    entry("densenet-100-12", "table 2", 12, &[32, 32, 32], 16, Kind::CifarPlain),
-    entry("densenet-100-24", "table 2", 24, &[32, 32, 32], 16, Kind::CifarPlain),
+    entry("densenet121", "table 1", 32, &[6, 12, 24, 16], 64, Family::ImageNet),
+    entry("densenet169", "table 1", 32, &[6, 12, 32, 32], 64, Family::ImageNet),
+    entry("densenet201", "table 1", 32, &[6, 12, 48, 32], 64, Family::ImageNet),
+    entry("densenet264", "table 1", 32, &[6, 12, 64, 48], 64, Family::ImageNet),
+    entry("densenet161", "figure 3 (k=48)", 48, &[6, 12, 36, 24], 96, Family::ImageNet),
+    entry("densenet-bc-40-12", "DenseNet-BC, L=40, k=12", 12, &[6, 6, 6], 24, Family::CifarBc),
+    entry("densenet-bc-100-12", "table 2", 12, &[16, 16, 16], 24, Family::CifarBc),
+    entry("densenet-bc-250-24", "table 2", 24, &[41, 41, 41], 48, Family::CifarBc),
+    entry("densenet-bc-190-40", "table 2", 40, &[31, 31, 31], 80, Family::CifarBc),
+    entry("densenet-40-12", "table 2", 12, &[12, 12, 12], 16, Family::CifarPlain),
+    entry("densenet-100-12", "table 2", 12, &[32, 32, 32], 16, Family::CifarPlain),
+    entry("densenet-100-24", "table 2", 24, &[32, 32, 32], 16, Family::CifarPlain),
 ];
 
 /// The preset called `name`.

@@ -10,7 +10,7 @@ use crate::kernels::Kernels;
 use crate::model::fused::FusedNetwork;
 use crate::model::{Limit, Limits};
 
-/// A fused network as one operator: real numbers in, real numbers out, the network's inputs and outputs in order.
+/// A fused network as one operator: f32 values in, f32 values out, the network's inputs and outputs in order.
 #[derive(Debug, Clone)]
 pub struct FusedOp(Arc<Inner>);
 
@@ -51,7 +51,7 @@ impl FusedOp {
         &self.0.engine
     }
 
-    /// Writes the only output for one picture to `out`, and allocates nothing as long as no other thread runs it too.
+    /// Writes the only output for one image to `out`, and allocates nothing as long as no other thread runs it too.
     ///
     /// # Panics
     /// As [`Engine::run_into`].

@@ -8,8 +8,8 @@ mod engine;
 mod fused_op;
 pub mod gpu;
 mod guards;
+mod memory_planner;
 mod placed;
-mod regions;
 pub mod rewrite;
 #[cfg(test)]
 mod tests;

@@ -3,7 +3,7 @@
 //! Each says when it holds. None moves anything across a rounding: what a file rounds is rounded of the same values after it.
 
 use crate::model::fused::{FusedNetwork, Op, Shape, Weights, Window};
-use crate::quant::Step;
+use crate::quant::Affine;
 
 /// Who reads a segment: numbers of layers, and whether an output does too.
 pub fn readers(network: &FusedNetwork, segment: usize) -> (Vec<usize>, bool) {
@@ -21,9 +21,9 @@ pub fn only_reader(network: &FusedNetwork, segment: usize) -> Option<usize> {
     }
 }
 
-/// A float convolution whose sums reach one reader as they are: nothing was rounded or bounded in between.
+/// A float convolution whose sums reach one affine chain as they are: nothing was rounded or bounded in between.
 ///
-/// Only then may what the reader does first move into the convolution, or change places with it. It can be had from
+/// Only then may what the affine chain does first move into the convolution, or change places with it. It can be had from
 /// [`Unrounded::of`] alone, so that a rewrite that takes one cannot forget to look.
 struct Unrounded {
     /// Number of the convolution.
@@ -37,15 +37,15 @@ impl Unrounded {
         let layer = &network.layers[number];
         let float = matches!(layer.op, Op::Convolution { weights: Weights::Float { .. }, .. });
         let reader = only_reader(network, network.inputs.len() + number)?;
-        (float && layer.write.is_empty()).then_some(Self { layer: number, reader })
+        (float && layer.epilogue.is_empty()).then_some(Self { layer: number, reader })
     }
 }
 
-/// Folds the norm that the only reader of a float convolution begins with into its weights and bias: the second norm of a
+/// Folds the norm that the only affine chain of a float convolution begins with into its weights and bias: the second norm of a
 /// layer, the norm of the stem.
 ///
 /// Holds for an `Unrounded` convolution: `(sum(x * w) + b) * mul + add = sum(x * (w * mul)) + (b * mul + add)`, where the
-/// products stay finite and the reader's first step rounds nothing. Its bounds stay where they are.
+/// products stay finite and the affine chain's first affine rounds nothing. Its bounds stay where they are.
 pub fn fold_norms(network: &mut FusedNetwork) {
     for number in 0..network.layers.len() {
         if let Some(found) = Unrounded::of(network, number) {
@@ -55,36 +55,39 @@ pub fn fold_norms(network: &mut FusedNetwork) {
 }
 
 fn fold_norm(network: &mut FusedNetwork, found: &Unrounded) {
-    let Some(step) = network.layers[found.reader].reads[0].steps.first().filter(|step| !step.round) else { return };
+    let Some(affine) = network.layers[found.reader].reads[0].prologue.first().filter(|affine| !affine.round) else {
+        return;
+    };
     let Op::Convolution { weights: Weights::Float { values, bias }, .. } = &network.layers[found.layer].op else {
         return;
     };
-    let size = values.len() / step.channels();
+    let size = values.len() / affine.channels();
     let folded: Vec<f32> =
-        values.chunks_exact(size).zip(&step.mul).flat_map(|(w, mul)| w.iter().map(move |w| w * mul)).collect();
-    let offsets: Vec<f32> = bias.iter().zip(&step.mul).zip(&step.add).map(|((b, mul), add)| b * mul + add).collect();
+        values.chunks_exact(size).zip(&affine.mul).flat_map(|(w, mul)| w.iter().map(move |w| w * mul)).collect();
+    let offsets: Vec<f32> =
+        bias.iter().zip(&affine.mul).zip(&affine.add).map(|((b, mul), add)| b * mul + add).collect();
     if !folded.iter().chain(&offsets).all(|value| value.is_finite()) {
         return;
     }
     if let Op::Convolution { weights: Weights::Float { values, bias }, .. } = &mut network.layers[found.layer].op {
         (*values, *bias) = (folded, offsets);
     }
-    let step = &mut network.layers[found.reader].reads[0].steps[0];
-    step.mul.fill(1.0);
-    step.add.fill(0.0);
+    let affine = &mut network.layers[found.reader].reads[0].prologue[0];
+    affine.mul.fill(1.0);
+    affine.add.fill(0.0);
 }
 
 /// Pools before a transition's 1x1 convolution, and not behind it: a quarter of the multiply-adds is left.
 ///
 /// The two commute for an `Unrounded` 1x1 convolution that nothing but an average pool reads, with nothing done to its sums
 /// on the way, and whose windows lie side by side. What the pool writes is then the convolution's, and takes up that the pool
-/// gave a sum: its first step, or that of each reader where the pool writes what it has.
+/// gave a sum: its first affine, or that of each affine chain where the pool writes what it has.
 pub fn pool_first(network: &mut FusedNetwork) {
     for number in 0..network.layers.len() {
         let Some(found) = Unrounded::of(network, number) else { continue };
         let Op::SumPool(window) = network.layers[found.reader].op else { continue };
         let point = matches!(network.layers[number].op, Op::Convolution { window: Window::ONE, .. });
-        if point && network.layers[found.reader].reads[0].steps.is_empty() && window.kernel == window.stride {
+        if point && network.layers[found.reader].reads[0].prologue.is_empty() && window.kernel == window.stride {
             swap(network, &found, window);
         }
     }
@@ -100,27 +103,27 @@ fn swap(network: &mut FusedNetwork, &Unrounded { layer: first, reader: second }:
     std::mem::swap(&mut front.op, &mut back.op);
     std::mem::swap(&mut front.name, &mut back.name);
     front.output = Shape { channels: entering, ..leaving };
-    back.reads[0].steps = vec![factor(1.0 / values, entering)];
+    back.reads[0].prologue = vec![factor(1.0 / values, entering)];
     // Who came behind the pool expected the sum.
-    if let Some(step) = back.write.first_mut() {
-        step.mul.iter_mut().for_each(|mul| *mul *= values);
+    if let Some(affine) = back.epilogue.first_mut() {
+        affine.mul.iter_mut().for_each(|mul| *mul *= values);
         return;
     }
     let segment = network.inputs.len() + second;
     let layers = network.layers.iter_mut().map(|layer| &mut layer.reads);
     for read in layers.chain(network.outputs.iter_mut().map(|output| &mut output.reads)).flatten() {
         if read.segment == segment {
-            match read.steps.first_mut() {
-                Some(step) => step.mul.iter_mut().for_each(|mul| *mul *= values),
-                None => read.steps.push(factor(values, leaving.channels)),
+            match read.prologue.first_mut() {
+                Some(affine) => affine.mul.iter_mut().for_each(|mul| *mul *= values),
+                None => read.prologue.push(factor(values, leaving.channels)),
             }
         }
     }
 }
 
-/// The step of one factor for all channels.
-pub fn factor(factor: f32, channels: usize) -> Step {
-    Step {
+/// The affine of one factor for all channels.
+pub fn factor(factor: f32, channels: usize) -> Affine {
+    Affine {
         mul: vec![factor; channels],
         add: vec![0.0; channels],
         low: f32::NEG_INFINITY,
@@ -140,13 +143,14 @@ mod tests {
 
     /// ReLU, a 1x1 convolution from 3 to 2 channels with bias, an average of 2x2.
     fn transition() -> FusedNetwork {
-        let relu = Step { mul: vec![1.0; 3], add: vec![0.5; 3], low: 0.0, high: f32::INFINITY, round: false };
+        let relu = Affine { mul: vec![1.0; 3], add: vec![0.5; 3], low: 0.0, high: f32::INFINITY, round: false };
         let quarter =
-            Step { mul: vec![0.25; 2], add: vec![0.0; 2], low: f32::NEG_INFINITY, high: f32::INFINITY, round: false };
+            Affine { mul: vec![0.25; 2], add: vec![0.0; 2], low: f32::NEG_INFINITY, high: f32::INFINITY, round: false };
         let weights = Weights::Float { values: vec![1.0, -2.0, 3.0, 0.5, 0.25, -1.0], bias: vec![1.0, -1.0] };
-        let layer = |name: &str, op, reads, write, output| Layer { name: name.into(), op, reads, write, output };
+        let layer =
+            |name: &str, op, reads, write, output| Layer { name: name.into(), op, reads, epilogue: write, output };
         let window = Window { kernel: [2; 2], stride: [2; 2], padding: [0; 4] };
-        let read = |segment, steps| vec![Read { segment, steps }];
+        let read = |segment, affines| vec![Read { segment, prologue: affines }];
         let convolution = Op::Convolution { window: Window::ONE, weights };
         FusedNetwork {
             inputs: vec![Input { name: "x".into(), shape: shape(3, 4) }],
@@ -175,7 +179,7 @@ mod tests {
     #[test]
     fn a_convolution_that_others_read_too_stays() {
         let mut network = transition();
-        network.outputs[0].reads.push(Read { segment: 1, steps: vec![] });
+        network.outputs[0].reads.push(Read { segment: 1, prologue: vec![] });
         let before = network.clone();
         pool_first(&mut network);
         assert_eq!(network, before);

@@ -1,7 +1,7 @@
 //! Rewrites change no answer: random networks give the same before and after.
 
 use super::rewrite::{fold_norms, only_reader, pool_first};
-use crate::model::fused::random::{self, Numbers};
+use crate::model::fused::random::{self, NumberKind};
 use crate::model::fused::{FusedNetwork, Op, Weights};
 
 /// How many random networks are tried.
@@ -34,19 +34,19 @@ const REWRITES: [(&str, Rewrite); 3] = [
 ];
 
 /// The random networks hold what rewrites have to leave alone: a float convolution whose results are rounded before their only
-/// reader norms them, and one whose pool is rounded.
+/// affine chain norms them, and one whose pool is rounded.
 #[test]
 fn random_networks_hold_what_must_not_be_moved() {
     let (mut rounded, mut pooled) = (0, 0);
     for seed in 0..CASES {
-        let network = random::network(seed, Numbers::Exact);
+        let network = random::network(seed, NumberKind::Exact);
         for (number, layer) in network.layers.iter().enumerate() {
             let Some(reader) = only_reader(&network, network.inputs.len() + number) else { continue };
             let float = matches!(layer.op, Op::Convolution { weights: Weights::Float { .. }, .. });
-            let normed = network.layers[reader].reads[0].steps.first().is_some_and(|step| !step.round);
+            let normed = network.layers[reader].reads[0].prologue.first().is_some_and(|affine| !affine.round);
             let pool = matches!(network.layers[reader].op, Op::SumPool(_));
-            rounded += usize::from(float && normed && layer.write.iter().any(|step| step.round));
-            pooled += usize::from(float && pool && network.layers[reader].write.iter().any(|step| step.round));
+            rounded += usize::from(float && normed && layer.epilogue.iter().any(|affine| affine.round));
+            pooled += usize::from(float && pool && network.layers[reader].epilogue.iter().any(|affine| affine.round));
         }
     }
     assert!(rounded > 20 && pooled > 20, "{rounded} and {pooled}");
@@ -56,7 +56,7 @@ fn random_networks_hold_what_must_not_be_moved() {
 fn rewritten_networks_give_the_same_bits_where_sums_are_exact() {
     let mut rewritten = [0; REWRITES.len()];
     for seed in 0..CASES {
-        let network = random::network(seed, Numbers::Exact);
+        let network = random::network(seed, NumberKind::Exact);
         let inputs = random::inputs(&network, seed);
         let Some(expected) = exactly(&network, &inputs) else { continue };
         for ((name, rewrite), count) in REWRITES.iter().zip(&mut rewritten) {
@@ -79,7 +79,7 @@ fn rewritten_networks_give_the_same_bits_where_sums_are_exact() {
 fn rewritten_float_networks_give_the_same_but_for_rounding() {
     let mut rewritten = [0; REWRITES.len()];
     for seed in 0..CASES {
-        let network = random::network(seed, Numbers::Float);
+        let network = random::network(seed, NumberKind::Float);
         let inputs = random::inputs(&network, seed);
         let expected = network.run(&slices(&inputs));
         for ((name, rewrite), count) in REWRITES.iter().zip(&mut rewritten) {
@@ -104,16 +104,16 @@ fn rewritten_float_networks_give_the_same_but_for_rounding() {
 #[test]
 fn a_pool_that_writes_quantized_values_takes_the_factor_up_itself() {
     let found = (0..CASES).find_map(|seed| {
-        let network = random::network(seed, Numbers::Exact);
+        let network = random::network(seed, NumberKind::Exact);
         let mut after = network.clone();
         pool_first(&mut after);
         let pool = network.layers.iter().zip(&after.layers).find(|(before, after)| {
-            matches!(before.op, Op::SumPool(_)) && !matches!(after.op, Op::SumPool(_)) && !before.write.is_empty()
+            matches!(before.op, Op::SumPool(_)) && !matches!(after.op, Op::SumPool(_)) && !before.epilogue.is_empty()
         })?;
         Some((pool.0.clone(), pool.1.clone()))
     });
     let (before, after) = found.expect("a seed has one");
     let Op::SumPool(window) = before.op else { unreachable!("a pool was looked for") };
     let factor = window.len() as f32;
-    assert!(before.write[0].mul.iter().zip(&after.write[0].mul).all(|(before, after)| before * factor == *after));
+    assert!(before.epilogue[0].mul.iter().zip(&after.epilogue[0].mul).all(|(before, after)| before * factor == *after));
 }

@@ -6,13 +6,13 @@
 //! | what a convolution reads | u8; zero point 0 after a ReLU |
 //! | features, between layers | s8, one scale for each segment: the channels one layer wrote |
 //! | accumulators | i32, exact |
-//! | from accumulator or code to the next code | one [`Step`]: `round(fma(value, mul, add))`, between two bounds |
+//! | from accumulator or code to the next code | one [`Affine`]: `round(fma(value, mul, add))`, between two bounds |
 //!
 //! Rounding is half to even, as ONNX's `QuantizeLinear` rounds and as the vector instructions of x86 and ARM do by
 //! default. Multiply and add are fused, rounded once, which all of those can do too.
 
-mod code;
-mod step;
+mod affine;
+mod encoding;
 
-pub use code::{Encoding, WEIGHT_MAX, quantize_weights, round, shift, shift_correction};
-pub use step::Step;
+pub use affine::Affine;
+pub use encoding::{Encoding, WEIGHT_MAX, quantize_weights, round, shift, shift_correction};

@@ -5,10 +5,10 @@ use super::trial::{logits, written};
 use super::{Checked, Phase, Progress};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::fused::FusedNetwork;
-use crate::model::onnx::{Codes, OnnxFile};
+use crate::model::onnx::{LayerEncodings, OnnxFile};
 use crate::prediction::top_k;
 
-/// Compares what two networks say of pictures, whose classes may be known.
+/// Compares what two networks say of images, whose classes may be known.
 pub(super) fn accuracy(float: &[usize], int8: &[usize], classes: &[Option<usize>], budget: Option<f64>) -> Accuracy {
     let pictures = float.len();
     let share = |count: usize| count as f64 / pictures.max(1) as f64;
@@ -24,7 +24,7 @@ pub(super) fn accuracy(float: &[usize], int8: &[usize], classes: &[Option<usize>
     Accuracy { pictures, labelled, float_top1, int8_top1, drop_points: 100.0 * drop, agreement, budget_points: budget }
 }
 
-/// The most probable class of each picture.
+/// The most probable class of each image.
 pub(super) fn best(logits: &[Vec<f32>]) -> Vec<usize> {
     logits.iter().map(|logits| top_k(logits, 1).first().copied().unwrap_or(0)).collect()
 }
@@ -33,7 +33,7 @@ pub(super) fn best(logits: &[Vec<f32>]) -> Vec<usize> {
 pub(super) struct Search<'a> {
     pub(super) file: &'a OnnxFile,
     pub(super) network: &'a FusedNetwork,
-    pub(super) codes: &'a [Codes],
+    pub(super) qvalues: &'a [LayerEncodings],
     /// Layers in the order in which they become float: the most harmful first.
     pub(super) order: &'a [usize],
     pub(super) checked: &'a Checked,
@@ -45,20 +45,20 @@ pub(super) struct Search<'a> {
 /// A network that was tried: how many layers are float, its encodings and its accuracy.
 pub(super) struct Found {
     pub(super) kept: usize,
-    pub(super) codes: Vec<Codes>,
+    pub(super) qvalues: Vec<LayerEncodings>,
     pub(super) accuracy: Accuracy,
 }
 
 impl Search<'_> {
     fn with_float(&self, kept: usize) -> Result<Found> {
-        let mut codes = self.codes.to_vec();
+        let mut qvalues = self.qvalues.to_vec();
         for &layer in &self.order[..kept] {
-            codes[layer].input = None;
+            qvalues[layer].input = None;
         }
-        let (_, network) = written(self.file, self.network, &codes)?;
+        let (_, network) = written(self.file, self.network, &qvalues)?;
         let int8 = best(&logits(&network, &self.checked.pictures, self.threads)?);
         let accuracy = accuracy(self.float, &int8, &self.checked.classes, Some(self.budget));
-        Ok(Found { kept, codes, accuracy })
+        Ok(Found { kept, qvalues, accuracy })
     }
 
     /// The fewest float layers, in this order, that hold the budget: doubled until it holds, then halved in between.
@@ -79,7 +79,7 @@ impl Search<'_> {
             if found.kept == self.order.len() {
                 let message = format!(
                     "the budget of {} points is not held even with every convolution in float ({} points are lost): \
-                     allow more, or calibrate with more pictures",
+                     allow more, or calibrate with more images",
                     self.budget, found.accuracy.drop_points
                 );
                 return Err(Error::new(ErrorKind::Model, message));

@@ -11,9 +11,9 @@ pub enum Method {
     MinMax,
     /// All but one in 10,000 are inside.
     Percentile,
-    /// The codes' distribution is closest to that of the values (Kullback-Leibler divergence, as TensorRT calibrates).
+    /// The quantized values' distribution is closest to that of the values (Kullback-Leibler divergence, as TensorRT calibrates).
     Entropy,
-    /// The mean squared error of the codes is least.
+    /// The mean squared error of the quantized values is least.
     Mse,
 }
 
@@ -86,7 +86,7 @@ impl Histogram {
         self.greatest
     }
 
-    /// The magnitude at which the range is cut, for codes of `levels` steps from 0 to it.
+    /// The magnitude at which the range is cut, for quantized values of `levels` steps from 0 to it.
     pub(super) fn limit(&self, method: Method, levels: usize) -> f32 {
         let limit = match method {
             Method::MinMax => self.greatest,
@@ -137,7 +137,7 @@ fn squared_error(bins: &[u64], cut: usize, levels: usize) -> f64 {
     inside + outside.sum::<f64>()
 }
 
-/// Kullback-Leibler divergence between the values cut at bin `cut` and what `levels` codes keep of them.
+/// Kullback-Leibler divergence between the values cut at bin `cut` and what `levels` quantized values keep of them.
 fn divergence(bins: &[u64], cut: usize, levels: usize) -> f64 {
     let mut cut_values: Vec<f64> = bins[..cut].iter().map(|&count| count as f64).collect();
     cut_values[cut - 1] += bins[cut..].iter().sum::<u64>() as f64;

@@ -1,6 +1,6 @@
 //! A float network becomes an int8 one.
 //!
-//! The network is brought into its fused form, run over pictures to see what ranges its values have, written as a QDQ file,
+//! The network is brought into its fused form, run over images to see what ranges its values have, written as a QDQ file,
 //! and judged as it is read back from there. Where a budget is given, the layers that cost most stay float.
 
 mod budget;
@@ -17,19 +17,19 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::isolate::isolated;
 use crate::model::Limits;
 use crate::model::fused::{FusedNetwork, Op, Weights};
-use crate::model::onnx::{Codes, OnnxFile, is_quantized};
+use crate::model::onnx::{LayerEncodings, OnnxFile, is_quantized};
 use crate::optimize::rewrite;
 use crate::quant::quantize_weights;
 use report::{LayerReport, Report};
 use trial::Power;
 
-/// Pictures that the distance of each layer's results is measured on.
+/// Images that the distance of each layer's results is measured on.
 const RESULT_PICTURES: usize = 16;
 
-/// Multiply-adds that may be spent on finding out what each layer alone does; it decides on the number of pictures.
+/// Multiply-adds that may be spent on finding out what each layer alone does; it decides on the number of images.
 const SENSITIVITY_MACS: u64 = 120_000_000_000;
 
-/// Most pictures that what each layer alone does is measured on.
+/// Most images that what each layer alone does is measured on.
 const SENSITIVITY_PICTURES: usize = 32;
 
 /// What is asked of the quantizer.
@@ -39,7 +39,7 @@ pub struct Options {
     pub method: Method,
     /// Scales of segments that are read together.
     pub concat: ConcatScales,
-    /// Percentage points of accuracy that may be lost on the checked pictures; layers stay float until that holds.
+    /// Percentage points of accuracy that may be lost on the checked images; layers stay float until that holds.
     pub max_drop: Option<f64>,
     /// Threads that run networks.
     pub threads: usize,
@@ -47,7 +47,7 @@ pub struct Options {
     pub limits: Limits,
 }
 
-/// Pictures to measure accuracy on.
+/// Images to measure accuracy on.
 #[derive(Debug, Clone, Default)]
 pub struct Checked {
     /// Each the values of the network's input.
@@ -108,10 +108,10 @@ fn prepared(bytes: &[u8], limits: &Limits) -> Result<(OnnxFile, FusedNetwork)> {
 ///
 /// # Errors
 /// [`ErrorKind::Model`] for a file that is none, is quantized already, or holds no densely connected network that reaches from
-/// its input to its output; if the budget cannot be held; [`ErrorKind::Image`] without pictures.
+/// its input to its output; if the budget cannot be held; [`ErrorKind::Image`] without images.
 ///
 /// # Panics
-/// If a picture has another number of values than the network's input.
+/// If an image has another number of values than the network's input.
 pub fn quantize(
     bytes: &[u8],
     calibration: &[Vec<f32>],
@@ -121,7 +121,7 @@ pub fn quantize(
 ) -> Result<Quantized> {
     let (file, original) = isolated(|| prepared(bytes, &options.limits))?;
     if calibration.is_empty() {
-        return Err(Error::new(ErrorKind::Image, "there is no picture to calibrate with"));
+        return Err(Error::new(ErrorKind::Image, "there is no image to calibrate with"));
     }
     let threads = options.threads;
     let few = |count: usize| &calibration[..calibration.len().min(count)];
@@ -140,18 +140,18 @@ pub fn quantize(
             done += 1;
             progress(Phase::Calibration, done, all);
         });
-        let codes = plan::encodings(&network, &seen, options.method, options.concat);
-        plan::correct_biases(&mut network, &seen, &codes);
-        let (_, found) = trial::written(&file, &network, &codes)?;
+        let qvalues = plan::encodings(&network, &seen, options.method, options.concat);
+        plan::correct_biases(&mut network, &seen, &qvalues);
+        let (_, found) = trial::written(&file, &network, &qvalues)?;
         let logits = trial::logits(&found, few(SENSITIVITY_PICTURES), threads)?;
         let power = trial::output_power(&float_logits, &logits);
-        candidates.push(Candidate { equalized, network, seen, codes, power });
+        candidates.push(Candidate { equalized, network, seen, qvalues, power });
     }
     candidates.sort_by(|a, b| b.power.decibels().total_cmp(&a.power.decibels()));
     let best = candidates.swap_remove(0);
 
     let alone = alone(&file, &best, calibration, &float_logits, threads, progress)?;
-    let mut codes = best.codes.clone();
+    let mut qvalues = best.qvalues.clone();
     let mut accuracy = None;
     if !checked.pictures.is_empty() {
         let float = budget::best(&trial::logits(&original, &checked.pictures, threads)?);
@@ -159,19 +159,20 @@ pub fn quantize(
             let mut order: Vec<usize> = (0..alone.len()).filter(|&layer| alone[layer].is_some()).collect();
             let ratio = |layer: usize| alone[layer].map_or(f64::INFINITY, |power| power.decibels());
             order.sort_by(|&a, &b| ratio(a).total_cmp(&ratio(b)));
-            let (file, network, codes_of, order) = (&file, &best.network, &best.codes, &order);
+            let (file, network, codes_of, order) = (&file, &best.network, &best.qvalues, &order);
             let search =
-                budget::Search { file, network, codes: codes_of, order, checked, float: &float, budget, threads };
+                budget::Search { file, network, qvalues: codes_of, order, checked, float: &float, budget, threads };
             let found = search.fewest(progress)?;
-            (codes, accuracy) = (found.codes, Some(found.accuracy));
+            (qvalues, accuracy) = (found.qvalues, Some(found.accuracy));
         } else {
-            let (_, network) = trial::written(&file, &best.network, &codes)?;
+            let (_, network) = trial::written(&file, &best.network, &qvalues)?;
             let int8 = budget::best(&trial::logits(&network, &checked.pictures, threads)?);
             accuracy = Some(budget::accuracy(&float, &int8, &checked.classes, None));
         }
     }
-    let (written, network) = trial::written(&file, &best.network, &codes)?;
-    let scales: Vec<_> = (0..codes.len()).map(|number| real_scales(&best.network, number, &codes[number])).collect();
+    let (written, network) = trial::written(&file, &best.network, &qvalues)?;
+    let scales: Vec<_> =
+        (0..qvalues.len()).map(|number| real_scales(&best.network, number, &qvalues[number])).collect();
     let results = trial::result_powers(&original_as(&best, &original), &network, &scales, few(RESULT_PICTURES));
     let logits = trial::logits(&network, few(SENSITIVITY_PICTURES), threads)?;
     let mut report = Report {
@@ -187,7 +188,7 @@ pub fn quantize(
         bytes_after: written.len() as u64,
         accuracy,
         kept_float: Vec::new(),
-        layers: layer_reports(&best, &codes, &alone, &results),
+        layers: layer_reports(&best, &qvalues, &alone, &results),
         warnings: Vec::new(),
     };
     let macs = |kind: Option<&str>| {
@@ -204,7 +205,7 @@ pub fn quantize(
 }
 
 fn pictures(count: usize) -> String {
-    if count == 1 { "one picture".into() } else { format!("{count} pictures") }
+    if count == 1 { "one image".into() } else { format!("{count} images") }
 }
 
 /// A way to quantize, and how far its logits are from the float network's.
@@ -212,7 +213,7 @@ struct Candidate {
     equalized: bool,
     network: FusedNetwork,
     seen: Vec<calibration::Seen>,
-    codes: Vec<Codes>,
+    qvalues: Vec<LayerEncodings>,
     power: Power,
 }
 
@@ -232,29 +233,29 @@ fn alone(
 ) -> Result<Vec<Option<Power>>> {
     let network = &best.network;
     let macs: u64 = network.layers.iter().filter_map(|layer| layer.macs(network)).sum();
-    let trials = best.codes.iter().filter(|codes| codes.input.is_some()).count() as u64;
+    let trials = best.qvalues.iter().filter(|qvalues| qvalues.input.is_some()).count() as u64;
     let affordable = (SENSITIVITY_MACS / (macs * trials).max(1)) as usize;
     let count = affordable.clamp(1, SENSITIVITY_PICTURES).min(calibration.len());
     let mut powers = Vec::new();
-    for (number, codes) in best.codes.iter().enumerate() {
+    for (number, qvalues) in best.qvalues.iter().enumerate() {
         let mut power = None;
-        if codes.input.is_some() && matches!(network.layers[number].op, Op::Convolution { .. }) {
-            let mut only = vec![Codes::default(); best.codes.len()];
-            only[number] = *codes;
+        if qvalues.input.is_some() && matches!(network.layers[number].op, Op::Convolution { .. }) {
+            let mut only = vec![LayerEncodings::default(); best.qvalues.len()];
+            only[number] = *qvalues;
             let (_, found) = trial::written(file, network, &only)?;
             let logits = trial::logits(&found, &calibration[..count], threads)?;
             power = Some(trial::output_power(&float_logits[..count], &logits));
         }
         powers.push(power);
-        progress(Phase::Sensitivity, number + 1, best.codes.len());
+        progress(Phase::Sensitivity, number + 1, best.qvalues.len());
     }
     Ok(powers)
 }
 
-/// What turns a layer's accumulators into real numbers; `None` for a layer that is not int8.
-fn real_scales(network: &FusedNetwork, number: usize, codes: &Codes) -> Option<Vec<(f32, f32)>> {
+/// What turns a layer's accumulators into f32 values; `None` for a layer that is not int8.
+fn real_scales(network: &FusedNetwork, number: usize, qvalues: &LayerEncodings) -> Option<Vec<(f32, f32)>> {
     let (Op::Convolution { weights: Weights::Float { values, bias }, .. }, Some(input)) =
-        (&network.layers[number].op, codes.input)
+        (&network.layers[number].op, qvalues.input)
     else {
         return None;
     };
@@ -262,17 +263,22 @@ fn real_scales(network: &FusedNetwork, number: usize, codes: &Codes) -> Option<V
     Some(channels.map(|(weights, &bias)| (input.scale * quantize_weights(weights).1, bias)).collect())
 }
 
-fn layer_reports(best: &Candidate, codes: &[Codes], alone: &[Option<Power>], results: &[Power]) -> Vec<LayerReport> {
+fn layer_reports(
+    best: &Candidate,
+    qvalues: &[LayerEncodings],
+    alone: &[Option<Power>],
+    results: &[Power],
+) -> Vec<LayerReport> {
     let network = &best.network;
     let mut reports = Vec::new();
     for (number, layer) in network.layers.iter().enumerate() {
         let Op::Convolution { weights: Weights::Float { values, bias }, .. } = &layer.op else { continue };
-        let input = codes[number].input;
+        let input = qvalues[number].input;
         let weights = input.map(|_| {
             let mut power = Power::default();
             for weights in values.chunks_exact(values.len() / bias.len()) {
-                let (codes, scale) = quantize_weights(weights);
-                power.add(weights.iter().copied(), codes.iter().map(|&code| f32::from(code) * scale));
+                let (qvalues, scale) = quantize_weights(weights);
+                power.add(weights.iter().copied(), qvalues.iter().map(|&qvalue| f32::from(qvalue) * scale));
             }
             power.decibels()
         });

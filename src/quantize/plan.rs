@@ -4,16 +4,16 @@ use super::calibration::Seen;
 use super::histogram::Method;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::fused::{FusedNetwork, Layer, Op, Weights};
-use crate::model::onnx::Codes;
+use crate::model::onnx::LayerEncodings;
 use crate::optimize::rewrite::{factor, fold_norms, only_reader, readers};
-use crate::quant::{Encoding, Step, quantize_weights};
+use crate::quant::{Affine, Encoding, quantize_weights};
 
 /// The scales of segments that are read together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ConcatScales {
     /// Each segment has the scale it was calibrated to.
     Segment,
-    /// All segments that are read together have one scale, the largest, as runtimes need it that concatenate codes.
+    /// All segments that are read together have one scale, the largest, as runtimes need it that concatenate quantized values.
     Shared,
 }
 
@@ -30,13 +30,18 @@ impl std::str::FromStr for ConcatScales {
 }
 
 /// The encodings of every layer, all of them int8.
-pub(super) fn encodings(network: &FusedNetwork, seen: &[Seen], method: Method, scales: ConcatScales) -> Vec<Codes> {
+pub(super) fn encodings(
+    network: &FusedNetwork,
+    seen: &[Seen],
+    method: Method,
+    scales: ConcatScales,
+) -> Vec<LayerEncodings> {
     let inputs = network.inputs.len();
     let one = |(number, layer): (usize, &Layer)| {
         let segment = inputs + number;
         let seen = &seen[number];
         let is_convolution = matches!(layer.op, Op::Convolution { .. });
-        // A pool of codes: of what a convolution wrote for it alone.
+        // A pool of quantized values: of what a convolution wrote for it alone.
         let pools_codes = matches!(layer.op, Op::MaxPool(_))
             && layer.reads.len() == 1
             && layer.reads[0].segment >= inputs
@@ -44,20 +49,20 @@ pub(super) fn encodings(network: &FusedNetwork, seen: &[Seen], method: Method, s
         let (layers, leaves) = readers(network, segment);
         let is_feature = is_convolution && !is_direct(network, segment) && !(leaves && layers.is_empty());
         let greatest = seen.result.limit(method, 127);
-        Codes {
+        LayerEncodings {
             input: (is_convolution || pools_codes).then(|| read_encoding(seen, method)),
             result: is_feature.then(|| Encoding::signed(greatest)),
         }
     };
-    let mut codes: Vec<Codes> = network.layers.iter().enumerate().map(one).collect();
+    let mut qvalues: Vec<LayerEncodings> = network.layers.iter().enumerate().map(one).collect();
     if scales == ConcatScales::Shared {
-        share(network, seen, method, &mut codes);
+        share(network, seen, method, &mut qvalues);
     }
-    codes
+    qvalues
 }
 
 /// Gives all segments that are read together the largest of their scales.
-fn share(network: &FusedNetwork, seen: &[Seen], method: Method, codes: &mut [Codes]) {
+fn share(network: &FusedNetwork, seen: &[Seen], method: Method, qvalues: &mut [LayerEncodings]) {
     let together: Vec<Vec<usize>> = network
         .layers
         .iter()
@@ -65,22 +70,22 @@ fn share(network: &FusedNetwork, seen: &[Seen], method: Method, codes: &mut [Cod
         .map(|layer| layer.reads.iter().filter_map(|read| read.segment.checked_sub(network.inputs.len())).collect())
         .collect();
     loop {
-        let before = codes.to_vec();
+        let before = qvalues.to_vec();
         for layers in &together {
-            let magnitude = |&layer: &usize| match codes[layer].result {
+            let magnitude = |&layer: &usize| match qvalues[layer].result {
                 Some(encoding) => encoding.dequantize(encoding.high),
                 None => seen[layer].result.limit(method, 127),
             };
             let largest = layers.iter().map(magnitude).fold(0.0, f32::max);
             for &layer in layers {
-                codes[layer].result = Some(Encoding::signed(largest));
+                qvalues[layer].result = Some(Encoding::signed(largest));
             }
         }
-        let settled = |a: &Codes, b: &Codes| match (a.result, b.result) {
+        let settled = |a: &LayerEncodings, b: &LayerEncodings| match (a.result, b.result) {
             (Some(a), Some(b)) => (a.scale / b.scale - 1.0).abs() < 1e-5,
             (a, b) => a == b,
         };
-        if before.iter().zip(&*codes).all(|(a, b)| settled(a, b)) {
+        if before.iter().zip(&*qvalues).all(|(a, b)| settled(a, b)) {
             return;
         }
     }
@@ -94,7 +99,7 @@ fn is_direct(network: &FusedNetwork, segment: usize) -> bool {
 
 fn read_encoding(seen: &Seen, method: Method) -> Encoding {
     if seen.least < 0.0 {
-        // The picture itself, whose range is known and has no outliers.
+        // The image itself, whose range is known and has no outliers.
         Encoding::asymmetric(seen.least, seen.input.greatest())
     } else {
         Encoding::unsigned(seen.input.limit(method, 255))
@@ -103,17 +108,17 @@ fn read_encoding(seen: &Seen, method: Method) -> Encoding {
 
 /// Adds to every int8 layer's bias what rounding its weights takes away on average
 /// (Nagel et al., "Data-free quantization through weight equalization and bias correction", 2019, section 4.2).
-pub(super) fn correct_biases(network: &mut FusedNetwork, seen: &[Seen], codes: &[Codes]) {
-    for ((layer, seen), codes) in network.layers.iter_mut().zip(seen).zip(codes) {
+pub(super) fn correct_biases(network: &mut FusedNetwork, seen: &[Seen], qvalues: &[LayerEncodings]) {
+    for ((layer, seen), qvalues) in network.layers.iter_mut().zip(seen).zip(qvalues) {
         let Op::Convolution { window, weights: Weights::Float { values, bias } } = &mut layer.op else { continue };
-        if codes.input.is_none() {
+        if qvalues.input.is_none() {
             continue;
         }
         let (means, taps) = (seen.means(), window.len());
         for (weights, bias) in values.chunks_exact(means.len() * taps).zip(bias) {
-            let (codes, scale) = quantize_weights(weights);
-            let lost = weights.iter().zip(codes).enumerate();
-            let lost = lost.map(|(i, (w, code))| means[i / taps] * f64::from(w - f32::from(code) * scale));
+            let (qvalues, scale) = quantize_weights(weights);
+            let lost = weights.iter().zip(qvalues).enumerate();
+            let lost = lost.map(|(i, (w, qvalue))| means[i / taps] * f64::from(w - f32::from(qvalue) * scale));
             *bias += lost.sum::<f64>() as f32;
         }
     }
@@ -126,8 +131,9 @@ pub(super) fn equalize(network: &mut FusedNetwork, seen: &[Seen]) {
         let layer = &network.layers[number];
         let Op::Convolution { window, weights: Weights::Float { values, .. } } = &layer.op else { continue };
         // The image's channels are alike, and nothing in front could take the factor up. A bound other than 0 would move too.
-        let fixed = |step: &Step| step.high.is_finite() || step.low.is_finite() && step.low != 0.0 || step.round;
-        if seen.least < 0.0 || layer.reads.iter().filter_map(|read| read.steps.last()).any(fixed) {
+        let fixed =
+            |affine: &Affine| affine.high.is_finite() || affine.low.is_finite() && affine.low != 0.0 || affine.round;
+        if seen.least < 0.0 || layer.reads.iter().filter_map(|read| read.prologue.last()).any(fixed) {
             continue;
         }
         let (channels, taps) = (seen.greatest.len(), window.len());
@@ -150,10 +156,10 @@ fn divide(network: &mut FusedNetwork, number: usize, factors: &[f32]) {
     let layer = &mut network.layers[number];
     let mut start = 0;
     for (read, width) in layer.reads.iter_mut().zip(widths) {
-        if read.steps.is_empty() {
-            read.steps.push(factor(1.0, width));
+        if read.prologue.is_empty() {
+            read.prologue.push(factor(1.0, width));
         }
-        let last = read.steps.last_mut().expect("there is one");
+        let last = read.prologue.last_mut().expect("there is one");
         for (channel, factor) in factors[start..start + width].iter().enumerate() {
             last.mul[channel] /= factor;
             last.add[channel] /= factor;

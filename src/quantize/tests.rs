@@ -65,7 +65,7 @@ fn preparing_changes_nothing_but_the_work() {
         }
         // A stem's and a layer's own norms are gone into weights; norms of concatenations stay.
         let is_identity = |layer: &crate::model::fused::Layer| {
-            layer.reads.iter().all(|read| read.steps.iter().all(|step| step.mul.iter().all(|&mul| mul == 1.0)))
+            layer.reads.iter().all(|read| read.prologue.iter().all(|affine| affine.mul.iter().all(|&mul| mul == 1.0)))
         };
         let second = folded.layers.iter().find(|layer| layer.name.ends_with("denselayer1.conv2")).unwrap();
         assert!(is_identity(second));
@@ -119,9 +119,9 @@ fn transitions_pool_first_and_segments_are_bytes() {
     for (number, layer) in network.layers.iter().enumerate() {
         let is_sum = matches!(layer.op, Op::SumPool(_));
         let last = number + 1 == network.layers.len();
-        assert!(is_sum || last || network.holds_codes(network.inputs.len() + number), "{}", layer.name);
-        // One step each way: nothing is quantized twice.
-        assert!(layer.reads.iter().all(|read| read.steps.len() <= 1) && layer.write.len() <= 1, "{}", layer.name);
+        assert!(is_sum || last || network.holds_quantized(network.inputs.len() + number), "{}", layer.name);
+        // One affine each way: nothing is quantized twice.
+        assert!(layer.reads.iter().all(|read| read.prologue.len() <= 1) && layer.epilogue.len() <= 1, "{}", layer.name);
     }
 }
 
@@ -149,8 +149,8 @@ fn what_cannot_be_quantized_is_refused() {
     };
     let some = pictures(&config, 1);
     assert!(say(&quantized.bytes, &some).starts_with("the model is quantized already"));
-    assert!(say(&file(&config), &[]).starts_with("there is no picture"));
+    assert!(say(&file(&config), &[]).starts_with("there is no image"));
     assert!(say(b"", &some).starts_with("the file is empty"));
     let one = quantize(&file(&config), &some, &Checked::default(), OPTIONS, &mut |_, _, _| {}).unwrap();
-    assert_eq!(one.report.warnings, ["ranges come from one picture only: give 100 or more"]);
+    assert_eq!(one.report.warnings, ["ranges come from one image only: give 100 or more"]);
 }

@@ -5,12 +5,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernels::Kernels;
 use crate::model::fused::{FusedNetwork, Layer, Trace};
-use crate::model::onnx::{Codes, OnnxFile, export_quantized};
+use crate::model::onnx::{LayerEncodings, OnnxFile, export_quantized};
 use crate::optimize::Engine;
 
 /// The bytes of the file, and the network that is found in it: what is judged is what any user of the file gets.
-pub(super) fn written(file: &OnnxFile, network: &FusedNetwork, codes: &[Codes]) -> Result<(Vec<u8>, FusedNetwork)> {
-    let bytes = export_quantized(file, network, codes)?;
+pub(super) fn written(
+    file: &OnnxFile,
+    network: &FusedNetwork,
+    qvalues: &[LayerEncodings],
+) -> Result<(Vec<u8>, FusedNetwork)> {
+    let bytes = export_quantized(file, network, qvalues)?;
     let mut written = OnnxFile::parse_within(&bytes, file.limits())?;
     let mut found = written.fuse()?.networks;
     if found.len() != 1 {
@@ -41,13 +45,13 @@ impl Power {
     }
 }
 
-/// What one network says of some pictures.
+/// What one network says of some images.
 ///
 /// # Errors
 /// As [`Engine::new`], and [`Kernels::chosen`].
 pub(super) fn logits(network: &FusedNetwork, pictures: &[Vec<f32>], threads: usize) -> Result<Vec<Vec<f32>>> {
     let engine = Engine::new(network, Kernels::chosen()?)?;
-    // Whole pictures side by side keep threads busier than parts of one.
+    // Whole images side by side keep threads busier than parts of one.
     Ok(parallel(pictures, threads, |picture| engine.run(&[picture], &mut engine.memory(1)).swap_remove(0)))
 }
 
@@ -61,7 +65,7 @@ pub(super) fn output_power(float: &[Vec<f32>], found: &[Vec<f32>]) -> Power {
 }
 
 /// For each layer of `float`, how far the results of the layer of the same name in `found` are from it, over `pictures`.
-/// `scales` turn a result of `found` into a real number: factor and summand of each channel; `None` where it is one.
+/// `scales` turn a result of `found` into an f32 value: factor and summand of each channel; `None` where it is one.
 pub(super) fn result_powers(
     float: &FusedNetwork,
     found: &FusedNetwork,

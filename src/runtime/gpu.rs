@@ -4,13 +4,13 @@ use std::sync::Mutex;
 
 use super::executed::{Executed, Execution};
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernels::cuda::{Recorded, Task};
+use crate::kernels::cuda::{CapturedGraph, GpuTask};
 use crate::model::onnx::OnnxFile;
 use crate::optimize::gpu::Plan;
 
 /// A network on a GPU.
 pub(super) struct Gpu {
-    recorded: Mutex<Recorded>,
+    captured: Mutex<CapturedGraph>,
     batch: usize,
     listing: Vec<Executed>,
     output: Vec<usize>,
@@ -18,22 +18,22 @@ pub(super) struct Gpu {
 }
 
 impl Gpu {
-    /// The network of `file`, if it is all of the graph, for so many pictures at a time.
+    /// The network of `file`, if it is all of the graph, for so many images at a time.
     ///
     /// # Errors
     /// [`ErrorKind::Model`] with what no plan is made for, [`ErrorKind::Device`] with what the GPU lacks.
-    pub(super) fn new(mut file: OnnxFile, pictures: usize) -> Result<Self> {
+    pub(super) fn new(mut file: OnnxFile, images: usize) -> Result<Self> {
         let fusion = file.fuse()?;
         let nodes = file.proto.graph.as_ref().map_or(0, |graph| graph.node.len());
         let network = match fusion.networks.as_slice() {
             [network] if nodes == 1 => network,
             _ => return Err(Error::new(ErrorKind::Model, "the graph is more than a densely connected network")),
         };
-        let plan = Plan::new(network, pictures)?;
-        let recorded = Mutex::new(Recorded::new(&plan.program)?);
+        let plan = Plan::new(network, images)?;
+        let captured = Mutex::new(CapturedGraph::new(&plan.program)?);
         let listing = listing(&plan);
-        let memory = 2 * plan.program.room.arena;
-        Ok(Self { recorded, batch: pictures, listing, output: plan.output, memory })
+        let memory = 2 * plan.program.sizes.arena;
+        Ok(Self { captured, batch: images, listing, output: plan.output, memory })
     }
 
     pub(super) fn output_shape(&self) -> &[usize] {
@@ -49,25 +49,25 @@ impl Gpu {
         self.memory
     }
 
-    /// How many pictures it computes together.
+    /// How many images it computes together.
     pub(super) fn batch(&self) -> usize {
         self.batch
     }
 
-    /// Runs as many pictures, or fewer.
+    /// Runs as many images, or fewer.
     pub(super) fn run(&self, input: &[f32], out: &mut [f32]) -> Result<()> {
         // A run that panicked leaves nothing half done: each writes all there is.
-        self.recorded.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).run(input, out)
+        self.captured.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).run(input, out)
     }
 }
 
 /// What is launched, in order.
 fn listing(plan: &Plan) -> Vec<Executed> {
-    let computes = |task: &Task| match task {
-        Task::Load(_) => "load",
-        Task::Convolve(_) => "conv",
-        Task::Pool(task) if task.greatest != 0 => "max_pool",
-        Task::Pool(_) => "sum_pool",
+    let computes = |task: &GpuTask| match task {
+        GpuTask::Load(_) => "load",
+        GpuTask::Convolve(_) => "conv",
+        GpuTask::Pool(task) if task.greatest != 0 => "max_pool",
+        GpuTask::Pool(_) => "sum_pool",
     };
     let each = plan.program.tasks.iter().zip(&plan.names).zip(&plan.macs);
     each.map(|((task, name), macs)| Executed {

@@ -155,8 +155,8 @@ impl Prepared {
     /// What [`Prepared::into_bytes`] gave.
     ///
     /// # Errors
-    /// [`ErrorKind::Model`] for a file of another version, for another instruction set, damaged, or beyond `limits`; [`ErrorKind::Usage`] as
-    /// [`Kernels::chosen`].
+    /// [`ErrorKind::Model`] for a file of another version, for another instruction set, damaged, or beyond `limits`; [`ErrorKind::Usage`]
+    /// as [`Kernels::chosen`].
     pub(super) fn read(from: impl Read, limits: &Limits) -> Result<Self> {
         Self::read_for(Kernels::chosen()?, from, limits)
     }

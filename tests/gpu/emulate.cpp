@@ -172,7 +172,7 @@ int main() {
     const auto lengths = input<unsigned>(6);
     std::vector<uint16_t> arena(lengths[0], 0x7e00);
     const auto weights = input<uint16_t>(lengths[1]);
-    const auto params = input<float>(lengths[2]), pictures = input<float>(lengths[3]);
+    const auto params = input<float>(lengths[2]), images = input<float>(lengths[3]);
     std::vector<float> results(lengths[4], NAN);
     for (unsigned number = 0; number < lengths[5]; number++) {
         const auto head = input<unsigned>(5);
@@ -183,12 +183,12 @@ int main() {
         const uint16_t *w = weights.data();
         const float *p = params.data();
         switch (head[0]) {
-        case 0: run([&, c = words<Load>(task)] { load(a, pictures.data(), c); }); break;
-        case 1: run([&, c = words<Pool>(task)] { pool(a, p, c); }); break;
-        case 8: run([&, c = words<Convolve>(task)] { convolve_16x8(a, w, p, r, c); }); break;
-        case 32: run([&, c = words<Convolve>(task)] { convolve_16x32(a, w, p, r, c); }); break;
-        case 132: run([&, c = words<Convolve>(task)] { convolve_128x32(a, w, p, r, c); }); break;
-        case 164: run([&, c = words<Convolve>(task)] { convolve_128x64(a, w, p, r, c); }); break;
+        case 0: run([&, c = words<LoadParams>(task)] { load(a, images.data(), c); }); break;
+        case 1: run([&, c = words<PoolParams>(task)] { pool(a, p, c); }); break;
+        case 8: run([&, c = words<ConvolveParams>(task)] { convolve_16x8(a, w, p, r, c); }); break;
+        case 32: run([&, c = words<ConvolveParams>(task)] { convolve_16x32(a, w, p, r, c); }); break;
+        case 132: run([&, c = words<ConvolveParams>(task)] { convolve_128x32(a, w, p, r, c); }); break;
+        case 164: run([&, c = words<ConvolveParams>(task)] { convolve_128x64(a, w, p, r, c); }); break;
         default: return 1;
         }
     }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use densight::error::ErrorKind;
-use densight::kernels::cuda::{Program, Recorded, Room, compile};
+use densight::kernels::cuda::{BufferSizes, CapturedGraph, Program, compile};
 use densight::model::fused::FusedNetwork;
 use densight::model::onnx::OnnxFile;
 use densight::model::{Architecture, DenseNetConfig, Metadata, Weights, onnx};
@@ -41,11 +41,11 @@ fn embedded() -> FusedNetwork {
     network(&fs::read(root("models/cifar10_densenet_bc_L40_k12.onnx")).unwrap())
 }
 
-/// Pictures that are not alike.
-fn pictures(network: &FusedNetwork, count: usize) -> Vec<Vec<f32>> {
+/// Images that are not alike.
+fn images(network: &FusedNetwork, count: usize) -> Vec<Vec<f32>> {
     let values = network.inputs[0].shape.len();
-    let picture = |seed: usize| (0..values).map(|i| ((i * (7 + 2 * seed) + seed) % 211) as f32 / 50.0 - 2.0).collect();
-    (1..=count).map(picture).collect()
+    let image = |seed: usize| (0..values).map(|i| ((i * (7 + 2 * seed) + seed) % 211) as f32 / 50.0 - 2.0).collect();
+    (1..=count).map(image).collect()
 }
 
 /// The emulator, compiled; `None` after saying that it cannot be.
@@ -68,12 +68,12 @@ fn emulator(folder: &Path) -> Option<PathBuf> {
 }
 
 /// A program as the emulator reads it.
-fn encoded(program: &Program, pictures: &[Vec<f32>]) -> Vec<u8> {
-    let Program { tasks, weights, params, room } = program;
-    let lengths = [room.arena, room.weights, room.params, room.pictures, room.results, tasks.len()];
+fn encoded(program: &Program, images: &[Vec<f32>]) -> Vec<u8> {
+    let Program { tasks, weights, params, sizes } = program;
+    let lengths = [sizes.arena, sizes.weights, sizes.params, sizes.images, sizes.results, tasks.len()];
     let mut bytes: Vec<u8> = lengths.iter().flat_map(|&length| (length as u32).to_le_bytes()).collect();
     bytes.extend(weights.iter().flat_map(|value| value.to_le_bytes()));
-    bytes.extend(params.iter().chain(pictures.iter().flatten()).flat_map(|value| value.to_le_bytes()));
+    bytes.extend(params.iter().chain(images.iter().flatten()).flat_map(|value| value.to_le_bytes()));
     for task in tasks {
         let (launch, words) = (task.launch(), task.words());
         let kernel = match launch.kernel {
@@ -92,31 +92,26 @@ fn encoded(program: &Program, pictures: &[Vec<f32>]) -> Vec<u8> {
     bytes
 }
 
-fn emulated(program: &Path, plan: &Plan, pictures: &[Vec<f32>]) -> Vec<f32> {
+fn emulated(program: &Path, plan: &Plan, images: &[Vec<f32>]) -> Vec<f32> {
     let mut child = Command::new(program).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    child.stdin.take().unwrap().write_all(&encoded(&plan.program, pictures)).unwrap();
+    child.stdin.take().unwrap().write_all(&encoded(&plan.program, images)).unwrap();
     let mut bytes = Vec::new();
     child.stdout.take().unwrap().read_to_end(&mut bytes).unwrap();
     assert!(child.wait().unwrap().success());
     bytes.chunks_exact(4).map(|bytes| f32::from_le_bytes(bytes.try_into().unwrap())).collect()
 }
 
-/// Each picture's results are the interpreter's: cosine at least 0.9999, and none is far off.
+/// Each image's results are the interpreter's: cosine at least 0.9999, and none is far off.
 fn agrees(name: &str, network: &FusedNetwork, run: impl Fn(&Plan, &[Vec<f32>]) -> Vec<f32>) {
-    agree(name, network, &pictures(network, 2), run);
+    agree(name, network, &images(network, 2), run);
 }
 
-fn agree(
-    name: &str,
-    network: &FusedNetwork,
-    pictures: &[Vec<f32>],
-    mut run: impl FnMut(&Plan, &[Vec<f32>]) -> Vec<f32>,
-) {
-    let plan = Plan::new(network, pictures.len()).unwrap_or_else(|e| panic!("{name}: {e}"));
-    let found = run(&plan, pictures);
-    assert_eq!(found.len(), pictures.len() * plan.classes, "{name}");
-    for (picture, found) in pictures.iter().zip(found.chunks_exact(plan.classes)) {
-        let expected = network.run(&[picture]).remove(0);
+fn agree(name: &str, network: &FusedNetwork, images: &[Vec<f32>], mut run: impl FnMut(&Plan, &[Vec<f32>]) -> Vec<f32>) {
+    let plan = Plan::new(network, images.len()).unwrap_or_else(|e| panic!("{name}: {e}"));
+    let found = run(&plan, images);
+    assert_eq!(found.len(), images.len() * plan.classes, "{name}");
+    for (image, found) in images.iter().zip(found.chunks_exact(plan.classes)) {
+        let expected = network.run(&[image]).remove(0);
         let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
         let cosine = dot(found, &expected) / (dot(found, found) * dot(&expected, &expected)).sqrt();
         let largest = expected.iter().fold(0.0f32, |most, value| most.max(value.abs()));
@@ -130,17 +125,17 @@ fn agree(
 fn the_kernels_on_a_processor_give_the_interpreters_numbers() {
     let folder = tempfile::tempdir().unwrap();
     let Some(program) = emulator(folder.path()) else { return };
-    let run = |plan: &Plan, pictures: &[Vec<f32>]| emulated(&program, plan, pictures);
+    let run = |plan: &Plan, images: &[Vec<f32>]| emulated(&program, plan, images);
     for name in FIXTURES {
         agrees(name, &fixture(name), run);
     }
     agrees("embedded", &embedded(), run);
 }
 
-/// Pictures so many that convolutions are spread in blocks of 128 pixels.
+/// Images so many that convolutions are spread in blocks of 128 pixels.
 fn many(network: &FusedNetwork) -> Vec<Vec<f32>> {
     let shape = network.inputs[0].shape;
-    pictures(network, (160 * 128usize).div_ceil(shape.height * shape.width))
+    images(network, (160 * 128usize).div_ceil(shape.height * shape.width))
 }
 
 #[test]
@@ -150,9 +145,9 @@ fn blocks_of_many_pixels_give_the_interpreters_numbers() {
     let mut kernels = BTreeSet::new();
     for name in ["bc", "odd"] {
         let network = fixture(name);
-        agree(name, &network, &many(&network), |plan, pictures| {
+        agree(name, &network, &many(&network), |plan, images| {
             kernels.extend(plan.program.tasks.iter().map(|task| task.launch().kernel));
-            emulated(&program, plan, pictures)
+            emulated(&program, plan, images)
         });
     }
     assert!(kernels.contains("convolve_128x32") && kernels.contains("convolve_128x64"), "{kernels:?}");
@@ -169,7 +164,7 @@ fn shared(name: &str, run: impl Fn(&Plan, &[Vec<f32>]) -> Vec<f32>) {
 fn the_kernels_run_densenet_bc_100() {
     let folder = tempfile::tempdir().unwrap();
     let Some(program) = emulator(folder.path()) else { return };
-    shared("densenet_bc100_12.onnx", |plan, pictures| emulated(&program, plan, pictures));
+    shared("densenet_bc100_12.onnx", |plan, images| emulated(&program, plan, images));
 }
 
 #[test]
@@ -177,7 +172,7 @@ fn the_kernels_run_densenet_bc_100() {
 fn the_kernels_run_densenet_121() {
     let folder = tempfile::tempdir().unwrap();
     let Some(program) = emulator(folder.path()) else { return };
-    shared("densenet121.onnx", |plan, pictures| emulated(&program, plan, pictures));
+    shared("densenet121.onnx", |plan, images| emulated(&program, plan, images));
 }
 
 /// Recorded once, run often: each time the same bits.
@@ -185,17 +180,17 @@ fn the_kernels_run_densenet_121() {
 #[ignore = "needs an NVIDIA GPU, CUDA in the program, and ../shared"]
 fn a_gpu_gives_the_interpreters_numbers() {
     check_cuda().unwrap();
-    let run = |plan: &Plan, pictures: &[Vec<f32>]| {
-        let mut recorded = Recorded::new(&plan.program).unwrap();
-        let mut results = vec![0.0; plan.program.room.results];
-        recorded.run(&pictures.concat(), &mut results).unwrap();
+    let run = |plan: &Plan, images: &[Vec<f32>]| {
+        let mut captured = CapturedGraph::new(&plan.program).unwrap();
+        let mut results = vec![0.0; plan.program.sizes.results];
+        captured.run(&images.concat(), &mut results).unwrap();
         let mut again = vec![0.0; results.len()];
         for _ in 0..1000 {
-            recorded.run(&pictures.concat(), &mut again).unwrap();
+            captured.run(&images.concat(), &mut again).unwrap();
             assert_eq!(again, results);
         }
         let mut first = vec![0.0; plan.classes];
-        recorded.run(&pictures[0], &mut first).unwrap();
+        captured.run(&images[0], &mut first).unwrap();
         assert_eq!(first, results[..plan.classes]);
         results
     };
@@ -227,16 +222,16 @@ fn what_no_plan_is_made_for_is_named() {
 fn a_task_that_leaves_its_arrays_does_not_fit() {
     let program = Plan::new(&embedded(), 2).unwrap().program;
     assert!(program.fits());
-    let shorter = |change: fn(&mut Room)| {
-        let mut room = program.room;
-        change(&mut room);
-        program.tasks.iter().any(|task| !task.fits(&room))
+    let shorter = |change: fn(&mut BufferSizes)| {
+        let mut sizes = program.sizes;
+        change(&mut sizes);
+        program.tasks.iter().any(|task| !task.fits(&sizes))
     };
-    assert!(shorter(|room| room.arena -= 1));
-    assert!(shorter(|room| room.weights -= 1));
-    assert!(shorter(|room| room.params -= 1));
-    assert!(shorter(|room| room.pictures -= 1));
-    assert!(shorter(|room| room.results -= 1));
+    assert!(shorter(|sizes| sizes.arena -= 1));
+    assert!(shorter(|sizes| sizes.weights -= 1));
+    assert!(shorter(|sizes| sizes.params -= 1));
+    assert!(shorter(|sizes| sizes.images -= 1));
+    assert!(shorter(|sizes| sizes.results -= 1));
 }
 
 /// NVRTC is a library of CUDA's; it needs no GPU.

@@ -6,23 +6,23 @@
 
 use core::arch::x86_64::*;
 
-use super::{Block, Job, Output};
+use super::{Block, ConvolveArgs, Destination};
 
 /// Convolves.
 ///
 /// # Safety
-/// What the fields of `job` and `output` promise must hold, and the processor must have AVX2 and FMA.
+/// What the fields of `args` and `destination` promise must hold, and the processor must have AVX2 and FMA.
 #[target_feature(enable = "avx2,fma")]
-pub(super) unsafe fn convolve(job: &Job, output: &Output) {
-    for pixel in (0..job.pixels).step_by(16) {
-        for block in job.packed.blocks() {
+pub(super) unsafe fn convolve(args: &ConvolveArgs, destination: &Destination) {
+    for pixel in (0..args.pixels).step_by(16) {
+        for block in args.packed.blocks() {
             // SAFETY: the caller's promise; the pixels are inside the range.
             unsafe {
-                let input = job.input.add(4 * pixel);
-                if job.pixels - pixel >= 16 {
-                    store(tile::<2>(job, block, input), output, block.first, pixel);
+                let input = args.input.add(4 * pixel);
+                if args.pixels - pixel >= 16 {
+                    store(tile::<2>(args, block, input), destination, block.first, pixel);
                 } else {
-                    store(tile::<1>(job, block, input), output, block.first, pixel);
+                    store(tile::<1>(args, block, input), destination, block.first, pixel);
                 }
             }
         }
@@ -35,10 +35,10 @@ pub(super) unsafe fn convolve(job: &Job, output: &Output) {
 /// As [`convolve`].
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-unsafe fn tile<const V: usize>(job: &Job, block: Block<'_>, input: *const u8) -> [[__m256i; V]; 4] {
+unsafe fn tile<const V: usize>(args: &ConvolveArgs, block: Block<'_>, input: *const u8) -> [[__m256i; V]; 4] {
     let mut acc = [[_mm256_setzero_si256(); V]; 4];
     for o in 0..4 {
-        acc[o] = [_mm256_set1_epi32(job.packed.init()[block.first + o]); V];
+        acc[o] = [_mm256_set1_epi32(args.packed.init()[block.first + o]); V];
     }
     let ones = _mm256_set1_epi16(1);
     let mut weights = block.weights.as_ptr();
@@ -63,20 +63,20 @@ unsafe fn tile<const V: usize>(job: &Job, block: Block<'_>, input: *const u8) ->
 /// Writes the tile of 4 channels from `first` on and `V` times 8 pixels from `pixel` on.
 ///
 /// # Safety
-/// The tile must be inside the planes of `output`.
+/// The tile must be inside the planes of `destination`.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-unsafe fn store<const V: usize>(acc: [[__m256i; V]; 4], output: &Output, first: usize, pixel: usize) {
-    match *output {
-        Output::Raw { start, pitch } => {
+unsafe fn store<const V: usize>(acc: [[__m256i; V]; 4], destination: &Destination, first: usize, pixel: usize) {
+    match *destination {
+        Destination::Raw { start, plane_stride } => {
             for (o, acc) in acc.iter().enumerate() {
                 for (v, acc) in acc.iter().enumerate() {
                     // SAFETY: the caller's promise.
-                    unsafe { _mm256_storeu_si256(start.add((first + o) * pitch + pixel + 8 * v).cast(), *acc) };
+                    unsafe { _mm256_storeu_si256(start.add((first + o) * plane_stride + pixel + 8 * v).cast(), *acc) };
                 }
             }
         }
-        Output::Codes { requantize, flip, start, pitch } => {
+        Destination::Quantized { requantize, flip, start, plane_stride } => {
             // Four pixels of four channels are a 4x4 of bytes in each 128 bits: transposed.
             let transpose = _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
             let transpose = _mm256_broadcastsi128_si256(transpose);
@@ -93,11 +93,13 @@ unsafe fn store<const V: usize>(acc: [[__m256i; V]; 4], output: &Output, first: 
                     value[o] = _mm256_cvtps_epi32(real);
                 }
                 let [a, b] = [_mm256_packs_epi32(value[0], value[1]), _mm256_packs_epi32(value[2], value[3])];
-                let signed = requantize.codes().is_signed();
+                let signed = requantize.qvalues().is_signed();
                 let packed = if signed { _mm256_packs_epi16(a, b) } else { _mm256_packus_epi16(a, b) };
-                let codes = _mm256_xor_si256(_mm256_shuffle_epi8(packed, transpose), _mm256_set1_epi8(flip as i8));
+                let qvalues = _mm256_xor_si256(_mm256_shuffle_epi8(packed, transpose), _mm256_set1_epi8(flip as i8));
                 // SAFETY: the caller's promise.
-                unsafe { _mm256_storeu_si256(start.add(first / 4 * pitch + 4 * (pixel + 8 * v)).cast(), codes) };
+                unsafe {
+                    _mm256_storeu_si256(start.add(first / 4 * plane_stride + 4 * (pixel + 8 * v)).cast(), qvalues)
+                };
             }
         }
     }

@@ -6,7 +6,7 @@
 
 use core::arch::x86_64::*;
 
-use super::{Block, Job, Output};
+use super::{Block, ConvolveArgs, Destination};
 
 /// Pixels of a vector.
 const PIXELS: usize = 16;
@@ -14,25 +14,25 @@ const PIXELS: usize = 16;
 /// Convolves.
 ///
 /// # Safety
-/// What the fields of `job` and `output` promise must hold, and the processor must have AVX-512 F, BW and VNNI.
+/// What the fields of `args` and `destination` promise must hold, and the processor must have AVX-512 F, BW and VNNI.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-pub(super) unsafe fn convolve(job: &Job, output: &Output) {
-    let vectors = job.pixels / PIXELS;
+pub(super) unsafe fn convolve(args: &ConvolveArgs, destination: &Destination) {
+    let vectors = args.pixels / PIXELS;
     let tiles = vectors.div_ceil(3);
     for tile in 0..tiles {
         // Tiles of as equal sizes as can be: a short one would keep too few accumulators busy.
         let (begin, end) = (vectors * tile / tiles, vectors * (tile + 1) / tiles);
-        for block in job.packed.blocks() {
-            let at = Place { block, vector: begin };
+        for block in args.packed.blocks() {
+            let at = TileAt { block, vector: begin };
             // SAFETY: the caller's promise; the tile is inside the range, the block inside the packed weights.
             unsafe {
                 match (block.width, end - begin) {
-                    (4, 1) => at.run::<4, 1>(job, output),
-                    (4, 2) => at.run::<4, 2>(job, output),
-                    (4, _) => at.run::<4, 3>(job, output),
-                    (_, 1) => at.run::<8, 1>(job, output),
-                    (_, 2) => at.run::<8, 2>(job, output),
-                    (_, _) => at.run::<8, 3>(job, output),
+                    (4, 1) => at.run::<4, 1>(args, destination),
+                    (4, 2) => at.run::<4, 2>(args, destination),
+                    (4, _) => at.run::<4, 3>(args, destination),
+                    (_, 1) => at.run::<8, 1>(args, destination),
+                    (_, 2) => at.run::<8, 2>(args, destination),
+                    (_, _) => at.run::<8, 3>(args, destination),
                 }
             }
         }
@@ -40,24 +40,24 @@ pub(super) unsafe fn convolve(job: &Job, output: &Output) {
 }
 
 /// Where a tile is: its block of output channels, its first vector.
-struct Place<'a> {
+struct TileAt<'a> {
     block: Block<'a>,
     vector: usize,
 }
 
-impl Place<'_> {
+impl TileAt<'_> {
     /// Computes a tile of `O` output channels and `V` vectors.
     ///
     /// # Safety
     /// As [`convolve`]; the tile must be inside the range of pixels, and the block one of `O` channels.
     #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-    unsafe fn run<const O: usize, const V: usize>(self, job: &Job, output: &Output) {
+    unsafe fn run<const O: usize, const V: usize>(self, args: &ConvolveArgs, destination: &Destination) {
         let mut acc = [[_mm512_setzero_si512(); V]; O];
         for o in 0..O {
-            acc[o] = [_mm512_set1_epi32(job.packed.init()[self.block.first + o]); V];
+            acc[o] = [_mm512_set1_epi32(args.packed.init()[self.block.first + o]); V];
         }
         // SAFETY: the tile is inside the range of pixels.
-        let input = unsafe { job.input.add(4 * PIXELS * self.vector) };
+        let input = unsafe { args.input.add(4 * PIXELS * self.vector) };
         let mut weights = self.block.weights.as_ptr();
         for &offset in self.block.offsets {
             let mut x = [_mm512_setzero_si512(); V];
@@ -75,32 +75,32 @@ impl Place<'_> {
             weights = weights.wrapping_add(4 * O);
         }
         // SAFETY: the tile is inside the planes.
-        unsafe { self.store(acc, output) };
+        unsafe { self.store(acc, destination) };
     }
 
     /// Writes a tile.
     ///
     /// # Safety
-    /// The tile must be inside the planes of `output`.
+    /// The tile must be inside the planes of `destination`.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-    unsafe fn store<const O: usize, const V: usize>(self, acc: [[__m512i; V]; O], output: &Output) {
-        match *output {
-            Output::Raw { start, pitch } => {
+    unsafe fn store<const O: usize, const V: usize>(self, acc: [[__m512i; V]; O], destination: &Destination) {
+        match *destination {
+            Destination::Raw { start, plane_stride } => {
                 for (o, acc) in acc.iter().enumerate() {
                     for (v, acc) in acc.iter().enumerate() {
-                        let place = (self.block.first + o) * pitch + PIXELS * (self.vector + v);
+                        let place = (self.block.first + o) * plane_stride + PIXELS * (self.vector + v);
                         // SAFETY: the caller's promise.
                         unsafe { _mm512_storeu_si512(start.add(place).cast(), *acc) };
                     }
                 }
             }
-            Output::Codes { requantize, flip, start, pitch } => {
+            Destination::Quantized { requantize, flip, start, plane_stride } => {
                 // Four pixels of four channels are a 4x4 of bytes in each 128 bits: transposed.
                 let transpose =
                     _mm512_broadcast_i32x4(_mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
                 let (low, high) = (_mm512_set1_ps(requantize.low), _mm512_set1_ps(requantize.high));
-                let signed = requantize.codes().is_signed();
+                let signed = requantize.qvalues().is_signed();
                 for (four, acc) in acc.chunks_exact(4).enumerate() {
                     let channel = self.block.first + 4 * four;
                     let mul = &requantize.mul[channel..channel + 4];
@@ -117,11 +117,11 @@ impl Place<'_> {
                         }
                         let [a, b] = [_mm512_packs_epi32(value[0], value[1]), _mm512_packs_epi32(value[2], value[3])];
                         let packed = if signed { _mm512_packs_epi16(a, b) } else { _mm512_packus_epi16(a, b) };
-                        let codes = _mm512_shuffle_epi8(packed, transpose);
-                        let codes = _mm512_xor_si512(codes, _mm512_set1_epi8(flip as i8));
-                        let place = channel / 4 * pitch + 4 * PIXELS * (self.vector + v);
+                        let qvalues = _mm512_shuffle_epi8(packed, transpose);
+                        let qvalues = _mm512_xor_si512(qvalues, _mm512_set1_epi8(flip as i8));
+                        let place = channel / 4 * plane_stride + 4 * PIXELS * (self.vector + v);
                         // SAFETY: the caller's promise.
-                        unsafe { _mm512_storeu_si512(start.add(place).cast(), codes) };
+                        unsafe { _mm512_storeu_si512(start.add(place).cast(), qvalues) };
                     }
                 }
             }

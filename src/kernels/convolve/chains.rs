@@ -4,10 +4,10 @@
 //! add up to at most 255, the sum is at most 32640 and fits. Two steps always fit, and weights are mostly small: many more do
 //! if they are chosen, for each of a block's lanes.
 
-use super::GROUP;
+use super::CHANNEL_BLOCK;
 
 /// Sums of 16 bits that a block's products go to: four channels of a step for each of two output channels.
-const LANES: usize = 2 * GROUP;
+const LANES: usize = 2 * CHANNEL_BLOCK;
 
 /// Steps of a chain at most.
 const LONGEST: usize = 16;
@@ -21,8 +21,9 @@ const WINDOW: usize = 64;
 /// Chains of steps whose products fit 16 bits in each lane, where `steps` are each step's weights for the two channels of a block.
 ///
 /// Each chain has an even number of steps; `None` is one of zeros. Two steps always fit: 2 * 127 = 254.
-pub(super) fn chains(steps: &[[[i8; GROUP]; 2]]) -> Vec<Vec<Option<usize>>> {
-    let size = |step: &[[i8; GROUP]; 2]| std::array::from_fn(|lane| step.as_flattened()[lane].unsigned_abs().into());
+pub(super) fn chains(steps: &[[[i8; CHANNEL_BLOCK]; 2]]) -> Vec<Vec<Option<usize>>> {
+    let size =
+        |step: &[[i8; CHANNEL_BLOCK]; 2]| std::array::from_fn(|lane| step.as_flattened()[lane].unsigned_abs().into());
     let sizes: Vec<[u16; LANES]> = steps.iter().map(size).collect();
     let total = |step: usize| sizes[step].iter().sum::<u16>();
     // Great ones first: small ones fit beside whatever comes.
@@ -91,7 +92,7 @@ mod tests {
             ((state >> 24) as i8).max(-127) / 4
         };
         for steps in 0..200 {
-            let lanes: Vec<[[i8; GROUP]; 2]> =
+            let lanes: Vec<[[i8; CHANNEL_BLOCK]; 2]> =
                 (0..steps).map(|_| std::array::from_fn(|_| std::array::from_fn(|_| weight()))).collect();
             let chains = chains(&lanes);
             let mut seen: Vec<usize> = chains.iter().flatten().flatten().copied().collect();

@@ -10,43 +10,43 @@ use core::arch::aarch64::*;
 use core::arch::asm;
 
 use super::neon_store::store;
-use super::{Block, Job, Output};
+use super::{Block, ConvolveArgs, Destination};
 
 /// Accumulators of 2 vectors, of 4 output channels each.
-type Sums = [[int32x4_t; 4]; 2];
+type VectorSums = [[int32x4_t; 4]; 2];
 
 /// Convolves.
 ///
 /// # Safety
-/// What the fields of `job` and `output` promise must hold, and the processor must have dot products.
+/// What the fields of `args` and `destination` promise must hold, and the processor must have dot products.
 #[target_feature(enable = "neon,dotprod")]
-pub(super) unsafe fn convolve(job: &Job, output: &Output) {
-    for half in 0..job.pixels / 8 {
-        for Block { first, width, offsets, weights, .. } in job.packed.blocks() {
-            let init = &job.packed.init()[first..first + width];
+pub(super) unsafe fn convolve(args: &ConvolveArgs, destination: &Destination) {
+    for half in 0..args.pixels / 8 {
+        for Block { first, width, offsets, weights, .. } in args.packed.blocks() {
+            let init = &args.packed.init()[first..first + width];
             let start = |four: usize| [[0, 1, 2, 3].map(|o| vdupq_n_s32(init[4 * four + o])); 2];
             let twos = offsets.as_chunks::<2>().0;
             // SAFETY: the caller's promise; the half of a block is inside the range of pixels and the planes.
             unsafe {
-                let input = job.input.add(32 * half);
+                let input = args.input.add(32 * half);
                 match width {
                     12 => {
                         let mut sums = [start(0), start(1), start(2)];
                         add_twelve(&mut sums, input, twos, weights);
                         for (four, sums) in sums.iter().enumerate() {
-                            store(sums, output, first + 4 * four, 8 * half);
+                            store(sums, destination, first + 4 * four, 8 * half);
                         }
                     }
                     8 => {
                         let mut sums = [start(0), start(1)];
                         add_eight(&mut sums, input, twos, weights);
-                        store(&sums[0], output, first, 8 * half);
-                        store(&sums[1], output, first + 4, 8 * half);
+                        store(&sums[0], destination, first, 8 * half);
+                        store(&sums[1], destination, first + 4, 8 * half);
                     }
                     _ => {
                         let mut sums = start(0);
                         add_four(&mut sums, input, twos, weights);
-                        store(&sums, output, first, 8 * half);
+                        store(&sums, destination, first, 8 * half);
                     }
                 }
             }
@@ -54,7 +54,7 @@ pub(super) unsafe fn convolve(job: &Job, output: &Output) {
     }
 }
 
-/// Four channels' products of a step: `$w` is the register of their weights, `$x` and `$y` hold the codes.
+/// Four channels' products of a step: `$w` is the register of their weights, `$x` and `$y` hold the quantized values.
 macro_rules! four {
     ($w:literal, $x:literal, $y:literal, $($a:literal, $b:literal, $lane:literal),*) => {
         concat!($(
@@ -89,7 +89,7 @@ macro_rules! third {
 /// have dot products.
 #[inline]
 #[target_feature(enable = "neon,dotprod")]
-unsafe fn add_twelve(sums: &mut [Sums; 3], input: *const u8, offsets: &[[u32; 2]], weights: &[i8]) {
+unsafe fn add_twelve(sums: &mut [VectorSums; 3], input: *const u8, offsets: &[[u32; 2]], weights: &[i8]) {
     if offsets.is_empty() {
         return;
     }
@@ -143,7 +143,7 @@ unsafe fn add_twelve(sums: &mut [Sums; 3], input: *const u8, offsets: &[[u32; 2]
 /// have dot products.
 #[inline]
 #[target_feature(enable = "neon,dotprod")]
-unsafe fn add_eight(sums: &mut [Sums; 2], input: *const u8, offsets: &[[u32; 2]], weights: &[i8]) {
+unsafe fn add_eight(sums: &mut [VectorSums; 2], input: *const u8, offsets: &[[u32; 2]], weights: &[i8]) {
     if offsets.is_empty() {
         return;
     }
@@ -191,7 +191,7 @@ unsafe fn add_eight(sums: &mut [Sums; 2], input: *const u8, offsets: &[[u32; 2]]
 /// have dot products.
 #[inline]
 #[target_feature(enable = "neon,dotprod")]
-unsafe fn add_four(sums: &mut Sums, input: *const u8, offsets: &[[u32; 2]], weights: &[i8]) {
+unsafe fn add_four(sums: &mut VectorSums, input: *const u8, offsets: &[[u32; 2]], weights: &[i8]) {
     if offsets.is_empty() {
         return;
     }

@@ -1,6 +1,6 @@
 //! ARMv8.6: `usmmla` multiplies 2x8 of u8 by 8x2 of s8 and adds to i32, exactly.
 //!
-//! Its rows are two pixels' codes of two steps: the vectors of two steps, 4 pixels each, are interleaved. Its columns are two
+//! Its rows are two pixels' quantized values of two steps: the vectors of two steps, 4 pixels each, are interleaved. Its columns are two
 //! output channels' weights of two steps. A tile keeps accumulators for 4 output channels of 4 vectors.
 //!
 //! The loop is written in assembly: the instruction has no stable intrinsic, and no accumulator may leave its register.
@@ -9,23 +9,23 @@ use core::arch::aarch64::*;
 use core::arch::asm;
 
 use super::neon_store::store;
-use super::{Block, Job, Output};
+use super::{Block, ConvolveArgs, Destination};
 
 /// Accumulators: for output channels 0 and 1, and for 2 and 3, those of pixels 0 and 1, 2 and 3, …, 14 and 15.
-type Sums = [[int32x4_t; 8]; 2];
+type PairSums = [[int32x4_t; 8]; 2];
 
 /// Convolves.
 ///
 /// # Safety
-/// What the fields of `job` and `output` promise must hold, and the processor must have i8mm.
+/// What the fields of `args` and `destination` promise must hold, and the processor must have i8mm.
 #[target_feature(enable = "neon,i8mm")]
-pub(super) unsafe fn convolve(job: &Job, output: &Output) {
-    for block in 0..job.pixels / 16 {
+pub(super) unsafe fn convolve(args: &ConvolveArgs, destination: &Destination) {
+    for block in 0..args.pixels / 16 {
         // SAFETY: the block is inside the range of pixels.
-        let input = unsafe { job.input.add(64 * block) };
-        for Block { first, offsets, weights, .. } in job.packed.blocks() {
+        let input = unsafe { args.input.add(64 * block) };
+        for Block { first, offsets, weights, .. } in args.packed.blocks() {
             let twos = offsets.as_chunks::<2>().0;
-            let init = &job.packed.init()[first..first + 4];
+            let init = &args.packed.init()[first..first + 4];
             let mut sums = [[vdupq_n_s32(0); 8]; 2];
             for half in 0..2 {
                 sums[half] = [vzip1q_s32(vdupq_n_s32(init[2 * half]), vdupq_n_s32(init[2 * half + 1])); 8];
@@ -40,7 +40,7 @@ pub(super) unsafe fn convolve(job: &Job, output: &Output) {
                     acc[v][o] = if o % 2 == 0 { vuzp1q_s32(left, right) } else { vuzp2q_s32(left, right) };
                 }
                 // SAFETY: the block is inside the planes.
-                unsafe { store(&acc, output, first, 16 * block + 8 * half) };
+                unsafe { store(&acc, destination, first, 16 * block + 8 * half) };
             }
         }
     }
@@ -53,7 +53,7 @@ pub(super) unsafe fn convolve(job: &Job, output: &Output) {
 /// i8mm.
 #[inline]
 #[target_feature(enable = "neon,i8mm")]
-unsafe fn pairs(sums: &mut Sums, input: *const u8, offsets: &[[u32; 2]], weights: *const i8) {
+unsafe fn pairs(sums: &mut PairSums, input: *const u8, offsets: &[[u32; 2]], weights: *const i8) {
     if offsets.is_empty() {
         return;
     }

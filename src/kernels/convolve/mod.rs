@@ -1,10 +1,10 @@
 //! Convolutions of every shape as one sum over steps.
 //!
-//! A step is four input channels of one tap: 16 products for four pixels of one output channel. Where a step's codes
+//! A step is four input channels of one tap: 16 products for four pixels of one output channel. Where a step's quantized values
 //! begin is an offset of its own, so that a 1x1, a 3x3 and a 7x7 with stride 2 (on an input split by phase) are the same
 //! loop, and nothing is copied to be convolved.
 
-use super::{GROUP, Kernels, PlanesMut};
+use super::{CHANNEL_BLOCK, Kernels, PlanesMut};
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -33,54 +33,59 @@ pub(super) use requantize::{bounds_fit, refusal};
 /// What to convolve.
 ///
 /// `acc[o][p] = init[o] + sum over steps s and i in 0..4 of x[offsets[s] + 4 p + i] * weights[o][s][i]`, in i32, where `x`
-/// is the u8 that a byte of `input` stands for ([`Activation`](super::Codes::Activation)).
+/// is the u8 that a byte of `input` stands for ([`Activation`](super::Quantized values::Activation)).
 #[derive(Debug, Clone, Copy)]
 pub struct Convolve<'a> {
     /// Planes of activations.
     pub input: &'a [u8],
     /// Weights, offsets and init, packed by the same kernels.
     pub weights: &'a Packed,
-    /// Number of pixels, a multiple of [`Kernels::grain`].
+    /// Number of pixels, a multiple of [`Kernels::pixel_multiple`].
     pub pixels: usize,
 }
 
 /// What a kernel reads, checked: `4 * pixels` bytes from `input` on can be read at each offset.
-struct Job<'a> {
+struct ConvolveArgs<'a> {
     input: *const u8,
     packed: &'a Packed,
     pixels: usize,
 }
 
 /// What a kernel writes, checked: every block of pixels of every plane.
-enum Output<'a> {
-    /// `[outputs / 4][pixels][4]` codes, their low bytes xored with `flip`; planes are `pitch` bytes apart.
-    Codes { requantize: &'a Requantize, flip: u8, start: *mut u8, pitch: usize },
-    /// `[outputs][pixels]` accumulators; planes are `pitch` of them apart.
-    Raw { start: *mut i32, pitch: usize },
+enum Destination<'a> {
+    /// `[outputs / 4][pixels][4]` quantized values, their low bytes xored with `flip`; planes are `plane_stride` bytes apart.
+    Quantized { requantize: &'a Requantize, flip: u8, start: *mut u8, plane_stride: usize },
+    /// `[outputs][pixels]` accumulators; planes are `plane_stride` of them apart.
+    Raw { start: *mut i32, plane_stride: usize },
 }
 
 impl Kernels {
-    /// Convolves and requantizes: `out[o / 4][p][o % 4]` is the code `requantize` makes of `acc[o][p]`, see [`Convolve`].
+    /// Convolves and requantizes: `out[o / 4][p][o % 4]` is the quantized value `requantize` makes of `acc[o][p]`, see [`Convolve`].
     ///
     /// `out` has a plane of at least `4 * pixels` bytes for each four output channels.
     ///
     /// # Panics
     /// If weights were packed for other kernels, if numbers of steps, output channels or planes disagree, or if a range of
     /// pixels ends beyond its buffer.
-    pub fn convolve(self, what: &Convolve, requantize: &Requantize, out: &mut PlanesMut<u8>) {
-        let outputs = what.weights.outputs();
+    pub fn convolve(self, operand: &Convolve, requantize: &Requantize, out: &mut PlanesMut<u8>) {
+        let outputs = operand.weights.outputs();
         assert_eq!(requantize.channels(), outputs, "channels to requantize");
-        assert_eq!(out.planes() * GROUP, outputs, "channels of the output's planes");
-        let job = self.job(what);
-        assert!(what.pixels <= out.len() / GROUP, "{} pixels exceed planes of {} bytes", what.pixels, out.len());
-        let flip = requantize.codes().flip(self.shifted());
+        assert_eq!(out.planes() * CHANNEL_BLOCK, outputs, "channels of the output's planes");
+        let args = self.convolve_args(operand);
+        assert!(
+            operand.pixels <= out.len() / CHANNEL_BLOCK,
+            "{} pixels exceed planes of {} bytes",
+            operand.pixels,
+            out.len()
+        );
+        let flip = requantize.qvalues().flip(self.shifted());
         #[cfg(feature = "check-kernels")]
-        let expected = checked::codes(&job, requantize, flip);
-        let (start, pitch) = out.raw();
-        // SAFETY: input was checked by `job`, output above.
-        unsafe { self.run_convolve(&job, &Output::Codes { requantize, flip, start, pitch }) };
+        let expected = checked::qvalues(&args, requantize, flip);
+        let (start, plane_stride) = out.raw();
+        // SAFETY: input was checked by `args`, output above.
+        unsafe { self.run_convolve(&args, &Destination::Quantized { requantize, flip, start, plane_stride }) };
         #[cfg(feature = "check-kernels")]
-        checked::same(&expected, out, GROUP * what.pixels, self);
+        checked::same(&expected, out, CHANNEL_BLOCK * operand.pixels, self);
     }
 
     /// Convolves only: `out[o][p]` is `acc[o][p]`, see [`Convolve`].
@@ -89,51 +94,51 @@ impl Kernels {
     ///
     /// # Panics
     /// As [`Kernels::convolve`].
-    pub fn convolve_raw(self, what: &Convolve, out: &mut PlanesMut<i32>) {
-        assert_eq!(out.planes(), what.weights.outputs(), "channels of the output's planes");
-        assert!(out.len() >= what.pixels, "{} pixels exceed planes of {}", what.pixels, out.len());
-        let job = self.job(what);
+    pub fn convolve_raw(self, operand: &Convolve, out: &mut PlanesMut<i32>) {
+        assert_eq!(out.planes(), operand.weights.outputs(), "channels of the output's planes");
+        assert!(out.len() >= operand.pixels, "{} pixels exceed planes of {}", operand.pixels, out.len());
+        let args = self.convolve_args(operand);
         #[cfg(feature = "check-kernels")]
-        let expected = checked::accumulators(&job);
-        let (start, pitch) = out.raw();
-        // SAFETY: input was checked by `job`, output above.
-        unsafe { self.run_convolve(&job, &Output::Raw { start, pitch }) };
+        let expected = checked::accumulators(&args);
+        let (start, plane_stride) = out.raw();
+        // SAFETY: input was checked by `args`, output above.
+        unsafe { self.run_convolve(&args, &Destination::Raw { start, plane_stride }) };
         #[cfg(feature = "check-kernels")]
-        checked::same(&expected, out, what.pixels, self);
+        checked::same(&expected, out, operand.pixels, self);
     }
 
     /// Checks what is read.
-    fn job<'a>(self, what: &Convolve<'a>) -> Job<'a> {
-        let Convolve { input, weights: packed, pixels } = *what;
+    fn convolve_args<'a>(self, operand: &Convolve<'a>) -> ConvolveArgs<'a> {
+        let Convolve { input, weights: packed, pixels } = *operand;
         assert_eq!(packed.isa(), self.isa(), "weights are packed for other kernels");
-        assert_eq!(pixels % self.grain(), 0, "{pixels} pixels are not what these kernels take");
+        assert_eq!(pixels % self.pixel_multiple(), 0, "{pixels} pixels are not what these kernels take");
         let last = packed.furthest();
-        let end = pixels.checked_mul(GROUP).and_then(|bytes| bytes.checked_add(last.unwrap_or(0) as usize));
+        let end = pixels.checked_mul(CHANNEL_BLOCK).and_then(|bytes| bytes.checked_add(last.unwrap_or(0) as usize));
         let fits = end.is_some_and(|end| last.is_none() || end <= input.len());
         assert!(fits, "{pixels} pixels from {last:?} on exceed an input of {} bytes", input.len());
-        Job { input: input.as_ptr(), packed, pixels }
+        ConvolveArgs { input: input.as_ptr(), packed, pixels }
     }
 
     /// Calls the instruction set's kernel.
     ///
     /// # Safety
-    /// What the fields of `job` and `output` promise must hold.
-    unsafe fn run_convolve(self, job: &Job, output: &Output) {
+    /// What the fields of `args` and `destination` promise must hold.
+    unsafe fn run_convolve(self, args: &ConvolveArgs, destination: &Destination) {
         use super::Isa;
         // SAFETY: the caller's promise; that there is a `Kernels` proves that the processor has the instructions.
         unsafe {
             match self.isa() {
                 #[cfg(target_arch = "x86_64")]
-                Isa::Avx2 => avx2::convolve(job, output),
+                Isa::Avx2 => avx2::convolve(args, destination),
                 #[cfg(target_arch = "x86_64")]
-                Isa::Avx512Vnni => avx512vnni::convolve(job, output),
+                Isa::Avx512Vnni => avx512vnni::convolve(args, destination),
                 #[cfg(target_arch = "aarch64")]
-                Isa::Neon => neon::convolve(job, output),
+                Isa::Neon => neon::convolve(args, destination),
                 #[cfg(target_arch = "aarch64")]
-                Isa::Dotprod => dotprod::convolve(job, output),
+                Isa::Dotprod => dotprod::convolve(args, destination),
                 #[cfg(target_arch = "aarch64")]
-                Isa::I8mm => i8mm::convolve(job, output),
-                _ => scalar::convolve(job, output),
+                Isa::I8mm => i8mm::convolve(args, destination),
+                _ => scalar::convolve(args, destination),
             }
         }
     }
@@ -145,19 +150,21 @@ mod checked {
     use super::*;
 
     /// The accumulators, `[outputs][pixels]`.
-    pub(super) fn accumulators(job: &Job) -> Vec<i32> {
-        let mut out = vec![0; job.packed.outputs() * job.pixels];
+    pub(super) fn accumulators(args: &ConvolveArgs) -> Vec<i32> {
+        let mut out = vec![0; args.packed.outputs() * args.pixels];
         // SAFETY: the input is the caller's, and the output was made to fit.
-        unsafe { scalar::convolve(job, &Output::Raw { start: out.as_mut_ptr(), pitch: job.pixels }) };
+        unsafe { scalar::convolve(args, &Destination::Raw { start: out.as_mut_ptr(), plane_stride: args.pixels }) };
         out
     }
 
-    /// The codes, `[outputs / 4][pixels][4]`.
-    pub(super) fn codes(job: &Job, requantize: &Requantize, flip: u8) -> Vec<u8> {
-        let pitch = GROUP * job.pixels;
-        let mut out = vec![0; job.packed.outputs() / GROUP * pitch];
+    /// The quantized values, `[outputs / 4][pixels][4]`.
+    pub(super) fn qvalues(args: &ConvolveArgs, requantize: &Requantize, flip: u8) -> Vec<u8> {
+        let plane_stride = CHANNEL_BLOCK * args.pixels;
+        let mut out = vec![0; args.packed.outputs() / CHANNEL_BLOCK * plane_stride];
         // SAFETY: as above.
-        unsafe { scalar::convolve(job, &Output::Codes { requantize, flip, start: out.as_mut_ptr(), pitch }) };
+        unsafe {
+            scalar::convolve(args, &Destination::Quantized { requantize, flip, start: out.as_mut_ptr(), plane_stride })
+        };
         out
     }
 

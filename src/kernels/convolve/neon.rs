@@ -12,7 +12,7 @@ use core::arch::asm;
 use core::mem::MaybeUninit;
 
 use super::neon_store::store;
-use super::{Job, Output};
+use super::{ConvolveArgs, Destination};
 
 /// Tiles that go over the same weights while those are near.
 const TILES: usize = 2;
@@ -20,16 +20,16 @@ const TILES: usize = 2;
 /// Convolves.
 ///
 /// # Safety
-/// What the fields of `job` and `output` promise must hold.
+/// What the fields of `args` and `destination` promise must hold.
 #[target_feature(enable = "neon")]
-pub(super) unsafe fn convolve(job: &Job, output: &Output) {
+pub(super) unsafe fn convolve(args: &ConvolveArgs, destination: &Destination) {
     // What is left by tiles of 12 pixels is 0, 8 or 4, which are 8 and 8 instead.
-    let eights = [0, 2, 1][job.pixels % 12 / 4];
-    let twelves = (job.pixels - 8 * eights) / 12;
+    let eights = [0, 2, 1][args.pixels % 12 / 4];
+    let twelves = (args.pixels - 8 * eights) / 12;
     // SAFETY: the caller's promise; tiles are inside the range of pixels, of which there are none or 8 and more.
     unsafe {
-        tiles::<3>(job, output, 0, twelves, sum12);
-        tiles::<2>(job, output, 12 * twelves, eights, sum8);
+        tiles::<3>(args, destination, 0, twelves, sum12);
+        tiles::<2>(args, destination, 12 * twelves, eights, sum8);
     }
 }
 
@@ -39,7 +39,7 @@ type Tile<const V: usize> = [[int32x4_t; 4]; V];
 /// Where a kernel reads: it goes on to the next block by itself.
 #[derive(Clone, Copy)]
 struct Cursor {
-    /// Codes.
+    /// Quantized values.
     x: *const u8,
     deltas: *const u32,
     weights: *const i8,
@@ -53,20 +53,20 @@ struct Cursor {
 #[inline]
 #[target_feature(enable = "neon")]
 unsafe fn tiles<const V: usize>(
-    job: &Job,
-    output: &Output,
+    args: &ConvolveArgs,
+    destination: &Destination,
     pixel: usize,
     count: usize,
     sum: unsafe fn(&mut MaybeUninit<Tile<V>>, &[u64; 4], &mut Cursor),
 ) {
-    let (offset, deltas, weights, chains) = job.packed.stream();
+    let (offset, deltas, weights, chains) = args.packed.stream();
     let (deltas, weights, chains) = (deltas.as_ptr(), weights.as_ptr(), chains.as_ptr());
     for near in (0..count).step_by(TILES) {
         let pixels = pixel + 4 * V * near..pixel + 4 * V * count.min(near + TILES);
         // The first tile's; those of the others are as far apart as their pixels.
-        let x = job.input.wrapping_add(4 * pixels.start + offset as usize);
+        let x = args.input.wrapping_add(4 * pixels.start + offset as usize);
         let mut cursor = Cursor { x, deltas, weights, chains };
-        for (plane, init) in job.packed.init().as_chunks::<4>().0.iter().enumerate() {
+        for (plane, init) in args.packed.init().as_chunks::<4>().0.iter().enumerate() {
             let init = init.map(|init| u64::from(init as u32));
             let mut next = cursor;
             for pixel in pixels.clone().step_by(4 * V) {
@@ -76,7 +76,7 @@ unsafe fn tiles<const V: usize>(
                 // SAFETY: the caller's promise; the tile is inside the planes.
                 unsafe {
                     sum(&mut acc, &init, &mut next);
-                    store(acc.assume_init_ref(), output, 4 * plane, pixel);
+                    store(acc.assume_init_ref(), destination, 4 * plane, pixel);
                 }
                 next.x = next.x.wrapping_sub(ahead);
             }

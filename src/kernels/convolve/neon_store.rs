@@ -2,45 +2,50 @@
 
 use core::arch::aarch64::*;
 
-use super::{Output, Requantize};
+use super::{Destination, Requantize};
 
 /// Writes accumulators, `[vectors of 4 pixels][channels]`, of the 4 channels from `first` on and the pixels from `pixel` on.
 ///
 /// # Safety
-/// All of them must be inside the planes of `output`.
+/// All of them must be inside the planes of `destination`.
 #[inline]
 #[target_feature(enable = "neon")]
-pub(super) unsafe fn store<const V: usize>(acc: &[[int32x4_t; 4]; V], output: &Output, first: usize, pixel: usize) {
-    match *output {
-        Output::Raw { start, pitch } => {
+pub(super) unsafe fn store<const V: usize>(
+    acc: &[[int32x4_t; 4]; V],
+    destination: &Destination,
+    first: usize,
+    pixel: usize,
+) {
+    match *destination {
+        Destination::Raw { start, plane_stride } => {
             for (v, acc) in acc.iter().enumerate() {
                 for (o, acc) in acc.iter().enumerate() {
                     // SAFETY: the caller's promise.
-                    unsafe { vst1q_s32(start.add((first + o) * pitch + pixel + 4 * v), *acc) };
+                    unsafe { vst1q_s32(start.add((first + o) * plane_stride + pixel + 4 * v), *acc) };
                 }
             }
         }
-        Output::Codes { requantize, flip, start, pitch } => {
+        Destination::Quantized { requantize, flip, start, plane_stride } => {
             // SAFETY: the caller's promise.
             unsafe {
-                let place = start.add(first / 4 * pitch + 4 * pixel);
-                match (requantize.codes().is_signed(), requantize.clamp) {
-                    (false, false) => codes::<V, false, false>(acc, requantize, first, flip, place),
-                    (false, true) => codes::<V, false, true>(acc, requantize, first, flip, place),
-                    (true, false) => codes::<V, true, false>(acc, requantize, first, flip, place),
-                    (true, true) => codes::<V, true, true>(acc, requantize, first, flip, place),
+                let place = start.add(first / 4 * plane_stride + 4 * pixel);
+                match (requantize.qvalues().is_signed(), requantize.clamp) {
+                    (false, false) => qvalues::<V, false, false>(acc, requantize, first, flip, place),
+                    (false, true) => qvalues::<V, false, true>(acc, requantize, first, flip, place),
+                    (true, false) => qvalues::<V, true, false>(acc, requantize, first, flip, place),
+                    (true, true) => qvalues::<V, true, true>(acc, requantize, first, flip, place),
                 }
             }
         }
     }
 }
 
-/// Requantizes and writes codes.
+/// Requantizes and writes quantized values.
 ///
 /// # Safety
 /// 16 bytes for each vector must be writable at `place`; `requantize` must have the 4 channels from `first` on.
 #[target_feature(enable = "neon")]
-unsafe fn codes<const V: usize, const SIGNED: bool, const CLAMP: bool>(
+unsafe fn qvalues<const V: usize, const SIGNED: bool, const CLAMP: bool>(
     acc: &[[int32x4_t; 4]; V],
     requantize: &Requantize,
     first: usize,
@@ -71,9 +76,9 @@ unsafe fn codes<const V: usize, const SIGNED: bool, const CLAMP: bool>(
         }
         // Beyond i32 this saturates.
         let value = real.map(|real| vcvtnq_s32_f32(real));
-        let codes = veorq_u8(vqtbl1q_u8(narrow(value, SIGNED), transpose), flip);
+        let qvalues = veorq_u8(vqtbl1q_u8(narrow(value, SIGNED), transpose), flip);
         // SAFETY: the caller's promise.
-        unsafe { vst1q_u8(place.add(16 * v), codes) };
+        unsafe { vst1q_u8(place.add(16 * v), qvalues) };
     }
 }
 

@@ -14,7 +14,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::super::{Blob, GROUP, Isa, Kernels};
+use super::super::{Blob, CHANNEL_BLOCK, Isa, Kernels};
 use super::chains;
 use super::requantize::refusal;
 use crate::error::Result;
@@ -22,13 +22,13 @@ use crate::quant::{WEIGHT_MAX, shift_correction};
 
 /// A convolution's weights, packed for the kernels of one instruction set.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "Stored")]
+#[serde(try_from = "PackedFields")]
 pub struct Packed {
     isa: Isa,
     outputs: usize,
     /// What accumulators start from, with the correction for shifted activations.
     init: Vec<i32>,
-    /// Where each step's codes begin; for AVX2 and NEON those of one block after another. NEON: where the first's do, then how
+    /// Where each step's quantized values begin; for AVX2 and NEON those of one block after another. NEON: where the first's do, then how
     /// far it is from each to the next, also to the next block's (modulo 2^32), and a 0.
     offsets: Vec<u32>,
     /// AVX2 and NEON: where each block ends in `offsets`.
@@ -46,7 +46,7 @@ pub struct Packed {
 
 /// What is stored of it, in this order.
 #[derive(Deserialize)]
-struct Stored {
+struct PackedFields {
     isa: Isa,
     outputs: usize,
     init: Vec<i32>,
@@ -56,12 +56,12 @@ struct Stored {
     len: usize,
 }
 
-impl TryFrom<Stored> for Packed {
+impl TryFrom<PackedFields> for Packed {
     type Error = &'static str;
 
     /// Kernels rely on what is checked here: they go through offsets and weights by pointer.
-    fn try_from(stored: Stored) -> std::result::Result<Self, Self::Error> {
-        let Stored { isa, outputs, init, offsets, ends, chains, len } = stored;
+    fn try_from(stored: PackedFields) -> std::result::Result<Self, Self::Error> {
+        let PackedFields { isa, outputs, init, offsets, ends, chains, len } = stored;
         let mut packed = Self { isa, outputs, init, offsets, ends, chains, furthest: None, weights: Vec::new(), len };
         packed.furthest = packed.absolute().max();
         if packed.is_consistent() { Ok(packed) } else { Err("packed weights that contradict themselves") }
@@ -73,7 +73,7 @@ impl Packed {
     fn is_consistent(&self) -> bool {
         let Self { isa, outputs, init, offsets, ends, chains, len, furthest, .. } = self;
         // Only of as many outputs as there are values are the blocks counted.
-        if !outputs.is_multiple_of(GROUP) || init.len() != *outputs {
+        if !outputs.is_multiple_of(CHANNEL_BLOCK) || init.len() != *outputs {
             return false;
         }
         let blocks = || blocks(*isa, *outputs).count();
@@ -81,14 +81,14 @@ impl Packed {
         let end = ends.last().map_or(0, |&end| end as usize);
         // Weights for each of the offsets, of `width` channels.
         let each = |offsets: usize, width: usize| {
-            offsets.checked_mul(GROUP).and_then(|four| four.checked_mul(width)) == Some(*len)
+            offsets.checked_mul(CHANNEL_BLOCK).and_then(|four| four.checked_mul(width)) == Some(*len)
         };
         let fits = match isa {
             Isa::Neon => {
                 let steps = offsets.len().wrapping_sub(1);
                 chains::fit(chains, ends) && ascending && end == steps && each(steps, 2)
             }
-            Isa::Avx2 => chains.is_empty() && ascending && end == offsets.len() && each(offsets.len(), GROUP),
+            Isa::Avx2 => chains.is_empty() && ascending && end == offsets.len() && each(offsets.len(), CHANNEL_BLOCK),
             _ => {
                 let pairs = matches!(isa, Isa::Dotprod | Isa::I8mm);
                 let whole = !pairs || offsets.len().is_multiple_of(2);
@@ -114,7 +114,7 @@ pub(super) struct Block<'a> {
 
 impl Kernels {
     /// Packs `weights`, `[outputs][steps][4]`, and what accumulators start from, `[outputs]`, for these kernels. `offsets` say
-    /// where in the input the codes of each step's first pixel begin, in bytes: in any order, as often as wanted.
+    /// where in the input the quantized values of each step's first pixel begin, in bytes: in any order, as often as wanted.
     ///
     /// # Errors
     /// If a weight is -128, which is left out of the int8 rules: two products of it would not fit 16 bits.
@@ -124,8 +124,8 @@ impl Kernels {
     /// 2^31 or more.
     pub fn pack(self, weights: &[i8], init: &[i32], offsets: &[u32]) -> Result<Packed> {
         let (isa, outputs) = (self.isa(), init.len());
-        let channel = GROUP * offsets.len();
-        assert_eq!(outputs % GROUP, 0, "{outputs} output channels are no whole planes");
+        let channel = CHANNEL_BLOCK * offsets.len();
+        assert_eq!(outputs % CHANNEL_BLOCK, 0, "{outputs} output channels are no whole planes");
         assert_eq!(weights.len(), outputs * channel, "weights of {outputs} outputs and {} steps", offsets.len());
         assert!(offsets.iter().all(|&offset| offset <= i32::MAX as u32), "offsets beyond 2^31");
         if weights.iter().any(|&w| w < -WEIGHT_MAX) {
@@ -146,7 +146,7 @@ impl Kernels {
             len: 0,
         };
         let four = |o: usize, step: usize| -> [i8; 4] {
-            weights[o * channel + step * GROUP..][..GROUP].try_into().expect("four")
+            weights[o * channel + step * CHANNEL_BLOCK..][..CHANNEL_BLOCK].try_into().expect("four")
         };
         match isa {
             Isa::Avx2 => packed.split_steps(four, offsets),
@@ -159,31 +159,31 @@ impl Kernels {
 }
 
 /// The four weights of an output channel and a step.
-trait Four: Fn(usize, usize) -> [i8; 4] {}
+trait FourBytes: Fn(usize, usize) -> [i8; 4] {}
 
-impl<F: Fn(usize, usize) -> [i8; 4]> Four for F {}
+impl<F: Fn(usize, usize) -> [i8; 4]> FourBytes for F {}
 
 impl Packed {
     /// All blocks have the same steps.
-    fn keep_steps(&mut self, four: impl Four, offsets: &[u32]) {
+    fn keep_steps(&mut self, four: impl FourBytes, offsets: &[u32]) {
         let steps = offsets.len();
         self.offsets = offsets.to_vec();
         if matches!(self.isa, Isa::Dotprod | Isa::I8mm) && !steps.is_multiple_of(2) {
             self.offsets.push(offsets[steps - 1]);
         }
-        let size = GROUP * self.offsets.len();
+        let size = CHANNEL_BLOCK * self.offsets.len();
         self.weights.resize(self.outputs * size, 0);
         for (first, width) in blocks(self.isa, self.outputs) {
             let block = &mut self.weights[first * size..][..width * size];
             for (step, o) in (0..steps).flat_map(|step| (0..width).map(move |o| (step, o))) {
-                block[place(self.isa, width, step, o)..][..GROUP].copy_from_slice(&four(first + o, step));
+                block[place(self.isa, width, step, o)..][..CHANNEL_BLOCK].copy_from_slice(&four(first + o, step));
             }
         }
     }
 
     /// For AVX2.
-    fn split_steps(&mut self, four: impl Four, offsets: &[u32]) {
-        for first in (0..self.outputs).step_by(GROUP) {
+    fn split_steps(&mut self, four: impl FourBytes, offsets: &[u32]) {
+        for first in (0..self.outputs).step_by(CHANNEL_BLOCK) {
             for (step, offset) in offsets.iter().enumerate() {
                 for part in split([0, 1, 2, 3].map(|o| four(first + o, step))).into_iter().flatten() {
                     self.weights.extend(part.as_flattened());
@@ -195,17 +195,17 @@ impl Packed {
     }
 
     /// For NEON.
-    fn order_steps(&mut self, four: impl Four, offsets: &[u32]) {
+    fn order_steps(&mut self, four: impl FourBytes, offsets: &[u32]) {
         let mut last = 0;
         for (first, _) in blocks(Isa::Neon, self.outputs) {
-            let fours: Vec<[[i8; GROUP]; 2]> =
+            let fours: Vec<[[i8; CHANNEL_BLOCK]; 2]> =
                 (0..offsets.len()).map(|step| [four(first, step), four(first + 1, step)]).collect();
             let chains = chains::chains(&fours);
             for step in chains.iter().flatten() {
                 // A step of zeros may read what any other may.
                 let offset = offsets[step.unwrap_or(0)];
                 self.offsets.push(offset.wrapping_sub(std::mem::replace(&mut last, offset)));
-                self.weights.extend(step.map_or([0; 2 * GROUP].as_slice(), |step| fours[step].as_flattened()));
+                self.weights.extend(step.map_or([0; 2 * CHANNEL_BLOCK].as_slice(), |step| fours[step].as_flattened()));
             }
             self.ends.push(self.offsets.len() as u32);
             self.chains.extend(chains.iter().map(|chain| (chain.len() / 2) as u8).chain([0]));
@@ -217,7 +217,7 @@ impl Packed {
 impl Packed {
     /// Its weights, to be stored or read apart from all else.
     pub fn blob(&mut self) -> Blob<'_> {
-        Blob::Codes(&mut self.weights, self.len)
+        Blob::Quantized(&mut self.weights, self.len)
     }
 
     /// The kernels it is packed for.
@@ -245,7 +245,7 @@ impl Packed {
         self.furthest
     }
 
-    /// Where each step's codes begin.
+    /// Where each step's quantized values begin.
     fn absolute(&self) -> impl Iterator<Item = u32> {
         let relative = self.isa == Isa::Neon;
         let steps = self.offsets.len().saturating_sub(usize::from(relative));
@@ -262,7 +262,7 @@ impl Packed {
 
     /// The blocks, in order.
     pub(super) fn blocks(&self) -> impl Iterator<Item = Block<'_>> {
-        let size = GROUP * self.offsets.len();
+        let size = CHANNEL_BLOCK * self.offsets.len();
         let (mut begin, mut last) = (0, 0u32);
         blocks(self.isa, self.outputs).enumerate().map(move |(block, (first, width))| {
             if !matches!(self.isa, Isa::Avx2 | Isa::Neon) {
@@ -271,7 +271,7 @@ impl Packed {
             }
             let end = self.ends[block] as usize;
             let offsets = &self.offsets[begin..end];
-            let weights = &self.weights[GROUP * width * begin..GROUP * width * end];
+            let weights = &self.weights[CHANNEL_BLOCK * width * begin..CHANNEL_BLOCK * width * end];
             begin = end;
             let base = (self.isa == Isa::Neon).then_some(last);
             last = absolute(offsets, base).last().unwrap_or(last);
@@ -284,7 +284,7 @@ impl Packed {
         let isa = self.isa;
         absolute(block.offsets, block.base).enumerate().map(move |(step, offset)| {
             let place = place(isa, block.width, step, o);
-            (offset, block.weights[place..][..GROUP].try_into().expect("four"))
+            (offset, block.weights[place..][..CHANNEL_BLOCK].try_into().expect("four"))
         })
     }
 
@@ -307,7 +307,11 @@ fn absolute(offsets: &[u32], base: Option<u32>) -> impl Iterator<Item = u32> {
 
 /// Where a channel's weights of a step stand in a block of `width` channels.
 fn place(isa: Isa, width: usize, step: usize, o: usize) -> usize {
-    if isa == Isa::I8mm { GROUP * (step / 2 * 2 * width + 2 * o + step % 2) } else { GROUP * (step * width + o) }
+    if isa == Isa::I8mm {
+        CHANNEL_BLOCK * (step / 2 * 2 * width + 2 * o + step % 2)
+    } else {
+        CHANNEL_BLOCK * (step * width + o)
+    }
 }
 
 /// First channel and number of channels of each block.

@@ -1,15 +1,15 @@
-//! From accumulators to codes.
+//! From accumulators to quantized values.
 
 use serde::{Deserialize, Serialize};
 
-use super::super::{Codes, GROUP};
+use super::super::{CHANNEL_BLOCK, QuantType};
 use crate::error::{Error, ErrorKind, Result};
-use crate::quant::Step;
+use crate::quant::Affine;
 
-/// A [`Step`] from accumulators to codes, made ready for kernels: always with as many factors as summands, which kernels read by
-/// pointer.
+/// A [`Affine`] from accumulators to quantized values, made ready for kernels: always with as many factors as summands, which kernels read
+/// by pointer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "Stored")]
+#[serde(try_from = "RequantizeFields")]
 pub struct Requantize {
     pub(super) mul: Vec<f32>,
     pub(super) add: Vec<f32>,
@@ -18,39 +18,39 @@ pub struct Requantize {
     /// Whether kernels must bound values before they become integers. They need not where the bounds are those that
     /// saturating conversions have anyway, and no value can be beyond i32.
     pub(super) clamp: bool,
-    codes: Codes,
+    qvalues: QuantType,
 }
 
 /// What is stored of it, in this order.
 #[derive(Deserialize)]
-struct Stored {
+struct RequantizeFields {
     mul: Vec<f32>,
     add: Vec<f32>,
     low: f32,
     high: f32,
     clamp: bool,
-    codes: Codes,
+    qvalues: QuantType,
 }
 
-impl TryFrom<Stored> for Requantize {
+impl TryFrom<RequantizeFields> for Requantize {
     type Error = Error;
 
-    fn try_from(stored: Stored) -> Result<Self> {
-        let Stored { mul, add, low, high, clamp, codes } = stored;
-        let made = Self::new(&Step { mul, add, low, high, round: true }, codes)?;
+    fn try_from(stored: RequantizeFields) -> Result<Self> {
+        let RequantizeFields { mul, add, low, high, clamp, qvalues } = stored;
+        let made = Self::new(&Affine { mul, add, low, high, round: true }, qvalues)?;
         if made.clamp == clamp { Ok(made) } else { Err(refusal("bounds that contradict themselves".into())) }
     }
 }
 
 impl Requantize {
-    /// The step, whose results are stored as `codes`. Channels are those of the convolution, filled up to a multiple of 4.
+    /// The affine, whose results are stored as `qvalues`. Channels are those of the convolution, filled up to a multiple of 4.
     ///
     /// # Errors
-    /// If results do not fit the codes, if factors or summands are not finite, or if bounds are no whole numbers.
-    pub fn new(step: &Step, codes: Codes) -> Result<Self> {
-        let Step { mul, add, low, high, round } = step.clone();
-        bounds_fit(low, high, round, codes)?;
-        if mul.len() != add.len() || mul.len() % GROUP != 0 {
+    /// If results do not fit the quantized values, if factors or summands are not finite, or if bounds are no whole numbers.
+    pub fn new(affine: &Affine, qvalues: QuantType) -> Result<Self> {
+        let Affine { mul, add, low, high, round } = affine.clone();
+        bounds_fit(low, high, round, qvalues)?;
+        if mul.len() != add.len() || mul.len() % CHANNEL_BLOCK != 0 {
             return Err(refusal(format!("{} factors and {} summands of output channels", mul.len(), add.len())));
         }
         if !mul.iter().chain(&add).all(|x| x.is_finite()) {
@@ -58,8 +58,8 @@ impl Requantize {
         }
         // |acc| is at most 2^31: then |fma(acc, mul, add)| is less.
         let small = mul.iter().all(|m| m.abs() <= 0.5) && add.iter().all(|a| a.abs() <= (1 << 29) as f32);
-        let clamp = !small || (low, high) != codes.range();
-        Ok(Self { mul, add, low, high, clamp, codes })
+        let clamp = !small || (low, high) != qvalues.range();
+        Ok(Self { mul, add, low, high, clamp, qvalues })
     }
 
     /// Number of channels.
@@ -68,11 +68,11 @@ impl Requantize {
     }
 
     /// How results are stored.
-    pub fn codes(&self) -> Codes {
-        self.codes
+    pub fn qvalues(&self) -> QuantType {
+        self.qvalues
     }
 
-    /// The code of an accumulator.
+    /// The quantized value of an accumulator.
     pub(super) fn apply(&self, channel: usize, acc: i32) -> i32 {
         let value = (acc as f32).mul_add(self.mul[channel], self.add[channel]);
         let value = if value > self.low { value.min(self.high) } else { self.low };
@@ -80,17 +80,17 @@ impl Requantize {
     }
 }
 
-/// Refuses a step whose results are not `codes`: those from `low` to `high`, rounded or not.
-pub(in super::super) fn bounds_fit(low: f32, high: f32, rounds: bool, codes: Codes) -> Result<()> {
-    let (least, greatest) = codes.range();
+/// Refuses an affine whose results are not `qvalues`: those from `low` to `high`, rounded or not.
+pub(in super::super) fn bounds_fit(low: f32, high: f32, rounds: bool, qvalues: QuantType) -> Result<()> {
+    let (least, greatest) = qvalues.range();
     let whole = rounds && low.fract() == 0.0 && high.fract() == 0.0;
     if whole && least <= low && low <= high && high <= greatest {
         return Ok(());
     }
-    Err(refusal(format!("results from {low} to {high} that are to be {codes:?} codes")))
+    Err(refusal(format!("results from {low} to {high} that are to be {qvalues:?} quantized values")))
 }
 
 /// Numbers that kernels cannot work with.
-pub(in super::super) fn refusal(what: String) -> Error {
-    Error::new(ErrorKind::Model, format!("cannot run in int8: {what}"))
+pub(in super::super) fn refusal(operand: String) -> Error {
+    Error::new(ErrorKind::Model, format!("cannot run in int8: {operand}"))
 }

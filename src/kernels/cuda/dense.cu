@@ -1,6 +1,6 @@
 // Convolutions, pools and the loading of the input of a densely connected network, in f16 with sums in f32.
 //
-// Values of a picture lie pixel by pixel; what is read together lies in one region, so that a dense block is one buffer whose pixels
+// Values of a image lie pixel by pixel; what is read together lies in one region, so that a dense block is one buffer whose pixels
 // have room for all its channels. Channels come in groups of four: one load of 8 bytes. Where a struct says "first", it is an index into
 // the array named beside it. `src/kernels/cuda/tasks.rs` declares the same structs; sizes and ranges were checked there.
 //
@@ -14,44 +14,44 @@ const u32 ROWS = 16;
 // Steps of a convolution that are on their way from memory at once.
 const int DEPTH = 3;
 
-// A window over a picture.
-struct Window {
+// A window over a image.
+struct WindowParams {
     u32 kernel_height, kernel_width, stride_height, stride_width, top, left;
     u32 height, width, out_height, out_width;
-    // Of the output, in all pictures.
+    // Of the output, in all images.
     u32 pixels;
 };
 
 // bound(fma(value, mul, add)), with `count` factors and then `count` summands from `first` on (params); NONE: as it is.
-struct Step {
+struct AffineParams {
     u32 first, count;
     float low, high;
 };
 
-struct Convolve {
-    Window window;
+struct ConvolveParams {
+    WindowParams window;
     // First (arena) of the channels that are read, values from pixel to pixel, groups of four channels.
-    u32 from, from_pitch, groups;
-    Step read;
+    u32 from, from_stride, groups;
+    AffineParams read;
     // First (weights) of [steps][outputs / 8][8 outputs][4 groups][4 channels]; a step is four groups, those of the first tap come first.
     u32 weights;
-    Step write;
-    u32 outputs, to, to_pitch;
+    AffineParams write;
+    u32 outputs, to, to_stride;
     // 0: `to` is in the arena. 1: in the results, which are f32.
     u32 to_results;
 };
 
-struct Pool {
-    Window window;
-    u32 from, from_pitch, groups;
-    Step read, write;
-    u32 to, to_pitch;
+struct PoolParams {
+    WindowParams window;
+    u32 from, from_stride, groups;
+    AffineParams read, write;
+    u32 to, to_stride;
     // The greatest value; else the sum.
     u32 greatest;
 };
 
-struct Load {
-    u32 channels, area, pictures, to, to_pitch;
+struct LoadParams {
+    u32 channels, area, images, to, to_stride;
 };
 
 #ifndef EMULATED
@@ -76,7 +76,7 @@ __device__ __forceinline__ void multiply(float (&sums)[4], const u32 (&a)[4], u3
 }
 #endif
 
-__device__ __forceinline__ float stepped(const Step &step, float value, float mul, float add) {
+__device__ __forceinline__ float stepped(const AffineParams &step, float value, float mul, float add) {
     return fminf(fmaxf(fmaf(value, mul, add), step.low), step.high);
 }
 
@@ -96,27 +96,27 @@ __device__ __forceinline__ uint2 packed(const Four &four) {
     return halves;
 }
 
-__device__ __forceinline__ Four stepped(const Step &step, const Four &four, const float4 &mul, const float4 &add) {
+__device__ __forceinline__ Four stepped(const AffineParams &step, const Four &four, const float4 &mul, const float4 &add) {
     return {{stepped(step, four.v[0], mul.x, add.x), stepped(step, four.v[1], mul.y, add.y),
              stepped(step, four.v[2], mul.z, add.z), stepped(step, four.v[3], mul.w, add.w)}};
 }
 
-__device__ __forceinline__ Four stepped(const Step &step, const Four &four, const float *params, u32 group) {
+__device__ __forceinline__ Four stepped(const AffineParams &step, const Four &four, const float *params, u32 group) {
     if (step.first == NONE) return four;
     return stepped(step, four, *(const float4 *)(params + step.first + 4 * group), *(const float4 *)(params + step.first + step.count + 4 * group));
 }
 
 // Where the window of an output pixel begins.
 struct Corner {
-    long long picture;
+    long long image;
     int y, x;
 };
 
-__device__ __forceinline__ Corner corner(const Window &w, u32 pixel) {
+__device__ __forceinline__ Corner corner(const WindowParams &w, u32 pixel) {
     const u32 area = w.out_height * w.out_width;
-    const u32 picture = pixel / area, within = pixel % area;
+    const u32 image = pixel / area, within = pixel % area;
     const int y = within / w.out_width * w.stride_height, x = within % w.out_width * w.stride_width;
-    return {(long long)picture * w.height * w.width, y - (int)w.top, x - (int)w.left};
+    return {(long long)image * w.height * w.width, y - (int)w.top, x - (int)w.left};
 }
 
 // Which values a lane reads in one step: group `group` of the tap (`down`, `right`).
@@ -126,7 +126,7 @@ struct Tap {
 };
 
 // All that a lane reads in one step, on its way from memory while earlier steps are computed: for its two rows of each of TILES tiles
-// (zeros beside the picture and behind the last group), the factors of that group, and the weights.
+// (zeros beside the image and behind the last group), the factors of that group, and the weights.
 template <int TILES, int COLUMNS>
 struct Stage {
     bool any;
@@ -137,9 +137,9 @@ struct Stage {
 };
 
 template <int TILES, int COLUMNS>
-__device__ __forceinline__ void fetch(Stage<TILES, COLUMNS> &s, const u16 *arena, const u16 *weights, const float *params, const Convolve &c,
+__device__ __forceinline__ void fetch(Stage<TILES, COLUMNS> &s, const u16 *arena, const u16 *weights, const float *params, const ConvolveParams &c,
                                       const Corner (&corners)[TILES][2], const Tap &tap, u32 step, u32 total, u32 column, u32 columns) {
-    const Window &w = c.window;
+    const WindowParams &w = c.window;
     const u32 lane = threadIdx.x % 32;
     s.any = 4 * step < total;
     if (!s.any) return;
@@ -156,8 +156,8 @@ __device__ __forceinline__ void fetch(Stage<TILES, COLUMNS> &s, const u16 *arena
             s.inside[t][i] = has && y >= 0 && y < (int)w.height && x >= 0 && x < (int)w.width;
             s.values[t][i] = {0, 0};
             if (!s.inside[t][i]) continue;
-            const long long pixel = corners[t][i].picture + y * (int)w.width + x;
-            s.values[t][i] = *(const uint2 *)(arena + c.from + pixel * c.from_pitch + 4 * tap.group);
+            const long long pixel = corners[t][i].image + y * (int)w.width + x;
+            s.values[t][i] = *(const uint2 *)(arena + c.from + pixel * c.from_stride + 4 * tap.group);
         }
     if (c.read.first == NONE || !has) return;
     s.mul = *(const float4 *)(params + c.read.first + 4 * tap.group);
@@ -165,7 +165,7 @@ __device__ __forceinline__ void fetch(Stage<TILES, COLUMNS> &s, const u16 *arena
 }
 
 template <int TILES, int COLUMNS>
-__device__ __forceinline__ void consume(float (&sums)[TILES][COLUMNS][4], Stage<TILES, COLUMNS> &s, const Convolve &c, u32 column, u32 columns) {
+__device__ __forceinline__ void consume(float (&sums)[TILES][COLUMNS][4], Stage<TILES, COLUMNS> &s, const ConvolveParams &c, u32 column, u32 columns) {
     if (!s.any) return;
 #pragma unroll
     for (int t = 0; t < TILES; t++) {
@@ -184,7 +184,7 @@ __device__ __forceinline__ void consume(float (&sums)[TILES][COLUMNS][4], Stage<
 }
 
 // The corners of rows `first` and `first + 8`; those of rows behind the last lie where nothing is read.
-__device__ __forceinline__ void take_corners(Corner (&corners)[2], const Window &w, u32 first) {
+__device__ __forceinline__ void take_corners(Corner (&corners)[2], const WindowParams &w, u32 first) {
     for (int i = 0; i < 2; i++) {
         const u32 pixel = first + 8 * i;
         corners[i] = corner(w, pixel < w.pixels ? pixel : 0);
@@ -192,11 +192,11 @@ __device__ __forceinline__ void take_corners(Corner (&corners)[2], const Window 
     }
 }
 
-__device__ __forceinline__ void store(u16 *arena, float *results, const float *params, const Convolve &c, u32 pixel, u32 output, float sum) {
+__device__ __forceinline__ void store(u16 *arena, float *results, const float *params, const ConvolveParams &c, u32 pixel, u32 output, float sum) {
     if (pixel >= c.window.pixels || output >= c.outputs) return;
     const float *step = params + c.write.first + output;
     const float value = stepped(c.write, sum, step[0], step[c.write.count]);
-    const long long place = c.to + (long long)pixel * c.to_pitch + output;
+    const long long place = c.to + (long long)pixel * c.to_stride + output;
     if (c.to_results) results[place] = value;
     else arena[place] = to_half(value);
 }
@@ -204,9 +204,9 @@ __device__ __forceinline__ void store(u16 *arena, float *results, const float *p
 // A block computes 16 pixels of 8 * COLUMNS outputs. Each warp takes every so-and-so-many step of 16 products for all of
 // them; their sums are added at the end. A lane holds rows lane / 4 and lane / 4 + 8, and of each step the group lane % 4.
 template <int COLUMNS, int MOST_WARPS>
-__device__ void convolve(u16 *arena, const u16 *weights, const float *params, float *results, const Convolve &c) {
+__device__ void convolve(u16 *arena, const u16 *weights, const float *params, float *results, const ConvolveParams &c) {
     __shared__ float sums[MOST_WARPS][ROWS][8 * COLUMNS];
-    const Window &w = c.window;
+    const WindowParams &w = c.window;
     const u32 lane = threadIdx.x % 32, warp = threadIdx.x / 32, warps = blockDim.x / 32;
     const u32 first = blockIdx.x * ROWS, column = blockIdx.y * COLUMNS, columns = (c.outputs + 7) / 8;
     Corner corners[1][2];
@@ -241,9 +241,9 @@ __device__ void convolve(u16 *arena, const u16 *weights, const float *params, fl
 
 // The same where there are many pixels: a warp computes 32 of them, with all steps, so that warps share the weights that they read.
 template <int COLUMNS>
-__device__ void convolve_wide(u16 *arena, const u16 *weights, const float *params, float *results, const Convolve &c) {
+__device__ void convolve_wide(u16 *arena, const u16 *weights, const float *params, float *results, const ConvolveParams &c) {
     const int TILES = 2;
-    const Window &w = c.window;
+    const WindowParams &w = c.window;
     const u32 lane = threadIdx.x % 32, warp = threadIdx.x / 32, warps = blockDim.x / 32;
     const u32 first = (blockIdx.x * warps + warp) * ROWS * TILES + lane / 4;
     const u32 column = blockIdx.y * COLUMNS, columns = (c.outputs + 7) / 8;
@@ -277,25 +277,25 @@ __device__ void convolve_wide(u16 *arena, const u16 *weights, const float *param
                 store(arena, results, params, c, first + ROWS * t + 8 * (i / 2), 8 * (column + n) + 2 * (lane % 4) + i % 2, part[t][n][i]);
 }
 
-extern "C" __global__ void convolve_16x8(u16 *arena, const u16 *weights, const float *params, float *results, Convolve c) {
+extern "C" __global__ void convolve_16x8(u16 *arena, const u16 *weights, const float *params, float *results, ConvolveParams c) {
     convolve<1, 16>(arena, weights, params, results, c);
 }
 
-extern "C" __global__ void convolve_16x32(u16 *arena, const u16 *weights, const float *params, float *results, Convolve c) {
+extern "C" __global__ void convolve_16x32(u16 *arena, const u16 *weights, const float *params, float *results, ConvolveParams c) {
     convolve<4, 8>(arena, weights, params, results, c);
 }
 
-extern "C" __global__ void convolve_128x32(u16 *arena, const u16 *weights, const float *params, float *results, Convolve c) {
+extern "C" __global__ void convolve_128x32(u16 *arena, const u16 *weights, const float *params, float *results, ConvolveParams c) {
     convolve_wide<4>(arena, weights, params, results, c);
 }
 
-extern "C" __global__ void convolve_128x64(u16 *arena, const u16 *weights, const float *params, float *results, Convolve c) {
+extern "C" __global__ void convolve_128x64(u16 *arena, const u16 *weights, const float *params, float *results, ConvolveParams c) {
     convolve_wide<8>(arena, weights, params, results, c);
 }
 
 // A thread computes one group of one pixel.
-extern "C" __global__ void pool(u16 *arena, const float *params, Pool c) {
-    const Window &w = c.window;
+extern "C" __global__ void pool(u16 *arena, const float *params, PoolParams c) {
+    const WindowParams &w = c.window;
     const u32 number = blockIdx.x * blockDim.x + threadIdx.x;
     const u32 pixel = number / c.groups, group = number % c.groups;
     if (pixel >= w.pixels) return;
@@ -306,22 +306,22 @@ extern "C" __global__ void pool(u16 *arena, const float *params, Pool c) {
         for (u32 right = 0; right < w.kernel_width; right++) {
             const int y = begin.y + (int)down, x = begin.x + (int)right;
             if (y < 0 || y >= (int)w.height || x < 0 || x >= (int)w.width) continue;
-            const long long place = begin.picture + y * (int)w.width + x;
-            const uint2 halves = *(const uint2 *)(arena + c.from + place * c.from_pitch + 4 * group);
+            const long long place = begin.image + y * (int)w.width + x;
+            const uint2 halves = *(const uint2 *)(arena + c.from + place * c.from_stride + 4 * group);
             const Four four = stepped(c.read, unpacked(halves), params, group);
             for (int i = 0; i < 4; i++) result.v[i] = c.greatest ? fmaxf(result.v[i], four.v[i]) : result.v[i] + four.v[i];
         }
     }
-    *(uint2 *)(arena + c.to + (long long)pixel * c.to_pitch + 4 * group) = packed(stepped(c.write, result, params, group));
+    *(uint2 *)(arena + c.to + (long long)pixel * c.to_stride + 4 * group) = packed(stepped(c.write, result, params, group));
 }
 
-// A thread takes one pixel of the pictures f32 [pictures, channels, area]; a group's missing channels become 0.
-extern "C" __global__ void load(u16 *arena, const float *pictures, Load c) {
+// A thread takes one pixel of the images f32 [images, channels, area]; a group's missing channels become 0.
+extern "C" __global__ void load(u16 *arena, const float *images, LoadParams c) {
     const u32 pixel = blockIdx.x * blockDim.x + threadIdx.x;
-    if (pixel >= c.area * c.pictures) return;
-    const u32 picture = pixel / c.area, place = pixel % c.area;
+    if (pixel >= c.area * c.images) return;
+    const u32 image = pixel / c.area, place = pixel % c.area;
     for (u32 channel = 0; channel < (c.channels + 3) / 4 * 4; channel++) {
-        const float value = channel < c.channels ? pictures[((long long)picture * c.channels + channel) * c.area + place] : 0.0f;
-        arena[c.to + (long long)pixel * c.to_pitch + channel] = to_half(value);
+        const float value = channel < c.channels ? images[((long long)image * c.channels + channel) * c.area + place] : 0.0f;
+        arena[c.to + (long long)pixel * c.to_stride + channel] = to_half(value);
     }
 }

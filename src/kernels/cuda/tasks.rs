@@ -42,8 +42,8 @@ impl Words for f32 {
 }
 
 words! {
-    /// A window over a picture.
-    Window {
+    /// A window over an image.
+    WindowParams {
         /// Rows under it.
         kernel_height: u32,
         /// Columns under it.
@@ -52,7 +52,7 @@ words! {
         stride_height: u32,
         /// Step to the right.
         stride_width: u32,
-        /// Rows above the picture.
+        /// Rows above the image.
         top: u32,
         /// Columns before it.
         left: u32,
@@ -64,14 +64,14 @@ words! {
         out_height: u32,
         /// Columns of the output.
         out_width: u32,
-        /// Pixels of the output, in all pictures.
+        /// Pixels of the output, in all images.
         pixels: u32,
     }
 }
 
 words! {
     /// `bound(fma(value, mul, add))` for each channel.
-    Step {
+    AffineParams {
         /// Index of the first factor among the parameters, a multiple of 4; [`NONE`]: values stay as they are.
         first: u32,
         /// Number of factors, a multiple of 4; the summands are behind them.
@@ -85,27 +85,27 @@ words! {
 
 words! {
     /// A convolution.
-    Convolve {
+    ConvolveParams {
         /// Where it looks.
-        window: Window,
+        window: WindowParams,
         /// Index of the first value in the arena.
         from: u32,
         /// Values from pixel to pixel.
-        from_pitch: u32,
+        from_stride: u32,
         /// Groups of four channels that are read.
         groups: u32,
         /// What is done to each value that is read.
-        read: Step,
+        read: AffineParams,
         /// Index of the first weight.
         weights: u32,
         /// What is done to each sum.
-        write: Step,
+        write: AffineParams,
         /// Channels that are written.
         outputs: u32,
         /// Index of the first one, in the arena or among the results.
         to: u32,
         /// Values from pixel to pixel.
-        to_pitch: u32,
+        to_stride: u32,
         /// 1 if it writes results.
         to_results: u32,
     }
@@ -113,53 +113,53 @@ words! {
 
 words! {
     /// A pool.
-    Pool {
+    PoolParams {
         /// Where it looks.
-        window: Window,
+        window: WindowParams,
         /// Index of the first value in the arena.
         from: u32,
         /// Values from pixel to pixel.
-        from_pitch: u32,
+        from_stride: u32,
         /// Groups of four channels.
         groups: u32,
         /// What is done to each value that is read.
-        read: Step,
+        read: AffineParams,
         /// What is done to each result.
-        write: Step,
+        write: AffineParams,
         /// Index of the first result in the arena.
         to: u32,
         /// Values from pixel to pixel.
-        to_pitch: u32,
+        to_stride: u32,
         /// 1 for the greatest value, 0 for the sum.
         greatest: u32,
     }
 }
 
 words! {
-    /// Takes the pictures, f32 `[pictures, channels, area]`, into the arena.
-    Load {
-        /// Channels of a picture.
+    /// Takes the images, f32 `[images, channels, area]`, into the arena.
+    LoadParams {
+        /// Channels of an image.
         channels: u32,
-        /// Pixels of a picture.
+        /// Pixels of an image.
         area: u32,
-        /// Number of pictures.
-        pictures: u32,
+        /// Number of images.
+        images: u32,
         /// Index of the first value in the arena.
         to: u32,
         /// Values from pixel to pixel.
-        to_pitch: u32,
+        to_stride: u32,
     }
 }
 
 /// What is launched once.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Task {
-    /// The pictures come in.
-    Load(Load),
+pub enum GpuTask {
+    /// The images come in.
+    Load(LoadParams),
     /// A convolution.
-    Convolve(Convolve),
+    Convolve(ConvolveParams),
     /// A pool.
-    Pool(Pool),
+    Pool(PoolParams),
 }
 
 /// Blocks that give all of a GPU work: a data centre's has about as many multiprocessors.
@@ -176,13 +176,13 @@ pub struct Launch {
     pub threads: u32,
 }
 
-impl Task {
+impl GpuTask {
     /// Which kernel runs it, and how.
     pub fn launch(&self) -> Launch {
         const THREADS: u32 = 128;
         let each = |kernel, count: u32| Launch { kernel, grid: [count.div_ceil(THREADS), 1], threads: THREADS };
         match self {
-            Self::Load(task) => each("load", task.area * task.pictures),
+            Self::Load(task) => each("load", task.area * task.images),
             Self::Pool(task) => each("pool", task.window.pixels * task.groups),
             Self::Convolve(task) => {
                 let (pixels, outputs) = (task.window.pixels, task.outputs);
@@ -218,61 +218,61 @@ impl Task {
 
 /// Lengths of the arrays that tasks index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Room {
+pub struct BufferSizes {
     /// Values of f16 between the tasks.
     pub arena: usize,
     /// Weights, f16.
     pub weights: usize,
     /// Factors and summands, f32.
     pub params: usize,
-    /// Values of the pictures, f32.
-    pub pictures: usize,
+    /// Values of the images, f32.
+    pub images: usize,
     /// Results, f32.
     pub results: usize,
 }
 
-/// All that is launched for some pictures.
+/// All that is launched for some images.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Program {
     /// Tasks, in order.
-    pub tasks: Vec<Task>,
+    pub tasks: Vec<GpuTask>,
     /// Weights of all convolutions.
     pub weights: Vec<f16>,
     /// Factors and summands of all steps.
     pub params: Vec<f32>,
     /// Lengths of these and of the other arrays.
-    pub room: Room,
+    pub sizes: BufferSizes,
 }
 
 impl Program {
     /// Whether the arrays are as long as said, and each task is within them.
     pub fn fits(&self) -> bool {
-        let Self { tasks, weights, params, room } = self;
-        (weights.len(), params.len()) == (room.weights, room.params) && tasks.iter().all(|task| task.fits(room))
+        let Self { tasks, weights, params, sizes } = self;
+        (weights.len(), params.len()) == (sizes.weights, sizes.params) && tasks.iter().all(|task| task.fits(sizes))
     }
 }
 
-/// Items from `first` on, `pitch` apart, each of so many values.
+/// Items from `first` on, `stride` apart, each of so many values.
 struct Span {
     first: u32,
     items: u64,
-    pitch: u32,
+    stride: u32,
     values: u32,
 }
 
 impl Span {
     fn is_within(&self, length: usize) -> bool {
-        let last = self.items.saturating_sub(1).saturating_mul(u64::from(self.pitch));
+        let last = self.items.saturating_sub(1).saturating_mul(u64::from(self.stride));
         u64::from(self.first).saturating_add(last).saturating_add(u64::from(self.values)) <= length as u64
     }
 
     /// Whether each group of four is at a multiple of four, as loads need it.
     fn is_aligned(&self) -> bool {
-        self.first.is_multiple_of(4) && self.pitch.is_multiple_of(4)
+        self.first.is_multiple_of(4) && self.stride.is_multiple_of(4)
     }
 }
 
-impl Window {
+impl WindowParams {
     fn taps(&self) -> u64 {
         u64::from(self.kernel_height) * u64::from(self.kernel_width)
     }
@@ -289,27 +289,27 @@ impl Window {
     }
 }
 
-impl Step {
-    fn fits(&self, channels: u32, room: &Room) -> bool {
+impl AffineParams {
+    fn fits(&self, channels: u32, sizes: &BufferSizes) -> bool {
         let aligned = self.first.is_multiple_of(4) && self.count.is_multiple_of(4);
-        aligned && self.count >= channels && u64::from(self.first) + 2 * u64::from(self.count) <= room.params as u64
+        aligned && self.count >= channels && u64::from(self.first) + 2 * u64::from(self.count) <= sizes.params as u64
     }
 
-    fn fits_or_is_none(&self, channels: u32, room: &Room) -> bool {
-        self.first == NONE || self.fits(channels, room)
+    fn fits_or_is_none(&self, channels: u32, sizes: &BufferSizes) -> bool {
+        self.first == NONE || self.fits(channels, sizes)
     }
 }
 
-impl Task {
+impl GpuTask {
     /// Whether all it reads and writes is within arrays of these lengths. Kernels do not look.
-    pub fn fits(&self, room: &Room) -> bool {
+    pub fn fits(&self, sizes: &BufferSizes) -> bool {
         match self {
             Self::Load(task) => {
-                let pixels = u64::from(task.area) * u64::from(task.pictures);
+                let pixels = u64::from(task.area) * u64::from(task.images);
                 let values = task.channels.next_multiple_of(4);
-                let to = Span { first: task.to, items: pixels, pitch: task.to_pitch, values };
+                let to = Span { first: task.to, items: pixels, stride: task.to_stride, values };
                 let read = pixels.saturating_mul(u64::from(task.channels));
-                pixels < 1 << 31 && read <= room.pictures as u64 && to.is_aligned() && to.is_within(room.arena)
+                pixels < 1 << 31 && read <= sizes.images as u64 && to.is_aligned() && to.is_within(sizes.arena)
             }
             Self::Convolve(task) => {
                 let Some(input) = task.window.input_pixels() else { return false };
@@ -317,33 +317,33 @@ impl Task {
                 let from = Span {
                     first: task.from,
                     items: input,
-                    pitch: task.from_pitch,
+                    stride: task.from_stride,
                     values: task.groups.saturating_mul(4),
                 };
                 let pixels = u64::from(task.window.pixels);
-                let to = Span { first: task.to, items: pixels, pitch: task.to_pitch, values: task.outputs };
+                let to = Span { first: task.to, items: pixels, stride: task.to_stride, values: task.outputs };
                 let weights = (task.window.taps() * groups).div_ceil(4).saturating_mul(128 * columns);
-                let target = if task.to_results == 0 { room.arena } else { room.results };
+                let target = if task.to_results == 0 { sizes.arena } else { sizes.results };
                 groups > 0
                     && task.window.taps() * groups < 1 << 31
                     && from.is_aligned()
-                    && from.is_within(room.arena)
+                    && from.is_within(sizes.arena)
                     && to.is_within(target)
                     && task.weights.is_multiple_of(4)
-                    && u64::from(task.weights) + weights <= room.weights as u64
-                    && task.read.fits_or_is_none(4 * task.groups, room)
-                    && task.write.fits(task.outputs, room)
+                    && u64::from(task.weights) + weights <= sizes.weights as u64
+                    && task.read.fits_or_is_none(4 * task.groups, sizes)
+                    && task.write.fits(task.outputs, sizes)
             }
             Self::Pool(task) => {
                 let Some(input) = task.window.input_pixels() else { return false };
                 let (pixels, values) = (u64::from(task.window.pixels), task.groups.saturating_mul(4));
-                let from = Span { first: task.from, items: input, pitch: task.from_pitch, values };
-                let to = Span { first: task.to, items: pixels, pitch: task.to_pitch, values };
+                let from = Span { first: task.from, items: input, stride: task.from_stride, values };
+                let to = Span { first: task.to, items: pixels, stride: task.to_stride, values };
                 task.groups > 0
                     && pixels * u64::from(task.groups) < 1 << 31
-                    && [from, to].iter().all(|span| span.is_aligned() && span.is_within(room.arena))
-                    && task.read.fits_or_is_none(values, room)
-                    && task.write.fits_or_is_none(values, room)
+                    && [from, to].iter().all(|span| span.is_aligned() && span.is_within(sizes.arena))
+                    && task.read.fits_or_is_none(values, sizes)
+                    && task.write.fits_or_is_none(values, sizes)
             }
         }
     }

@@ -4,55 +4,56 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::super::*;
-use crate::quant::Step;
+use crate::quant::Affine;
 
 /// What is read of some fields, one behind the other as they are stored.
 fn read<T: DeserializeOwned>(fields: impl Serialize) -> Option<T> {
     postcard::from_bytes(&postcard::to_allocvec(&fields).unwrap()).ok()
 }
 
-fn step(channels: usize) -> Step {
-    Step { mul: vec![0.25; channels], add: vec![1.0; channels], low: 0.0, high: 255.0, round: true }
+fn affine(channels: usize) -> Affine {
+    Affine { mul: vec![0.25; channels], add: vec![1.0; channels], low: 0.0, high: 255.0, round: true }
 }
 
 #[test]
 fn factors_and_summands_are_as_many() {
     let requantize = |mul, add, low: f32, high: f32, clamp| {
-        read::<Requantize>((vec![0.25f32; mul], vec![1.0f32; add], low, high, clamp, Codes::Unsigned))
+        read::<Requantize>((vec![0.25f32; mul], vec![1.0f32; add], low, high, clamp, QuantType::Unsigned))
     };
-    assert_eq!(requantize(8, 8, 0.0, 255.0, false), Requantize::new(&step(8), Codes::Unsigned).ok());
+    assert_eq!(requantize(8, 8, 0.0, 255.0, false), Requantize::new(&affine(8), QuantType::Unsigned).ok());
     for (mul, add) in [(8, 4), (8, 0), (4, 8), (7, 7)] {
         assert_eq!(requantize(mul, add, 0.0, 255.0, false), None, "{mul} and {add}");
     }
     for (low, high, clamp) in [(0.0, 255.0, true), (-1.0, 255.0, true), (9.0, 3.0, true), (f32::NAN, 255.0, true)] {
         assert_eq!(requantize(8, 8, low, high, clamp), None, "{low} to {high}");
     }
-    let finish = |mul, add, low: f32, high: f32| read::<Finish>((vec![0.25f32; mul], vec![1.0f32; add], (low, high)));
-    assert_eq!(finish(8, 8, 1.0, 255.0), Finish::new(&Step { low: 1.0, round: false, ..step(8) }).ok());
+    let bias_clamp =
+        |mul, add, low: f32, high: f32| read::<BiasClamp>((vec![0.25f32; mul], vec![1.0f32; add], (low, high)));
+    assert_eq!(bias_clamp(8, 8, 1.0, 255.0), BiasClamp::new(&Affine { low: 1.0, round: false, ..affine(8) }).ok());
     for (mul, add, low, high) in [(8, 4, 1.0, 2.0), (6, 6, 1.0, 2.0), (8, 8, 2.0, 1.0), (8, 8, f32::NAN, 1.0)] {
-        assert_eq!(finish(mul, add, low, high), None, "{mul} and {add}, {low} to {high}");
+        assert_eq!(bias_clamp(mul, add, low, high), None, "{mul} and {add}, {low} to {high}");
     }
 }
 
 #[test]
 fn readers_have_steps_for_their_planes() {
     let (factor, integers) = ([[0.25f32; 4], [1.0; 4]], ([1i16; 4], [1i16; 4], [1i16; 4]));
-    let reader = |factors, bounds, fixed: &[usize]| {
-        let fixed: Vec<_> = fixed.iter().map(|&steps| vec![integers; steps]).collect();
+    let chain = |factors, bounds, fixed: &[usize]| {
+        let fixed: Vec<_> = fixed.iter().map(|&affines| vec![integers; affines]).collect();
         let bounds = vec![(0.0f32, 255.0f32, true); bounds];
-        read::<Reader>((vec![factor; factors], bounds, fixed, Codes::Unsigned, Codes::Activation))
+        read::<AffineChain>((vec![factor; factors], bounds, fixed, QuantType::Unsigned, QuantType::Activation))
     };
-    assert_eq!(reader(4, 2, &[2, 0]).map(|reader| reader.planes()), Some(2));
+    assert_eq!(chain(4, 2, &[2, 0]).map(|chain| chain.planes()), Some(2));
     for (factors, bounds, fixed) in
         [(4, 0, &[][..]), (5, 2, &[0, 0]), (4, 2, &[0]), (4, 2, &[0, 0, 0]), (4, 2, &[1, 0]), (0, 0, &[])]
     {
-        assert!(reader(factors, bounds, fixed).is_none(), "{factors} factors, {bounds} bounds, integers {fixed:?}");
+        assert!(chain(factors, bounds, fixed).is_none(), "{factors} factors, {bounds} bounds, integers {fixed:?}");
     }
     let real = |factors, bounds, planes: usize| {
-        read::<RealReader>((vec![factor; factors], vec![(0.0f32, 255.0f32, true); bounds], planes))
+        read::<AffineChainF32>((vec![factor; factors], vec![(0.0f32, 255.0f32, true); bounds], planes))
     };
-    assert_eq!(real(4, 2, 2).map(|reader| reader.planes()), Some(2));
-    assert_eq!(real(0, 0, 3), Some(RealReader::new(12, &[])));
+    assert_eq!(real(4, 2, 2).map(|chain| chain.planes()), Some(2));
+    assert_eq!(real(0, 0, 3), Some(AffineChainF32::new(12, &[])));
     for (factors, bounds, planes) in [(4, 2, 3), (3, 2, 2), (0, 1, 1), (2, 2, usize::MAX)] {
         assert!(real(factors, bounds, planes).is_none(), "{factors} factors, {bounds} bounds, {planes} planes");
     }
@@ -60,7 +61,7 @@ fn readers_have_steps_for_their_planes() {
 
 #[test]
 fn weights_are_as_many_as_offsets_take() {
-    let real = |outputs: usize, len: usize, offsets| read::<PackedReal>((outputs, len, vec![0u32; offsets]));
+    let real = |outputs: usize, len: usize, offsets| read::<PackedF32>((outputs, len, vec![0u32; offsets]));
     assert!(real(8, 96, 3).is_some());
     for (outputs, len, offsets) in [(8, 95, 3), (6, 72, 3), (4, 96, 3), (usize::MAX - 3, 96, 3)] {
         assert!(real(outputs, len, offsets).is_none(), "{len} weights, {outputs} outputs, {offsets} offsets");
@@ -72,7 +73,7 @@ fn weights_are_as_many_as_offsets_take() {
         assert!(packed(isa, 8, &[0, 4], &[], &[], 64));
         assert!(!packed(isa, 8, &[0, 4], &[], &[], 63) && !packed(isa, 8, &[0, 4], &[2], &[], 64));
         assert!(!packed(isa, 8, &[0, 4], &[], &[0], 64) && !packed(isa, 8, &[0, 1 << 31], &[], &[], 64));
-        // Of some the kernels take two steps at a time.
+        // Of some the kernels take two affines at a time.
         assert_eq!(packed(isa, 8, &[0, 4, 8], &[], &[], 96), ![Isa::Dotprod, Isa::I8mm].contains(&isa));
     }
     assert!(packed(Isa::Avx2, 8, &[0, 4, 8], &[1, 3], &[], 48));

@@ -1,6 +1,6 @@
 //! Affine functions, bounds and roundings in a row, put together as far as that changes nothing.
 
-use crate::quant::{Encoding, Step};
+use crate::quant::{Affine, Encoding};
 
 /// How far a number may be from a whole one that it is meant to be: scales are f32 in the file.
 const NEARLY: f64 = 1e-3;
@@ -9,11 +9,11 @@ const NEARLY: f64 = 1e-3;
 const EXACT: f64 = (1 << 24) as f64;
 
 /// What happens to the values of some channels, in the order it is pushed. Numbers are f64, so that putting functions
-/// together loses nothing; [`Chain::steps`] rounds them once.
+/// together loses nothing; [`Chain::affines`] rounds them once.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Chain {
     channels: usize,
-    steps: Vec<Wide>,
+    affines: Vec<Wide>,
     /// Whether what comes in is known to be whole numbers: quantized values, or sums of them.
     whole: bool,
 }
@@ -60,9 +60,9 @@ impl Wide {
     }
 
     /// With its numbers rounded to f32.
-    fn narrow(&self) -> Step {
+    fn narrow(&self) -> Affine {
         let narrow = |values: &[f64]| values.iter().map(|&v| v as f32).collect();
-        Step {
+        Affine {
             mul: narrow(&self.mul),
             add: narrow(&self.add),
             low: self.low as f32,
@@ -80,7 +80,7 @@ impl Wide {
 impl Chain {
     /// Nothing done to the values of `channels` channels.
     pub fn new(channels: usize) -> Self {
-        Self { channels, steps: Vec::new(), whole: false }
+        Self { channels, affines: Vec::new(), whole: false }
     }
 
     /// Number of channels.
@@ -96,7 +96,7 @@ impl Chain {
         assert_eq!((mul.len(), add.len()), (self.channels, self.channels), "one number a channel");
         let next = Wide { mul: mul.into(), add: add.into(), ..Wide::identity(0) };
         let uniform = next.uniform().filter(|(mul, _)| *mul > 0.0);
-        match self.steps.last_mut() {
+        match self.affines.last_mut() {
             Some(last) if !last.round && (!last.is_bounded() || uniform.is_some()) => {
                 for (channel, (m, a)) in mul.iter().zip(add).enumerate() {
                     last.mul[channel] *= m;
@@ -106,24 +106,24 @@ impl Chain {
                     (last.low, last.high) = (last.low * mul + add, last.high * mul + add);
                 }
             }
-            _ => self.steps.push(next),
+            _ => self.affines.push(next),
         }
     }
 
     /// Bounds on every value; ReLU is `bound(0.0, f64::INFINITY)`.
     pub fn bound(&mut self, low: f64, high: f64) {
         let whole = |bound: f64| bound.is_infinite() || bound.fract() == 0.0;
-        match self.steps.last_mut() {
+        match self.affines.last_mut() {
             Some(last) if !last.round || (whole(low) && whole(high)) => last.bound(low, high),
-            _ => self.steps.push(Wide { low, high, ..Wide::identity(self.channels) }),
+            _ => self.affines.push(Wide { low, high, ..Wide::identity(self.channels) }),
         }
     }
 
-    /// ONNX `QuantizeLinear`: codes from `low` to `high`; `scale` has one number for each channel.
+    /// ONNX `QuantizeLinear`: quantized values from `low` to `high`; `scale` has one number for each channel.
     pub fn quantize(&mut self, scale: &[f64], zero_point: &[f64], low: f64, high: f64) {
         let inverse: Vec<f64> = scale.iter().map(|scale| 1.0 / scale).collect();
         self.affine(&inverse, zero_point);
-        let last = self.steps.last_mut().expect("an affine function was pushed");
+        let last = self.affines.last_mut().expect("an affine function was pushed");
         last.bound(low, high);
         last.round = true;
         self.merge_shift();
@@ -140,109 +140,109 @@ impl Chain {
     /// # Panics
     /// As `affine`.
     pub fn decode(&mut self, mul: &[f64], add: &[f64]) {
-        self.whole |= self.steps.is_empty();
+        self.whole |= self.affines.is_empty();
         self.affine(mul, add);
     }
 
-    /// A rounding step that only moves the codes of the one before is that one, moved.
+    /// A rounding affine that only moves the quantized values of the one before is that one, moved.
     fn merge_shift(&mut self) {
-        let [.., before, last] = self.steps.as_slice() else { return };
+        let [.., before, last] = self.affines.as_slice() else { return };
         let Some((mul, add)) = last.uniform() else { return };
         if !before.round || !last.round || (mul - 1.0).abs() > 1e-6 || (add - add.round()).abs() > NEARLY {
             return;
         }
-        let last = self.steps.pop().expect("there are two");
+        let last = self.affines.pop().expect("there are two");
         self.shift(add.round());
-        self.steps.last_mut().expect("there is one").bound(last.low, last.high);
+        self.affines.last_mut().expect("there is one").bound(last.low, last.high);
     }
 
-    /// Moves the codes of the last step.
+    /// Moves the quantized values of the last affine.
     fn shift(&mut self, by: f64) {
-        if let Some(last) = self.steps.last_mut() {
+        if let Some(last) = self.affines.last_mut() {
             last.add.iter_mut().for_each(|add| *add += by);
             (last.low, last.high) = (last.low + by, last.high + by);
         }
     }
 
-    /// If the values are decoded codes of one encoding: the chain up to the codes, and the encoding.
-    pub fn codes(&self) -> Option<(Self, Encoding)> {
-        let [.., before, last] = self.steps.as_slice() else { return None };
+    /// If the values are decoded quantized values of one encoding: the chain up to the quantized values, and the encoding.
+    pub fn qvalues(&self) -> Option<(Self, Encoding)> {
+        let [.., before, last] = self.affines.as_slice() else { return None };
         let (scale, add) = last.uniform()?;
         let zero_point = -add / scale;
         if !before.round || last.round || scale <= 0.0 || (zero_point - zero_point.round()).abs() > NEARLY {
             return None;
         }
         let zero_point = zero_point.round();
-        // A bound on the decoded value (ReLU behind the decoder) is one on the code.
+        // A bound on the decoded value (ReLU behind the decoder) is one on the quantized value.
         let bound = |real: f64| if real.is_infinite() { real } else { real / scale + zero_point };
         let (low, high) = (bound(last.low), bound(last.high));
-        let whole = |code: f64| code.is_infinite() || (code - code.round()).abs() < NEARLY;
+        let whole = |qvalue: f64| qvalue.is_infinite() || (qvalue - qvalue.round()).abs() < NEARLY;
         if !whole(low) || !whole(high) {
             return None;
         }
-        let steps = self.steps[..self.steps.len() - 1].to_vec();
-        let mut codes = Self { channels: self.channels, steps, whole: self.whole };
-        let step = codes.steps.last_mut().expect("there is one");
-        step.bound(low.round(), high.round());
-        let (low, high) = (step.low.ceil() as i32, step.high.floor() as i32);
-        Some((codes, Encoding { scale: scale as f32, zero_point: zero_point as i32, low, high }))
+        let affines = self.affines[..self.affines.len() - 1].to_vec();
+        let mut qvalues = Self { channels: self.channels, affines, whole: self.whole };
+        let affine = qvalues.affines.last_mut().expect("there is one");
+        affine.bound(low.round(), high.round());
+        let (low, high) = (affine.low.ceil() as i32, affine.high.floor() as i32);
+        Some((qvalues, Encoding { scale: scale as f32, zero_point: zero_point as i32, low, high }))
     }
 
-    /// The same codes, each moved by `by`.
+    /// The same quantized values, each moved by `by`.
     ///
     /// # Panics
-    /// If the chain does not end in codes.
+    /// If the chain does not end in quantized values.
     #[must_use]
     pub fn shifted(mut self, by: i32) -> Self {
-        assert!(self.steps.last().is_some_and(|last| last.round), "only codes can be moved");
+        assert!(self.affines.last().is_some_and(|last| last.round), "only quantized values can be moved");
         self.shift(f64::from(by));
         self
     }
 
-    /// How many steps at the beginning are the same as those of `other`.
+    /// How many affines at the beginning are the same as those of `other`.
     pub fn common(&self, other: &Self) -> usize {
-        self.steps.iter().zip(&other.steps).take_while(|(a, b)| a == b).count()
+        self.affines.iter().zip(&other.affines).take_while(|(a, b)| a == b).count()
     }
 
-    /// How many of the first `steps` steps there are up to the last that gives codes.
-    pub fn codes_within(&self, steps: usize) -> usize {
-        self.steps[..steps].iter().rposition(|step| step.round).map_or(0, |last| last + 1)
+    /// How many of the first `affines` affines there are up to the last that gives quantized values.
+    pub fn codes_within(&self, affines: usize) -> usize {
+        self.affines[..affines].iter().rposition(|affine| affine.round).map_or(0, |last| last + 1)
     }
 
-    /// The steps from number `from` on.
+    /// The affines from number `from` on.
     ///
-    /// Quantized values that are not rounded again become `(value - zero_point) * scale` in two steps, as ONNX has it:
-    /// the zero point is exactly 0 then, which one step, `value * scale - zero_point * scale`, misses by what the product is rounded by.
-    pub fn steps(&self, from: usize) -> Vec<Step> {
+    /// Quantized values that are not rounded again become `(value - zero_point) * scale` in two affines, as ONNX has it:
+    /// the zero point is exactly 0 then, which one affine, `value * scale - zero_point * scale`, misses by what the product is rounded by.
+    pub fn affines(&self, from: usize) -> Vec<Affine> {
         let leaving = self.codes_within(self.len());
         let is_whole = self.whole || leaving > 0;
-        let mut steps = Vec::new();
-        for (number, wide) in self.steps.iter().enumerate().skip(from) {
+        let mut affines = Vec::new();
+        for (number, wide) in self.affines.iter().enumerate().skip(from) {
             match wide.zero_points().filter(|_| number == leaving && is_whole && !wide.round) {
                 Some(zero_points) => {
                     let add = zero_points.into_iter().map(|zero_point| -zero_point).collect();
-                    steps.push(Wide { add, ..Wide::identity(self.channels) }.narrow());
-                    steps.push(Wide { add: vec![0.0; self.channels], ..wide.clone() }.narrow());
+                    affines.push(Wide { add, ..Wide::identity(self.channels) }.narrow());
+                    affines.push(Wide { add: vec![0.0; self.channels], ..wide.clone() }.narrow());
                 }
-                None => steps.push(wide.narrow()),
+                None => affines.push(wide.narrow()),
             }
         }
-        steps
+        affines
     }
 
-    /// The first `count` steps, which are up to one that gives quantized values.
-    pub fn first_steps(&self, count: usize) -> Vec<Step> {
-        self.steps[..count].iter().map(Wide::narrow).collect()
+    /// The first `count` affines, which are up to one that gives quantized values.
+    pub fn first_affines(&self, count: usize) -> Vec<Affine> {
+        self.affines[..count].iter().map(Wide::narrow).collect()
     }
 
-    /// Number of steps.
+    /// Number of affines.
     pub fn len(&self) -> usize {
-        self.steps.len()
+        self.affines.len()
     }
 
     /// Whether nothing is done.
     pub fn is_empty(&self) -> bool {
-        self.steps.is_empty()
+        self.affines.is_empty()
     }
 }
 
@@ -270,7 +270,7 @@ mod tests {
     }
 
     proptest! {
-        /// Put together or one by one: the same, up to a code where rounding is within reach of a tie.
+        /// Put together or one by one: the same, up to a quantized value where rounding is within reach of a tie.
         #[test]
         fn putting_together_changes_nothing(pushes in prop::collection::vec(push(), 1..6), value in -5.0f64..5.0) {
             let mut chain = Chain::new(1);
@@ -290,7 +290,7 @@ mod tests {
                 }
             }
             prop_assume!(!close_to_tie);
-            let found = chain.steps(0).iter().fold(value as f32, |value, step| step.apply(0, value));
+            let found = chain.affines(0).iter().fold(value as f32, |value, affine| affine.apply(0, value));
             let scale = expected.abs().max(1.0);
             prop_assert!((f64::from(found) - expected).abs() < 1e-2 * scale, "{found} for {expected}: {chain:?}");
         }
@@ -304,9 +304,9 @@ mod tests {
         chain.bound(0.0, f64::INFINITY);
         chain.quantize(&[0.1; 2], &[0.0; 2], 0.0, 255.0);
         chain.dequantize(&[0.1; 2], &[0.0; 2]);
-        let (codes, encoding) = chain.codes().unwrap();
-        assert_eq!((codes.len(), encoding), (1, Encoding { scale: 0.1, zero_point: 0, low: 0, high: 255 }));
-        assert_eq!(codes.steps(0)[0].apply(1, 10.0), 40.0);
+        let (qvalues, encoding) = chain.qvalues().unwrap();
+        assert_eq!((qvalues.len(), encoding), (1, Encoding { scale: 0.1, zero_point: 0, low: 0, high: 255 }));
+        assert_eq!(qvalues.affines(0)[0].apply(1, 10.0), 40.0);
     }
 
     #[test]
@@ -316,8 +316,8 @@ mod tests {
         chain.dequantize(&[0.1], &[0.0]);
         chain.bound(0.0, f64::INFINITY);
         chain.quantize(&[0.1], &[0.0], -128.0, 127.0);
-        let step = &chain.steps(0)[..];
-        assert_eq!((step.len(), step[0].low, step[0].high), (1, 0.0, 127.0));
+        let affine = &chain.affines(0)[..];
+        assert_eq!((affine.len(), affine[0].low, affine[0].high), (1, 0.0, 127.0));
     }
 
     #[test]
@@ -327,7 +327,7 @@ mod tests {
         chain.dequantize(&[0.1], &[0.0]);
         chain.quantize(&[0.3], &[9.0], 0.0, 255.0);
         assert_eq!(chain.len(), 2);
-        assert!(chain.codes().is_none(), "codes, not decoded ones");
+        assert!(chain.qvalues().is_none(), "quantized values, not decoded ones");
     }
 
     /// Quantized values that leave as f32 are what ONNX says to the bit, and 0 is 0.
@@ -351,24 +351,24 @@ mod tests {
                 let written = chain.len();
                 chain.dequantize(&scale, &zero_point);
                 decoder(&mut chain);
-                let steps = chain.steps(written);
-                // What is rounded again stays one step.
-                assert_eq!(steps.len(), if number == 3 { 1 } else { 2 });
+                let affines = chain.affines(written);
+                // What is rounded again stays one affine.
+                assert_eq!(affines.len(), if number == 3 { 1 } else { 2 });
                 for (channel, value) in (0..2).flat_map(|channel| (0..=255).map(move |value| (channel, value as f32))) {
                     let exact = (value - zero_point[channel] as f32) * scale[channel] as f32;
                     let expected = [exact, exact.max(0.0), -0.5 * exact][number.min(2)];
-                    let found = steps.iter().fold(value, |value, step| step.apply(channel, value));
+                    let found = affines.iter().fold(value, |value, affine| affine.apply(channel, value));
                     assert!(number == 3 || found == expected, "{found}, not {expected}");
                 }
             }
         }
     }
 
-    /// Of f32 values, a norm stays one step whatever it takes off.
+    /// Of f32 values, a norm stays one affine whatever it takes off.
     #[test]
     fn only_whole_numbers_have_zero_points() {
         let mut chain = Chain::new(1);
         chain.affine(&[0.3], &[-0.3 * 7.0]);
-        assert_eq!(chain.steps(0).len(), 1);
+        assert_eq!(chain.affines(0).len(), 1);
     }
 }

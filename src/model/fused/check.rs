@@ -1,9 +1,9 @@
-//! What a fused network has to be like so that it can be run: shapes that fit, steps of as many channels as values, numbers
+//! What a fused network has to be like so that it can be run: shapes that fit, affines of as many channels as values, numbers
 //! that are finite, sums that fit 32 bits.
 
 use super::{FusedNetwork, Layer, Op, Read, Shape, Weights, Window};
 use crate::error::{Error, ErrorKind, Result};
-use crate::quant::Step;
+use crate::quant::Affine;
 
 impl FusedNetwork {
     /// Looks whether the network can be run as it is.
@@ -56,7 +56,7 @@ impl FusedNetwork {
             Op::SumPool(_) if window.padding != [0; 4] => return Err("it sums over padding".into()),
             Op::SumPool(_) => {}
         }
-        check_steps(&layer.write, layer.output.channels)
+        check_affines(&layer.epilogue, layer.output.channels)
     }
 
     fn check_reads(&self, reads: &[Read], before: usize) -> Result<(), String> {
@@ -67,7 +67,7 @@ impl FusedNetwork {
             if read.segment >= before {
                 return Err(format!("it reads segment {}, which is not written yet", read.segment));
             }
-            check_steps(&read.steps, self.shape(read.segment).channels)?;
+            check_affines(&read.prologue, self.shape(read.segment).channels)?;
         }
         Ok(())
     }
@@ -93,7 +93,7 @@ impl FusedNetwork {
                         zero_points.len()
                     ));
                 }
-                if !layer.reads_codes(self) {
+                if !layer.reads_quantized(self) {
                     return Err("it multiplies in int8 what is not of 8 bits".into());
                 }
                 let signed = layer.reads.iter().map(|read| self.reads_signed(read));
@@ -111,13 +111,13 @@ impl FusedNetwork {
 
     /// Whether what is read are quantized values below 0.
     fn reads_signed(&self, read: &Read) -> bool {
-        if let Some(step) = read.steps.last() {
-            return step.low < 0.0;
+        if let Some(affine) = read.prologue.last() {
+            return affine.low < 0.0;
         }
         let Some(number) = read.segment.checked_sub(self.inputs.len()) else { return false };
         let layer = &self.layers[number];
-        match layer.write.last() {
-            Some(step) => step.low < 0.0,
+        match layer.epilogue.last() {
+            Some(affine) => affine.low < 0.0,
             None => layer.reads.iter().any(|read| self.reads_signed(read)),
         }
     }
@@ -172,16 +172,16 @@ fn volume(shape: Shape) -> Result<usize, String> {
     values.filter(|&values| values < most).ok_or_else(|| format!("its extents are {channels}x{height}x{width}"))
 }
 
-fn check_steps(steps: &[Step], channels: usize) -> Result<(), String> {
-    for step in steps {
-        if (step.mul.len(), step.add.len()) != (channels, channels) {
-            return Err(format!("{} factors, {} summands for {channels} channels", step.mul.len(), step.add.len()));
+fn check_affines(affines: &[Affine], channels: usize) -> Result<(), String> {
+    for affine in affines {
+        if (affine.mul.len(), affine.add.len()) != (channels, channels) {
+            return Err(format!("{} factors, {} summands for {channels} channels", affine.mul.len(), affine.add.len()));
         }
-        if !step.mul.iter().chain(&step.add).all(|value| value.is_finite()) {
+        if !affine.mul.iter().chain(&affine.add).all(|value| value.is_finite()) {
             return Err("a scale, norm or constant in front of it is too large or too small for f32".into());
         }
-        if step.low.is_nan() || step.high.is_nan() || step.low > step.high {
-            return Err(format!("values bounded to {} to {}", step.low, step.high));
+        if affine.low.is_nan() || affine.high.is_nan() || affine.low > affine.high {
+            return Err(format!("values bounded to {} to {}", affine.low, affine.high));
         }
     }
     Ok(())
@@ -199,7 +199,7 @@ mod tests {
     /// One thing made wrong in a network that is right.
     #[test]
     fn whatever_does_not_fit_is_found() {
-        let good = || random::network(3, random::Numbers::Int8);
+        let good = || random::network(3, random::NumberKind::Int8);
         good().check().unwrap();
         type Break = fn(&mut FusedNetwork);
         let broken: [(&str, Break); 8] = [
@@ -208,14 +208,14 @@ mod tests {
             ("extents", |n| n.layers[0].output.height = 0),
             ("makes no", |n| n.layers[0].output.height += 1),
             ("values for", |n| n.outputs[0].dims.push(2)),
-            ("factors", |n| n.outputs[0].reads[0].steps.push(step(1, 0.0))),
+            ("factors", |n| n.outputs[0].reads[0].prologue.push(affine(1, 0.0))),
             ("too large or too small", |n| {
                 let channels = n.shape(n.outputs[0].reads[0].segment).channels;
-                n.outputs[0].reads[0].steps.push(step(channels, f32::INFINITY));
+                n.outputs[0].reads[0].prologue.push(affine(channels, f32::INFINITY));
             }),
             ("bounded to", |n| {
                 let channels = n.shape(n.outputs[0].reads[0].segment).channels;
-                n.outputs[0].reads[0].steps.push(Step { low: f32::NAN, ..step(channels, 0.0) });
+                n.outputs[0].reads[0].prologue.push(Affine { low: f32::NAN, ..affine(channels, 0.0) });
             }),
         ];
         for (reason, break_it) in broken {
@@ -226,8 +226,8 @@ mod tests {
         }
     }
 
-    fn step(channels: usize, add: f32) -> Step {
-        Step { mul: vec![1.0; channels], add: vec![add; channels], low: -1.0, high: 1.0, round: false }
+    fn affine(channels: usize, add: f32) -> Affine {
+        Affine { mul: vec![1.0; channels], add: vec![add; channels], low: -1.0, high: 1.0, round: false }
     }
 
     /// A 3x3 over one u8 channel, with zero point and weights of that size.
@@ -236,21 +236,21 @@ mod tests {
         let values = vec![weight; 9 * channels];
         let weights = Weights::Int8 { values, zero_points: vec![], input_zero_point };
         let shape = |channels, side| Shape { channels, height: side, width: side };
-        let to_u8 = Step { low: 0.0, high: 255.0, round: true, ..step(channels, 0.0) };
+        let to_u8 = Affine { low: 0.0, high: 255.0, round: true, ..affine(channels, 0.0) };
         let side = 5 + 2 * padding - 2;
         FusedNetwork {
             inputs: vec![Input { name: "x".into(), shape: shape(channels, 5) }],
             layers: vec![Layer {
                 name: "conv".into(),
                 op: Op::Convolution { window, weights },
-                reads: vec![Read { segment: 0, steps: vec![to_u8] }],
-                write: vec![],
+                reads: vec![Read { segment: 0, prologue: vec![to_u8] }],
+                epilogue: vec![],
                 output: shape(1, side),
             }],
             outputs: vec![Output {
                 name: "y".into(),
                 dims: vec![1, 1, side, side],
-                reads: vec![Read { segment: 1, steps: vec![] }],
+                reads: vec![Read { segment: 1, prologue: vec![] }],
             }],
         }
     }

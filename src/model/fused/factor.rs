@@ -1,4 +1,4 @@
-//! What all readers of a segment do to it first is done once, by its writer.
+//! What all affine chains of a segment do to it first is done once, by its writer.
 
 use super::{Chain, Layer, Read};
 
@@ -10,8 +10,9 @@ pub(in super::super) struct Use<'a> {
     pub(in super::super) chain: &'a Chain,
 }
 
-/// The steps that belong to each segment's writer, as a number of steps from the beginning of every reader's chain:
-/// up to the last step that gives codes and that all readers share. Segments are then kept as codes, not as accumulators.
+/// The affines that belong to each segment's writer, as a number of affines from the beginning of every affine chain's chain: up to the
+/// last affine that gives quantized values and that all affine chains share. Segments are then kept as quantized values, not as
+/// accumulators.
 fn shared(uses: &[Use<'_>], segments: usize) -> Vec<usize> {
     let mut first: Vec<Option<(&Chain, usize)>> = vec![None; segments];
     for Use { segment, chain } in uses {
@@ -22,7 +23,7 @@ fn shared(uses: &[Use<'_>], segments: usize) -> Vec<usize> {
     first.into_iter().map(|slot| slot.map_or(0, |(chain, common)| chain.codes_within(common))).collect()
 }
 
-/// Splits the chains of every reader between reader and writer. `readers` are those of each layer, then those of each
+/// Splits the chains of every affine chain between affine chain and writer. `readers` are those of each layer, then those of each
 /// output; the first `inputs` segments have no writer.
 pub(in super::super) fn factor(inputs: usize, layers: &mut [Layer], readers: &[Vec<(usize, Chain)>]) -> Vec<Vec<Read>> {
     let uses: Vec<Use<'_>> =
@@ -31,9 +32,10 @@ pub(in super::super) fn factor(inputs: usize, layers: &mut [Layer], readers: &[V
     counts[..inputs].fill(0);
     for Use { segment, chain } in &uses {
         if let Some(layer) = segment.checked_sub(inputs) {
-            layers[layer].write = chain.first_steps(counts[*segment]);
+            layers[layer].epilogue = chain.first_affines(counts[*segment]);
         }
     }
-    let read = |(segment, chain): &(usize, Chain)| Read { segment: *segment, steps: chain.steps(counts[*segment]) };
+    let read =
+        |(segment, chain): &(usize, Chain)| Read { segment: *segment, prologue: chain.affines(counts[*segment]) };
     readers.iter().map(|reads| reads.iter().map(read).collect()).collect()
 }

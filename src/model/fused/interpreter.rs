@@ -1,17 +1,17 @@
 //! Runs a fused network value by value, as plainly as that can be written.
 
 use super::{FusedNetwork, Layer, Op, Read, Shape, Weights, Window};
-use crate::quant::Step;
+use crate::quant::Affine;
 
-/// Values of some planes of `height` by `width`, one plane behind the other. Codes are whole numbers.
-type Values = Vec<f32>;
+/// Values of some planes of `height` by `width`, one plane behind the other. Quantized values are whole numbers.
+type Planes = Vec<f32>;
 
 /// What an [`Observer`] is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trace {
-    /// What the layer reads, after the steps of reading.
+    /// What the layer reads, after the affines of reading.
     Input,
-    /// What the layer computed, before the steps of writing.
+    /// What the layer computed, before the affines of writing.
     Result,
 }
 
@@ -19,7 +19,7 @@ pub enum Trace {
 pub type Observer<'a> = dyn FnMut(usize, Trace, &mut [f32]) + 'a;
 
 impl FusedNetwork {
-    /// The outputs for one picture; `inputs` are as many values as the inputs' shapes have.
+    /// The outputs for one image; `inputs` are as many values as the inputs' shapes have.
     ///
     /// # Panics
     /// If there are not as many inputs, or an input has another number of values.
@@ -33,7 +33,7 @@ impl FusedNetwork {
     /// As [`run`](Self::run).
     pub fn run_observed(&self, inputs: &[&[f32]], observer: &mut Observer<'_>) -> Vec<Vec<f32>> {
         assert_eq!(inputs.len(), self.inputs.len(), "one value list for each input");
-        let mut segments: Vec<Values> = Vec::with_capacity(self.inputs.len() + self.layers.len());
+        let mut segments: Vec<Planes> = Vec::with_capacity(self.inputs.len() + self.layers.len());
         for (input, values) in self.inputs.iter().zip(inputs) {
             assert_eq!(values.len(), input.shape.len(), "values of input {}", input.name);
             segments.push(values.to_vec());
@@ -44,38 +44,38 @@ impl FusedNetwork {
             observer(number, Trace::Input, &mut input);
             let mut result = compute(layer, &input, shape);
             observer(number, Trace::Result, &mut result);
-            apply(&layer.write, &mut result, layer.output.area());
+            apply(&layer.epilogue, &mut result, layer.output.area());
             segments.push(result);
         }
         self.outputs.iter().map(|output| self.gather(&output.reads, &segments)).collect()
     }
 
-    /// The segments that are read, one behind the other, each value after its steps.
-    fn gather(&self, reads: &[Read], segments: &[Values]) -> Values {
-        let mut all = Values::new();
+    /// The segments that are read, one behind the other, each value after its affines.
+    fn gather(&self, reads: &[Read], segments: &[Planes]) -> Planes {
+        let mut all = Planes::new();
         for read in reads {
             let start = all.len();
             all.extend(&segments[read.segment]);
-            apply(&read.steps, &mut all[start..], self.shape(read.segment).area());
+            apply(&read.prologue, &mut all[start..], self.shape(read.segment).area());
         }
         all
     }
 }
 
-/// Does steps to values in planes of `area` values.
-fn apply(steps: &[Step], values: &mut [f32], area: usize) {
-    for step in steps {
+/// Does affines to values in planes of `area` values.
+fn apply(affines: &[Affine], values: &mut [f32], area: usize) {
+    for affine in affines {
         for (channel, plane) in values.chunks_exact_mut(area).enumerate() {
-            plane.iter_mut().for_each(|value| *value = step.apply(channel, *value));
+            plane.iter_mut().for_each(|value| *value = affine.apply(channel, *value));
         }
     }
 }
 
 /// The bare result of a layer for what it reads, of shape `shape`.
-fn compute(layer: &Layer, input: &[f32], shape: Shape) -> Values {
+fn compute(layer: &Layer, input: &[f32], shape: Shape) -> Planes {
     match &layer.op {
         Op::Convolution { window, weights: Weights::Int8 { values, zero_points, input_zero_point } } => {
-            let centred: Vec<i16> = input.iter().map(|&code| code as i16 - *input_zero_point as i16).collect();
+            let centred: Vec<i16> = input.iter().map(|&qvalue| qvalue as i16 - *input_zero_point as i16).collect();
             let weight = |out: usize, at: usize| {
                 i32::from(values[at]) - zero_points.get(out).map_or(0, |&zero_point| i32::from(zero_point))
             };
@@ -147,14 +147,14 @@ fn convolve<X: Copy + Default, W: Copy, S: Copy + Default>(
     result
 }
 
-/// Each result from the values that are under the window and inside the picture: first those of each column, then the columns.
-fn pool(input: &[f32], shape: Shape, window: &Window, output: Shape, reduce: impl Fn(f32, f32) -> f32) -> Values {
+/// Each result from the values that are under the window and inside the image: first those of each column, then the columns.
+fn pool(input: &[f32], shape: Shape, window: &Window, output: Shape, reduce: impl Fn(f32, f32) -> f32) -> Planes {
     let [top, left, ..] = window.padding;
     let inside = |place: usize, stride: usize, kernel: usize, before: usize, side: usize| {
         let start = place * stride;
         start.saturating_sub(before)..(start + kernel).saturating_sub(before).min(side)
     };
-    let mut result = Values::with_capacity(output.len());
+    let mut result = Planes::with_capacity(output.len());
     for plane in input.chunks_exact(shape.area()) {
         for row in 0..output.height {
             let rows = inside(row, window.stride[0], window.kernel[0], top, shape.height);
@@ -173,8 +173,8 @@ mod tests {
     use super::super::Input;
     use super::*;
 
-    fn layer(op: Op, reads: Vec<Read>, write: Vec<Step>, output: Shape) -> Layer {
-        Layer { name: "l".into(), op, reads, write, output }
+    fn layer(op: Op, reads: Vec<Read>, write: Vec<Affine>, output: Shape) -> Layer {
+        Layer { name: "l".into(), op, reads, epilogue: write, output }
     }
 
     fn shape(channels: usize, height: usize, width: usize) -> Shape {
@@ -183,21 +183,21 @@ mod tests {
 
     #[test]
     fn a_convolution_by_hand() {
-        // Input codes 1 2 / 3 4 with zero point 1; window 2x2 with a column of padding on the right; stride 1.
+        // Input quantized values 1 2 / 3 4 with zero point 1; window 2x2 with a column of padding on the right; stride 1.
         let window = Window { kernel: [2, 2], stride: [1, 1], padding: [0, 0, 0, 1] };
         let weights = Weights::Int8 { values: vec![1, 2, 3, -4], zero_points: vec![1], input_zero_point: 1 };
         let network = FusedNetwork {
             inputs: vec![Input { name: "x".into(), shape: shape(1, 2, 2) }],
             layers: vec![layer(
                 Op::Convolution { window, weights },
-                vec![Read { segment: 0, steps: vec![] }],
+                vec![Read { segment: 0, prologue: vec![] }],
                 vec![],
                 shape(1, 1, 2),
             )],
             outputs: vec![super::super::Output {
                 name: "y".into(),
                 dims: vec![1, 1, 1, 2],
-                reads: vec![Read { segment: 1, steps: vec![] }],
+                reads: vec![Read { segment: 1, prologue: vec![] }],
             }],
         };
         // Centred: 0 1 0 / 2 3 0; weights less zero point: 0 1 / 2 -5.
@@ -210,7 +210,7 @@ mod tests {
     fn strides_and_float_weights() {
         let window = Window { kernel: [3, 3], stride: [2, 2], padding: [1; 4] };
         let op = Op::Convolution { window, weights: Weights::Float { values: vec![1.0; 9], bias: vec![0.5] } };
-        let input: Values = (0..16).map(|v| v as f32).collect();
+        let input: Planes = (0..16).map(|v| v as f32).collect();
         let result = compute(&layer(op, vec![], vec![], shape(1, 2, 2)), &input, shape(1, 4, 4));
         // Sums over the corners {0,1,4,5}, {1,2,3,5,6,7}, {4,5,8,9,12,13}, and the inner nine.
         assert_eq!(result, [10.5, 24.5, 51.5, 90.5]);
@@ -227,25 +227,25 @@ mod tests {
 
     #[test]
     fn segments_are_read_each_with_its_own_steps() {
-        let step = |mul: &[f32], low| Step {
+        let affine = |mul: &[f32], low| Affine {
             mul: mul.into(),
             add: vec![1.0; mul.len()],
             low,
             high: f32::INFINITY,
             round: false,
         };
-        let read = |segment, steps| Read { segment, steps };
+        let read = |segment, affines| Read { segment, prologue: affines };
         let pool = Op::MaxPool(Window::ONE);
         let network = FusedNetwork {
             inputs: vec![Input { name: "x".into(), shape: shape(2, 1, 1) }],
             layers: vec![
-                layer(pool.clone(), vec![read(0, vec![])], vec![step(&[2.0, 3.0], 0.0)], shape(2, 1, 1)),
-                layer(pool, vec![read(0, vec![step(&[1.0; 2], 0.0)]), read(1, vec![])], vec![], shape(4, 1, 1)),
+                layer(pool.clone(), vec![read(0, vec![])], vec![affine(&[2.0, 3.0], 0.0)], shape(2, 1, 1)),
+                layer(pool, vec![read(0, vec![affine(&[1.0; 2], 0.0)]), read(1, vec![])], vec![], shape(4, 1, 1)),
             ],
             outputs: vec![super::super::Output {
                 name: "y".into(),
                 dims: vec![1, 4],
-                reads: vec![read(2, vec![step(&[10.0; 4], 0.0)])],
+                reads: vec![read(2, vec![affine(&[10.0; 4], 0.0)])],
             }],
         };
         let mut seen = Vec::new();

@@ -1,4 +1,4 @@
-//! A network as it is run: convolutions and pools, and nothing between them but [`Step`]s.
+//! A network as it is run: convolutions and pools, and nothing between them but [`Affine`]s.
 //!
 //! Norms, ReLUs, quantizers and concatenations are no layers here. What a layer wrote is a *segment*, kept as it was
 //! written; whoever reads it names it and says what is done to it on the way ([`Read`]). A dense block is then a list of
@@ -21,7 +21,7 @@ pub use interpreter::{Observer, Trace};
 
 use serde::{Deserialize, Serialize};
 
-use crate::quant::Step;
+use crate::quant::Affine;
 
 /// Extent of a tensor of batch 1, NCHW.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,13 +51,13 @@ impl Shape {
     }
 }
 
-/// All channels of a segment, each value having gone through `steps`.
+/// All channels of a segment, each value having gone through `affines`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Read {
     /// Which segment: the inputs come first, then what each layer wrote.
     pub segment: usize,
     /// What is done to each value, in order.
-    pub steps: Vec<Step>,
+    pub prologue: Vec<Affine>,
 }
 
 /// Where a convolution or pool looks.
@@ -67,7 +67,7 @@ pub struct Window {
     pub kernel: [usize; 2],
     /// Step down and to the right.
     pub stride: [usize; 2],
-    /// Rows and columns around the picture: top, left, bottom, right.
+    /// Rows and columns around the image: top, left, bottom, right.
     pub padding: [usize; 4],
 }
 
@@ -99,17 +99,17 @@ impl Window {
 /// The weights of a convolution, `[out, in, kernel height, kernel width]`.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Weights {
-    /// Codes times codes, accumulated in i32: `sum((x - input_zero_point) * (w - zero_point[out]))`. Scales and bias are in
-    /// the steps that follow.
+    /// Quantized values times quantized values, accumulated in i32: `sum((x - input_zero_point) * (w - zero_point[out]))`. Scales and bias
+    /// are in the affines that follow.
     Int8 {
-        /// The weights' codes.
+        /// The weights' quantized values.
         values: Vec<i8>,
         /// Zero point of each output channel's weights; empty where all are 0.
         zero_points: Vec<i16>,
-        /// The code that stands for 0 in what is read; padding is of it.
+        /// The quantized value that stands for 0 in what is read; padding is of it.
         input_zero_point: i32,
     },
-    /// Real numbers: `sum(x * w) + bias[out]`.
+    /// F32 values: `sum(x * w) + bias[out]`.
     Float {
         /// The weights.
         values: Vec<f32>,
@@ -130,7 +130,8 @@ pub enum Op {
     },
     /// The greatest value under the window; padding does not count.
     MaxPool(Window),
-    /// The sum of the values under the window, first down its columns, then across, without padding. An average is this and a factor in the steps.
+    /// The sum of the values under the window, first down its columns, then across, without padding. An average is this and a factor in the
+    /// affines.
     SumPool(Window),
 }
 
@@ -144,13 +145,13 @@ pub struct Layer {
     /// Its input: these segments, one behind the other.
     pub reads: Vec<Read>,
     /// What is done to each result before it becomes the layer's segment.
-    pub write: Vec<Step>,
+    pub epilogue: Vec<Affine>,
     /// Shape of the segment.
     pub output: Shape,
 }
 
 impl Layer {
-    /// Multiply-adds of one picture; `None` for a pool.
+    /// Multiply-adds of one image; `None` for a pool.
     pub fn macs(&self, network: &FusedNetwork) -> Option<u64> {
         match &self.op {
             Op::Convolution { window, .. } => {
@@ -161,11 +162,11 @@ impl Layer {
         }
     }
 
-    /// Whether all it reads are codes of 8 bits.
-    pub fn reads_codes(&self, network: &FusedNetwork) -> bool {
-        self.reads.iter().all(|read| match read.steps.last() {
-            Some(step) => step.gives_bytes(),
-            None => network.holds_codes(read.segment),
+    /// Whether all it reads are quantized values of 8 bits.
+    pub fn reads_quantized(&self, network: &FusedNetwork) -> bool {
+        self.reads.iter().all(|read| match read.prologue.last() {
+            Some(affine) => affine.gives_bytes(),
+            None => network.holds_quantized(read.segment),
         })
     }
 
@@ -198,11 +199,11 @@ pub struct Input {
 /// Layers in the order they are run.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct FusedNetwork {
-    /// Real numbers that come in; the first segments.
+    /// F32 values that come in; the first segments.
     pub inputs: Vec<Input>,
     /// The layers; each writes one segment.
     pub layers: Vec<Layer>,
-    /// Real numbers that go out.
+    /// F32 values that go out.
     pub outputs: Vec<Output>,
 }
 
@@ -218,12 +219,12 @@ impl FusedNetwork {
         }
     }
 
-    /// Whether a segment's values are codes of 8 bits.
-    pub fn holds_codes(&self, segment: usize) -> bool {
+    /// Whether a segment's values are quantized values of 8 bits.
+    pub fn holds_quantized(&self, segment: usize) -> bool {
         let Some(layer) = segment.checked_sub(self.inputs.len()).map(|layer| &self.layers[layer]) else { return false };
-        match (layer.write.last(), &layer.op) {
-            (Some(step), _) => step.gives_bytes(),
-            (None, Op::MaxPool(_)) => layer.reads_codes(self),
+        match (layer.epilogue.last(), &layer.op) {
+            (Some(affine), _) => affine.gives_bytes(),
+            (None, Op::MaxPool(_)) => layer.reads_quantized(self),
             (None, _) => false,
         }
     }

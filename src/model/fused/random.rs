@@ -5,11 +5,11 @@ use rand_pcg::Pcg64;
 use rand_pcg::rand_core::SeedableRng;
 
 use super::{FusedNetwork, Input, Layer, Op, Output, Read, Shape, Weights, Window};
-use crate::quant::Step;
+use crate::quant::Affine;
 
 /// What a network's numbers are like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Numbers {
+pub(crate) enum NumberKind {
     /// All convolutions are int8.
     Int8,
     /// f32, without a rounding anywhere.
@@ -18,8 +18,8 @@ pub(crate) enum Numbers {
     Exact,
 }
 
-/// A network of its own for each seed. Layers read some of the segments of one extent, each after steps of its own.
-pub(crate) fn network(seed: u64, numbers: Numbers) -> FusedNetwork {
+/// A network of its own for each seed. Layers read some of the segments of one extent, each after affines of its own.
+pub(crate) fn network(seed: u64, numbers: NumberKind) -> FusedNetwork {
     let mut made = Maker { random: Pcg64::seed_from_u64(seed), numbers, network: FusedNetwork::default() };
     let side = [made.between(1, 9), made.between(1, 9)];
     for number in 0..made.between(1, 2) {
@@ -27,7 +27,7 @@ pub(crate) fn network(seed: u64, numbers: Numbers) -> FusedNetwork {
         made.network.inputs.push(Input { name: format!("x{number}"), shape });
     }
     for _ in 0..made.between(1, 6) {
-        if numbers != Numbers::Int8 && made.one_in(5) {
+        if numbers != NumberKind::Int8 && made.one_in(5) {
             made.transition();
         } else {
             made.layer();
@@ -47,7 +47,7 @@ pub(crate) fn inputs(network: &FusedNetwork, seed: u64) -> Vec<Vec<f32>> {
 
 struct Maker {
     random: Pcg64,
-    numbers: Numbers,
+    numbers: NumberKind,
     network: FusedNetwork,
 }
 
@@ -65,14 +65,14 @@ impl Maker {
     }
 
     fn number(&mut self, low: f32, high: f32) -> f32 {
-        if self.numbers == Numbers::Exact {
+        if self.numbers == NumberKind::Exact {
             return self.integer((low * 4.0) as i32, (high * 4.0) as i32) as f32 / 4.0;
         }
         Uniform::new(low, high).expect("a range").sample(&mut self.random)
     }
 
     fn factor(&mut self) -> f32 {
-        if self.numbers == Numbers::Exact {
+        if self.numbers == NumberKind::Exact {
             let sizes = [0.5, 1.0, 2.0, -1.0, 1.0, 0.5];
             return sizes[self.between(0, sizes.len() - 1)];
         }
@@ -80,7 +80,7 @@ impl Maker {
     }
 
     /// A norm with or without bounds.
-    fn norm(&mut self, channels: usize) -> Step {
+    fn norm(&mut self, channels: usize) -> Affine {
         let (mut low, mut high) = (f32::NEG_INFINITY, f32::INFINITY);
         match self.between(0, 3) {
             0 => low = 0.0,
@@ -89,14 +89,14 @@ impl Maker {
         }
         let mul = (0..channels).map(|_| self.factor()).collect();
         let add = (0..channels).map(|_| self.number(-2.0, 2.0)).collect();
-        Step { mul, add, low, high, round: false }
+        Affine { mul, add, low, high, round: false }
     }
 
-    /// A step to 8 bits, for values of about the size of `range`.
-    fn quantize(&mut self, channels: usize, range: f32) -> Step {
+    /// An affine to 8 bits, for values of about the size of `range`.
+    fn quantize(&mut self, channels: usize, range: f32) -> Affine {
         let ends = [(0.0, 255.0), (-128.0, 127.0), (3.0, 250.0), (-5.0, 100.0), (0.0, 1.0)];
         let (low, high) = ends[self.between(0, ends.len() - 1)];
-        let exact = self.numbers == Numbers::Exact;
+        let exact = self.numbers == NumberKind::Exact;
         let mul = (0..channels).map(|_| match exact {
             true => [1.0, 2.0, 0.5, 4.0][self.between(0, 3)],
             false => 100.0 / range * self.number(0.2, 1.5),
@@ -106,27 +106,27 @@ impl Maker {
             true => self.integer(-8, 40) as f32,
             false => self.number(-60.0, 120.0),
         });
-        Step { add: add.collect(), mul, low, high, round: true }
+        Affine { add: add.collect(), mul, low, high, round: true }
     }
 
-    /// Steps that a reader of `segment` does; to 8 bits if asked.
-    fn steps(&mut self, segment: usize, bytes: bool) -> Vec<Step> {
+    /// Steps that an affine chain of `segment` does; to 8 bits if asked.
+    fn affines(&mut self, segment: usize, bytes: bool) -> Vec<Affine> {
         let channels = self.network.shape(segment).channels;
-        let mut steps = Vec::new();
-        let held = self.network.holds_codes(segment);
+        let mut affines = Vec::new();
+        let held = self.network.holds_quantized(segment);
         if bytes && held && self.one_in(2) {
-            return steps;
+            return affines;
         }
-        if self.numbers != Numbers::Float && self.one_in(3) {
-            steps.push(self.quantize(channels, if held { 100.0 } else { 4.0 }));
+        if self.numbers != NumberKind::Float && self.one_in(3) {
+            affines.push(self.quantize(channels, if held { 100.0 } else { 4.0 }));
         }
         if self.one_in(2) {
-            steps.push(self.norm(channels));
+            affines.push(self.norm(channels));
         }
         if bytes {
-            steps.push(self.quantize(channels, if held || !steps.is_empty() { 100.0 } else { 4.0 }));
+            affines.push(self.quantize(channels, if held || !affines.is_empty() { 100.0 } else { 4.0 }));
         }
-        steps
+        affines
     }
 
     fn reads(&mut self, bytes: bool) -> Vec<Read> {
@@ -134,10 +134,10 @@ impl Maker {
         let segments = self.network.inputs.len() + self.network.layers.len();
         let chosen = if self.one_in(3) { self.between(0, segments - 1) } else { segments - 1 };
         let area = |network: &FusedNetwork, s: usize| (network.shape(s).height, network.shape(s).width);
-        let mut reads = vec![Read { segment: chosen, steps: self.steps(chosen, bytes) }];
+        let mut reads = vec![Read { segment: chosen, prologue: self.affines(chosen, bytes) }];
         for segment in 0..segments {
             if segment != chosen && area(&self.network, segment) == area(&self.network, chosen) && self.one_in(2) {
-                reads.push(Read { segment, steps: self.steps(segment, bytes) });
+                reads.push(Read { segment, prologue: self.affines(segment, bytes) });
             }
         }
         reads
@@ -166,11 +166,11 @@ impl Maker {
         let convolution = !self.one_in(3);
         let int8 = convolution
             && match self.numbers {
-                Numbers::Int8 => true,
-                Numbers::Float => false,
-                Numbers::Exact => self.one_in(3),
+                NumberKind::Int8 => true,
+                NumberKind::Float => false,
+                NumberKind::Exact => self.one_in(3),
             };
-        let bytes = int8 || !convolution && self.numbers != Numbers::Float && self.one_in(2);
+        let bytes = int8 || !convolution && self.numbers != NumberKind::Float && self.one_in(2);
         let mut reads = self.reads(bytes);
         let shapes: Vec<Shape> = reads.iter().map(|read| self.network.shape(read.segment)).collect();
         let channels: usize = shapes.iter().map(|shape| shape.channels).sum();
@@ -178,7 +178,7 @@ impl Maker {
         let pool = !convolution;
         let sum = pool && self.one_in(2);
         let mut window = self.window(height, width, !sum);
-        if self.numbers == Numbers::Exact && (sum || self.one_in(2)) {
+        if self.numbers == NumberKind::Exact && (sum || self.one_in(2)) {
             // A window's average is exact where it has a power of two of values.
             let side = [1, 2, 2][self.between(0, 2)];
             let kernel = if sum && height >= side && width >= side { [side; 2] } else { [1; 2] };
@@ -197,7 +197,7 @@ impl Maker {
         };
         let name = format!("layer{}", self.network.layers.len());
         let write = self.write(out, int8);
-        self.network.layers.push(Layer { name, op, reads, write, output });
+        self.network.layers.push(Layer { name, op, reads, epilogue: write, output });
     }
 
     /// A 1x1 convolution with an average pool behind it.
@@ -210,18 +210,18 @@ impl Maker {
         let segment = self.network.inputs.len() + self.network.layers.len();
         let output = Shape { channels: out, height, width };
         let name = format!("transition{segment}");
-        self.network.layers.push(Layer { name, op, reads, write: vec![], output });
+        self.network.layers.push(Layer { name, op, reads, epilogue: vec![], output });
         let kernel = [self.between(1, height.min(2)), self.between(1, width.min(2))];
         let window = Window { kernel, stride: kernel, padding: [0; 4] };
         let [height, width] = window.output(height, width).expect("it is no larger");
-        let reads = vec![Read { segment, steps: if self.one_in(4) { vec![self.norm(out)] } else { vec![] } }];
+        let reads = vec![Read { segment, prologue: if self.one_in(4) { vec![self.norm(out)] } else { vec![] } }];
         let write = self.write(out, false);
         let output = Shape { channels: out, height, width };
         self.network.layers.push(Layer {
             name: format!("pool{segment}"),
             op: Op::SumPool(window),
             reads,
-            write,
+            epilogue: write,
             output,
         });
     }
@@ -243,12 +243,12 @@ impl Maker {
     }
 
     fn signed(&self, read: &Read) -> bool {
-        let step = read.steps.last().or_else(|| {
+        let affine = read.prologue.last().or_else(|| {
             let number = read.segment.checked_sub(self.network.inputs.len())?;
-            self.network.layers[number].write.last()
+            self.network.layers[number].epilogue.last()
         });
-        match step {
-            Some(step) => step.low < 0.0,
+        match affine {
+            Some(affine) => affine.low < 0.0,
             // A pool that hands on what it reads.
             None => {
                 let number = read.segment - self.network.inputs.len();
@@ -262,20 +262,20 @@ impl Maker {
         Weights::Float { values, bias: (0..out).map(|_| self.number(-1.0, 1.0)).collect() }
     }
 
-    fn write(&mut self, channels: usize, int8: bool) -> Vec<Step> {
+    fn write(&mut self, channels: usize, int8: bool) -> Vec<Affine> {
         let range = if int8 { 20_000.0 } else { 10.0 };
-        let mut steps = Vec::new();
+        let mut affines = Vec::new();
         match self.between(0, 4) {
             0 => {}
-            1 => steps.push(self.norm(channels)),
-            _ if self.numbers == Numbers::Float => {}
+            1 => affines.push(self.norm(channels)),
+            _ if self.numbers == NumberKind::Float => {}
             2 => {
-                steps.push(self.quantize(channels, range));
-                steps.push(self.quantize(channels, 100.0));
+                affines.push(self.quantize(channels, range));
+                affines.push(self.quantize(channels, 100.0));
             }
-            _ => steps.push(self.quantize(channels, range)),
+            _ => affines.push(self.quantize(channels, range)),
         }
-        steps
+        affines
     }
 
     /// What nobody reads goes out, and some of what is read.
@@ -288,12 +288,12 @@ impl Maker {
             if !idle && !self.one_in(4) && segment + 1 < inputs + layers {
                 continue;
             }
-            let steps = self.steps(segment, false);
+            let affines = self.affines(segment, false);
             let Shape { channels, height, width } = self.network.shape(segment);
             let output = Output {
                 name: format!("y{segment}"),
                 dims: vec![1, channels, height, width],
-                reads: vec![Read { segment, steps }],
+                reads: vec![Read { segment, prologue: affines }],
             };
             self.network.outputs.push(output);
         }

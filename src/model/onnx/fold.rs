@@ -35,7 +35,7 @@ pub(super) fn fold(graph: &mut GraphProto, limits: &Limits) -> Result<()> {
 /// A constant in the form of the file; `None` for types that are not written.
 fn tensor(name: &str, constant: &Constant) -> Option<TensorProto> {
     let raw_data = match (constant.kind, &constant.values) {
-        (DataType::Float, Values::Real(values)) => values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+        (DataType::Float, Values::F32(values)) => values.iter().flat_map(|value| value.to_le_bytes()).collect(),
         (DataType::Int64, Values::Whole(values)) => values.iter().flat_map(|value| value.to_le_bytes()).collect(),
         (DataType::Int32, Values::Whole(values)) => {
             let narrow: Option<Vec<i32>> = values.iter().map(|&value| i32::try_from(value).ok()).collect();

@@ -13,7 +13,7 @@ mod read;
 pub use export::export;
 pub use fuse::{FUSED, Fusion, Opaque, fuse, node_name};
 pub use properties::{from_entries, to_entries};
-pub use quantized::{Codes, export_quantized, is_quantized};
+pub use quantized::{LayerEncodings, export_quantized, is_quantized};
 pub use read::{GraphInput, OnnxFile};
 
 use tract_onnx::pb::ModelProto;

@@ -1,7 +1,7 @@
-//! A fused network of real numbers and the codes it is to compute in, as an ONNX graph in QDQ form.
+//! A fused network of f32 values and the quantized values it is to compute in, as an ONNX graph in QDQ form.
 //!
-//! Between `QuantizeLinear` and `DequantizeLinear` stand operators of real numbers, so any runtime can run the file. Each
-//! segment of a dense block is quantized once, where it is written; concatenations, norms and ReLUs stay in real numbers
+//! Between `QuantizeLinear` and `DequantizeLinear` stand operators of f32 values, so any runtime can run the file. Each
+//! segment of a dense block is quantized once, where it is written; concatenations, norms and ReLUs stay in f32 values
 //! until a convolution reads them.
 
 use prost::Message;
@@ -13,30 +13,30 @@ use super::fuse::{FUSED, node_name};
 use super::nodes::{Nodes, float, initializer, int, ints};
 use super::{OPSET, OnnxFile};
 use crate::error::{Error, ErrorKind, Result};
-use crate::quant::{Encoding, Step, quantize_weights};
+use crate::quant::{Affine, Encoding, quantize_weights};
 
 /// How one layer of a network is quantized.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct Codes {
+pub struct LayerEncodings {
     /// Encoding of what the layer reads. A convolution with it is int8, its weights are quantized too; without it, float.
     pub input: Option<Encoding>,
     /// Encoding of the segment it writes.
     pub result: Option<Encoding>,
 }
 
-/// The bytes of an ONNX file that holds `network`, quantized as `codes` say (one for each layer), in the place of the first
+/// The bytes of an ONNX file that holds `network`, quantized as `qvalues` say (one for each layer), in the place of the first
 /// fused network of `file`, whose other nodes and metadata are kept.
 ///
 /// # Errors
 /// [`ErrorKind::Model`] if the rest of the graph is of an opset that has no scales for single channels.
 ///
 /// # Panics
-/// If there are not as many `codes` as layers, or the network holds int8 weights already.
-pub fn export_quantized(file: &OnnxFile, network: &FusedNetwork, codes: &[Codes]) -> Result<Vec<u8>> {
-    assert_eq!(codes.len(), network.layers.len(), "codes for each layer");
+/// If there are not as many `qvalues` as layers, or the network holds int8 weights already.
+pub fn export_quantized(file: &OnnxFile, network: &FusedNetwork, qvalues: &[LayerEncodings]) -> Result<Vec<u8>> {
+    assert_eq!(qvalues.len(), network.layers.len(), "quantized values for each layer");
     let mut proto = file.proto.clone();
     let mut writer = Writer { network, nodes: Nodes::default(), tensors: Vec::new(), names: Vec::new() };
-    writer.write(codes);
+    writer.write(qvalues);
     let graph = proto.graph.as_mut().expect("a file that was read has a graph");
     graph.node.retain(|node| !(node.op_type == FUSED && node.name == node_name(0)));
     let alone = graph.node.is_empty();
@@ -68,21 +68,21 @@ struct Writer<'a> {
     network: &'a FusedNetwork,
     nodes: Nodes,
     tensors: Vec<TensorProto>,
-    /// For each segment its tensor of real numbers, and how many times it the segment is.
+    /// For each segment its tensor of f32 values, and how many times it the segment is.
     names: Vec<(String, f32)>,
 }
 
 impl Writer<'_> {
-    fn write(&mut self, codes: &[Codes]) {
+    fn write(&mut self, qvalues: &[LayerEncodings]) {
         self.names = self.network.inputs.iter().map(|input| (input.name.clone(), 1.0)).collect();
-        for (layer, codes) in self.network.layers.iter().zip(codes) {
+        for (layer, qvalues) in self.network.layers.iter().zip(qvalues) {
             let segment = self.names.len();
             let gain = match &layer.op {
                 Op::SumPool(window) => window.len() as f32,
                 Op::Convolution { .. } | Op::MaxPool(_) => 1.0,
             };
-            let result = self.layer(layer, codes, segment);
-            let name = match codes.result {
+            let result = self.layer(layer, qvalues, segment);
+            let name = match qvalues.result {
                 Some(encoding) => self.coded(&result, encoding),
                 None => result,
             };
@@ -105,14 +105,14 @@ impl Writer<'_> {
     /// The name under which the bare result of a segment goes out, if it does and is flat.
     fn flat_output(&self, segment: usize) -> Option<&str> {
         let output = self.network.outputs.iter().find(|output| match output.reads.as_slice() {
-            [read] => read.segment == segment && read.steps.is_empty() && output.dims.len() == 2,
+            [read] => read.segment == segment && read.prologue.is_empty() && output.dims.len() == 2,
             _ => false,
         })?;
         Some(&output.name)
     }
 
     /// Writes the nodes of one layer, gives its result's name.
-    fn layer(&mut self, layer: &Layer, codes: &Codes, segment: usize) -> String {
+    fn layer(&mut self, layer: &Layer, qvalues: &LayerEncodings, segment: usize) -> String {
         let name = &layer.name;
         let mut x = self.gathered(name, &layer.reads);
         let output = format!("{name}.out");
@@ -124,7 +124,7 @@ impl Writer<'_> {
                 if flat.is_some() && shape.area() > 0 {
                     x = self.nodes.add("Flatten", &format!("{name}.flat"), &[&x], vec![int("axis", 1)]);
                 }
-                if let Some(encoding) = codes.input {
+                if let Some(encoding) = qvalues.input {
                     x = self.coded(&x, encoding);
                 }
                 let out = layer.output.channels;
@@ -132,7 +132,7 @@ impl Writer<'_> {
                     Some(_) => vec![out, values.len() / out],
                     None => vec![out, shape.channels, window.kernel[0], window.kernel[1]],
                 };
-                let (weights, bias) = self.weights(name, values, bias, &dims, codes.input);
+                let (weights, bias) = self.weights(name, values, bias, &dims, qvalues.input);
                 let inputs: Vec<&str> = [&*x, &weights].into_iter().chain(bias.as_deref()).collect();
                 match flat {
                     Some(output) => self.nodes.add_to("Gemm", name, &inputs, vec![int("transB", 1)], output),
@@ -140,7 +140,7 @@ impl Writer<'_> {
                 }
             }
             Op::MaxPool(window) => {
-                if let Some(encoding) = codes.input {
+                if let Some(encoding) = qvalues.input {
                     x = self.coded(&x, encoding);
                 }
                 self.nodes.add_to("MaxPool", name, &[&x], attributes(window), output)
@@ -176,10 +176,10 @@ impl Writer<'_> {
             }
             return (weight, has_bias.then_some(bias_name));
         };
-        let (codes, scales): (Vec<Vec<i8>>, Vec<f32>) =
+        let (qvalues, scales): (Vec<Vec<i8>>, Vec<f32>) =
             values.chunks_exact(values.len() / channels).map(quantize_weights).unzip();
-        let bytes = codes.concat().iter().map(|&code| code as u8).collect();
-        self.tensors.push(integers(&format!("{weight}.codes"), dims, DataType::Int8, bytes));
+        let bytes = qvalues.concat().iter().map(|&qvalue| qvalue as u8).collect();
+        self.tensors.push(integers(&format!("{weight}.quantized values"), dims, DataType::Int8, bytes));
         self.list(&format!("{weight}.scale"), scales.clone());
         self.tensors.push(integers(&format!("{weight}.zero_point"), &[channels], DataType::Int8, vec![0; channels]));
         let decoded = self.decode(&weight, true);
@@ -187,17 +187,17 @@ impl Writer<'_> {
             return (decoded, None);
         }
         let scales: Vec<f32> = scales.iter().map(|scale| scale * input.scale).collect();
-        let code = |(b, s): (&f32, &f32)| (f64::from(*b) / f64::from(*s)).round_ties_even() as i32;
-        let bytes = bias.iter().zip(&scales).map(code).flat_map(i32::to_le_bytes).collect();
-        self.tensors.push(integers(&format!("{bias_name}.codes"), &[channels], DataType::Int32, bytes));
+        let qvalue = |(b, s): (&f32, &f32)| (f64::from(*b) / f64::from(*s)).round_ties_even() as i32;
+        let bytes = bias.iter().zip(&scales).map(qvalue).flat_map(i32::to_le_bytes).collect();
+        self.tensors.push(integers(&format!("{bias_name}.quantized values"), &[channels], DataType::Int32, bytes));
         self.list(&format!("{bias_name}.scale"), scales);
         let bias = self.decode(&bias_name, false);
         (decoded, Some(bias))
     }
 
-    /// A decoder of the initializers `NAME.codes`, `NAME.scale` and perhaps `NAME.zero_point`, one scale for each channel.
+    /// A decoder of the initializers `NAME.qvalues`, `NAME.scale` and perhaps `NAME.zero_point`, one scale for each channel.
     fn decode(&mut self, name: &str, zero_point: bool) -> String {
-        let inputs = [format!("{name}.codes"), format!("{name}.scale"), format!("{name}.zero_point")];
+        let inputs = [format!("{name}.quantized values"), format!("{name}.scale"), format!("{name}.zero_point")];
         let inputs: Vec<&str> = inputs[..if zero_point { 3 } else { 2 }].iter().map(String::as_str).collect();
         self.nodes.add_to("DequantizeLinear", name, &inputs, vec![int("axis", 0)], name.into())
     }
@@ -206,53 +206,53 @@ impl Writer<'_> {
         self.tensors.push(initializer(name, &Tensor { shape: vec![data.len()], data }));
     }
 
-    /// A tensor by way of its codes.
+    /// A tensor by way of its quantized values.
     fn coded(&mut self, x: &str, encoding: Encoding) -> String {
         let (scale, zero_point) = (format!("{x}.scale"), format!("{x}.zero_point"));
         self.tensors.push(initializer(&scale, &Tensor { shape: vec![], data: vec![encoding.scale] }));
         let kind = if encoding.low < 0 { DataType::Int8 } else { DataType::Uint8 };
         self.tensors.push(integers(&zero_point, &[], kind, vec![encoding.zero_point as u8]));
-        let codes = self.nodes.add("QuantizeLinear", &format!("{x}.quantize"), &[x, &scale, &zero_point], vec![]);
-        self.nodes.add("DequantizeLinear", &format!("{x}.dequantize"), &[&codes, &scale, &zero_point], vec![])
+        let qvalues = self.nodes.add("QuantizeLinear", &format!("{x}.quantize"), &[x, &scale, &zero_point], vec![]);
+        self.nodes.add("DequantizeLinear", &format!("{x}.dequantize"), &[&qvalues, &scale, &zero_point], vec![])
     }
 
-    /// All that is read as one tensor, after its steps.
+    /// All that is read as one tensor, after its affines.
     fn gathered(&mut self, name: &str, reads: &[Read]) -> String {
-        let alike = |a: &Step, b: &Step| (a.low, a.high) == (b.low, b.high);
-        let first = &reads[0].steps;
-        let same = reads
-            .iter()
-            .all(|read| read.steps.len() == first.len() && read.steps.iter().zip(first).all(|(a, b)| alike(a, b)));
+        let alike = |a: &Affine, b: &Affine| (a.low, a.high) == (b.low, b.high);
+        let first = &reads[0].prologue;
+        let same = reads.iter().all(|read| {
+            read.prologue.len() == first.len() && read.prologue.iter().zip(first).all(|(a, b)| alike(a, b))
+        });
         let mut parts = Vec::new();
         for (index, read) in reads.iter().enumerate() {
             let (tensor, gain) = self.names[read.segment].clone();
-            // What the segment is a multiple of is taken up by the first step.
-            let mut steps = read.steps.clone();
+            // What the segment is a multiple of is taken up by the first affine.
+            let mut affines = read.prologue.clone();
             if gain != 1.0 {
-                match steps.first_mut() {
-                    Some(step) => step.mul.iter_mut().for_each(|mul| *mul *= gain),
-                    None => steps.push(scaled(gain, self.network.shape(read.segment).channels)),
+                match affines.first_mut() {
+                    Some(affine) => affine.mul.iter_mut().for_each(|mul| *mul *= gain),
+                    None => affines.push(scaled(gain, self.network.shape(read.segment).channels)),
                 }
             }
-            parts.push((tensor, steps, index));
+            parts.push((tensor, affines, index));
         }
-        if same && parts.iter().all(|(_, steps, _)| steps.len() == parts[0].1.len()) {
+        if same && parts.iter().all(|(_, affines, _)| affines.len() == parts[0].1.len()) {
             let tensors: Vec<&str> = parts.iter().map(|(tensor, ..)| tensor.as_str()).collect();
             let joined = match tensors.as_slice() {
                 [one] => (*one).to_owned(),
                 many => self.nodes.add("Concat", &format!("{name}.concat"), many, vec![int("axis", 1)]),
             };
-            let steps = (0..parts[0].1.len()).map(|at| Step {
-                mul: parts.iter().flat_map(|(_, steps, _)| steps[at].mul.clone()).collect(),
-                add: parts.iter().flat_map(|(_, steps, _)| steps[at].add.clone()).collect(),
+            let affines = (0..parts[0].1.len()).map(|at| Affine {
+                mul: parts.iter().flat_map(|(_, affines, _)| affines[at].mul.clone()).collect(),
+                add: parts.iter().flat_map(|(_, affines, _)| affines[at].add.clone()).collect(),
                 ..parts[0].1[at].clone()
             });
-            let steps: Vec<Step> = steps.collect();
-            return self.stepped(name, joined, &steps);
+            let affines: Vec<Affine> = affines.collect();
+            return self.stepped(name, joined, &affines);
         }
         let done: Vec<String> = parts
             .into_iter()
-            .map(|(tensor, steps, index)| self.stepped(&format!("{name}.part{index}"), tensor, &steps))
+            .map(|(tensor, affines, index)| self.stepped(&format!("{name}.part{index}"), tensor, &affines))
             .collect();
         let tensors: Vec<&str> = done.iter().map(String::as_str).collect();
         match tensors.as_slice() {
@@ -261,22 +261,23 @@ impl Writer<'_> {
         }
     }
 
-    /// A tensor after steps: norms and bounds.
-    fn stepped(&mut self, name: &str, mut x: String, steps: &[Step]) -> String {
-        for (number, step) in steps.iter().enumerate() {
+    /// A tensor after affines: norms and bounds.
+    fn stepped(&mut self, name: &str, mut x: String, affines: &[Affine]) -> String {
+        for (number, affine) in affines.iter().enumerate() {
             let name = format!("{name}.norm{number}");
-            let nothing = step.mul.iter().all(|mul| (mul - 1.0).abs() < 1e-6) && step.add.iter().all(|&add| add == 0.0);
+            let nothing =
+                affine.mul.iter().all(|mul| (mul - 1.0).abs() < 1e-6) && affine.add.iter().all(|&add| add == 0.0);
             if !nothing {
-                let channels = step.channels();
-                self.list(&format!("{name}.weight"), step.mul.clone());
-                self.list(&format!("{name}.bias"), step.add.clone());
+                let channels = affine.channels();
+                self.list(&format!("{name}.weight"), affine.mul.clone());
+                self.list(&format!("{name}.bias"), affine.add.clone());
                 self.list(&format!("{name}.mean"), vec![0.0; channels]);
                 self.list(&format!("{name}.var"), vec![1.0; channels]);
                 let parameters = ["weight", "bias", "mean", "var"].map(|part| format!("{name}.{part}"));
                 let inputs: Vec<&str> = [&*x].into_iter().chain(parameters.iter().map(String::as_str)).collect();
                 x = self.nodes.add("BatchNormalization", &name, &inputs, vec![float("epsilon", 0.0)]);
             }
-            x = match (step.low, step.high) {
+            x = match (affine.low, affine.high) {
                 (f32::NEG_INFINITY, f32::INFINITY) => x,
                 (0.0, f32::INFINITY) => self.nodes.add("Relu", &format!("{name}.relu"), &[&x], vec![]),
                 (low, high) => {
@@ -292,9 +293,9 @@ impl Writer<'_> {
     }
 }
 
-/// The step of a factor.
-fn scaled(factor: f32, channels: usize) -> Step {
-    Step {
+/// The affine of a factor.
+fn scaled(factor: f32, channels: usize) -> Affine {
+    Affine {
         mul: vec![factor; channels],
         add: vec![0.0; channels],
         low: f32::NEG_INFINITY,
@@ -322,7 +323,7 @@ fn integers(name: &str, dims: &[usize], kind: DataType, raw_data: Vec<u8>) -> Te
     }
 }
 
-/// Whether a graph holds codes already.
+/// Whether a graph holds quantized values already.
 pub fn is_quantized(file: &OnnxFile) -> bool {
     let quantizes = |node: &NodeProto| node.op_type.contains("QuantizeLinear") || node.op_type.contains("Integer");
     file.proto.graph.iter().flat_map(|graph| &graph.node).any(quantizes)

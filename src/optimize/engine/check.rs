@@ -4,7 +4,7 @@
 
 use std::ops::Range;
 
-use crate::kernels::BLOCK;
+use crate::kernels::PIXEL_BLOCK;
 use crate::model::fused::{Shape, Window};
 
 /// What a check gives; the text says what contradicts what.
@@ -13,7 +13,7 @@ pub(super) type Checked<T = ()> = std::result::Result<T, &'static str>;
 /// The most values of anything: below that no sum or product in here is beyond what a `usize` holds. What is sensible, limits say.
 const MOST_VALUES: usize = if usize::BITS > 32 { 1 << 40 } else { 1 << 28 };
 
-/// The most rows or columns that a window has, goes on by or reaches over the picture.
+/// The most rows or columns that a window has, goes on by or reaches over the image.
 const MOST_SIDE: usize = 1 << 24;
 
 /// An error if something does not hold.
@@ -37,7 +37,7 @@ pub(super) fn shape(shape: Shape) -> Checked {
     product(&[shape.channels, shape.height, shape.width]).map(drop)
 }
 
-/// Whether windows over a picture give results of this shape.
+/// Whether windows over an image give results of this shape.
 pub(super) fn window(window: &Window, from: Shape, to: Shape) -> Checked {
     shape(from)?;
     shape(to)?;
@@ -50,33 +50,33 @@ pub(super) fn window(window: &Window, from: Shape, to: Shape) -> Checked {
     ensure(fits, "a window whose results have another shape")
 }
 
-/// Pixels of a picture as whole blocks.
+/// Pixels of an image as whole blocks.
 pub(super) fn blocks(shape: Shape) -> usize {
-    shape.area().next_multiple_of(BLOCK)
+    shape.area().next_multiple_of(PIXEL_BLOCK)
 }
 
-/// Whether a picture can be gone through in parts of `chunk` pixels.
-pub(super) fn parts(shape: Shape, chunk: usize) -> Checked {
-    let whole = chunk > 0 && chunk.is_multiple_of(BLOCK) && chunk <= blocks(shape);
-    ensure(whole, "parts that are no whole blocks of the picture")
+/// Whether an image can be gone through in parts of `tile_len` pixels.
+pub(super) fn parts(shape: Shape, tile_len: usize) -> Checked {
+    let whole = tile_len > 0 && tile_len.is_multiple_of(PIXEL_BLOCK) && tile_len <= blocks(shape);
+    ensure(whole, "parts that are no whole blocks of the image")
 }
 
 /// What of an engine's memory a layer can read: all but the range that it writes.
 #[derive(Debug, Clone)]
 pub(super) struct Readable {
     bytes: [Range<usize>; 2],
-    reals: [Range<usize>; 2],
+    floats: [Range<usize>; 2],
 }
 
 impl Readable {
-    /// All of `bytes` codes and `reals` numbers.
-    pub(super) fn all((bytes, reals): (usize, usize)) -> Self {
-        Self { bytes: [0..bytes, 0..0], reals: [0..reals, 0..0] }
+    /// All of `bytes` quantized values and `floats` numbers.
+    pub(super) fn all((bytes, floats): (usize, usize)) -> Self {
+        Self { bytes: [0..bytes, 0..0], floats: [0..floats, 0..0] }
     }
 
-    /// But for a range that is written, of numbers if `real`, else of codes.
+    /// But for a range that is written, of numbers if `real`, else of quantized values.
     pub(super) fn but(mut self, real: bool, written: Range<usize>) -> Self {
-        let pieces = if real { &mut self.reals } else { &mut self.bytes };
+        let pieces = if real { &mut self.floats } else { &mut self.bytes };
         let end = pieces[0].end;
         *pieces = [0..written.start, written.end..end];
         self
@@ -86,7 +86,7 @@ impl Readable {
     pub(super) fn holds(&self, real: bool, start: usize, len: usize) -> Checked {
         let end = start.checked_add(len);
         let inside = |piece: &Range<usize>| piece.start <= start && end.is_some_and(|end| end <= piece.end);
-        let pieces = if real { &self.reals } else { &self.bytes };
+        let pieces = if real { &self.floats } else { &self.bytes };
         ensure(len > 0 && pieces.iter().any(inside), "something that is read where it is not")
     }
 }

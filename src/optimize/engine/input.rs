@@ -2,39 +2,39 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Site;
 use super::check::{self, Checked, Readable, blocks, ensure, product};
-use super::memory::{Need, Sources};
-use super::reads::{Readings, is_signed};
+use super::gather::{Gather, is_signed};
+use super::im2row::Im2Row;
+use super::lowering::Lowering;
+use super::memory::{ScratchSize, Sources};
 use super::segments::reads_as_is;
-use super::window::Expansion;
-use crate::kernels::{BLOCK, Kernels};
+use crate::kernels::{Kernels, PIXEL_BLOCK};
 use crate::model::fused::{Layer, Shape, Window};
 
 /// What is convolved.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) enum Input {
+pub(super) enum ConvolutionInput {
     /// A segment as it is, with its copies and what lies before it from `start` on.
-    Near { start: usize, offsets: Near },
-    /// Points; planes are `pitch` values apart.
-    Points { readings: Readings, pitch: usize },
-    /// Whatever windows look at. `padding` is what lies around the picture of each plane, `width` that of the picture.
-    Window { readings: Readings, expansion: Expansion, padding: Vec<u8>, width: usize },
+    InPlace { start: usize, offsets: HaloOffsets },
+    /// Points; planes are `plane_stride` values apart.
+    Points { gather: Gather, plane_stride: usize },
+    /// Whatever windows look at. `padding` is what lies around the image of each plane, `width` that of the image.
+    Window { gather: Gather, im2row: Im2Row, padding: Vec<u8>, width: usize },
 }
 
 /// Where a window's places are in a segment that is read as it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Near {
+pub(super) struct HaloOffsets {
     lead: usize,
-    pitch: usize,
+    plane_stride: usize,
     planes: usize,
     width: usize,
-    /// Rows above and columns to the left of the picture.
+    /// Rows above and columns to the left of the image.
     top: usize,
     left: usize,
 }
 
-impl Near {
+impl HaloOffsets {
     fn offset(&self, [row, column]: [usize; 2], plane: usize) -> usize {
         let copy = match column as isize - self.left as isize {
             0 => 0,
@@ -42,109 +42,112 @@ impl Near {
             aside => aside as usize + self.left,
         };
         let pixels = row * self.width + column;
-        (copy * self.planes + plane) * self.pitch + self.lead + 4 * pixels - 4 * (self.top * self.width + self.left)
+        (copy * self.planes + plane) * self.plane_stride + self.lead + 4 * pixels
+            - 4 * (self.top * self.width + self.left)
     }
 }
 
-/// Values of a part that may be near at once.
-const NEAR: usize = 48 * 1024;
+/// Values of a tile, so that they stay in the cache until they are used.
+const CACHED_VALUES: usize = 48 * 1024;
 
-impl Input {
+impl ConvolutionInput {
     /// What an int8 convolution reads, and how many pixels a part has. `zero` is its zero point, which is one of the values that
     /// are read wherever the window has padding ([`FusedNetwork::check`](crate::model::fused::FusedNetwork::check)).
-    pub(super) fn codes(site: Site<'_>, layer: &Layer, window: &Window, zero: i32) -> (Self, usize) {
-        if let Some((segment, near)) = reads_as_is(site.network, layer, site.segments) {
-            let (place, segment) = (site.places[segment], &site.segments[segment]);
-            let [top, left, ..] = near.padding;
-            let (lead, pitch) = (place.lead, place.pitch);
-            let offsets = Near { lead, pitch, planes: segment.planes, width: segment.shape.width, top, left };
-            return (Self::Near { start: place.start - lead, offsets }, part(layer, 4 * segment.planes));
+    pub(super) fn qvalues(lowering: Lowering<'_>, layer: &Layer, window: &Window, zero: i32) -> (Self, usize) {
+        if let Some((segment, halo)) = reads_as_is(lowering.network, layer, lowering.segments) {
+            let (place, segment) = (lowering.places[segment], &lowering.segments[segment]);
+            let [top, left, ..] = halo.padding;
+            let (lead, plane_stride) = (place.lead, place.plane_stride);
+            let offsets =
+                HaloOffsets { lead, plane_stride, planes: segment.planes, width: segment.shape.width, top, left };
+            return (Self::InPlace { start: place.start - lead, offsets }, part(layer, 4 * segment.planes));
         }
-        let readings = Readings::codes(&layer.reads, site.segments, site.places);
-        let flip = if site.kernels.shifted() { 0x80 } else { 0 };
+        let gather = Gather::qvalues(&layer.reads, lowering.segments, lowering.places);
+        let flip = if lowering.kernels.shifted() { 0x80 } else { 0 };
         let padding = layer.reads.iter().flat_map(|read| {
-            let signed = if is_signed(read, site.segments) { 128 } else { 0 };
+            let signed = if is_signed(read, lowering.segments) { 128 } else { 0 };
             // Without padding the zero point may be any, and this is never looked at.
             let padding = u8::try_from(zero + signed).unwrap_or_default() ^ flip;
-            vec![padding; site.segments[read.segment].planes]
+            vec![padding; lowering.segments[read.segment].planes]
         });
-        Self::of(site, layer, window, readings, padding.collect(), 1)
+        Self::of(lowering, layer, window, gather, padding.collect(), 1)
     }
 
     /// What a float convolution reads, and how many pixels a part has.
-    pub(super) fn real(site: Site<'_>, layer: &Layer, window: &Window) -> (Self, usize) {
-        let readings = Readings::real(&layer.reads, site.segments, site.places);
-        Self::of(site, layer, window, readings, Vec::new(), 4)
+    pub(super) fn real(lowering: Lowering<'_>, layer: &Layer, window: &Window) -> (Self, usize) {
+        let gather = Gather::real(&layer.reads, lowering.segments, lowering.places);
+        Self::of(lowering, layer, window, gather, Vec::new(), 4)
     }
 
     fn of(
-        site: Site<'_>,
+        lowering: Lowering<'_>,
         layer: &Layer,
         window: &Window,
-        readings: Readings,
+        gather: Gather,
         padding: Vec<u8>,
         size: usize,
     ) -> (Self, usize) {
-        let planes = readings.planes();
+        let planes = gather.planes();
         if *window == Window::ONE {
-            let chunk = part(layer, 4 * planes * size);
+            let tile_len = part(layer, 4 * planes * size);
             // An odd number of cache lines.
-            return (Self::Points { readings, pitch: (4 * chunk).div_ceil(64) / 2 * 128 + 64 }, chunk);
+            return (Self::Points { gather, plane_stride: (4 * tile_len).div_ceil(64) / 2 * 128 + 64 }, tile_len);
         }
-        let from = site.network.input_shape(layer);
-        let expansion = Expansion::new(*window, from, layer.output, planes, NEAR / size);
-        let chunk = expansion.chunk();
-        (Self::Window { readings, expansion, padding, width: from.width }, chunk)
+        let from = lowering.network.input_shape(layer);
+        let im2row = Im2Row::new(*window, from, layer.output, planes, CACHED_VALUES / size);
+        let tile_len = im2row.tile_len();
+        (Self::Window { gather, im2row, padding, width: from.width }, tile_len)
     }
 
-    /// Where a place of the window is in what [`Input::read_codes`] or [`Input::read_real`] gives, for a plane that is read.
+    /// Where a place of the window is in what [`ConvolutionInput::gather_quantized`] or [`ConvolutionInput::read_real`] gives, for a plane
+    /// that is read.
     pub(super) fn offset(&self, place: [usize; 2], plane: usize) -> usize {
         match self {
-            Self::Near { offsets, .. } => offsets.offset(place, plane),
-            Self::Points { pitch, .. } => plane * pitch,
-            Self::Window { expansion, .. } => expansion.offset(place, plane),
+            Self::InPlace { offsets, .. } => offsets.offset(place, plane),
+            Self::Points { plane_stride, .. } => plane * plane_stride,
+            Self::Window { im2row, .. } => im2row.offset(place, plane),
         }
     }
 
-    /// Whether a convolution of all pixels of `to`, in parts of `chunk`, finds what it reads, up to `furthest` values behind each
-    /// pixel's first: real numbers, or codes. About how many multiply-adds it takes to read it.
+    /// Whether a convolution of all pixels of `to`, in parts of `tile_len`, finds what it reads, up to `furthest` values behind each
+    /// pixel's first: f32 values, or quantized values. About how many multiply-adds it takes to read it.
     pub(super) fn check(
         &self,
         memory: &Readable,
         real: bool,
-        (to, chunk): (Shape, usize),
+        (to, tile_len): (Shape, usize),
         furthest: Option<u32>,
     ) -> Checked<u64> {
         let furthest = furthest.unwrap_or(0) as usize;
         let long = |len: usize| {
-            let end = product(&[4, chunk])?.checked_add(furthest);
+            let end = product(&[4, tile_len])?.checked_add(furthest);
             ensure(end.is_some_and(|end| end <= len), "weights of what is not there")
         };
         check::shape(to)?;
         match self {
-            Self::Near { start, .. } => {
-                ensure(!real, "real numbers that are read as they are")?;
-                check::parts(to, chunk)?;
+            Self::InPlace { start, .. } => {
+                ensure(!real, "f32 values that are read as they are")?;
+                check::parts(to, tile_len)?;
                 memory.holds(real, *start, product(&[4, blocks(to)])?.saturating_add(furthest))?;
                 Ok(0)
             }
-            Self::Points { readings, pitch } => {
-                check::parts(to, chunk)?;
-                let planes = readings.check(memory, real, blocks(to))?;
-                ensure(product(&[4, chunk])? <= *pitch, "parts that do not fit their planes")?;
-                long(product(&[planes, *pitch])?)?;
-                Ok(readings.work(blocks(to)))
+            Self::Points { gather, plane_stride } => {
+                check::parts(to, tile_len)?;
+                let planes = gather.check(memory, real, blocks(to))?;
+                ensure(product(&[4, tile_len])? <= *plane_stride, "parts that do not fit their planes")?;
+                long(product(&[planes, *plane_stride])?)?;
+                Ok(gather.work(blocks(to)))
             }
-            Self::Window { readings, expansion, padding, width } => {
-                let from = expansion.from();
+            Self::Window { gather, im2row, padding, width } => {
+                let from = im2row.from();
                 check::shape(from)?;
-                // Of the last row read the last block may reach behind the picture.
-                let planes = readings.check(memory, real, from.area() + BLOCK - 1)?;
-                expansion.check(to, planes, NEAR / if real { 4 } else { 1 })?;
-                ensure(*width == from.width && chunk == expansion.chunk(), "parts that do not fit their window")?;
+                // Of the last row read the last block may reach behind the image.
+                let planes = gather.check(memory, real, from.area() + PIXEL_BLOCK - 1)?;
+                im2row.check(to, planes, CACHED_VALUES / if real { 4 } else { 1 })?;
+                ensure(*width == from.width && tile_len == im2row.tile_len(), "parts that do not fit their window")?;
                 ensure(padding.len() == if real { 0 } else { planes }, "padding of other planes")?;
-                long(expansion.len())?;
-                Ok(readings.work(expansion.pixels_read()).saturating_add(expansion.work()))
+                long(im2row.len())?;
+                Ok(gather.work(im2row.pixels_read()).saturating_add(im2row.work()))
             }
         }
     }
@@ -152,28 +155,26 @@ impl Input {
     /// Values of scratch for what is convolved, and for what is read before it is put in order.
     fn lengths(&self) -> (usize, usize) {
         match self {
-            Self::Near { .. } => (0, 0),
-            Self::Points { readings, pitch } => (readings.planes() * pitch, 0),
-            Self::Window { readings, expansion, .. } => {
-                (expansion.len(), readings.planes() * 4 * expansion.raw_pixels())
-            }
+            Self::InPlace { .. } => (0, 0),
+            Self::Points { gather, plane_stride } => (gather.planes() * plane_stride, 0),
+            Self::Window { gather, im2row, .. } => (im2row.len(), gather.planes() * 4 * im2row.raw_pixels()),
         }
     }
 
-    /// Scratch for codes.
-    pub(super) fn need_codes(&self) -> Need {
-        let (codes, raw_codes) = self.lengths();
-        Need { codes, raw_codes, ..Need::default() }
+    /// Scratch for quantized values.
+    pub(super) fn scratch_quantized(&self) -> ScratchSize {
+        let (qvalues, raw_qvalues) = self.lengths();
+        ScratchSize { qvalues, raw_qvalues, ..ScratchSize::default() }
     }
 
-    /// Scratch for real numbers.
-    pub(super) fn need_real(&self) -> Need {
-        let (reals, raw_reals) = self.lengths();
-        Need { reals, raw_reals, ..Need::default() }
+    /// Scratch for f32 values.
+    pub(super) fn scratch_f32(&self) -> ScratchSize {
+        let (floats, raw_floats) = self.lengths();
+        ScratchSize { floats, raw_floats, ..ScratchSize::default() }
     }
 
-    /// The codes to convolve for the part of `pixels` results from `first` on, whose rows are `width` wide.
-    pub(super) fn read_codes<'a>(
+    /// The quantized values to convolve for the part of `pixels` results from `first` on, whose rows are `width` wide.
+    pub(super) fn gather_quantized<'a>(
         &self,
         kernels: Kernels,
         sources: Sources<'a>,
@@ -182,21 +183,21 @@ impl Input {
         raw: &mut [u8],
     ) -> &'a [u8] {
         match self {
-            Self::Near { start, .. } => return &sources.bytes.from(*start)[4 * first..],
-            Self::Points { readings, pitch } => {
-                readings.read_codes(kernels, sources, (first, pixels), 0..readings.planes(), out, *pitch);
+            Self::InPlace { start, .. } => return &sources.bytes.from(*start)[4 * first..],
+            Self::Points { gather, plane_stride } => {
+                gather.gather_quantized(kernels, sources, (first, pixels), 0..gather.planes(), out, *plane_stride);
             }
-            Self::Window { readings, expansion, padding, width } => {
-                let (begin, rows) = expansion.rows_read(row);
-                let (pixels, planes) = ((rows * width).next_multiple_of(BLOCK), 0..readings.planes());
-                readings.read_codes(kernels, sources, (begin * width, pixels), planes, raw, 4 * pixels);
-                expansion.fill(row, raw, 4 * pixels, |plane| padding[plane], out);
+            Self::Window { gather, im2row, padding, width } => {
+                let (begin, rows) = im2row.rows_read(row);
+                let (pixels, planes) = ((rows * width).next_multiple_of(PIXEL_BLOCK), 0..gather.planes());
+                gather.gather_quantized(kernels, sources, (begin * width, pixels), planes, raw, 4 * pixels);
+                im2row.fill(row, raw, 4 * pixels, |plane| padding[plane], out);
             }
         }
         out
     }
 
-    /// As [`Input::read_codes`], for real numbers.
+    /// As [`ConvolutionInput::gather_quantized`], for f32 values.
     pub(super) fn read_real<'a>(
         &self,
         kernels: Kernels,
@@ -206,15 +207,15 @@ impl Input {
         raw: &mut [f32],
     ) -> &'a [f32] {
         match self {
-            Self::Near { start, .. } => return &sources.reals.from(*start)[4 * first..],
-            Self::Points { readings, pitch } => {
-                readings.read_real(kernels, sources, (first, pixels), 0..readings.planes(), out, *pitch);
+            Self::InPlace { start, .. } => return &sources.floats.from(*start)[4 * first..],
+            Self::Points { gather, plane_stride } => {
+                gather.read_real(kernels, sources, (first, pixels), 0..gather.planes(), out, *plane_stride);
             }
-            Self::Window { readings, expansion, width, .. } => {
-                let (begin, rows) = expansion.rows_read(row);
-                let (pixels, planes) = ((rows * width).next_multiple_of(BLOCK), 0..readings.planes());
-                readings.read_real(kernels, sources, (begin * width, pixels), planes, raw, 4 * pixels);
-                expansion.fill(row, raw, 4 * pixels, |_| 0.0, out);
+            Self::Window { gather, im2row, width, .. } => {
+                let (begin, rows) = im2row.rows_read(row);
+                let (pixels, planes) = ((rows * width).next_multiple_of(PIXEL_BLOCK), 0..gather.planes());
+                gather.read_real(kernels, sources, (begin * width, pixels), planes, raw, 4 * pixels);
+                im2row.fill(row, raw, 4 * pixels, |_| 0.0, out);
             }
         }
         out
@@ -224,8 +225,8 @@ impl Input {
 /// Pixels of each part of a layer's results, of each of which `values` are read: parts are about as long, and end with a
 /// block.
 fn part(layer: &Layer, values: usize) -> usize {
-    let blocks = layer.output.area().div_ceil(BLOCK);
-    let most = (NEAR / (values * BLOCK).max(1)).clamp(2, 16);
+    let blocks = layer.output.area().div_ceil(PIXEL_BLOCK);
+    let most = (CACHED_VALUES / (values * PIXEL_BLOCK).max(1)).clamp(2, 16);
     let parts = blocks.div_ceil(most);
-    blocks.div_ceil(parts) * BLOCK
+    blocks.div_ceil(parts) * PIXEL_BLOCK
 }

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use crate::kernels::{Kernels, Team};
+use crate::kernels::{Kernels, ThreadPool};
 
 /// Values from the first cache line on.
 #[derive(Debug)]
@@ -31,15 +31,15 @@ impl<T: Copy + Default> Aligned<T> {
 #[derive(Debug)]
 pub(super) struct Scratch {
     /// What a convolution reads.
-    pub(super) codes: Aligned<u8>,
+    pub(super) qvalues: Aligned<u8>,
     /// The same before it is put in order.
-    pub(super) raw_codes: Aligned<u8>,
+    pub(super) raw_qvalues: Aligned<u8>,
     /// Results before their last steps.
-    pub(super) spare_codes: Aligned<u8>,
-    pub(super) reals: Aligned<f32>,
-    pub(super) raw_reals: Aligned<f32>,
+    pub(super) spare_qvalues: Aligned<u8>,
+    pub(super) floats: Aligned<f32>,
+    pub(super) raw_floats: Aligned<f32>,
     /// Results before their last steps.
-    pub(super) spare_reals: Aligned<f32>,
+    pub(super) spare_floats: Aligned<f32>,
     pub(super) sums: Aligned<i32>,
     pub(super) shorts: Aligned<u16>,
     pub(super) raw_shorts: Aligned<u16>,
@@ -47,28 +47,28 @@ pub(super) struct Scratch {
 
 /// How much scratch a layer needs: lengths of the fields of [`Scratch`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub(super) struct Need {
-    pub(super) codes: usize,
-    pub(super) raw_codes: usize,
-    pub(super) spare_codes: usize,
-    pub(super) reals: usize,
-    pub(super) raw_reals: usize,
-    pub(super) spare_reals: usize,
+pub(super) struct ScratchSize {
+    pub(super) qvalues: usize,
+    pub(super) raw_qvalues: usize,
+    pub(super) spare_qvalues: usize,
+    pub(super) floats: usize,
+    pub(super) raw_floats: usize,
+    pub(super) spare_floats: usize,
     pub(super) sums: usize,
     pub(super) shorts: usize,
     pub(super) raw_shorts: usize,
 }
 
-impl Need {
+impl ScratchSize {
     /// What is enough for both.
     pub(super) fn max(self, other: Self) -> Self {
         Self {
-            codes: self.codes.max(other.codes),
-            raw_codes: self.raw_codes.max(other.raw_codes),
-            spare_codes: self.spare_codes.max(other.spare_codes),
-            reals: self.reals.max(other.reals),
-            raw_reals: self.raw_reals.max(other.raw_reals),
-            spare_reals: self.spare_reals.max(other.spare_reals),
+            qvalues: self.qvalues.max(other.qvalues),
+            raw_qvalues: self.raw_qvalues.max(other.raw_qvalues),
+            spare_qvalues: self.spare_qvalues.max(other.spare_qvalues),
+            floats: self.floats.max(other.floats),
+            raw_floats: self.raw_floats.max(other.raw_floats),
+            spare_floats: self.spare_floats.max(other.spare_floats),
             sums: self.sums.max(other.sums),
             shorts: self.shorts.max(other.shorts),
             raw_shorts: self.raw_shorts.max(other.raw_shorts),
@@ -78,14 +78,14 @@ impl Need {
     /// Bytes of a thread's scratch; `None` for more than can be counted.
     fn bytes(self) -> Option<u64> {
         let values = [
-            (self.codes, 1),
-            (self.raw_codes, 1),
-            (self.spare_codes, 1),
+            (self.qvalues, 1),
+            (self.raw_qvalues, 1),
+            (self.spare_qvalues, 1),
             (self.shorts, 2),
             (self.raw_shorts, 2),
-            (self.reals, 4),
-            (self.raw_reals, 4),
-            (self.spare_reals, 4),
+            (self.floats, 4),
+            (self.raw_floats, 4),
+            (self.spare_floats, 4),
             (self.sums, 4),
         ];
         values.into_iter().try_fold(0_u64, |all, (values, size)| all.checked_add((values as u64).checked_mul(size)?))
@@ -97,42 +97,42 @@ impl Need {
 pub struct Memory {
     pub(super) kernels: Kernels,
     pub(super) bytes: Aligned<u8>,
-    pub(super) reals: Aligned<f32>,
+    pub(super) floats: Aligned<f32>,
     pub(super) scratches: Vec<Mutex<Scratch>>,
-    pub(super) team: Team,
+    pub(super) thread_pool: ThreadPool,
     size: usize,
 }
 
 impl Memory {
-    /// Room for `bytes` codes, `reals` numbers and `threads` times the scratch that is needed.
-    pub(super) fn new(kernels: Kernels, (bytes, reals): (usize, usize), need: Need, threads: usize) -> Self {
-        let scratch = |_| {
+    /// Room for `bytes` quantized values, `floats` numbers and `threads` times the scratch that is needed.
+    pub(super) fn new(kernels: Kernels, (bytes, floats): (usize, usize), scratch: ScratchSize, threads: usize) -> Self {
+        let own_scratch = |_| {
             Mutex::new(Scratch {
-                codes: Aligned::new(need.codes),
-                raw_codes: Aligned::new(need.raw_codes),
-                spare_codes: Aligned::new(need.spare_codes),
-                reals: Aligned::new(need.reals),
-                raw_reals: Aligned::new(need.raw_reals),
-                spare_reals: Aligned::new(need.spare_reals),
-                sums: Aligned::new(need.sums),
-                shorts: Aligned::new(need.shorts),
-                raw_shorts: Aligned::new(need.raw_shorts),
+                qvalues: Aligned::new(scratch.qvalues),
+                raw_qvalues: Aligned::new(scratch.raw_qvalues),
+                spare_qvalues: Aligned::new(scratch.spare_qvalues),
+                floats: Aligned::new(scratch.floats),
+                raw_floats: Aligned::new(scratch.raw_floats),
+                spare_floats: Aligned::new(scratch.spare_floats),
+                sums: Aligned::new(scratch.sums),
+                shorts: Aligned::new(scratch.shorts),
+                raw_shorts: Aligned::new(scratch.raw_shorts),
             })
         };
         Self {
             kernels,
             bytes: Aligned::new(bytes),
-            reals: Aligned::new(reals),
-            scratches: (0..threads).map(scratch).collect(),
-            team: Team::new(threads),
-            size: Self::size_of((bytes, reals), need, threads).map_or(usize::MAX, |size| size as usize),
+            floats: Aligned::new(floats),
+            scratches: (0..threads).map(own_scratch).collect(),
+            thread_pool: ThreadPool::new(threads),
+            size: Self::size_of((bytes, floats), scratch, threads).map_or(usize::MAX, |size| size as usize),
         }
     }
 
     /// Bytes of what [`Memory::new`] would allocate; `None` for more than can be counted.
-    pub(super) fn size_of((bytes, reals): (usize, usize), need: Need, threads: usize) -> Option<u64> {
-        let shared = (reals as u64).checked_mul(4)?.checked_add(bytes as u64)?;
-        need.bytes()?.checked_mul(threads as u64)?.checked_add(shared)
+    pub(super) fn size_of((bytes, floats): (usize, usize), scratch: ScratchSize, threads: usize) -> Option<u64> {
+        let shared = (floats as u64).checked_mul(4)?.checked_add(bytes as u64)?;
+        scratch.bytes()?.checked_mul(threads as u64)?.checked_add(shared)
     }
 
     /// Bytes of all activations and all that is computed on the way: there is no other memory in a run.
@@ -148,13 +148,13 @@ pub(super) fn own(scratches: &[Mutex<Scratch>], member: usize) -> MutexGuard<'_,
 
 /// A slice but for a range in its middle, which is written while the rest is read.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Around<'a, T> {
+pub(super) struct SplitBorrow<'a, T> {
     left: &'a [T],
     right: &'a [T],
     right_start: usize,
 }
 
-impl<'a, T> Around<'a, T> {
+impl<'a, T> SplitBorrow<'a, T> {
     /// The range, and the rest.
     pub(super) fn split(all: &'a mut [T], range: Range<usize>) -> (&'a mut [T], Self) {
         let (left, rest) = all.split_at_mut(range.start);
@@ -176,6 +176,6 @@ impl<'a, T> Around<'a, T> {
 /// What a layer can read.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sources<'a> {
-    pub(super) bytes: Around<'a, u8>,
-    pub(super) reals: Around<'a, f32>,
+    pub(super) bytes: SplitBorrow<'a, u8>,
+    pub(super) floats: SplitBorrow<'a, f32>,
 }

@@ -1,22 +1,23 @@
 //! Runs a fused network with the kernels: bit for bit what [`FusedNetwork::run`] says where it is int8, only faster.
 //!
-//! When an engine is made, every segment gets its place in one piece of memory ([`layout`]), weights are packed, and each
+//! When an engine is made, every segment gets its place in one piece of memory ([`memory_plan`]), weights are packed, and each
 //! layer becomes a task; a run allocates nothing. What a layer reads is normed, rectified and encoded on the way to its
 //! convolution, in parts that stay in the cache ([`input`]); a 3x3 finds its input where the 1x1 before it wrote it, padding
-//! included ([`near`]). Threads take the parts of a task one after another.
+//! included ([`halo`]). Threads take the parts of a task one after another.
 
 mod check;
 mod convolve;
-mod ends;
+mod convolve_f32;
+mod gather;
+mod halo;
+mod im2row;
 mod input;
-mod layout;
+mod io;
+mod lowering;
 mod memory;
-mod near;
+mod memory_plan;
 mod pool;
-mod reads;
-mod real;
 mod segments;
-mod window;
 
 use serde::{Deserialize, Serialize};
 
@@ -25,13 +26,13 @@ use crate::kernels::{Blob, Isa, Kernels};
 use crate::model::fused::{FusedNetwork, Input, Layer, Op, Weights};
 use check::{Checked, ensure};
 use convolve::Convolution;
-use ends::{Load, Store};
-use layout::{Place, layout};
+use convolve_f32::ConvolutionF32;
+use io::{LoadInput, StoreOutput};
+use lowering::Lowering;
 pub use memory::Memory;
-use memory::Need;
-use pool::Pool;
-use real::RealConvolution;
-use segments::Segment;
+use memory::ScratchSize;
+use memory_plan::memory_plan;
+use pool::PoolTask;
 
 /// A fused network, ready to run. It can be stored, all but its weights ([`Engine::blobs`]), and read again by the same version
 /// of the program on a processor with the same instruction set.
@@ -42,12 +43,12 @@ pub struct Engine {
     layers: Vec<LayerInfo>,
     /// Extents of each output.
     outputs: Vec<Vec<usize>>,
-    loads: Vec<Load>,
+    loads: Vec<LoadInput>,
     tasks: Vec<Task>,
-    stores: Vec<Store>,
-    /// Bytes of all codes, and number of all real values.
-    room: (usize, usize),
-    need: Need,
+    stores: Vec<StoreOutput>,
+    /// Bytes of all quantized values, and number of all real values.
+    arena: (usize, usize),
+    scratch: ScratchSize,
 }
 
 /// What is known of a layer.
@@ -57,9 +58,9 @@ pub struct LayerInfo {
     pub name: String,
     /// What it computes: `conv`, `max_pool` or `sum_pool`.
     pub op: String,
-    /// Whether it works on codes.
+    /// Whether it works on quantized values.
     pub int8: bool,
-    /// Multiply-adds for one picture; 0 for pools.
+    /// Multiply-adds for one image; 0 for pools.
     pub macs: u64,
 }
 
@@ -67,17 +68,8 @@ pub struct LayerInfo {
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 enum Task {
     Convolution(Box<Convolution>),
-    RealConvolution(Box<RealConvolution>),
-    Pool(Box<Pool>),
-}
-
-/// What the builders of a task know.
-#[derive(Clone, Copy)]
-struct Site<'a> {
-    network: &'a FusedNetwork,
-    segments: &'a [Segment],
-    places: &'a [Place],
-    kernels: Kernels,
+    ConvolutionF32(Box<ConvolutionF32>),
+    Pool(Box<PoolTask>),
 }
 
 impl Engine {
@@ -88,15 +80,17 @@ impl Engine {
     pub fn new(network: &FusedNetwork, kernels: Kernels) -> Result<Self> {
         network.check()?;
         let segments = segments::segments(network);
-        let layout = layout(network, &segments);
-        let site = Site { network, segments: &segments, places: &layout.places, kernels };
+        let plan = memory_plan(network, &segments);
+        let lowering = Lowering { network, segments: &segments, places: &plan.places, kernels };
         let inputs = network.inputs.len();
-        let loads: Vec<Load> = (0..inputs).map(|input| Load::new(&segments[input], layout.places[input])).collect();
+        let loads: Vec<LoadInput> =
+            (0..inputs).map(|input| LoadInput::new(&segments[input], plan.places[input])).collect();
         let layers = network.layers.iter().enumerate();
         let tasks =
-            layers.map(|(number, layer)| Task::new(site, layer, inputs + number)).collect::<Result<Vec<_>>>()?;
-        let stores: Vec<Store> = network.outputs.iter().map(|output| Store::new(site, output)).collect();
-        let need = Self::need(&loads, &tasks, &stores);
+            layers.map(|(number, layer)| Task::new(lowering, layer, inputs + number)).collect::<Result<Vec<_>>>()?;
+        let stores: Vec<StoreOutput> =
+            network.outputs.iter().map(|output| StoreOutput::new(lowering, output)).collect();
+        let scratch = Self::scratch(&loads, &tasks, &stores);
         Ok(Self {
             isa: kernels.isa(),
             inputs: network.inputs.clone(),
@@ -105,46 +99,46 @@ impl Engine {
             loads,
             tasks,
             stores,
-            room: (layout.bytes, layout.reals),
-            need,
+            arena: (plan.bytes, plan.floats),
+            scratch,
         })
     }
 
     /// Whether `kernels` can run it: an engine that was read from a file says whatever who wrote the file wanted. About how many
-    /// multiply-adds it takes for one picture; or what contradicts what.
+    /// multiply-adds it takes for one image; or what contradicts what.
     pub(crate) fn check(&self, kernels: Kernels) -> Result<u64, &'static str> {
-        let Self { isa, inputs, layers, outputs, loads, tasks, stores, room, need } = self;
+        let Self { isa, inputs, layers, outputs, loads, tasks, stores, arena, scratch } = self;
         ensure(*isa == kernels.isa(), "an engine for another instruction set")?;
         let counts = [inputs.len(), layers.len(), outputs.len()];
         ensure(counts == [loads.len(), tasks.len(), stores.len()], "layers without a description")?;
         let mut all = 0u64;
         for (input, load) in inputs.iter().zip(loads) {
-            all = all.saturating_add(load.check(input.shape, *room)?);
+            all = all.saturating_add(load.check(input.shape, *arena)?);
         }
         for (layer, task) in layers.iter().zip(tasks) {
-            let work = task.check(kernels, *room)?;
+            let work = task.check(kernels, *arena)?;
             ensure(layer.describes(task) && layer.macs <= work, "a layer that is described as another")?;
             all = all.saturating_add(work);
         }
         for (dims, store) in outputs.iter().zip(stores) {
-            all = all.saturating_add(store.check(dims, *room)?);
+            all = all.saturating_add(store.check(dims, *arena)?);
         }
         // All that goes into it was checked above.
-        ensure(*need == Self::need(loads, tasks, stores), "scratch of another size")?;
+        ensure(*scratch == Self::scratch(loads, tasks, stores), "scratch of another size")?;
         Ok(all)
     }
 
     /// Scratch that a thread needs.
-    fn need(loads: &[Load], tasks: &[Task], stores: &[Store]) -> Need {
-        let needs = loads.iter().map(Load::need).chain(tasks.iter().map(Task::need));
-        needs.chain(stores.iter().map(Store::need)).fold(Need::default(), Need::max)
+    fn scratch(loads: &[LoadInput], tasks: &[Task], stores: &[StoreOutput]) -> ScratchSize {
+        let needs = loads.iter().map(LoadInput::scratch).chain(tasks.iter().map(Task::scratch));
+        needs.chain(stores.iter().map(StoreOutput::scratch)).fold(ScratchSize::default(), ScratchSize::max)
     }
 
     /// All packed weights, which are stored apart from all else.
     pub fn blobs(&mut self) -> impl Iterator<Item = Blob<'_>> {
         self.tasks.iter_mut().filter_map(|task| match task {
             Task::Convolution(task) => Some(task.blob()),
-            Task::RealConvolution(task) => Some(task.blob()),
+            Task::ConvolutionF32(task) => Some(task.blob()),
             Task::Pool(_) => None,
         })
     }
@@ -175,15 +169,15 @@ impl Engine {
     /// If there are no threads, or the system has none left, or the processor lacks [`Engine::isa`].
     pub fn memory(&self, threads: usize) -> Memory {
         let kernels = Kernels::new(self.isa).expect("who reads an engine looks whether the processor can run it");
-        Memory::new(kernels, self.room, self.need, threads)
+        Memory::new(kernels, self.arena, self.scratch, threads)
     }
 
     /// Bytes of [`Engine::memory`] for `threads` threads; `None` for more than can be counted.
     pub fn memory_size(&self, threads: usize) -> Option<u64> {
-        Memory::size_of(self.room, self.need, threads)
+        Memory::size_of(self.arena, self.scratch, threads)
     }
 
-    /// The outputs for one picture; `inputs` are as many values as the inputs' shapes have.
+    /// The outputs for one image; `inputs` are as many values as the inputs' shapes have.
     ///
     /// # Panics
     /// As [`Engine::run_into`].
@@ -194,7 +188,7 @@ impl Engine {
         outputs
     }
 
-    /// Writes the only output for one picture to `out`, and allocates nothing.
+    /// Writes the only output for one image to `out`, and allocates nothing.
     ///
     /// # Panics
     /// If there are not as many inputs, an input has another number of values, the network has another number of outputs,
@@ -215,7 +209,7 @@ impl Engine {
         for task in &self.tasks {
             match task {
                 Task::Convolution(task) => task.run(memory),
-                Task::RealConvolution(task) => task.run(memory),
+                Task::ConvolutionF32(task) => task.run(memory),
                 Task::Pool(task) => task.run(memory),
             }
         }
@@ -230,7 +224,7 @@ impl LayerInfo {
             Op::SumPool(_) => "sum_pool",
         };
         let macs = layer.macs(network);
-        let int8 = layer.is_int8() || macs.is_none() && layer.reads_codes(network);
+        let int8 = layer.is_int8() || macs.is_none() && layer.reads_quantized(network);
         Self { name: layer.name.clone(), op: op.into(), int8, macs: macs.unwrap_or(0) }
     }
 }
@@ -240,7 +234,7 @@ impl LayerInfo {
     fn describes(&self, task: &Task) -> bool {
         match (self.op.as_str(), task) {
             ("conv", Task::Convolution(_)) => self.int8,
-            ("conv", Task::RealConvolution(_)) => !self.int8,
+            ("conv", Task::ConvolutionF32(_)) => !self.int8,
             ("max_pool" | "sum_pool", Task::Pool(_)) => self.macs == 0,
             _ => false,
         }
@@ -249,31 +243,31 @@ impl LayerInfo {
 
 impl Task {
     /// Whether it can be run; about how many multiply-adds it takes.
-    fn check(&self, kernels: Kernels, room: (usize, usize)) -> Checked<u64> {
+    fn check(&self, kernels: Kernels, arena: (usize, usize)) -> Checked<u64> {
         match self {
-            Self::Convolution(task) => task.check(kernels, room),
-            Self::RealConvolution(task) => task.check(room),
-            Self::Pool(task) => task.check(room),
+            Self::Convolution(task) => task.check(kernels, arena),
+            Self::ConvolutionF32(task) => task.check(arena),
+            Self::Pool(task) => task.check(arena),
         }
     }
 
-    fn new(site: Site<'_>, layer: &Layer, to: usize) -> Result<Self> {
+    fn new(lowering: Lowering<'_>, layer: &Layer, to: usize) -> Result<Self> {
         Ok(match &layer.op {
             Op::Convolution { weights: Weights::Int8 { .. }, .. } => {
-                Self::Convolution(Box::new(Convolution::new(site, layer, to)?))
+                Self::Convolution(Box::new(Convolution::new(lowering, layer, to)?))
             }
             Op::Convolution { weights: Weights::Float { .. }, .. } => {
-                Self::RealConvolution(Box::new(RealConvolution::new(site, layer, to)?))
+                Self::ConvolutionF32(Box::new(ConvolutionF32::new(lowering, layer, to)?))
             }
-            Op::MaxPool(_) | Op::SumPool(_) => Self::Pool(Box::new(Pool::new(site, layer, to))),
+            Op::MaxPool(_) | Op::SumPool(_) => Self::Pool(Box::new(PoolTask::new(lowering, layer, to))),
         })
     }
 
-    fn need(&self) -> Need {
+    fn scratch(&self) -> ScratchSize {
         match self {
-            Self::Convolution(task) => task.need(),
-            Self::RealConvolution(task) => task.need(),
-            Self::Pool(task) => task.need(),
+            Self::Convolution(task) => task.scratch(),
+            Self::ConvolutionF32(task) => task.scratch(),
+            Self::Pool(task) => task.scratch(),
         }
     }
 }

@@ -1,28 +1,31 @@
-//! Pools, plane by plane. Where all that is read are codes, so is what is pooled: bytes, or sums of 16 bits.
+//! Pools, plane by plane. Where all that is read are quantized values, so is what is pooled: bytes, or sums of 16 bits.
 
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use super::Site;
 use super::check::{self, Checked, Readable, ensure, product, work};
-use super::layout::Place;
-use super::memory::{Around, Memory, Need, Scratch, Sources, own};
-use super::reads::{Readings, is_signed, laned, reader};
-use super::segments::{Kind, steps};
-use crate::kernels::{BLOCK, Chunks, Codes, Kernels, PlanesMut, Read, ReadReal, Reader, RealReader, Source};
+use super::gather::{Gather, chain, is_signed, laned};
+use super::lowering::Lowering;
+use super::memory::{Memory, Scratch, ScratchSize, Sources, SplitBorrow, own};
+use super::memory_plan::Placement;
+use super::segments::{Storage, affines};
+use crate::kernels::{
+    AffineChain, AffineChainF32, ChainInput, ChainInputF32, Kernels, Operand, PIXEL_BLOCK, PlanesMut, QuantType,
+    TileQueue,
+};
 use crate::model::fused::{Layer, Op, Shape, Window};
-use crate::quant::Step;
+use crate::quant::Affine;
 
 /// A pool, ready to run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Pool {
-    readings: Readings,
-    way: Way,
-    sink: Sink,
+pub(super) struct PoolTask {
+    gather: Gather,
+    reduction: Reduction,
+    epilogue: PoolEpilogue,
     window: Window,
     from: Shape,
-    to: Place,
+    to: Placement,
     shape: Shape,
     planes: usize,
     /// Rows of results of a part.
@@ -31,154 +34,167 @@ pub(super) struct Pool {
 
 /// What is pooled.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-enum Way {
-    /// The greatest of codes.
+enum Reduction {
+    /// The greatest of quantized values.
     GreatestCode,
-    /// Sums of codes, each too high by a number.
+    /// Sums of quantized values, each too high by a number.
     SumOfCodes(f32),
-    /// The greatest of real numbers.
+    /// The greatest of f32 values.
     Greatest,
-    /// Sums of real numbers.
+    /// Sums of f32 values.
     Sum,
 }
 
 /// What becomes of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-enum Sink {
-    /// Codes, of codes.
-    Codes(Reader),
-    /// Codes, of real numbers.
-    Rounded(RealReader, Codes),
-    /// Real numbers.
-    Real(RealReader),
+enum PoolEpilogue {
+    /// Quantized values, of quantized values.
+    Quantized(AffineChain),
+    /// Quantized values, of f32 values.
+    Rounded(AffineChainF32, QuantType),
+    /// F32 values.
+    F32(AffineChainF32),
 }
 
-/// Values of a plane's part that may be near at once.
-const NEAR: usize = 8 * 1024;
+/// Values of a plane's tile, so that they stay in the cache until they are used.
+const CACHED_VALUES: usize = 8 * 1024;
 
-impl Pool {
+impl PoolTask {
     /// The pool of a layer that writes the segment `to`.
-    pub(super) fn new(site: Site<'_>, layer: &Layer, to: usize) -> Self {
+    pub(super) fn new(lowering: Lowering<'_>, layer: &Layer, to: usize) -> Self {
         let (Op::MaxPool(window) | Op::SumPool(window)) = &layer.op else { unreachable!("the caller looked at it") };
-        let (segment, from) = (&site.segments[to], site.network.input_shape(layer));
-        let write: Vec<Step> = layer.write.iter().map(|step| laned(step, segment)).collect();
-        let real = RealReader::new(4 * segment.planes, &write);
+        let (segment, from) = (&lowering.segments[to], lowering.network.input_shape(layer));
+        let write: Vec<Affine> = layer.epilogue.iter().map(|affine| laned(affine, segment)).collect();
+        let real = AffineChainF32::new(4 * segment.planes, &write);
         let greatest = matches!(layer.op, Op::MaxPool(_));
-        let codes = match (greatest, read_form(site, layer), segment.kind) {
-            (true, Some(form), Kind::Codes(to)) => reader(&write, 4 * segment.planes, form, to).map(Sink::Codes),
+        let qvalues = match (greatest, read_form(lowering, layer), segment.kind) {
+            (true, Some(form), Storage::Quantized(to)) => {
+                chain(&write, 4 * segment.planes, form, to).map(PoolEpilogue::Quantized)
+            }
             _ => None,
         };
-        let high = sums_fit(window).then(|| read_form(site, layer)).flatten().and_then(|form| match form {
-            Codes::ActivationSigned if window.padding != [0; 4] => None,
-            Codes::ActivationSigned => Some(128.0 * window.len() as f32),
+        let high = sums_fit(window).then(|| read_form(lowering, layer)).flatten().and_then(|form| match form {
+            QuantType::ActivationSigned if window.padding != [0; 4] => None,
+            QuantType::ActivationSigned => Some(128.0 * window.len() as f32),
             _ => Some(0.0),
         });
-        let way = match (greatest, &codes, high) {
-            (true, Some(_), _) => Way::GreatestCode,
-            (true, None, _) => Way::Greatest,
-            (false, _, Some(high)) => Way::SumOfCodes(high),
-            (false, _, None) => Way::Sum,
+        let reduction = match (greatest, &qvalues, high) {
+            (true, Some(_), _) => Reduction::GreatestCode,
+            (true, None, _) => Reduction::Greatest,
+            (false, _, Some(high)) => Reduction::SumOfCodes(high),
+            (false, _, None) => Reduction::Sum,
         };
-        let sink = codes.unwrap_or(match segment.kind {
-            Kind::Codes(codes) => Sink::Rounded(real, codes),
-            Kind::Real => Sink::Real(real),
+        let epilogue = qvalues.unwrap_or(match segment.kind {
+            Storage::Quantized(qvalues) => PoolEpilogue::Rounded(real, qvalues),
+            Storage::F32 => PoolEpilogue::F32(real),
         });
-        let readings = match way {
-            Way::GreatestCode | Way::SumOfCodes(_) => Readings::codes(&layer.reads, site.segments, site.places),
-            Way::Greatest | Way::Sum => Readings::real(&layer.reads, site.segments, site.places),
+        let gather = match reduction {
+            Reduction::GreatestCode | Reduction::SumOfCodes(_) => {
+                Gather::qvalues(&layer.reads, lowering.segments, lowering.places)
+            }
+            Reduction::Greatest | Reduction::Sum => Gather::real(&layer.reads, lowering.segments, lowering.places),
         };
         let rows = rows_of_part(window, from, layer.output);
-        let (to, planes) = (site.places[to], segment.planes);
-        Self { readings, way, sink, window: *window, from, to, shape: layer.output, planes, rows }
+        let (to, planes) = (lowering.places[to], segment.planes);
+        Self { gather, reduction, epilogue, window: *window, from, to, shape: layer.output, planes, rows }
     }
 
-    /// Whether it can be run in `room`; about how many multiply-adds it takes.
-    pub(super) fn check(&self, room: (usize, usize)) -> Checked<u64> {
-        let Self { readings, way, sink, window, from, to, shape, planes, rows } = self;
+    /// Whether it can be run in `arena`; about how many multiply-adds it takes.
+    pub(super) fn check(&self, arena: (usize, usize)) -> Checked<u64> {
+        let Self { gather, reduction, epilogue, window, from, to, shape, planes, rows } = self;
         check::window(window, *from, *shape)?;
-        let real = matches!(sink, Sink::Real(_));
-        to.check(if real { room.1 } else { room.0 }, *shape)?;
+        let real = matches!(epilogue, PoolEpilogue::F32(_));
+        to.check(if real { arena.1 } else { arena.0 }, *shape)?;
         ensure(to.planes == *planes && shape.channels <= 4 * planes, "planes of other results")?;
-        let memory = Readable::all(room).but(real, to.range());
-        let of_real = matches!(way, Way::Greatest | Way::Sum);
-        // Of the last row read the last block may reach behind the picture.
-        let read = readings.check(&memory, of_real, from.area() + BLOCK - 1)?;
+        let memory = Readable::all(arena).but(real, to.range());
+        let of_real = matches!(reduction, Reduction::Greatest | Reduction::Sum);
+        // Of the last row read the last block may reach behind the image.
+        let read = gather.check(&memory, of_real, from.area() + PIXEL_BLOCK - 1)?;
         ensure(read == *planes, "a pool of other planes")?;
-        ensure(!matches!(way, Way::SumOfCodes(_)) || sums_fit(window), "sums that do not fit 16 bits")?;
-        let (has, steps, takes_codes) = match sink {
-            Sink::Codes(reader) => (reader.planes(), reader.steps(), true),
-            Sink::Rounded(reader, _) | Sink::Real(reader) => (reader.planes(), reader.steps(), false),
+        ensure(!matches!(reduction, Reduction::SumOfCodes(_)) || sums_fit(window), "sums that do not fit 16 bits")?;
+        let (has, affines, takes_quantized) = match epilogue {
+            PoolEpilogue::Quantized(chain) => (chain.planes(), chain.affines(), true),
+            PoolEpilogue::Rounded(chain, _) | PoolEpilogue::F32(chain) => (chain.planes(), chain.affines(), false),
         };
-        ensure(has == *planes && takes_codes == (*way == Way::GreatestCode), "steps of other results")?;
+        ensure(
+            has == *planes && takes_quantized == (*reduction == Reduction::GreatestCode),
+            "affines of other results",
+        )?;
         product(&[8, from.width, window.stride[0]])?;
-        ensure(*rows == rows_of_part(window, *from, *shape), "parts that are no rows of the picture")?;
+        ensure(*rows == rows_of_part(window, *from, *shape), "parts that are no rows of the image")?;
         product(&[*rows, window.stride[0]])?;
-        product(&[4, rows + BLOCK, shape.width + BLOCK])?;
+        product(&[4, rows + PIXEL_BLOCK, shape.width + PIXEL_BLOCK])?;
         let parts = shape.height.div_ceil(*rows);
         let again = parts.saturating_mul((rows - 1) * window.stride[0] + window.kernel[0]).saturating_mul(from.width);
         let down = work(&[4, *planes, shape.height, from.width, window.kernel[0] + window.kernel[1]]);
-        let across = work(&[4, *planes, shape.height, shape.width, window.kernel[1] + steps]);
-        Ok(down.saturating_add(across).saturating_add(readings.work(again)))
+        let across = work(&[4, *planes, shape.height, shape.width, window.kernel[1] + affines]);
+        Ok(down.saturating_add(across).saturating_add(gather.work(again)))
     }
 
     /// Scratch that a thread needs.
-    pub(super) fn need(&self) -> Need {
+    pub(super) fn scratch(&self) -> ScratchSize {
         let rows = (self.rows - 1) * self.window.stride[0] + self.window.kernel[0];
-        let read = 4 * (rows.min(self.from.height) * self.from.width).next_multiple_of(BLOCK);
-        let (row, out) = (8 * self.from.width, 4 * self.chunk());
-        match self.way {
-            Way::GreatestCode => Need { codes: read, raw_codes: row, spare_codes: out, ..Need::default() },
-            Way::SumOfCodes(_) => {
-                Need { codes: read, raw_shorts: row, shorts: out, spare_reals: out, ..Need::default() }
+        let read = 4 * (rows.min(self.from.height) * self.from.width).next_multiple_of(PIXEL_BLOCK);
+        let (row, out) = (8 * self.from.width, 4 * self.tile_len());
+        match self.reduction {
+            Reduction::GreatestCode => {
+                ScratchSize { qvalues: read, raw_qvalues: row, spare_qvalues: out, ..ScratchSize::default() }
             }
-            Way::Greatest | Way::Sum => Need { reals: read, raw_reals: row, spare_reals: out, ..Need::default() },
+            Reduction::SumOfCodes(_) => {
+                ScratchSize { qvalues: read, raw_shorts: row, shorts: out, spare_floats: out, ..ScratchSize::default() }
+            }
+            Reduction::Greatest | Reduction::Sum => {
+                ScratchSize { floats: read, raw_floats: row, spare_floats: out, ..ScratchSize::default() }
+            }
         }
     }
 
-    fn chunk(&self) -> usize {
-        (self.rows * self.shape.width).next_multiple_of(BLOCK)
+    fn tile_len(&self) -> usize {
+        (self.rows * self.shape.width).next_multiple_of(PIXEL_BLOCK)
     }
 
     /// Runs it.
     pub(super) fn run(&self, memory: &mut Memory) {
-        let Memory { kernels, bytes, reals, scratches, team, .. } = memory;
+        let Memory { kernels, bytes, floats, scratches, thread_pool, .. } = memory;
         let kernels = *kernels;
-        let (bytes, reals) = (bytes.values(), reals.values());
-        let Place { pitch, lead, .. } = self.to;
-        let end = 4 * self.shape.area().next_multiple_of(BLOCK);
-        if let Sink::Real(reader) = &self.sink {
-            let (out, around) = Around::split(reals, self.to.range());
-            let sources = Sources { bytes: Around::whole(bytes), reals: around };
-            let chunks = Chunks::new(PlanesMut::new(&mut out[lead..], self.planes, pitch, end), 4 * self.chunk());
-            team.run(&|member| {
+        let (bytes, floats) = (bytes.values(), floats.values());
+        let Placement { plane_stride, lead, .. } = self.to;
+        let end = 4 * self.shape.area().next_multiple_of(PIXEL_BLOCK);
+        if let PoolEpilogue::F32(chain) = &self.epilogue {
+            let (out, rest) = SplitBorrow::split(floats, self.to.range());
+            let sources = Sources { bytes: SplitBorrow::whole(bytes), floats: rest };
+            let chunks =
+                TileQueue::new(PlanesMut::new(&mut out[lead..], self.planes, plane_stride, end), 4 * self.tile_len());
+            thread_pool.run(&|member| {
                 let mut scratch = own(scratches, member);
                 while let Some((begin, mut part)) = chunks.take() {
                     for plane in 0..self.planes {
-                        let what = self.pooled(kernels, sources, begin, part.len(), plane, &mut scratch);
-                        kernels.read_real(reader, &what, &mut part.only(plane));
+                        let operand = self.pooled(kernels, sources, begin, part.len(), plane, &mut scratch);
+                        kernels.affine_to_f32(chain, &operand, &mut part.only(plane));
                     }
                 }
             });
             return;
         }
-        let (out, around) = Around::split(bytes, self.to.range());
-        let sources = Sources { bytes: around, reals: Around::whole(reals) };
-        let chunks = Chunks::new(PlanesMut::new(&mut out[lead..], self.planes, pitch, end), 4 * self.chunk());
-        team.run(&|member| {
+        let (out, rest) = SplitBorrow::split(bytes, self.to.range());
+        let sources = Sources { bytes: rest, floats: SplitBorrow::whole(floats) };
+        let chunks =
+            TileQueue::new(PlanesMut::new(&mut out[lead..], self.planes, plane_stride, end), 4 * self.tile_len());
+        thread_pool.run(&|member| {
             let mut scratch = own(scratches, member);
             while let Some((begin, mut part)) = chunks.take() {
                 for plane in 0..self.planes {
                     let len = part.len();
-                    match &self.sink {
-                        Sink::Codes(reader) => {
-                            let what = self.pooled_codes(kernels, sources, begin, len, plane, &mut scratch);
-                            kernels.read(reader, &what, &mut part.only(plane));
+                    match &self.epilogue {
+                        PoolEpilogue::Quantized(chain) => {
+                            let operand = self.pooled_quantized(kernels, sources, begin, len, plane, &mut scratch);
+                            kernels.affine(chain, &operand, &mut part.only(plane));
                         }
-                        Sink::Rounded(reader, codes) => {
-                            let what = self.pooled(kernels, sources, begin, len, plane, &mut scratch);
-                            kernels.read_rounded(reader, &what, *codes, &mut part.only(plane));
+                        PoolEpilogue::Rounded(chain, qvalues) => {
+                            let operand = self.pooled(kernels, sources, begin, len, plane, &mut scratch);
+                            kernels.affine_to_quantized(chain, &operand, *qvalues, &mut part.only(plane));
                         }
-                        Sink::Real(_) => unreachable!("it has returned"),
+                        PoolEpilogue::F32(_) => unreachable!("it has returned"),
                     }
                 }
             }
@@ -192,11 +208,11 @@ impl Pool {
         let Window { kernel, stride, padding, .. } = self.window;
         let above = under(rows.start, stride[0], kernel[0], padding[0], self.from.height).start;
         let below = under(rows.end - 1, stride[0], kernel[0], padding[0], self.from.height).end.max(above);
-        (rows, above, ((below - above) * self.from.width).next_multiple_of(BLOCK))
+        (rows, above, ((below - above) * self.from.width).next_multiple_of(PIXEL_BLOCK))
     }
 
-    /// The greatest codes of a plane's part.
-    fn pooled_codes<'a>(
+    /// The greatest quantized values of a plane's part.
+    fn pooled_quantized<'a>(
         &self,
         kernels: Kernels,
         sources: Sources<'_>,
@@ -204,29 +220,29 @@ impl Pool {
         len: usize,
         plane: usize,
         scratch: &'a mut Scratch,
-    ) -> Read<'a> {
-        let Scratch { codes, raw_codes, spare_codes, .. } = scratch;
-        let (codes, row, out) = (codes.values(), raw_codes.values(), &mut spare_codes.values()[..len]);
+    ) -> ChainInput<'a> {
+        let Scratch { qvalues, raw_qvalues, spare_qvalues, .. } = scratch;
+        let (qvalues, row, out) = (qvalues.values(), raw_qvalues.values(), &mut spare_qvalues.values()[..len]);
         let (rows, above, pixels) = self.rows(begin, len);
         let (part, planes) = ((above * self.from.width, pixels), plane..plane + 1);
-        self.readings.read_codes(kernels, sources, part, planes.clone(), codes, 4 * pixels);
-        // Shifted or not, bytes are in the order of their codes once this is undone.
+        self.gather.gather_quantized(kernels, sources, part, planes.clone(), qvalues, 4 * pixels);
+        // Shifted or not, bytes are in the order of their quantized values once this is undone.
         if kernels.shifted() {
             let greatest = |a: u8, b: u8| (a as i8).max(b as i8) as u8;
-            kernels.wide(
+            kernels.vectorize(
                 #[inline(always)]
-                || self.pool((&*codes, above), rows, out, row, |code| code, greatest),
+                || self.pool((&*qvalues, above), rows, out, row, |qvalue| qvalue, greatest),
             );
         } else {
-            kernels.wide(
+            kernels.vectorize(
                 #[inline(always)]
-                || self.pool((&*codes, above), rows, out, row, |code| code, u8::max),
+                || self.pool((&*qvalues, above), rows, out, row, |qvalue| qvalue, u8::max),
             );
         }
-        Read { input: out, pitch: len, planes, pixels: len / 4 }
+        ChainInput { input: out, plane_stride: len, planes, pixels: len / 4 }
     }
 
-    /// A plane's part, pooled, as real numbers.
+    /// A plane's part, pooled, as f32 values.
     fn pooled<'a>(
         &self,
         kernels: Kernels,
@@ -235,39 +251,39 @@ impl Pool {
         len: usize,
         plane: usize,
         scratch: &'a mut Scratch,
-    ) -> ReadReal<'a> {
+    ) -> ChainInputF32<'a> {
         let (rows, above, pixels) = self.rows(begin, len);
         let (part, planes) = ((above * self.from.width, pixels), plane..plane + 1);
-        let out = &mut scratch.spare_reals.values()[..len];
-        if let Way::SumOfCodes(high) = self.way {
-            let (codes, row, sums) =
-                (scratch.codes.values(), scratch.raw_shorts.values(), &mut scratch.shorts.values()[..len]);
-            self.readings.read_codes(kernels, sources, part, planes.clone(), codes, 4 * pixels);
+        let out = &mut scratch.spare_floats.values()[..len];
+        if let Reduction::SumOfCodes(high) = self.reduction {
+            let (qvalues, row, sums) =
+                (scratch.qvalues.values(), scratch.raw_shorts.values(), &mut scratch.shorts.values()[..len]);
+            self.gather.gather_quantized(kernels, sources, part, planes.clone(), qvalues, 4 * pixels);
             let flip = if kernels.shifted() { 0x80 } else { 0 };
-            kernels.wide(
+            kernels.vectorize(
                 #[inline(always)]
                 || {
-                    self.pool((&*codes, above), rows, sums, row, |code: u8| u16::from(code ^ flip), |a, b| a + b);
+                    self.pool((&*qvalues, above), rows, sums, row, |qvalue: u8| u16::from(qvalue ^ flip), |a, b| a + b);
                     out.iter_mut().zip(&*sums).for_each(|(out, sum)| *out = f32::from(*sum) - high);
                 },
             );
         } else {
-            let (reals, row) = (scratch.reals.values(), scratch.raw_reals.values());
-            self.readings.read_real(kernels, sources, part, planes.clone(), reals, 4 * pixels);
+            let (floats, row) = (scratch.floats.values(), scratch.raw_floats.values());
+            self.gather.read_real(kernels, sources, part, planes.clone(), floats, 4 * pixels);
             let same = |value: f32| value;
-            if self.way == Way::Greatest {
-                kernels.wide(
+            if self.reduction == Reduction::Greatest {
+                kernels.vectorize(
                     #[inline(always)]
-                    || self.pool((&*reals, above), rows, out, row, same, f32::max),
+                    || self.pool((&*floats, above), rows, out, row, same, f32::max),
                 );
             } else {
-                kernels.wide(
+                kernels.vectorize(
                     #[inline(always)]
-                    || self.pool((&*reals, above), rows, out, row, same, |a, b| a + b),
+                    || self.pool((&*floats, above), rows, out, row, same, |a, b| a + b),
                 );
             }
         }
-        ReadReal { input: Source::Real(out), pitch: len, planes, pixels: len / 4 }
+        ChainInputF32 { input: Operand::F32(out), plane_stride: len, planes, pixels: len / 4 }
     }
 
     /// Pools the rows `wanted` of results; `values` are those of a plane from row `above` on. Under a window, first the values
@@ -320,8 +336,8 @@ impl Pool {
 
 /// Rows of results of a part: parts end with a block.
 fn rows_of_part(window: &Window, from: Shape, to: Shape) -> usize {
-    let unit = (1..=BLOCK).find(|rows| (rows * to.width).is_multiple_of(BLOCK)).unwrap_or(BLOCK);
-    let most = NEAR / (4 * from.width * window.stride[0]);
+    let unit = (1..=PIXEL_BLOCK).find(|rows| (rows * to.width).is_multiple_of(PIXEL_BLOCK)).unwrap_or(PIXEL_BLOCK);
+    let most = CACHED_VALUES / (4 * from.width * window.stride[0]);
     (most / unit * unit).clamp(unit, to.height.next_multiple_of(unit)).min(to.height)
 }
 
@@ -332,22 +348,22 @@ fn under(place: usize, stride: usize, kernel: usize, before: usize, side: usize)
     start.saturating_sub(before).min(end)..end
 }
 
-/// Whether sums of codes under a window fit 16 bits.
+/// Whether sums of quantized values under a window fit 16 bits.
 fn sums_fit(window: &Window) -> bool {
     window.len() * 255 <= usize::from(u16::MAX)
 }
 
-/// The form of the codes that a pool reads, if all of them have the same.
-fn read_form(site: Site<'_>, layer: &Layer) -> Option<Codes> {
-    let codes = layer.reads.iter().all(|read| match steps(read, site.segments).last() {
-        Some(step) => step.gives_bytes(),
-        None => matches!(site.segments[read.segment].kind, Kind::Codes(_)),
+/// The form of the quantized values that a pool reads, if all of them have the same.
+fn read_form(lowering: Lowering<'_>, layer: &Layer) -> Option<QuantType> {
+    let qvalues = layer.reads.iter().all(|read| match affines(read, lowering.segments).last() {
+        Some(affine) => affine.gives_bytes(),
+        None => matches!(lowering.segments[read.segment].kind, Storage::Quantized(_)),
     });
-    let signed = layer.reads.iter().filter(|read| is_signed(read, site.segments)).count();
+    let signed = layer.reads.iter().filter(|read| is_signed(read, lowering.segments)).count();
     match signed {
-        _ if !codes => None,
-        0 => Some(Codes::Activation),
-        n if n == layer.reads.len() => Some(Codes::ActivationSigned),
+        _ if !qvalues => None,
+        0 => Some(QuantType::Activation),
+        n if n == layer.reads.len() => Some(QuantType::ActivationSigned),
         _ => None,
     }
 }

@@ -2,51 +2,51 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::kernels::Codes;
+use crate::kernels::QuantType;
 use crate::model::fused::{FusedNetwork, Layer, Op, Shape, Weights, Window};
-use crate::quant::Step;
+use crate::quant::Affine;
 
 /// How the values of a segment are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Kind {
-    Codes(Codes),
-    Real,
+pub(super) enum Storage {
+    Quantized(QuantType),
+    F32,
 }
 
 /// What a segment is.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Segment {
     pub(super) shape: Shape,
-    pub(super) kind: Kind,
+    pub(super) kind: Storage,
     /// Planes of four channels.
     pub(super) planes: usize,
     /// For each channel the lane it is in: four times its plane, and its place there. Some lanes may hold no channel.
     pub(super) lanes: Vec<usize>,
     /// Set where windows read the segment as it is.
-    pub(super) near: Option<Near>,
+    pub(super) halo: Option<Halo>,
     /// What is done to an input's values when they come in.
-    pub(super) loading: Vec<Step>,
+    pub(super) loading: Vec<Affine>,
 }
 
 /// What lies around and beside a segment so that a convolution can read it as it is.
 ///
-/// Rows follow one another without a gap: a window that reaches over the side of the picture would find the end of the row
-/// before, or the beginning of the next. For each step aside there is therefore a copy of the segment's planes in which those
+/// Rows follow one another without a gap: a window that reaches over the side of the image would find the end of the row
+/// before, or the beginning of the next. For each affine aside there is therefore a copy of the segment's planes in which those
 /// columns hold padding.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Near {
-    /// The code that stands for 0; as u8.
+pub(super) struct Halo {
+    /// The quantized value that stands for 0; as u8.
     pub(super) zero: u8,
-    /// Rows or columns that the windows reach beyond the picture: top, left, bottom, right.
+    /// Rows or columns that the windows reach beyond the image: top, left, bottom, right.
     pub(super) padding: [usize; 4],
     /// Steps aside that have a copy: from -left to right without 0.
     pub(super) shifts: Vec<isize>,
 }
 
-/// Bytes of a plane's copies, for all steps aside.
+/// Bytes of a plane's copies, for all affines aside.
 const LARGEST_COPIES: usize = 4 << 20;
 
-impl Near {
+impl Halo {
     fn new(zero: u8, padding: [usize; 4]) -> Self {
         let [_, left, _, right] = padding;
         let shifts = (-(left as isize)..=right as isize).filter(|shift| *shift != 0).collect();
@@ -55,9 +55,9 @@ impl Near {
 }
 
 impl Segment {
-    /// Codes of which a convolution makes products: whether they are signed.
+    /// Quantized values of which a convolution makes products: whether they are signed.
     pub(super) fn signed(&self) -> bool {
-        matches!(self.kind, Kind::Codes(codes) if codes.is_signed())
+        matches!(self.kind, Storage::Quantized(qvalues) if qvalues.is_signed())
     }
 }
 
@@ -66,7 +66,7 @@ pub(super) fn segments(network: &FusedNetwork) -> Vec<Segment> {
     let mut segments: Vec<Segment> = Vec::new();
     for (number, input) in network.inputs.iter().enumerate() {
         let loading = loading(network, number);
-        let kind = loading.last().map_or(Kind::Real, |step| codes(step.low));
+        let kind = loading.last().map_or(Storage::F32, |affine| qvalues(affine.low));
         segments.push(segment(input.shape, kind, (0..input.shape.channels).collect(), loading));
     }
     for layer in &network.layers {
@@ -78,21 +78,21 @@ pub(super) fn segments(network: &FusedNetwork) -> Vec<Segment> {
         segments.push(segment(layer.output, kind, lanes, Vec::new()));
     }
     for layer in &network.layers {
-        let Some((number, near)) = reads_as_is(network, layer, &segments) else { continue };
-        let codes = if segments[number].signed() { Codes::ActivationSigned } else { Codes::Activation };
-        segments[number].kind = Kind::Codes(codes);
-        segments[number].near = Some(near);
+        let Some((number, halo)) = reads_as_is(network, layer, &segments) else { continue };
+        let qvalues = if segments[number].signed() { QuantType::ActivationSigned } else { QuantType::Activation };
+        segments[number].kind = Storage::Quantized(qvalues);
+        segments[number].halo = Some(halo);
     }
     segments
 }
 
-fn segment(shape: Shape, kind: Kind, lanes: Vec<usize>, loading: Vec<Step>) -> Segment {
+fn segment(shape: Shape, kind: Storage, lanes: Vec<usize>, loading: Vec<Affine>) -> Segment {
     let planes = lanes.iter().max().map_or(0, |lane| lane / 4 + 1);
-    Segment { shape, kind, planes, lanes, near: None, loading }
+    Segment { shape, kind, planes, lanes, halo: None, loading }
 }
 
-fn codes(low: f32) -> Kind {
-    Kind::Codes(if low < 0.0 { Codes::Signed } else { Codes::Unsigned })
+fn qvalues(low: f32) -> Storage {
+    Storage::Quantized(if low < 0.0 { QuantType::Signed } else { QuantType::Unsigned })
 }
 
 /// Lanes of all that a layer reads, one segment behind the other.
@@ -107,82 +107,83 @@ pub(super) fn read_lanes(layer: &Layer, segments: &[Segment]) -> Vec<usize> {
     lanes
 }
 
-/// The steps to codes that all readers of an input begin with and that are all they do: they are done once, when it comes in.
-fn loading(network: &FusedNetwork, input: usize) -> Vec<Step> {
+/// The affines to quantized values that all readers of an input begin with and that are all they do: they are done once, when it comes in.
+fn loading(network: &FusedNetwork, input: usize) -> Vec<Affine> {
     let reads = network.layers.iter().flat_map(|layer| &layer.reads);
     let mut reads = reads.chain(network.outputs.iter().flat_map(|output| &output.reads));
     let mut reads = reads.by_ref().filter(|read| read.segment == input);
     let Some(first) = reads.next() else { return Vec::new() };
-    let fits = first.steps.last().is_some_and(Step::gives_bytes) && reads.all(|read| read.steps == first.steps);
-    if fits { first.steps.clone() } else { Vec::new() }
+    let fits =
+        first.prologue.last().is_some_and(Affine::gives_bytes) && reads.all(|read| read.prologue == first.prologue);
+    if fits { first.prologue.clone() } else { Vec::new() }
 }
 
-/// The steps that are left to do for a reader of a segment.
-pub(super) fn steps<'a>(read: &'a crate::model::fused::Read, segments: &[Segment]) -> &'a [Step] {
-    if segments[read.segment].loading.is_empty() { &read.steps } else { &[] }
+/// The affines that are left to do for a reader of a segment.
+pub(super) fn affines<'a>(read: &'a crate::model::fused::Read, segments: &[Segment]) -> &'a [Affine] {
+    if segments[read.segment].loading.is_empty() { &read.prologue } else { &[] }
 }
 
 /// How a layer's results are kept; `segments` are those before it.
-fn kind(network: &FusedNetwork, layer: &Layer, segments: &[Segment]) -> Kind {
-    match (layer.write.last(), &layer.op, layer.reads.as_slice()) {
-        (Some(step), ..) if step.gives_bytes() => codes(step.low),
-        // A maximum of codes is one of them.
-        (None, Op::MaxPool(_), [read]) => match steps(read, segments).last() {
-            Some(step) if step.gives_bytes() => codes(step.low),
-            Some(_) => Kind::Real,
+fn kind(network: &FusedNetwork, layer: &Layer, segments: &[Segment]) -> Storage {
+    match (layer.epilogue.last(), &layer.op, layer.reads.as_slice()) {
+        (Some(affine), ..) if affine.gives_bytes() => qvalues(affine.low),
+        // A maximum of quantized values is one of them.
+        (None, Op::MaxPool(_), [read]) => match affines(read, segments).last() {
+            Some(affine) if affine.gives_bytes() => qvalues(affine.low),
+            Some(_) => Storage::F32,
             None => match segments[read.segment].kind {
-                Kind::Codes(codes) if codes.is_signed() => Kind::Codes(Codes::Signed),
-                Kind::Codes(_) => Kind::Codes(Codes::Unsigned),
-                Kind::Real => Kind::Real,
+                Storage::Quantized(qvalues) if qvalues.is_signed() => Storage::Quantized(QuantType::Signed),
+                Storage::Quantized(_) => Storage::Quantized(QuantType::Unsigned),
+                Storage::F32 => Storage::F32,
             },
         },
-        (None, Op::MaxPool(_), _) if layer.reads_codes(network) => {
-            let low = |read: &crate::model::fused::Read| match steps(read, segments).last() {
-                Some(step) => step.low < 0.0,
+        (None, Op::MaxPool(_), _) if layer.reads_quantized(network) => {
+            let low = |read: &crate::model::fused::Read| match affines(read, segments).last() {
+                Some(affine) => affine.low < 0.0,
                 None => segments[read.segment].signed(),
             };
-            // Codes of several segments of both kinds have no common form.
+            // Quantized values of several segments of both kinds have no common form.
             match layer.reads.iter().filter(|read| low(read)).count() {
-                0 => Kind::Codes(Codes::Unsigned),
-                n if n == layer.reads.len() => Kind::Codes(Codes::Signed),
-                _ => Kind::Real,
+                0 => Storage::Quantized(QuantType::Unsigned),
+                n if n == layer.reads.len() => Storage::Quantized(QuantType::Signed),
+                _ => Storage::F32,
             }
         }
-        _ => Kind::Real,
+        _ => Storage::F32,
     }
 }
 
 /// The segment that an int8 convolution reads as it is, and what must lie around it for that.
-pub(super) fn reads_as_is(network: &FusedNetwork, layer: &Layer, segments: &[Segment]) -> Option<(usize, Near)> {
+pub(super) fn reads_as_is(network: &FusedNetwork, layer: &Layer, segments: &[Segment]) -> Option<(usize, Halo)> {
     let Op::Convolution { window, weights: Weights::Int8 { input_zero_point, .. } } = &layer.op else { return None };
     let [read] = layer.reads.as_slice() else { return None };
     let segment = &segments[read.segment];
-    let Kind::Codes(_) = segment.kind else { return None };
+    let Storage::Quantized(_) = segment.kind else { return None };
     let zero = input_zero_point + if segment.signed() { 128 } else { 0 };
-    let near = Near::new(u8::try_from(zero).ok()?, window.padding);
+    let halo = Halo::new(u8::try_from(zero).ok()?, window.padding);
     let same_size = (layer.output.height, layer.output.width) == (segment.shape.height, segment.shape.width);
-    let plain = steps(read, segments).is_empty() && window.stride == [1, 1] && same_size;
+    let plain = affines(read, segments).is_empty() && window.stride == [1, 1] && same_size;
     let padded = window.padding != [0; 4];
-    // Only convolutions write copies beside their results, and only of results that are codes at once.
+    // Only convolutions write copies beside their results, and only of results that are quantized values at once.
     let writer = read.segment.checked_sub(network.inputs.len()).map(|number| &network.layers[number]);
-    let copied = writer.is_some_and(writes_codes);
+    let copied = writer.is_some_and(writes_quantized);
     // Of larger images, or wider windows, copies cost more than they save.
-    let small = near.shifts.len().saturating_mul(4 * segment.shape.area()) <= LARGEST_COPIES;
-    let agreed = segment.near.as_ref().is_none_or(|other| *other == near);
-    (plain && small && agreed && (!padded || copied)).then_some((read.segment, near))
+    let small = halo.shifts.len().saturating_mul(4 * segment.shape.area()) <= LARGEST_COPIES;
+    let agreed = segment.halo.as_ref().is_none_or(|other| *other == halo);
+    (plain && small && agreed && (!padded || copied)).then_some((read.segment, halo))
 }
 
-/// Whether an int8 convolution's sums become codes in one step.
-pub(super) fn writes_codes(layer: &Layer) -> bool {
-    layer.is_int8() && matches!(layer.write.as_slice(), [step] if step.gives_bytes() && bounds_are_whole(step))
+/// Whether an int8 convolution's sums become quantized values in one affine.
+pub(super) fn writes_quantized(layer: &Layer) -> bool {
+    layer.is_int8() && matches!(layer.epilogue.as_slice(), [affine] if affine.gives_bytes() && bounds_are_whole(affine))
 }
 
-fn bounds_are_whole(step: &Step) -> bool {
-    let finite = step.mul.iter().chain(&step.add).all(|x| x.is_finite());
-    finite && step.low.fract() == 0.0 && step.high.fract() == 0.0
+fn bounds_are_whole(affine: &Affine) -> bool {
+    let finite = affine.mul.iter().chain(&affine.add).all(|x| x.is_finite());
+    finite && affine.low.fract() == 0.0 && affine.high.fract() == 0.0
 }
 
-/// Height and width of the pixels a window needs around those of the picture.
+/// Height and width of the pixels a window needs around those of the image.
 pub(super) fn reach(window: &Window) -> [usize; 2] {
     [window.kernel[0] - 1, window.kernel[1] - 1]
 }

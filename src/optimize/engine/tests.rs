@@ -1,6 +1,6 @@
 use super::*;
 use crate::kernels::Isa;
-use crate::model::fused::random::{self, Numbers};
+use crate::model::fused::random::{self, NumberKind};
 use crate::model::onnx::OnnxFile;
 
 /// The fused network of a file, if it has one.
@@ -28,7 +28,7 @@ fn run(network: &FusedNetwork, inputs: &[Vec<f32>], kernels: Kernels, threads: u
 #[test]
 fn random_int8_networks_give_the_interpreters_bits() {
     for seed in 0..cases() {
-        let network = random::network(seed, Numbers::Int8);
+        let network = random::network(seed, NumberKind::Int8);
         network.check().unwrap_or_else(|error| panic!("seed {seed}: {error}"));
         let inputs = random::inputs(&network, seed);
         let expected = network.run(&inputs.iter().map(Vec::as_slice).collect::<Vec<_>>());
@@ -44,7 +44,7 @@ fn random_int8_networks_give_the_interpreters_bits() {
 fn random_mixed_networks_give_the_interpreters_bits_where_sums_are_exact() {
     let mut exact = 0;
     for seed in 0..cases() {
-        let network = random::network(seed, Numbers::Exact);
+        let network = random::network(seed, NumberKind::Exact);
         let inputs = random::inputs(&network, seed);
         let Some(expected) = crate::optimize::tests::exactly(&network, &inputs) else { continue };
         exact += 1;

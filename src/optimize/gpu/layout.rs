@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use super::unfit;
 use crate::error::Result;
 use crate::model::fused::{FusedNetwork, Op, Read};
-use crate::optimize::regions::{self, Extent};
+use crate::optimize::memory_planner::{self, Extent};
 
-/// Channel `c` of pixel `p` is at `start + p * pitch + c`.
+/// Channel `c` of pixel `p` is at `start + p * stride + c`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Place {
+pub(super) struct Region {
     pub(super) start: usize,
-    pub(super) pitch: usize,
+    pub(super) stride: usize,
 }
 
 /// Which channel each value of a pixel is; `None`: a zero that fills a group of four up.
@@ -19,16 +19,16 @@ pub(super) type Lanes = Vec<Option<usize>>;
 
 /// Places of all segments.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Layout {
-    pub(super) places: Vec<Place>,
+pub(super) struct GpuLayout {
+    pub(super) places: Vec<Region>,
     pub(super) lanes: Vec<Lanes>,
     /// Values in all regions.
     pub(super) size: usize,
 }
 
-impl Layout {
+impl GpuLayout {
     /// Segments that are read together share a region; `result` is an array of its own.
-    pub(super) fn new(network: &FusedNetwork, pictures: usize, result: usize) -> Result<Self> {
+    pub(super) fn new(network: &FusedNetwork, images: usize, result: usize) -> Result<Self> {
         let segments = network.inputs.len() + network.layers.len();
         let mut heads: Vec<usize> = (0..segments).collect();
         for layer in &network.layers {
@@ -37,25 +37,25 @@ impl Layout {
                 if network.shape(pair[0].segment).area() != network.shape(pair[1].segment).area() {
                     return Err(unfit(&layer.name, "it reads segments of different sizes"));
                 }
-                regions::join(&mut heads, a, b);
+                memory_planner::join(&mut heads, a, b);
             }
         }
         let mut families: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
         heads.iter().enumerate().for_each(|(segment, &head)| families.entry(head).or_default().push(segment));
         let lanes = lanes(network);
         let families: Vec<Vec<usize>> = families.into_values().filter(|members| members != &[result]).collect();
-        let pitch = |members: &[usize]| members.iter().map(|&segment| lanes[segment].len()).sum::<usize>();
-        let lives = regions::lives(network);
+        let stride = |members: &[usize]| members.iter().map(|&segment| lanes[segment].len()).sum::<usize>();
+        let live_ranges = memory_planner::live_ranges(network);
         let extent = |members: &Vec<usize>| {
-            let size = pictures * network.shape(members[0]).area() * pitch(members);
-            Extent { life: regions::union(members.iter().map(|&segment| &lives[segment])), size }
+            let size = images * network.shape(members[0]).area() * stride(members);
+            Extent { life: memory_planner::union(members.iter().map(|&segment| &live_ranges[segment])), size }
         };
-        let (starts, size) = regions::place(&families.iter().map(extent).collect::<Vec<_>>());
-        let mut places = vec![Place { start: 0, pitch: network.shape(result).channels }; segments];
+        let (starts, size) = memory_planner::place(&families.iter().map(extent).collect::<Vec<_>>());
+        let mut places = vec![Region { start: 0, stride: network.shape(result).channels }; segments];
         for (members, start) in families.iter().zip(starts) {
             let mut offset = 0;
             for &segment in members {
-                places[segment] = Place { start: start + offset, pitch: pitch(members) };
+                places[segment] = Region { start: start + offset, stride: stride(members) };
                 offset += lanes[segment].len();
             }
         }
@@ -63,10 +63,10 @@ impl Layout {
     }
 
     /// Where the first of some segments is, if the others follow it one by one.
-    pub(super) fn joined(&self, reads: &[Read]) -> Option<Place> {
+    pub(super) fn joined(&self, reads: &[Read]) -> Option<Region> {
         let follows = |pair: &[Read]| {
             let (one, next) = (self.places[pair[0].segment], self.places[pair[1].segment]);
-            one.pitch == next.pitch && one.start + self.lanes[pair[0].segment].len() == next.start
+            one.stride == next.stride && one.start + self.lanes[pair[0].segment].len() == next.start
         };
         reads.windows(2).all(follows).then(|| self.places[reads[0].segment])
     }

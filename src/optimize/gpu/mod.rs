@@ -9,79 +9,81 @@ mod pack;
 use half::f16;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernels::cuda::{Convolve, Load, Pool, Program, Room, Step, Task, Window};
+use crate::kernels::cuda::{
+    AffineParams, BufferSizes, ConvolveParams, GpuTask, LoadParams, PoolParams, Program, WindowParams,
+};
 use crate::model::fused::{self, FusedNetwork, Layer, Op, Read, Weights};
 use crate::quant;
-use layout::{Layout, behind};
+use layout::{GpuLayout, behind};
 use pack::{Params, pack};
 
 use super::rewrite;
 
 const INT8: &str = "it computes in int8";
 
-/// What a GPU does for a number of pictures.
+/// What a GPU does for a number of images.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
     /// What is launched.
     pub program: Program,
     /// Names of the layers, as many as tasks: the first is the input.
     pub names: Vec<String>,
-    /// Multiply-adds of each for one picture; `None` for what is no convolution.
+    /// Multiply-adds of each for one image; `None` for what is no convolution.
     pub macs: Vec<Option<u64>>,
-    /// Numbers of a picture's result.
+    /// Numbers of an image's result.
     pub classes: usize,
     /// Its extents, as the file has them.
     pub output: Vec<usize>,
 }
 
 impl Plan {
-    /// A plan for `pictures` pictures at a time.
+    /// A plan for `images` images at a time.
     ///
     /// # Errors
     /// [`ErrorKind::Model`] with what a GPU's kernels do not do: int8, several inputs or outputs, an output with rows and columns or
-    /// of a pool, more than one step between two layers, more values than indices of 32 bits reach.
-    pub fn new(network: &FusedNetwork, pictures: usize) -> Result<Self> {
+    /// of a pool, more than one affine between two layers, more values than indices of 32 bits reach.
+    pub fn new(network: &FusedNetwork, images: usize) -> Result<Self> {
         if let Some(layer) = network.layers.iter().find(|layer| layer.is_int8()) {
             return Err(unfit(&layer.name, INT8));
         }
         let mut network = network.clone();
         rewrite::fold_norms(&mut network);
         rewrite::pool_first(&mut network);
-        steps_to_writers(&mut network);
+        affines_to_writers(&mut network);
         let ([input], [output]) = (network.inputs.as_slice(), network.outputs.as_slice()) else {
             return Err(unfit("the network", "it has several inputs or outputs"));
         };
         let result = match output.reads.as_slice() {
-            [read] if read.steps.is_empty() && network.shape(read.segment).area() == 1 => read.segment,
+            [read] if read.prologue.is_empty() && network.shape(read.segment).area() == 1 => read.segment,
             _ => return Err(unfit(&output.name, "an output must be what one layer wrote, one number for each class")),
         };
         if network.layers.iter().flat_map(|layer| &layer.reads).any(|read| read.segment == result) {
             return Err(unfit(&output.name, "an output must not be read by a layer"));
         }
         let (input, classes) = (input.shape, network.shape(result).channels);
-        let layout = Layout::new(&network, pictures, result)?;
+        let layout = GpuLayout::new(&network, images, result)?;
         let mut builder =
-            Builder { network: &network, layout: &layout, pictures, weights: Vec::new(), params: Params::default() };
+            Builder { network: &network, layout: &layout, images, weights: Vec::new(), params: Params::default() };
         let to = layout.places[0];
-        let sides = [input.channels, input.area(), pictures, to.start, to.pitch].map(|number| number as u32);
-        let [channels, area, count, start, pitch] = sides;
-        let mut tasks = vec![Task::Load(Load { channels, area, pictures: count, to: start, to_pitch: pitch })];
+        let sides = [input.channels, input.area(), images, to.start, to.stride].map(|number| number as u32);
+        let [channels, area, count, start, stride] = sides;
+        let mut tasks = vec![GpuTask::Load(LoadParams { channels, area, images: count, to: start, to_stride: stride })];
         for (number, layer) in network.layers.iter().enumerate() {
             tasks.push(builder.task(layer, 1 + number, result)?);
         }
         let names = std::iter::once("input".to_owned()).chain(network.layers.iter().map(|layer| layer.name.clone()));
         let macs = std::iter::once(None).chain(network.layers.iter().map(|layer| layer.macs(&network)));
         let (weights, params) = (builder.weights, builder.params.values);
-        let room = Room {
+        let sizes = BufferSizes {
             arena: layout.size,
             weights: weights.len(),
             params: params.len(),
-            pictures: pictures * input.len(),
-            results: pictures * classes,
+            images: images * input.len(),
+            results: images * classes,
         };
         // Tasks hold indices of 32 bits.
-        let lengths = [room.arena, room.weights, room.params, room.pictures];
-        let program = Program { tasks, weights, params, room };
+        let lengths = [sizes.arena, sizes.weights, sizes.params, sizes.images];
+        let program = Program { tasks, weights, params, sizes };
         if lengths.iter().any(|&length| u32::try_from(length).is_err()) || !program.fits() {
             return Err(unfit("the network", "it is too large"));
         }
@@ -89,12 +91,12 @@ impl Plan {
     }
 }
 
-/// What is done to a segment by its only reader is done by its writer: once for each value, not for each window over it.
-fn steps_to_writers(network: &mut FusedNetwork) {
+/// What is done to a segment by its only affine chain is done by its writer: once for each value, not for each window over it.
+fn affines_to_writers(network: &mut FusedNetwork) {
     for number in 0..network.layers.len() {
         let Some(reader) = rewrite::only_reader(network, network.inputs.len() + number) else { continue };
-        if network.layers[number].write.is_empty() {
-            network.layers[number].write = std::mem::take(&mut network.layers[reader].reads[0].steps);
+        if network.layers[number].epilogue.is_empty() {
+            network.layers[number].epilogue = std::mem::take(&mut network.layers[reader].reads[0].prologue);
         }
     }
 }
@@ -105,15 +107,15 @@ fn unfit(name: &str, why: &str) -> Error {
 
 struct Builder<'a> {
     network: &'a FusedNetwork,
-    layout: &'a Layout,
-    pictures: usize,
+    layout: &'a GpuLayout,
+    images: usize,
     weights: Vec<f16>,
     params: Params,
 }
 
 impl Builder<'_> {
     /// The task of a layer, which writes `segment`.
-    fn task(&mut self, layer: &Layer, segment: usize, result: usize) -> Result<Task> {
+    fn task(&mut self, layer: &Layer, segment: usize, result: usize) -> Result<GpuTask> {
         let failed = |why: &str| unfit(&layer.name, why);
         let from = self.layout.joined(&layer.reads).ok_or_else(|| failed("what it reads is not together"))?;
         let read = self.read(&layer.reads).map_err(failed)?;
@@ -123,11 +125,11 @@ impl Builder<'_> {
         let channels = behind(self.network, &self.layout.lanes, &layer.reads);
         let groups = channels.len() / 4;
         let pool = |builder: &mut Self, window: &fused::Window, greatest: u32| {
-            let write = builder.params.step(&layer.write, |step| spread(step, written)).map_err(failed)?;
+            let write = builder.params.affine(&layer.epilogue, |affine| spread(affine, written)).map_err(failed)?;
             let window = builder.window(window, layer);
-            let [from_pitch, to_pitch, groups] = [from.pitch, to.pitch, groups].map(|n| n as u32);
+            let [from_stride, to_stride, groups] = [from.stride, to.stride, groups].map(|n| n as u32);
             let (from, to) = (from.start as u32, to.start as u32);
-            Ok(Task::Pool(Pool { window, from, from_pitch, groups, read, write, to, to_pitch, greatest }))
+            Ok(GpuTask::Pool(PoolParams { window, from, from_stride, groups, read, write, to, to_stride, greatest }))
         };
         match &layer.op {
             Op::MaxPool(_) | Op::SumPool(_) if segment == result => Err(failed("a pool gives the network's results")),
@@ -137,56 +139,57 @@ impl Builder<'_> {
                 let Weights::Float { values, bias } = weights else { return Err(failed(INT8)) };
                 let first = self.weights.len();
                 self.weights.extend(pack(values, window.len(), &channels, outputs));
-                let write = self.params.biased(bias, &layer.write, written.len()).map_err(failed)?;
+                let write = self.params.biased(bias, &layer.epilogue, written.len()).map_err(failed)?;
                 let to_results = u32::from(segment == result);
                 let outputs = if segment == result { outputs } else { written.len() };
-                let [from_pitch, to_pitch, groups, outputs] = [from.pitch, to.pitch, groups, outputs].map(|n| n as u32);
+                let [from_stride, to_stride, groups, outputs] =
+                    [from.stride, to.stride, groups, outputs].map(|n| n as u32);
                 let (from, to, weights) = (from.start as u32, to.start as u32, first as u32);
                 let window = self.window(window, layer);
-                let task = Convolve {
+                let task = ConvolveParams {
                     window,
                     from,
-                    from_pitch,
+                    from_stride,
                     groups,
                     read,
                     weights,
                     write,
                     outputs,
                     to,
-                    to_pitch,
+                    to_stride,
                     to_results,
                 };
-                Ok(Task::Convolve(task))
+                Ok(GpuTask::Convolve(task))
             }
         }
     }
 
-    /// One step for all segments that are read.
-    fn read(&mut self, reads: &[Read]) -> Result<Step, &'static str> {
-        let bounds = |read: &Read| read.steps.first().map(|step| (step.low, step.high));
-        if reads.iter().any(|read| read.steps.len() > 1 || bounds(read) != bounds(&reads[0])) {
+    /// One affine for all segments that are read.
+    fn read(&mut self, reads: &[Read]) -> Result<AffineParams, &'static str> {
+        let bounds = |read: &Read| read.prologue.first().map(|affine| (affine.low, affine.high));
+        if reads.iter().any(|read| read.prologue.len() > 1 || bounds(read) != bounds(&reads[0])) {
             return Err("segments are read in different ways");
         }
         let Some((low, high)) = bounds(&reads[0]) else { return Ok(Params::NO_STEP) };
         let (mut mul, mut add, mut round) = (Vec::new(), Vec::new(), false);
         for read in reads {
-            let step = spread(&read.steps[0], &self.layout.lanes[read.segment]);
-            mul.extend(step.mul);
-            add.extend(step.add);
-            round |= step.round;
+            let affine = spread(&read.prologue[0], &self.layout.lanes[read.segment]);
+            mul.extend(affine.mul);
+            add.extend(affine.add);
+            round |= affine.round;
         }
-        self.params.step(&[quant::Step { mul, add, low, high, round }], quant::Step::clone)
+        self.params.affine(&[quant::Affine { mul, add, low, high, round }], quant::Affine::clone)
     }
 
-    fn window(&self, window: &fused::Window, layer: &Layer) -> Window {
+    fn window(&self, window: &fused::Window, layer: &Layer) -> WindowParams {
         let input = self.network.input_shape(layer);
         let [kernel_height, kernel_width] = window.kernel.map(|n| n as u32);
         let [stride_height, stride_width] = window.stride.map(|n| n as u32);
         let [top, left, _, _] = window.padding.map(|n| n as u32);
         let sides = [input.height, input.width, layer.output.height, layer.output.width].map(|n| n as u32);
         let [height, width, out_height, out_width] = sides;
-        let pixels = (self.pictures * layer.output.area()) as u32;
-        Window {
+        let pixels = (self.images * layer.output.area()) as u32;
+        WindowParams {
             kernel_height,
             kernel_width,
             stride_height,
@@ -203,7 +206,7 @@ impl Builder<'_> {
 }
 
 /// What is done to each lane; nothing comes of those that are no channels.
-fn spread(step: &quant::Step, lanes: &[Option<usize>]) -> quant::Step {
+fn spread(affine: &quant::Affine, lanes: &[Option<usize>]) -> quant::Affine {
     let each = |of: &[f32]| lanes.iter().map(|lane| lane.map_or(0.0, |channel| of[channel])).collect();
-    quant::Step { mul: each(&step.mul), add: each(&step.add), ..*step }
+    quant::Affine { mul: each(&affine.mul), add: each(&affine.add), ..*affine }
 }

@@ -1,9 +1,9 @@
 //! What tract gets wrong is kept from it.
 //!
-//! Each operator that tract makes of a node of the file is put behind a guard here: its inputs' extents are checked before tract's rules see
-//! them, some of which read beyond what is there; and some are wired in another way than tract's, where that gives wrong numbers. Each wiring
-//! says what of tract is wrong; `docs/tract.md` has the faults with the smallest graph that shows each, and the tests here show
-//! that they are still there in the version they name, so that an update says which guards can go.
+//! Each operator that tract makes of a node of the file is put behind a guard here: its inputs' extents are checked before tract's rules
+//! see them, some of which read beyond what is there; and some are wired in another way than tract's, where that gives wrong numbers. Each
+//! wiring says what of tract is wrong; `docs/tract.md` has the faults with the smallest graph that shows each, and the tests here show that
+//! they are still there in the version they name, so that an update says which guards can go.
 
 mod checks;
 mod quantizers;
@@ -28,7 +28,7 @@ static TRACT: LazyLock<OnnxOpRegister> = LazyLock::new(|| onnx().op_register);
 /// Wires a node in the place of tract's expansion: the prefix of names, the model, the inputs.
 type Wire = fn(&NodeProto, &str, &mut TypedModel, &[OutletId]) -> TractResult<TVec<OutletId>>;
 
-/// tract's reader of ONNX graphs with every operator behind its guard.
+/// tract's affine chain of ONNX graphs with every operator behind its guard.
 pub(super) fn guarded() -> Onnx {
     let mut onnx = onnx();
     for (name, builder) in &TRACT.0 {

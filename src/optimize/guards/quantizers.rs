@@ -12,7 +12,7 @@ use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::{Expansion, InferenceResult, Solver, TensorProxy};
 
 #[derive(Debug, Clone)]
-pub(super) struct Quantizer {
+pub(super) struct GuardedQuantizer {
     node: String,
     quantizes: bool,
     axis: i64,
@@ -23,7 +23,7 @@ pub(super) struct Quantizer {
 }
 
 /// The quantizer that `node` is, if it is one.
-pub(super) fn of(node: &NodeProto) -> Option<Quantizer> {
+pub(super) fn of(node: &NodeProto) -> Option<GuardedQuantizer> {
     let quantizes = match node.op_type.as_str() {
         "QuantizeLinear" => true,
         "DequantizeLinear" => false,
@@ -35,10 +35,10 @@ pub(super) fn of(node: &NodeProto) -> Option<Quantizer> {
     let name = if node.name.is_empty() { node.output.first()? } else { &node.name };
     let node = format!("node {name} ({})", node.op_type);
     let block = usize::try_from(int("block_size").unwrap_or(0)).ok()?;
-    Some(Quantizer { node, quantizes, axis: int("axis").unwrap_or(1), block, output })
+    Some(GuardedQuantizer { node, quantizes, axis: int("axis").unwrap_or(1), block, output })
 }
 
-impl Quantizer {
+impl GuardedQuantizer {
     /// Scales or zero points of blocks as f32, one for each value.
     fn repeated(&self, known: &Tensor, axis: usize, shape: &[usize]) -> TractResult<Tensor> {
         let mut blocks = shape.to_vec();
@@ -84,7 +84,7 @@ impl Quantizer {
     }
 }
 
-impl Expansion for Quantizer {
+impl Expansion for GuardedQuantizer {
     fn name(&self) -> StaticName {
         if self.quantizes { "QuantizeLinear".into() } else { "DequantizeLinear".into() }
     }

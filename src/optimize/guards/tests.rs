@@ -132,18 +132,18 @@ impl Graph {
 
     /// Behind its guard it is refused, with the name of the node `op`.
     fn refuses(&self, op: &str) {
-        let said = self.guarded(&picture()).unwrap_err();
+        let said = self.guarded(&image()).unwrap_err();
         assert!(said.contains(&format!("node the {op} ({op})")), "{said}");
     }
 }
 
-fn picture() -> Vec<f32> {
+fn image() -> Vec<f32> {
     (0..48).map(|i| (i * 5 % 13) as f32 / 6.0 - 1.0).collect()
 }
 
 /// What the convolution of [`Graph::conv`] gives.
 fn convolved() -> Vec<f32> {
-    graph(17).conv().node("Identity", &["a"], "y", vec![]).guarded(&picture()).unwrap()
+    graph(17).conv().node("Identity", &["a"], "y", vec![]).guarded(&image()).unwrap()
 }
 
 #[test]
@@ -151,7 +151,7 @@ fn a_slice_with_steps_behind_a_convolution() {
     let sliced = graph(13).conv().whole("start", &[1]).whole("end", &[4]).whole("axes", &[2]).whole("step", &[2]);
     // Rows 1 and 3 of each plane of 4x4.
     let right: Vec<f32> = convolved().chunks(16).flat_map(|plane| [&plane[4..8], &plane[12..16]].concat()).collect();
-    sliced.node("Slice", &["a", "start", "end", "axes", "step"], "y", vec![]).mends(&picture(), &right);
+    sliced.node("Slice", &["a", "start", "end", "axes", "step"], "y", vec![]).mends(&image(), &right);
 }
 
 #[test]
@@ -162,27 +162,27 @@ fn a_convolution_with_strides_behind_a_padded_one_and_behind_a_softmax() {
     let kept = |plane: &[f32]| [plane[0], plane[2], plane[8], plane[10]].map(|value| 2.0 * value).to_vec();
     let two = |graph: Graph| graph.floats("w", &[1, 1, 1, 1], &[2.0]);
     let strided = |graph: Graph| two(graph).node("Conv", &["a", "w"], "y", vec![ints("strides", &[2, 2])]);
-    let right = kept(&padded().node("Identity", &["a"], "y", vec![]).guarded(&picture()).unwrap());
-    strided(padded()).mends(&picture(), &right);
+    let right = kept(&padded().node("Identity", &["a"], "y", vec![]).guarded(&image()).unwrap());
+    strided(padded()).mends(&image(), &right);
 
     let rows = || graph(17).floats("p", &[1, 3, 1, 1], &[1.0, -0.5, 0.25]).node("Conv", &["x", "p"], "b", vec![]);
     let softmax = || rows().node("Softmax", &["b"], "a", vec![int("axis", 2)]);
-    let right = kept(&softmax().node("Identity", &["a"], "y", vec![]).guarded(&picture()).unwrap());
-    strided(softmax()).mends(&picture(), &right);
+    let right = kept(&softmax().node("Identity", &["a"], "y", vec![]).guarded(&image()).unwrap());
+    strided(softmax()).mends(&image(), &right);
 }
 
 #[test]
 fn a_convolution_that_is_subtracted() {
     let right: Vec<f32> = convolved().iter().enumerate().map(|(i, a)| [0.75, -0.5][i / 16] - a).collect();
     let by_channel = graph(17).conv().floats("c", &[1, 2, 1, 1], &[0.75, -0.5]);
-    by_channel.node("Sub", &["c", "a"], "y", vec![]).mends(&picture(), &right);
+    by_channel.node("Sub", &["c", "a"], "y", vec![]).mends(&image(), &right);
 }
 
 #[test]
 fn a_convolution_that_divides() {
     let right: Vec<f32> = convolved().iter().enumerate().map(|(i, a)| [0.75, -0.5][i / 16] / a).collect();
     let by_channel = graph(17).conv().floats("c", &[1, 2, 1, 1], &[0.75, -0.5]);
-    by_channel.node("Div", &["c", "a"], "y", vec![]).mends(&picture(), &right);
+    by_channel.node("Div", &["c", "a"], "y", vec![]).mends(&image(), &right);
 }
 
 #[test]
@@ -193,7 +193,7 @@ fn a_softmax_between_quantizers() {
     let quantizer = quantizer.node("DequantizeLinear", &["q", "s", "z"], "d", vec![]);
     let quantizer = quantizer.node("Softmax", &["d"], "p", vec![int("axis", -1)]);
     let quantizer = quantizer.node("QuantizeLinear", &["p", "t", "o"], "r", vec![]);
-    let x = picture();
+    let x = image();
     let mut right = Vec::new();
     for row in x.chunks(4) {
         let exp: Vec<f32> = row.iter().map(|x| ((x / 0.05).round_ties_even() * 0.05).exp()).collect();
@@ -210,7 +210,7 @@ fn quantizers_of_different_types() {
     let this = this.node("DequantizeLinear", &["q", "s", "z"], "d", vec![]);
     let this = this.node("QuantizeLinear", &["d", "s", "o"], "r", vec![]);
     let this = this.node("DequantizeLinear", &["r", "s", "o"], "y", vec![]);
-    let x = picture();
+    let x = image();
     let right: Vec<f32> = x.iter().map(|x| (x / 0.05).round_ties_even() * 0.05).collect();
     this.mends(&x, &right);
 }
@@ -219,14 +219,14 @@ fn quantizers_of_different_types() {
 fn the_type_that_a_quantizer_is_asked_for() {
     let this = graph(21).floats("s", &[], &[0.05]);
     let this = this.node("QuantizeLinear", &["x", "s"], "q", vec![int("output_dtype", 3)]);
-    let x = picture();
+    let x = image();
     let right: Vec<f32> = x.iter().map(|x| (x / 0.05).round_ties_even()).collect();
     this.node("Cast", &["q"], "y", vec![int("to", 1)]).mends(&x, &right);
 }
 
 #[test]
 fn celu_with_an_alpha() {
-    let x = picture();
+    let x = image();
     let right: Vec<f32> = x.iter().map(|&x| x.max(0.0) + (2.0 * ((x / 2.0).exp() - 1.0)).min(0.0)).collect();
     graph(12).node("Celu", &["x"], "y", vec![float("alpha", 2.0)]).mends(&x, &right);
 }
@@ -244,21 +244,21 @@ fn what_is_large_under_a_logarithm() {
 
 #[test]
 fn a_global_norm_is_no_mean() {
-    let x = picture();
+    let x = image();
     let right: Vec<f32> = x.chunks(16).map(|plane| plane.iter().map(|x| x * x).sum::<f32>().sqrt()).collect();
     graph(17).node("GlobalLpPool", &["x"], "y", vec![int("p", 2)]).mends(&x, &right);
 }
 
 #[test]
 fn no_axes_are_all_axes() {
-    let x = picture();
+    let x = image();
     let right = [x.iter().sum::<f32>() / 48.0];
     graph(11).node("ReduceMean", &["x"], "y", vec![ints("axes", &[])]).mends(&x, &right);
 }
 
 #[test]
 fn axes_to_squeeze_in_any_order() {
-    let x = picture();
+    let x = image();
     let right: Vec<f32> = x.chunks(16).map(|plane| plane.iter().sum::<f32>() / 16.0).collect();
     let pooled = graph(11).node("GlobalAveragePool", &["x"], "p", vec![]);
     pooled.node("Squeeze", &["p"], "y", vec![ints("axes", &[3, 2])]).mends(&x, &right);
@@ -267,7 +267,7 @@ fn axes_to_squeeze_in_any_order() {
 #[test]
 fn padding_by_itself_beside_an_explicit_one_of_nothing() {
     let attributes = vec![text("auto_pad", "SAME_UPPER"), ints("pads", &[0; 4]), ints("kernel_shape", &[1, 2])];
-    let x = picture();
+    let x = image();
     let right: Vec<f32> = x.chunks(4).flat_map(|r| [r[0].max(r[1]), r[1].max(r[2]), r[2].max(r[3]), r[3]]).collect();
     graph(17).node("MaxPool", &["x"], "y", attributes).mends(&x, &right);
 }

@@ -18,20 +18,20 @@ pub(in super::super) struct Constant {
     pub(in super::super) kind: DataType,
 }
 
-/// Whole numbers of any type, or real ones.
+/// Whole numbers of any type, or f32 ones.
 #[derive(Debug, Clone, PartialEq)]
 pub(in super::super) enum Values {
     Whole(Vec<i64>),
-    Real(Vec<f32>),
+    F32(Vec<f32>),
 }
 
 /// Weights as a file holds them.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Stored {
-    /// Codes with scales and zero points: one, or one for each index of `axis`.
-    Codes { codes: Vec<i64>, scales: Vec<f32>, zero_points: Vec<i64>, axis: usize },
-    /// Real numbers.
-    Real(Vec<f32>),
+pub(super) enum TensorData {
+    /// Quantized values with scales and zero points: one, or one for each index of `axis`.
+    Quantized { qvalues: Vec<i64>, scales: Vec<f32>, zero_points: Vec<i64>, axis: usize },
+    /// F32 values.
+    F32(Vec<f32>),
 }
 
 /// Constants by name, each evaluated once, when it is asked for.
@@ -48,7 +48,7 @@ pub(in super::super) struct Constants<'a> {
 impl Constant {
     pub(in super::super) fn real(&self) -> Vec<f32> {
         match &self.values {
-            Values::Real(values) => values.clone(),
+            Values::F32(values) => values.clone(),
             Values::Whole(values) => values.iter().map(|&v| v as f32).collect(),
         }
     }
@@ -56,13 +56,13 @@ impl Constant {
     pub(in super::super) fn whole(&self) -> Option<&[i64]> {
         match &self.values {
             Values::Whole(values) => Some(values),
-            Values::Real(_) => None,
+            Values::F32(_) => None,
         }
     }
 
     pub(super) fn len(&self) -> usize {
         match &self.values {
-            Values::Real(values) => values.len(),
+            Values::F32(values) => values.len(),
             Values::Whole(values) => values.len(),
         }
     }
@@ -160,7 +160,7 @@ impl<'a> Constants<'a> {
     }
 
     /// The weights `name` as they are stored, and their extents.
-    pub(super) fn stored(&self, name: &str) -> Option<(Vec<usize>, Stored)> {
+    pub(super) fn stored(&self, name: &str) -> Option<(Vec<usize>, TensorData)> {
         let mut name = name;
         let mut exchanged = false;
         // What goes on for longer than there are nodes goes round.
@@ -185,28 +185,28 @@ impl<'a> Constants<'a> {
             }
         }
         let constant = self.get(name).filter(|constant| constant.kind == DataType::Float)?;
-        Stored::Real(constant.real()).exchanged_if(exchanged, constant.dims)
+        TensorData::F32(constant.real()).exchanged_if(exchanged, constant.dims)
     }
 
     /// Weights that a `DequantizeLinear` decodes.
-    fn stored_codes(&self, node: &NodeProto) -> Option<(Vec<usize>, Stored)> {
+    fn stored_codes(&self, node: &NodeProto) -> Option<(Vec<usize>, TensorData)> {
         operators::understood(node).ok()?;
-        let codes = self.get(node.input.first()?).filter(|codes| range(codes.kind).is_some())?;
+        let qvalues = self.get(node.input.first()?).filter(|qvalues| range(qvalues.kind).is_some())?;
         let quantizer = self.quantizer(node)?;
-        let axis = axis_of(node, codes.dims.len());
+        let axis = axis_of(node, qvalues.dims.len());
         let many = quantizer.count() > 1;
-        let fits = !many || quantizer.dims.len() == 1 && codes.dims.get(axis) == Some(&quantizer.count());
-        if !fits || quantizer.kind.is_some_and(|kind| kind != codes.kind) {
+        let fits = !many || quantizer.dims.len() == 1 && qvalues.dims.get(axis) == Some(&quantizer.count());
+        if !fits || quantizer.kind.is_some_and(|kind| kind != qvalues.kind) {
             return None;
         }
         let Quantizer { scales, zero_points, .. } = quantizer;
         let axis = if many { axis } else { 0 };
-        let whole = codes.whole()?.to_vec();
-        Some((codes.dims, Stored::Codes { codes: whole, scales, zero_points, axis }))
+        let whole = qvalues.whole()?.to_vec();
+        Some((qvalues.dims, TensorData::Quantized { qvalues: whole, scales, zero_points, axis }))
     }
 }
 
-impl Stored {
+impl TensorData {
     /// The same with its extents, rows and columns exchanged if asked; only tensors of rank 2 have those.
     fn exchanged_if(self, exchanged: bool, dims: Vec<usize>) -> Option<(Vec<usize>, Self)> {
         match (exchanged, &dims[..]) {
@@ -219,10 +219,13 @@ impl Stored {
     /// The same with rows and columns exchanged.
     fn transposed(self, rows: usize, columns: usize) -> Self {
         match self {
-            Self::Real(values) => Self::Real(transpose(&values, rows, columns)),
-            Self::Codes { codes, scales, zero_points, axis } => {
-                Self::Codes { codes: transpose(&codes, rows, columns), scales, zero_points, axis: 1 - axis.min(1) }
-            }
+            Self::F32(values) => Self::F32(transpose(&values, rows, columns)),
+            Self::Quantized { qvalues, scales, zero_points, axis } => Self::Quantized {
+                qvalues: transpose(&qvalues, rows, columns),
+                scales,
+                zero_points,
+                axis: 1 - axis.min(1),
+            },
         }
     }
 
@@ -294,18 +297,18 @@ pub(super) fn decode(tensor: &TensorProto) -> Option<Constant> {
     };
     let half = |bits: u16| half::f16::from_bits(bits).to_f32();
     let values = match (kind, raw.is_empty()) {
-        (DataType::Float, true) => Values::Real(tensor.float_data.clone()),
+        (DataType::Float, true) => Values::F32(tensor.float_data.clone()),
         (DataType::Float, false) => {
-            Values::Real(raw.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect())
+            Values::F32(raw.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect())
         }
         // As f32, which is all that is made of them: only a cast to it is computed.
-        (DataType::Double, true) => Values::Real(tensor.double_data.iter().map(|&v| v as f32).collect()),
+        (DataType::Double, true) => Values::F32(tensor.double_data.iter().map(|&v| v as f32).collect()),
         (DataType::Double, false) => {
-            Values::Real(raw.as_chunks::<8>().0.iter().map(|b| f64::from_le_bytes(*b) as f32).collect())
+            Values::F32(raw.as_chunks::<8>().0.iter().map(|b| f64::from_le_bytes(*b) as f32).collect())
         }
-        (DataType::Float16, true) => Values::Real(tensor.int32_data.iter().map(|&v| half(v as u16)).collect()),
+        (DataType::Float16, true) => Values::F32(tensor.int32_data.iter().map(|&v| half(v as u16)).collect()),
         (DataType::Float16, false) => {
-            Values::Real(raw.as_chunks::<2>().0.iter().map(|b| half(u16::from_le_bytes(*b))).collect())
+            Values::F32(raw.as_chunks::<2>().0.iter().map(|b| half(u16::from_le_bytes(*b))).collect())
         }
         (DataType::Int64, true) => Values::Whole(tensor.int64_data.clone()),
         (DataType::Int64, false) => {

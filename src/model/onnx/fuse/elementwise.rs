@@ -26,7 +26,7 @@ pub(super) fn apply(walk: &Walk<'_>, node: &NodeProto) -> Result<Value, String> 
         "Clip" => clip(walk, node),
         "BatchNormalization" => norm(walk, node),
         "Add" | "Sub" | "Mul" | "Div" => binary(walk, node),
-        "QuantizeLinear" | "DequantizeLinear" => code(walk, node),
+        "QuantizeLinear" | "DequantizeLinear" => qvalue(walk, node),
         "Flatten" | "Reshape" | "Squeeze" | "Unsqueeze" => reshape(walk, node),
         op => Err(format!("{op} is no operator of a DenseNet")),
     }
@@ -55,7 +55,7 @@ fn binary(walk: &Walk<'_>, node: &NodeProto) -> Result<Value, String> {
     let (constant, operand) = match (known(0), known(1)) {
         (_, Some(constant)) => (constant, 0),
         (Some(constant), None) => (constant, 1),
-        (None, None) => return Err("both its inputs depend on the picture".into()),
+        (None, None) => return Err("both its inputs depend on the image".into()),
     };
     let mut value = walk.value(node, operand)?;
     let numbers = per_channel(&constant, &value)?;
@@ -68,7 +68,7 @@ fn binary(walk: &Walk<'_>, node: &NodeProto) -> Result<Value, String> {
         ("Sub", 0) => value.affine(&constant(1.0), &negative()),
         ("Sub", _) => value.affine(&constant(-1.0), &numbers),
         ("Div", 0) => value.affine(&inverse(), &constant(0.0)),
-        _ => return Err("it divides by what depends on the picture".into()),
+        _ => return Err("it divides by what depends on the image".into()),
     }
     Ok(value)
 }
@@ -107,11 +107,11 @@ fn clip(walk: &Walk<'_>, node: &NodeProto) -> Result<Value, String> {
             value.bound(low, high);
             Ok(value)
         }
-        _ => Err("its bounds depend on the picture".into()),
+        _ => Err("its bounds depend on the image".into()),
     }
 }
 
-fn code(walk: &Walk<'_>, node: &NodeProto) -> Result<Value, String> {
+fn qvalue(walk: &Walk<'_>, node: &NodeProto) -> Result<Value, String> {
     let mut value = walk.value(node, 0)?;
     let channels = value.shape.channels;
     let quantizer = walk.constants.quantizer(node).ok_or("its scale or zero point is not usable")?;
@@ -144,7 +144,7 @@ fn code(walk: &Walk<'_>, node: &NodeProto) -> Result<Value, String> {
 
 fn reshape(walk: &Walk<'_>, node: &NodeProto) -> Result<Value, String> {
     let mut value = walk.value(node, 0)?;
-    let dims = walk.constants.reshaped(node, &value.dims()).ok_or("its target shape depends on the picture")?;
+    let dims = walk.constants.reshaped(node, &value.dims()).ok_or("its target shape depends on the image")?;
     let shape = value.shape;
     match dims[..] {
         [1, values] if values == shape.len() => value.flat = true,

@@ -79,8 +79,8 @@ fn constant(node: &NodeProto) -> Option<Constant> {
     let [attribute] = node.attribute.as_slice() else { return None };
     let (dims, values, kind) = match attribute.name.as_str() {
         "value" => return decode(attribute.t.as_ref()?),
-        "value_float" => (vec![], Values::Real(vec![attribute.f]), DataType::Float),
-        "value_floats" => (vec![attribute.floats.len()], Values::Real(attribute.floats.clone()), DataType::Float),
+        "value_float" => (vec![], Values::F32(vec![attribute.f]), DataType::Float),
+        "value_floats" => (vec![attribute.floats.len()], Values::F32(attribute.floats.clone()), DataType::Float),
         "value_int" => (vec![], Values::Whole(vec![attribute.i]), DataType::Int64),
         "value_ints" => (vec![attribute.ints.len()], Values::Whole(attribute.ints.clone()), DataType::Int64),
         _ => return None,
@@ -94,7 +94,7 @@ fn cast(constant: &Constant, to: i64) -> Option<Constant> {
     let within = |low: i64, high: i64| -> Option<Values> {
         let values = match &constant.values {
             Values::Whole(values) => values.clone(),
-            Values::Real(values) => {
+            Values::F32(values) => {
                 values.iter().map(|v| (v.abs() < 9e18).then_some(*v as i64)).collect::<Option<_>>()?
             }
         };
@@ -103,11 +103,11 @@ fn cast(constant: &Constant, to: i64) -> Option<Constant> {
     let values = match (to, &constant.values) {
         // Of these only the nearest f32 is known.
         (to, _) if constant.kind == DataType::Double && to != DataType::Float => return None,
-        (DataType::Float, _) => Values::Real(constant.real()),
+        (DataType::Float, _) => Values::F32(constant.real()),
         // Each f32 is a double.
-        (DataType::Double, Values::Real(values)) => Values::Real(values.clone()),
-        (DataType::Float16, Values::Real(values)) => {
-            Values::Real(values.iter().map(|&v| half::f16::from_f32(v).to_f32()).collect())
+        (DataType::Double, Values::F32(values)) => Values::F32(values.clone()),
+        (DataType::Float16, Values::F32(values)) => {
+            Values::F32(values.iter().map(|&v| half::f16::from_f32(v).to_f32()).collect())
         }
         (DataType::Int64, _) => within(i64::MIN, i64::MAX)?,
         (DataType::Int32, _) => within(i32::MIN.into(), i32::MAX.into())?,
@@ -196,7 +196,7 @@ fn dequantized(node: &NodeProto, values: &Constant, quantizer: &Quantizer) -> Op
         let (scale, zero_point) = quantizer.at(place(index));
         (value - zero_point) as f32 * scale
     });
-    Some(Constant { dims: values.dims.clone(), values: Values::Real(real.collect()), kind: DataType::Float })
+    Some(Constant { dims: values.dims.clone(), values: Values::F32(real.collect()), kind: DataType::Float })
 }
 
 fn quantized(node: &NodeProto, reals: &Constant, quantizer: &Quantizer) -> Option<Constant> {
@@ -327,7 +327,7 @@ fn transposed(constant: &Constant, perm: Option<&[i64]>) -> Option<Constant> {
         (0..rank).rev().map(along).sum::<usize>()
     };
     let values = match &constant.values {
-        Values::Real(values) => Values::Real((0..values.len()).map(|index| values[from(index)]).collect()),
+        Values::F32(values) => Values::F32((0..values.len()).map(|index| values[from(index)]).collect()),
         Values::Whole(values) => Values::Whole((0..values.len()).map(|index| values[from(index)]).collect()),
     };
     Some(Constant { dims, values, kind: constant.kind })
@@ -335,8 +335,8 @@ fn transposed(constant: &Constant, perm: Option<&[i64]>) -> Option<Constant> {
 
 fn map(constant: &Constant, f: impl Fn(f32) -> f32) -> Option<Constant> {
     match &constant.values {
-        Values::Real(values) if constant.kind == DataType::Float => {
-            Some(Constant { values: Values::Real(values.iter().map(|&v| f(v)).collect()), ..constant.clone() })
+        Values::F32(values) if constant.kind == DataType::Float => {
+            Some(Constant { values: Values::F32(values.iter().map(|&v| f(v)).collect()), ..constant.clone() })
         }
         _ => None,
     }
@@ -349,7 +349,7 @@ fn binary(a: &Constant, b: &Constant, op: &str) -> Option<Constant> {
     }
     let (dims, places) = broadcast(&a.dims, &b.dims)?;
     let values = match (&a.values, &b.values, a.kind) {
-        (Values::Real(x), Values::Real(y), DataType::Float) => {
+        (Values::F32(x), Values::F32(y), DataType::Float) => {
             let value = |[i, j]: [usize; 2]| match op {
                 "Add" => Some(x[i] + y[j]),
                 "Sub" => Some(x[i] - y[j]),
@@ -357,7 +357,7 @@ fn binary(a: &Constant, b: &Constant, op: &str) -> Option<Constant> {
                 "Div" => Some(x[i] / y[j]),
                 _ => None,
             };
-            Values::Real(places.into_iter().map(value).collect::<Option<_>>()?)
+            Values::F32(places.into_iter().map(value).collect::<Option<_>>()?)
         }
         (Values::Whole(x), Values::Whole(y), DataType::Int64) => {
             let value = |[i, j]: [usize; 2]| match op {

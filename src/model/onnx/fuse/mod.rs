@@ -1,7 +1,7 @@
 //! Finds densely connected networks in an ONNX graph, float or int8, by structure and never by names.
 //!
-//! This reads the file's own graph and not tract's: on loading, tract computes the real weights from their codes, and then
-//! what the codes and scales were cannot be told any more.
+//! This reads the file's own graph and not tract's: on loading, tract computes the real weights from their quantized values, and then
+//! what the quantized values and scales were cannot be told any more.
 
 mod attributes;
 mod blocks;
@@ -36,7 +36,7 @@ use crate::error::Result;
 pub struct Fusion {
     /// Densely connected networks.
     pub networks: Vec<FusedNetwork>,
-    /// Nodes that depend on the picture and are in none of them because of what they compute; behind them, of each part that is not
+    /// Nodes that depend on the image and are in none of them because of what they compute; behind them, of each part that is not
     /// densely connected, the first convolution.
     pub opaque: Vec<Opaque>,
 }

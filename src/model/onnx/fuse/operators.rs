@@ -4,18 +4,18 @@ use tract_onnx::pb::NodeProto;
 
 use super::super::super::fused::{Op, Shape, Weights, Window, sums_fit, zero_point_fits};
 use super::attributes::Attributes;
-use super::constants::Stored;
+use super::constants::TensorData;
 use super::value::{Piece, Value};
 use super::walk::Walk;
 
-/// Largest window whose sum of u8 codes is exact in f32.
+/// Largest window whose sum of u8 quantized values is exact in f32.
 const EXACT_SUM: usize = (1 << 24) / 255;
 
 /// Weights `[out, in, height, width]` as a file holds them.
 struct Kernel {
     out: usize,
     channels: usize,
-    stored: Stored,
+    stored: TensorData,
     /// Extents of what is stored: of a fully connected layer, `[out, in * height * width]`.
     dims: Vec<usize>,
     /// One number for each output; empty without a bias.
@@ -68,7 +68,7 @@ pub(super) fn linear(walk: &mut Walk<'_>, node: &NodeProto) -> Result<Value, Str
     Ok(value)
 }
 
-fn weights(walk: &Walk<'_>, node: &NodeProto) -> Result<(Vec<usize>, Stored), String> {
+fn weights(walk: &Walk<'_>, node: &NodeProto) -> Result<(Vec<usize>, TensorData), String> {
     let found = node.input.get(1).and_then(|name| walk.constants.stored(name));
     found.ok_or_else(|| "its weights are not in the file, or of a type that is not read".into())
 }
@@ -99,14 +99,14 @@ fn layer(
     let Kernel { out, channels, stored, dims, bias } = kernel;
     let size = channels * window.len();
     // Padding has to be one of the values that are read: where it is not, the products are f32.
-    let quantized = value.codes().filter(|(_, _, zero_point)| zero_point_fits(*zero_point, &window));
+    let quantized = value.qvalues().filter(|(_, _, zero_point)| zero_point_fits(*zero_point, &window));
     match (stored, quantized) {
-        (Stored::Codes { codes, scales, zero_points, axis }, Some((pieces, scale, input_zero_point)))
+        (TensorData::Quantized { qvalues, scales, zero_points, axis }, Some((pieces, scale, input_zero_point)))
             if (axis == 0 || scales.len().max(zero_points.len()) == 1)
                 && [1, out].contains(&scales.len())
                 && [1, out].contains(&zero_points.len()) =>
         {
-            let (values, zero_points) = signed(&codes, &zero_points, size)?;
+            let (values, zero_points) = signed(&qvalues, &zero_points, size)?;
             if !sums_fit(&values, &zero_points, size, input_zero_point) {
                 return Err("its sums do not fit 32 bits".into());
             }
@@ -120,8 +120,8 @@ fn layer(
         }
         (stored, _) => {
             let values = match stored {
-                Stored::Real(values) => values,
-                codes => real(codes, &dims),
+                TensorData::F32(values) => values,
+                qvalues => real(qvalues, &dims),
             };
             let bias = if bias.is_empty() { vec![0.0; out] } else { bias };
             let weights = Weights::Float { values, bias };
@@ -131,36 +131,36 @@ fn layer(
     }
 }
 
-/// The codes as s8, and the zero points that are then left, one for each output of `size` weights; none where all are 0.
-fn signed(codes: &[i64], zero_points: &[i64], size: usize) -> Result<(Vec<i8>, Vec<i16>), String> {
+/// The quantized values as s8, and the zero points that are then left, one for each output of `size` weights; none where all are 0.
+fn signed(qvalues: &[i64], zero_points: &[i64], size: usize) -> Result<(Vec<i8>, Vec<i16>), String> {
     let zero_point = |out: usize| zero_points[out.min(zero_points.len() - 1)];
-    let outputs = codes.chunks_exact(size.max(1));
-    let centred: Option<Vec<i8>> = codes
+    let outputs = qvalues.chunks_exact(size.max(1));
+    let centred: Option<Vec<i8>> = qvalues
         .chunks_exact(size.max(1))
         .enumerate()
-        .flat_map(|(out, channel)| channel.iter().map(move |&code| i8::try_from(code - zero_point(out)).ok()))
+        .flat_map(|(out, channel)| channel.iter().map(move |&qvalue| i8::try_from(qvalue - zero_point(out)).ok()))
         .collect();
     if let Some(values) = centred {
         return Ok((values, Vec::new()));
     }
     // Too far from their zero point for s8: the zero points stay, and what is u8 becomes 128 lower.
-    let lower = if codes.iter().any(|&code| code > 127) { 128 } else { 0 };
-    let values: Result<Vec<i8>, _> = codes.iter().map(|&code| i8::try_from(code - lower)).collect();
+    let lower = if qvalues.iter().any(|&qvalue| qvalue > 127) { 128 } else { 0 };
+    let values: Result<Vec<i8>, _> = qvalues.iter().map(|&qvalue| i8::try_from(qvalue - lower)).collect();
     let zero_points = (0..outputs.len()).map(|out| (zero_point(out) - lower) as i16).collect();
     values.map(|values| (values, zero_points)).map_err(|_| "its weights are not of 8 bits".into())
 }
 
-fn real(stored: Stored, dims: &[usize]) -> Vec<f32> {
+fn real(stored: TensorData, dims: &[usize]) -> Vec<f32> {
     match stored {
-        Stored::Real(values) => values,
-        Stored::Codes { codes, scales, zero_points, axis } => {
+        TensorData::F32(values) => values,
+        TensorData::Quantized { qvalues, scales, zero_points, axis } => {
             let inner: usize = dims.iter().skip(axis + 1).product();
             let channel = |i: usize| i / inner.max(1) % dims.get(axis).copied().unwrap_or(1).max(1);
             let at = |i: usize, len: usize| channel(i).min(len - 1);
-            let value = |(i, &code): (usize, &i64)| {
-                (code - zero_points[at(i, zero_points.len())]) as f32 * scales[at(i, scales.len())]
+            let value = |(i, &qvalue): (usize, &i64)| {
+                (qvalue - zero_points[at(i, zero_points.len())]) as f32 * scales[at(i, scales.len())]
             };
-            codes.iter().enumerate().map(value).collect()
+            qvalues.iter().enumerate().map(value).collect()
         }
     }
 }
@@ -269,10 +269,10 @@ pub(super) fn average_pool(walk: &mut Walk<'_>, node: &NodeProto) -> Result<Valu
     Ok(result)
 }
 
-/// What a pool reads: codes, where there are any, since they are ordered and spaced as what they stand for. The function
+/// What a pool reads: quantized values, where there are any, since they are ordered and spaced as what they stand for. The function
 /// decodes a result that is the sum of some values, or the greatest of them.
 fn undecoded(value: &Value) -> (Vec<Piece>, impl Fn(&mut Value, f64)) {
-    let (pieces, decoder) = match value.codes() {
+    let (pieces, decoder) = match value.qvalues() {
         Some((pieces, scale, zero_point)) => (pieces, Some((f64::from(scale), f64::from(zero_point)))),
         None => (value.pieces.clone(), None),
     };

@@ -1,4 +1,4 @@
-//! Quantized operators as what they mean: decode, compute in real numbers, encode.
+//! Quantized operators as what they mean: decode, compute in f32 values, encode.
 //!
 //! ONNX has two forms of a quantized network. In the one, *QDQ*, real operators stand between `DequantizeLinear` and
 //! `QuantizeLinear`; in the other, *QOperator*, both are part of the operator (`QLinearConv`, and the contributed
@@ -14,13 +14,13 @@ use super::constants::Constants;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::onnx::operators;
 
-/// Where an operator's code, scale and zero point stand among its inputs.
-type Place = [usize; 3];
+/// Where an operator's quantized value, scale and zero point stand among its inputs.
+type Triple = [usize; 3];
 
-/// A quantized operator: what it is in real numbers, its operands, and where scale and zero point of its result are.
+/// A quantized operator: what it is in f32 values, its operands, and where scale and zero point of its result are.
 struct Form {
     op: &'static str,
-    operands: Vec<Place>,
+    operands: Vec<Triple>,
     /// Place of a bias in i32, whose scale is the product of those of the operands.
     bias: Option<usize>,
     result: [usize; 2],
@@ -94,7 +94,7 @@ pub(in super::super) fn expand(graph: &mut GraphProto, limits: &Limits) -> Resul
 /// The scales of the bias: one for each output channel.
 fn bias_scales(node: &NodeProto, form: &Form, constants: &Constants<'_>) -> Option<Tensor> {
     let bias = constants.get(node.input.get(form.bias?).filter(|name| !name.is_empty())?)?;
-    let scale = |place: &Place| Some(constants.get(node.input.get(place[1])?)?.real());
+    let scale = |place: &Triple| Some(constants.get(node.input.get(place[1])?)?.real());
     let (x, w) = (scale(form.operands.first()?)?, scale(form.operands.get(1)?)?);
     let channels = bias.len();
     let (&[x], true) = (x.as_slice(), w.len() == 1 || w.len() == channels) else { return None };
@@ -118,7 +118,7 @@ fn expanded(node: &NodeProto, form: &Form, bias_scales: Option<String>) -> Vec<N
     let mut nodes = Vec::new();
     let mut inputs = Vec::new();
     for (index, place) in form.operands.iter().enumerate() {
-        let codes: Vec<String> = place.iter().filter_map(|&at| given(at)).collect();
+        let qvalues: Vec<String> = place.iter().filter_map(|&at| given(at)).collect();
         let decoded = format!("{result}.operand{index}");
         // Weights have one scale for each output; where those stand depends on the operator.
         let axis = match (form.op, index) {
@@ -127,7 +127,7 @@ fn expanded(node: &NodeProto, form: &Form, bias_scales: Option<String>) -> Vec<N
             ("MatMul", 1) => -1,
             _ => 1,
         };
-        nodes.push(make("DequantizeLinear", decoded.clone(), codes, decoded.clone(), vec![int("axis", axis)]));
+        nodes.push(make("DequantizeLinear", decoded.clone(), qvalues, decoded.clone(), vec![int("axis", axis)]));
         inputs.push(decoded);
     }
     if let (Some(bias), Some(scales)) = (form.bias.and_then(given), bias_scales) {
@@ -159,17 +159,17 @@ fn expanded(node: &NodeProto, form: &Form, bias_scales: Option<String>) -> Vec<N
         let real = format!("{result}.real");
         nodes.push(make("Reshape", node.name.clone(), vec![soft, shape], real.clone(), vec![]));
         let inputs = [Some(real), given(scale), given(zero_point)].into_iter().flatten().collect();
-        nodes.push(make("QuantizeLinear", format!("{result}.codes"), inputs, result.clone(), vec![]));
+        nodes.push(make("QuantizeLinear", format!("{result}.quantized values"), inputs, result.clone(), vec![]));
         return nodes;
     }
     match given(scale) {
         Some(scale) => {
             let real = format!("{result}.real");
             nodes.push(make(form.op, node.name.clone(), inputs, real.clone(), attributes));
-            let codes = [Some(real), Some(scale), given(zero_point)].into_iter().flatten().collect();
-            nodes.push(make("QuantizeLinear", format!("{result}.codes"), codes, result.clone(), vec![]));
+            let qvalues = [Some(real), Some(scale), given(zero_point)].into_iter().flatten().collect();
+            nodes.push(make("QuantizeLinear", format!("{result}.quantized values"), qvalues, result.clone(), vec![]));
         }
-        // `QGemm` without a result's scale gives real numbers.
+        // `QGemm` without a result's scale gives f32 values.
         None => nodes.push(make(form.op, node.name.clone(), inputs, result.clone(), attributes)),
     }
     nodes

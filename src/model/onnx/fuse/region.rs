@@ -54,7 +54,7 @@ fn network(walk: &Walk<'_>, region: usize) -> Option<FusedNetwork> {
         name: draft.name.clone(),
         op: draft.op.clone(),
         reads: Vec::new(),
-        write: Vec::new(),
+        epilogue: Vec::new(),
         output: draft.output,
     };
     let mut layers: Vec<Layer> = drafts.iter().map(layer).collect();

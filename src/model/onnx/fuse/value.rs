@@ -67,10 +67,10 @@ impl Value {
         }
     }
 
-    /// If all values are decoded codes of one scale and zero point: the pieces up to the codes, which are moved so that
-    /// they fit u8 and, behind a ReLU, 0 is 0; and scale and zero point.
-    pub(super) fn codes(&self) -> Option<(Vec<Piece>, f32, i32)> {
-        let decoded: Vec<_> = self.pieces.iter().map(|piece| piece.chain.codes()).collect::<Option<_>>()?;
+    /// If all values are decoded quantized values of one scale and zero point: the pieces up to the quantized values, which are moved so
+    /// that they fit u8 and, behind a ReLU, 0 is 0; and scale and zero point.
+    pub(super) fn qvalues(&self) -> Option<(Vec<Piece>, f32, i32)> {
+        let decoded: Vec<_> = self.pieces.iter().map(|piece| piece.chain.qvalues()).collect::<Option<_>>()?;
         let (_, first) = decoded.first()?;
         let (scale, zero_point) = (first.scale, first.zero_point);
         let alike = decoded.iter().all(|(_, e)| (e.scale, e.zero_point) == (scale, zero_point));

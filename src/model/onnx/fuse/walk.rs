@@ -29,7 +29,7 @@ pub(super) enum Source {
     Layer(Draft),
 }
 
-/// A layer whose chains are not yet split between writers and readers.
+/// A layer whose chains are not yet split between writers and affine chains.
 #[derive(Debug)]
 pub(super) struct Draft {
     pub(super) name: String,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use tract_onnx::pb::{AttributeProto, GraphProto, NodeProto, OperatorSetIdProto, attribute_proto::AttributeType};
 
 use super::table::TABLE;
-use super::{Attribute, MICROSOFT, NEWEST, OLDEST, Operator, Values};
+use super::{Allowed, Attribute, MICROSOFT, NEWEST, OLDEST, Operator};
 
 /// The versions of operators that a file imports, by domain; `""` is ONNX's own.
 #[derive(Debug, Clone, Default)]
@@ -148,7 +148,7 @@ pub(in super::super) fn understood(node: &NodeProto) -> Result<(), String> {
     if rows().next().is_some() { Ok(()) } else { Err("its operator is not known".into()) }
 }
 
-impl Values {
+impl Allowed {
     fn contain(self, attribute: &AttributeProto) -> bool {
         let whole = || std::iter::once(&attribute.i).filter(|_| attribute.r#type == AttributeType::Int as i32);
         match self {

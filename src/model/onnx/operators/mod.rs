@@ -53,14 +53,14 @@ struct Attribute {
     kind: AttributeType,
     required: bool,
     /// Values that are done.
-    values: Values,
+    values: Allowed,
     /// Values that the fuser and the evaluation of constants understand; nodes with others are left to tract.
-    fused: Values,
+    fused: Allowed,
 }
 
 /// Values of an attribute; of a list, of each of its members.
 #[derive(Debug, Clone, Copy)]
-enum Values {
+enum Allowed {
     /// Any, but floats are finite.
     Any,
     /// Whole numbers from one to another.
@@ -105,7 +105,7 @@ impl Operator {
 }
 
 impl Attribute {
-    const fn new(name: &'static str, kind: AttributeType, values: Values) -> Self {
+    const fn new(name: &'static str, kind: AttributeType, values: Allowed) -> Self {
         Self { name, kind, required: false, values, fused: values }
     }
 
@@ -114,7 +114,7 @@ impl Attribute {
         self
     }
 
-    const fn fused(mut self, values: Values) -> Self {
+    const fn fused(mut self, values: Allowed) -> Self {
         self.fused = values;
         self
     }

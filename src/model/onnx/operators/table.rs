@@ -4,19 +4,19 @@
 
 use tract_onnx::pb::attribute_proto::AttributeType::{Float, Floats, Int, Ints, String, Tensor};
 
-use super::Values::{Any, Between, Exactly, Texts};
+use super::Allowed::{Any, Between, Exactly, Texts};
 use super::{Attribute, Operator, rules};
 
 /// Whole numbers that are used in products of extents: no network has larger ones.
 const MOST: i64 = 1 << 20;
-const FLAG: super::Values = Between(0, 1);
+const FLAG: super::Allowed = Between(0, 1);
 const MANY: usize = usize::MAX;
 
-const fn int(name: &'static str, values: super::Values) -> Attribute {
+const fn int(name: &'static str, values: super::Allowed) -> Attribute {
     Attribute::new(name, Int, values)
 }
 
-const fn ints(name: &'static str, values: super::Values) -> Attribute {
+const fn ints(name: &'static str, values: super::Allowed) -> Attribute {
     Attribute::new(name, Ints, values)
 }
 
@@ -343,7 +343,7 @@ const GEMM: &[Attribute] = &[
     int("transB", FLAG),
 ];
 /// Types by their numbers: u8 and s8, or 0, that of the zero point.
-const OUTPUT: super::Values = Between(0, 3);
+const OUTPUT: super::Allowed = Between(0, 3);
 const PAD_MODE: Attribute = text("mode", &["constant", "edge", "reflect"]);
 const NEAREST: Attribute = text("nearest_mode", &["ceil", "floor", "round_prefer_ceil", "round_prefer_floor"]);
 const RESIZE: &[Attribute] = &[

@@ -67,7 +67,7 @@ fn text(name: &str, value: &str) -> AttributeProto {
 /// A value that an attribute can have.
 fn allowed(attribute: &Attribute) -> AttributeProto {
     let name = attribute.name;
-    let low = if let Values::Between(low, _) = attribute.values { low } else { 0 };
+    let low = if let Allowed::Between(low, _) = attribute.values { low } else { 0 };
     match attribute.kind {
         AttributeType::Int => int(name, low),
         AttributeType::Ints => ints(name, &[low.max(1), low.max(1)]),
@@ -79,7 +79,7 @@ fn allowed(attribute: &Attribute) -> AttributeProto {
             ..Default::default()
         },
         AttributeType::String => match attribute.values {
-            Values::Texts(texts) => text(name, texts[0]),
+            Allowed::Texts(texts) => text(name, texts[0]),
             _ => text(name, "ij->ji"),
         },
         _ => AttributeProto {
@@ -92,15 +92,15 @@ fn allowed(attribute: &Attribute) -> AttributeProto {
 }
 
 /// A value that it cannot have, if there is one.
-fn forbidden(name: &str, values: Values, kind: AttributeType) -> Option<AttributeProto> {
+fn forbidden(name: &str, values: Allowed, kind: AttributeType) -> Option<AttributeProto> {
     Some(match (values, kind) {
-        (Values::Between(low, _), AttributeType::Int) if low > i64::MIN => int(name, low - 1),
-        (Values::Between(_, high), AttributeType::Int) => int(name, high + 1),
-        (Values::Between(low, _), _) => ints(name, &[low - 1, low]),
-        (Values::Exactly(value), _) => float(name, value + 1.0),
-        (Values::Texts(_), _) => text(name, "magic"),
-        (Values::Any, AttributeType::Float) => float(name, f32::INFINITY),
-        (Values::Any, _) => return None,
+        (Allowed::Between(low, _), AttributeType::Int) if low > i64::MIN => int(name, low - 1),
+        (Allowed::Between(_, high), AttributeType::Int) => int(name, high + 1),
+        (Allowed::Between(low, _), _) => ints(name, &[low - 1, low]),
+        (Allowed::Exactly(value), _) => float(name, value + 1.0),
+        (Allowed::Texts(_), _) => text(name, "magic"),
+        (Allowed::Any, AttributeType::Float) => float(name, f32::INFINITY),
+        (Allowed::Any, _) => return None,
     })
 }
 

@@ -11,8 +11,8 @@ impl Constant {
     fn picked(&self, dims: Vec<usize>, from: impl Fn(usize) -> usize) -> Option<Self> {
         let count = product(&dims).filter(|&count| count <= MOST)?;
         let values = match &self.values {
-            Values::Real(values) => {
-                Values::Real((0..count).map(|at| values.get(from(at)).copied()).collect::<Option<_>>()?)
+            Values::F32(values) => {
+                Values::F32((0..count).map(|at| values.get(from(at)).copied()).collect::<Option<_>>()?)
             }
             Values::Whole(values) => {
                 Values::Whole((0..count).map(|at| values.get(from(at)).copied()).collect::<Option<_>>()?)
@@ -72,9 +72,9 @@ pub(super) fn joined(parts: &[&Constant], axis: i64) -> Option<Constant> {
     let widths: Vec<usize> = parts.iter().map(|part| part.len() / outer.max(1)).collect();
     let places = || (0..outer).flat_map(|row| (0..parts.len()).map(move |part| (row, part)));
     let values = match first.values {
-        Values::Real(_) => {
+        Values::F32(_) => {
             let reals: Vec<Vec<f32>> = parts.iter().map(|part| part.real()).collect();
-            Values::Real(
+            Values::F32(
                 places().flat_map(|(row, part)| reals[part][row * widths[part]..][..widths[part]].to_vec()).collect(),
             )
         }
@@ -171,7 +171,7 @@ mod tests {
         let count = dims.iter().product::<usize>();
         Constant {
             dims: dims.into(),
-            values: Values::Real((0..count).map(|v| v as f32).collect()),
+            values: Values::F32((0..count).map(|v| v as f32).collect()),
             kind: DataType::Float,
         }
     }

@@ -13,7 +13,7 @@ fn whole(dims: &[usize], values: &[i64], kind: DataType) -> Constant {
 }
 
 fn real(dims: &[usize], values: &[f32]) -> Constant {
-    Constant { dims: dims.to_vec(), values: Values::Real(values.to_vec()), kind: DataType::Float }
+    Constant { dims: dims.to_vec(), values: Values::F32(values.to_vec()), kind: DataType::Float }
 }
 
 fn list(values: &[i64]) -> Constant {

@@ -1,0 +1,249 @@
+//! Any values to f32 values or quantized values, for the few places where values are not quantized values before and after.
+//!
+//! There is one body for all instruction sets: the compiler makes vectors of it ([`Kernels::vectorize`]).
+
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+
+use super::super::{CHANNEL_BLOCK, Kernels, PIXEL_BLOCK, PlanesMut, QuantType};
+use crate::quant::{Affine, round};
+
+/// Any number of [`Affine`]s, one after another.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "AffineChainF32Fields", into = "AffineChainF32Fields")]
+pub struct AffineChainF32 {
+    /// `[channels / 4][affines]`: the four channels' factors for the pixels of a block, then their summands.
+    factors: Vec<[[f32; LANES]; 2]>,
+    bounds: Vec<Bounds>,
+    planes: usize,
+}
+
+/// What an affine does with all channels alike.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+struct Bounds {
+    low: f32,
+    high: f32,
+    round: bool,
+}
+
+/// An affine chain without repetitions, as it is stored.
+#[derive(Serialize, Deserialize)]
+struct AffineChainF32Fields {
+    factors: Vec<[[f32; CHANNEL_BLOCK]; 2]>,
+    bounds: Vec<Bounds>,
+    planes: usize,
+}
+
+impl From<AffineChainF32> for AffineChainF32Fields {
+    fn from(chain: AffineChainF32) -> Self {
+        let first = |values: [f32; LANES]| std::array::from_fn(|i| values[i]);
+        let factors = chain.factors.into_iter().map(|both| both.map(first)).collect();
+        Self { factors, bounds: chain.bounds, planes: chain.planes }
+    }
+}
+
+impl TryFrom<AffineChainF32Fields> for AffineChainF32 {
+    type Error = &'static str;
+
+    fn try_from(AffineChainF32Fields { factors, bounds, planes }: AffineChainF32Fields) -> Result<Self, Self::Error> {
+        if bounds.len().checked_mul(planes) != Some(factors.len()) {
+            return Err("an affine chain whose affines contradict themselves");
+        }
+        let spread = |values: [f32; CHANNEL_BLOCK]| std::array::from_fn(|i| values[i % CHANNEL_BLOCK]);
+        Ok(Self { factors: factors.into_iter().map(|both| both.map(spread)).collect(), bounds, planes })
+    }
+}
+
+/// Values of a block of a plane. The compiler makes vectors of loops as long as this, and plain code of shorter ones.
+const LANES: usize = CHANNEL_BLOCK * PIXEL_BLOCK;
+
+/// Where values come from.
+#[derive(Debug, Clone, Copy)]
+pub enum Operand<'a> {
+    /// Quantized values, stored like these.
+    Quantized(&'a [u8], QuantType),
+    /// F32 values.
+    F32(&'a [f32]),
+}
+
+/// What to read: planes of values.
+#[derive(Debug, Clone)]
+pub struct ChainInputF32<'a> {
+    /// The values, from the first pixel of the first plane on.
+    pub input: Operand<'a>,
+    /// Values from one plane to the next.
+    pub plane_stride: usize,
+    /// Which planes of the affine chain's these are.
+    pub planes: Range<usize>,
+    /// Number of pixels, a multiple of [`Kernels::pixel_multiple`].
+    pub pixels: usize,
+}
+
+impl AffineChainF32 {
+    /// The affines of `channels` channels, a multiple of 4. Without affines values stay as they are.
+    ///
+    /// # Panics
+    /// If affines are of another number of channels.
+    pub fn new(channels: usize, affines: &[Affine]) -> Self {
+        assert_eq!(channels % CHANNEL_BLOCK, 0, "{channels} channels are no whole planes");
+        assert!(affines.iter().all(|affine| affine.channels() == channels), "affines of {channels} channels");
+        let planes = channels / CHANNEL_BLOCK;
+        let spread =
+            |values: &[f32], plane: usize| std::array::from_fn(|i| values[CHANNEL_BLOCK * plane + i % CHANNEL_BLOCK]);
+        let of = |plane| affines.iter().map(move |affine| [spread(&affine.mul, plane), spread(&affine.add, plane)]);
+        let bounds = affines.iter().map(|s| Bounds { low: s.low, high: s.high, round: s.round });
+        Self { factors: (0..planes).flat_map(of).collect(), bounds: bounds.collect(), planes }
+    }
+
+    /// Number of planes of four channels.
+    pub fn planes(&self) -> usize {
+        self.planes
+    }
+
+    /// Number of affines.
+    pub(crate) fn affines(&self) -> usize {
+        self.bounds.len()
+    }
+
+    /// Does the affines to values of a plane.
+    #[inline(always)]
+    fn apply(&self, plane: usize, values: &mut [f32; LANES]) {
+        let factors = &self.factors[plane * self.bounds.len()..];
+        for (Bounds { low, high, round: rounds }, [mul, add]) in self.bounds.iter().zip(factors) {
+            for ((value, mul), add) in values.iter_mut().zip(mul).zip(add) {
+                let x = value.mul_add(*mul, *add);
+                let x = if x > *low { x } else { *low };
+                *value = if x < *high { x } else { *high };
+            }
+            if *rounds {
+                values.iter_mut().for_each(|x| *x = round(*x));
+            }
+        }
+    }
+}
+
+impl ChainInputF32<'_> {
+    /// Checks that all can be read and written.
+    fn check<T>(&self, chain: &AffineChainF32, pixel_multiple: usize, out: &PlanesMut<'_, T>) {
+        let Self { input, plane_stride, planes: Range { start, end }, pixels } = self;
+        assert!(start <= end && *end <= chain.planes, "planes {start} to {end} of {}", chain.planes);
+        assert_eq!(pixels % pixel_multiple, 0, "{pixels} pixels are not what these kernels take");
+        assert_eq!(out.planes(), end - start, "planes of the output");
+        assert!(*pixels <= out.len() / CHANNEL_BLOCK, "{pixels} pixels exceed planes of {} values", out.len());
+        let len = match input {
+            Operand::Quantized(qvalues, _) => qvalues.len(),
+            Operand::F32(values) => values.len(),
+        };
+        let last = (end - start).checked_sub(1).map_or(0, |last| last * plane_stride + CHANNEL_BLOCK * pixels);
+        assert!(last <= len, "{} planes at {plane_stride} exceed {len}", end - start);
+    }
+}
+
+impl Kernels {
+    /// Reads to f32 values: `out[plane][p][i]` is what the affine chain's affines make of the value at
+    /// `input[plane * plane_stride + 4 p + i]`, of channel `4 * (planes.start + plane) + i`.
+    ///
+    /// # Panics
+    /// If `out` has not as many planes or they are shorter than `4 * pixels`, if the affine chain has no such planes, or if the
+    /// range of pixels is no multiple of [`Kernels::pixel_multiple`] or ends beyond a plane of the input.
+    pub fn affine_to_f32(self, chain: &AffineChainF32, operand: &ChainInputF32<'_>, out: &mut PlanesMut<'_, f32>) {
+        operand.check(chain, self.pixel_multiple(), out);
+        self.vectorize(
+            #[inline(always)]
+            || {
+                read(chain, operand, self.shifted(), out, |values, out| out.copy_from_slice(values));
+            },
+        );
+    }
+
+    /// As [`Kernels::affine_to_f32`], to quantized values that are stored like `qvalues`: the low bytes of the results.
+    ///
+    /// # Panics
+    /// As [`Kernels::affine_to_f32`].
+    pub fn affine_to_quantized(
+        self,
+        chain: &AffineChainF32,
+        operand: &ChainInputF32<'_>,
+        qvalues: QuantType,
+        out: &mut PlanesMut<'_, u8>,
+    ) {
+        operand.check(chain, self.pixel_multiple(), out);
+        let flip = qvalues.flip(self.shifted());
+        self.vectorize(
+            #[inline(always)]
+            || {
+                read(chain, operand, self.shifted(), out, |values, out| {
+                    out.iter_mut().zip(values).for_each(|(out, value)| *out = *value as i32 as u8 ^ flip);
+                });
+            },
+        );
+    }
+}
+
+/// Reads block by block; behind the last whole one half a block may be left.
+#[inline(always)]
+fn read<T: Copy + Default>(
+    chain: &AffineChainF32,
+    operand: &ChainInputF32<'_>,
+    shifted: bool,
+    out: &mut PlanesMut<'_, T>,
+    store: impl Fn(&[f32; LANES], &mut [T]),
+) {
+    for plane in 0..operand.planes.len() {
+        let range = plane * operand.plane_stride..plane * operand.plane_stride + CHANNEL_BLOCK * operand.pixels;
+        let of = operand.planes.start + plane;
+        let out = &mut out.plane(plane)[..CHANNEL_BLOCK * operand.pixels];
+        match operand.input {
+            Operand::F32(values) => {
+                let load = |values: &[f32], block: &mut [f32; LANES]| block.copy_from_slice(values);
+                read_plane(chain, of, &values[range], out, load, &store);
+            }
+            Operand::Quantized(qvalues, kind) => {
+                let flip = kind.flip(shifted);
+                let qvalues = &qvalues[range];
+                if kind.is_signed() {
+                    let load = |qvalues: &[u8], block: &mut [f32; LANES]| {
+                        block
+                            .iter_mut()
+                            .zip(qvalues)
+                            .for_each(|(value, qvalue)| *value = f32::from((qvalue ^ flip) as i8));
+                    };
+                    read_plane(chain, of, qvalues, out, load, &store);
+                } else {
+                    let load = |qvalues: &[u8], block: &mut [f32; LANES]| {
+                        block.iter_mut().zip(qvalues).for_each(|(value, qvalue)| *value = f32::from(qvalue ^ flip));
+                    };
+                    read_plane(chain, of, qvalues, out, load, &store);
+                }
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn read_plane<S: Copy + Default, T: Copy + Default>(
+    chain: &AffineChainF32,
+    plane: usize,
+    values: &[S],
+    out: &mut [T],
+    load: impl Fn(&[S], &mut [f32; LANES]),
+    store: impl Fn(&[f32; LANES], &mut [T]),
+) {
+    let mut block = [0.0; LANES];
+    let (mut whole, mut whole_out) = (values.chunks_exact(LANES), out.chunks_exact_mut(LANES));
+    for (values, out) in whole.by_ref().zip(whole_out.by_ref()) {
+        load(values, &mut block);
+        chain.apply(plane, &mut block);
+        store(&block, out);
+    }
+    let (rest, out) = (whole.remainder(), whole_out.into_remainder());
+    if !rest.is_empty() {
+        let (mut padded, mut padded_out) = ([S::default(); LANES], [T::default(); LANES]);
+        padded[..rest.len()].copy_from_slice(rest);
+        load(&padded, &mut block);
+        chain.apply(plane, &mut block);
+        store(&block, &mut padded_out);
+        out.copy_from_slice(&padded_out[..out.len()]);
+    }
+}

@@ -1,0 +1,60 @@
+//! From accumulators to values.
+
+use serde::{Deserialize, Serialize};
+
+use super::super::bounds::refusal;
+use super::{Bounds, CHANNEL_BLOCK};
+use crate::error::{Error, Result};
+use crate::quant::Affine;
+
+/// A [`Affine`] from accumulators to values, made ready for kernels.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "BiasClampFields")]
+pub struct BiasClamp {
+    pub(super) mul: Vec<f32>,
+    pub(super) add: Vec<f32>,
+    pub(super) bounds: Bounds,
+}
+
+/// What is stored of it, in this order.
+#[derive(Deserialize)]
+struct BiasClampFields {
+    mul: Vec<f32>,
+    add: Vec<f32>,
+    bounds: Bounds,
+}
+
+impl TryFrom<BiasClampFields> for BiasClamp {
+    type Error = Error;
+
+    fn try_from(BiasClampFields { mul, add, bounds }: BiasClampFields) -> Result<Self> {
+        Self::new(&Affine { mul, add, low: bounds.low, high: bounds.high, round: false })
+    }
+}
+
+impl BiasClamp {
+    /// The affine. Channels are those of the convolution, filled up to a multiple of 4.
+    ///
+    /// # Errors
+    /// If the affine rounds, if there is nothing between its bounds, or if it has no whole planes of channels.
+    pub fn new(affine: &Affine) -> Result<Self> {
+        let Affine { mul, add, round, .. } = affine.clone();
+        if round {
+            return Err(refusal("a convolution whose results are rounded".into()));
+        }
+        if mul.len() != add.len() || mul.len() % CHANNEL_BLOCK != 0 {
+            return Err(refusal(format!("{} factors and {} summands of output channels", mul.len(), add.len())));
+        }
+        Ok(Self { mul, add, bounds: Bounds::of(affine)? })
+    }
+
+    /// Number of channels.
+    pub fn channels(&self) -> usize {
+        self.mul.len()
+    }
+
+    /// The result of an accumulator.
+    pub(super) fn apply(&self, channel: usize, acc: f32) -> f32 {
+        self.bounds.apply(acc.mul_add(self.mul[channel], self.add[channel]))
+    }
+}

@@ -1,0 +1,113 @@
+//! Convolutions of every shape as one sum over steps, of f32 values.
+//!
+//! A vector is one or more pixels' values of a step: there is an accumulator for each of a step's four channels, and they are
+//! added up only when all steps are done.
+
+use super::{Bounds, CHANNEL_BLOCK, Kernels, PlanesMut};
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod bias_clamp;
+#[cfg(target_arch = "aarch64")]
+mod neon;
+mod packed;
+mod scalar;
+
+pub use bias_clamp::BiasClamp;
+pub use packed::PackedF32;
+
+/// What to convolve.
+///
+/// For output channel `o` and pixel `p` there are four chains, one for each `i` in 0..4. Each starts from 0 and goes through the
+/// steps `s` in their order: `chain[i] = fma(x[offsets[s] + 4 p + i], weights[o][s][i], chain[i])`. Then
+/// `acc[o][p] = (chain[0] + chain[1]) + (chain[2] + chain[3])`.
+#[derive(Debug, Clone, Copy)]
+pub struct ConvolveF32<'a> {
+    /// Planes of values.
+    pub input: &'a [f32],
+    /// Weights, and where each step's values begin.
+    pub weights: &'a PackedF32,
+    /// Number of pixels, a multiple of [`Kernels::pixel_multiple`].
+    pub pixels: usize,
+}
+
+/// What a kernel reads and writes, checked: at each of the packed offsets `4 * pixels` values can be read from `input` on, and
+/// as many can be written to each plane from `out` on, which are `plane_stride` values apart and as many as the packed blocks.
+struct ConvolveF32Args<'a> {
+    input: *const f32,
+    packed: &'a PackedF32,
+    pixels: usize,
+    /// Of as many channels as there are outputs.
+    bias_clamp: &'a BiasClamp,
+    out: *mut f32,
+    plane_stride: usize,
+}
+
+impl Kernels {
+    /// Convolves: `out[o / 4][p][o % 4]` is what `bias_clamp` makes of `acc[o][p]`, see [`ConvolveF32`].
+    ///
+    /// `out` has a plane of at least `4 * pixels` values for each four output channels.
+    ///
+    /// # Panics
+    /// If numbers of output channels or planes disagree, or if a range of pixels is no multiple of [`Kernels::pixel_multiple`] or ends
+    /// beyond its buffer.
+    pub fn convolve_f32(self, operand: &ConvolveF32, bias_clamp: &BiasClamp, out: &mut PlanesMut<f32>) {
+        let ConvolveF32 { input, weights: packed, pixels } = *operand;
+        assert_eq!(bias_clamp.channels(), packed.outputs(), "channels to finish");
+        assert_eq!(out.planes() * CHANNEL_BLOCK, packed.outputs(), "channels of the output's planes");
+        assert_eq!(pixels % self.pixel_multiple(), 0, "{pixels} pixels are not what these kernels take");
+        let last = packed.furthest().unwrap_or(0) as usize;
+        let values = pixels.checked_mul(CHANNEL_BLOCK);
+        let end = values.and_then(|values| values.checked_add(last));
+        let fits = end.is_some_and(|end| packed.offsets().is_empty() || end <= input.len());
+        assert!(fits, "{pixels} pixels from {last} on exceed an input of {} values", input.len());
+        let fits = values.is_some_and(|values| values <= out.len());
+        assert!(fits, "{pixels} pixels exceed planes of {} values", out.len());
+        let (start, plane_stride) = out.raw();
+        let args = ConvolveF32Args { input: input.as_ptr(), packed, pixels, bias_clamp, out: start, plane_stride };
+        // SAFETY: what `args` promises was checked above.
+        unsafe { self.run_convolve_f32(&args) };
+        #[cfg(feature = "check-kernels")]
+        for (plane, expected) in checked(&args).chunks((CHANNEL_BLOCK * pixels).max(1)).enumerate() {
+            let same = out.plane(plane).iter().zip(expected).all(|(x, y)| x.to_bits() == y.to_bits());
+            assert!(same, "{} differs from scalar in plane {plane}", self.isa());
+        }
+    }
+
+    /// Calls the instruction set's kernel.
+    ///
+    /// # Safety
+    /// What the fields of `args` promise must hold.
+    unsafe fn run_convolve_f32(self, args: &ConvolveF32Args) {
+        use super::super::Isa;
+        // SAFETY: the caller's promise; that there is a `Kernels` proves that the processor has the instructions.
+        unsafe {
+            match self.isa() {
+                #[cfg(target_arch = "x86_64")]
+                Isa::Avx2 => avx2::convolve(args),
+                #[cfg(target_arch = "x86_64")]
+                Isa::Avx512Vnni => avx512::convolve(args),
+                #[cfg(target_arch = "aarch64")]
+                Isa::Neon | Isa::Dotprod | Isa::I8mm => neon::convolve(args),
+                _ => scalar::convolve(args),
+            }
+        }
+    }
+}
+
+/// What the scalar kernel makes of it, `[outputs / 4][pixels][4]`.
+#[cfg(feature = "check-kernels")]
+fn checked(args: &ConvolveF32Args) -> Vec<f32> {
+    let mut expected = vec![0.0; args.packed.outputs() * args.pixels];
+    // SAFETY: the input is the caller's, and the output was made to fit.
+    unsafe {
+        scalar::convolve(&ConvolveF32Args {
+            out: expected.as_mut_ptr(),
+            plane_stride: CHANNEL_BLOCK * args.pixels,
+            ..*args
+        })
+    };
+    expected
+}

@@ -1,0 +1,112 @@
+//! Weights as the kernels for f32 values read them.
+//!
+//! Output channels come in blocks of four; a block's steps come one after another, and of a step four weights for each channel:
+//! `[outputs / 4][steps][4][4]`. That is the order of all instruction sets: they differ in how many pixels they work on.
+
+use serde::{Deserialize, Serialize};
+
+use super::super::{Blob, CHANNEL_BLOCK, Kernels};
+
+/// Values of one step in a block of output channels.
+const STEP: usize = CHANNEL_BLOCK * CHANNEL_BLOCK;
+
+/// A convolution's weights, packed, and where each step's values begin.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "PackedF32Fields")]
+pub struct PackedF32 {
+    outputs: usize,
+    /// Stored apart, see [`Blob`].
+    #[serde(skip)]
+    weights: Vec<f32>,
+    len: usize,
+    offsets: Vec<u32>,
+}
+
+/// What is stored of it, in this order.
+#[derive(Deserialize)]
+struct PackedF32Fields {
+    outputs: usize,
+    len: usize,
+    offsets: Vec<u32>,
+}
+
+impl TryFrom<PackedF32Fields> for PackedF32 {
+    type Error = &'static str;
+
+    fn try_from(PackedF32Fields { outputs, len, offsets }: PackedF32Fields) -> Result<Self, Self::Error> {
+        let fits = outputs.is_multiple_of(CHANNEL_BLOCK)
+            && offsets.len().checked_mul(CHANNEL_BLOCK).and_then(|channel| channel.checked_mul(outputs)) == Some(len);
+        if fits {
+            Ok(Self { outputs, weights: Vec::new(), len, offsets })
+        } else {
+            Err("packed weights that contradict themselves")
+        }
+    }
+}
+
+impl Kernels {
+    /// Packs `weights`, `[outputs][steps][4]`, for these kernels. `offsets` say for each step where the values of the first
+    /// pixel begin, in values; in any order, as often as wanted.
+    ///
+    /// # Panics
+    /// If `weights` are those of no multiple of 4 output channels.
+    pub fn pack_f32(self, weights: &[f32], offsets: &[u32]) -> PackedF32 {
+        let channel = CHANNEL_BLOCK * offsets.len();
+        assert_eq!(
+            weights.len() % (CHANNEL_BLOCK * channel).max(1),
+            0,
+            "{} weights of {} steps",
+            weights.len(),
+            offsets.len()
+        );
+        let outputs = weights.len() / channel.max(1);
+        let mut packed = Vec::with_capacity(weights.len());
+        for block in weights.chunks_exact((CHANNEL_BLOCK * channel).max(1)) {
+            for step in 0..offsets.len() {
+                for weights in block.chunks_exact(channel) {
+                    packed.extend(&weights[CHANNEL_BLOCK * step..][..CHANNEL_BLOCK]);
+                }
+            }
+        }
+        PackedF32 { outputs, len: packed.len(), weights: packed, offsets: offsets.into() }
+    }
+}
+
+impl PackedF32 {
+    /// Its weights, to be stored or read apart from all else.
+    pub fn blob(&mut self) -> Blob<'_> {
+        Blob::Reals(&mut self.weights, self.len)
+    }
+
+    /// Number of output channels.
+    pub fn outputs(&self) -> usize {
+        self.outputs
+    }
+
+    /// Number of steps.
+    pub fn steps(&self) -> usize {
+        self.offsets.len()
+    }
+
+    /// The greatest offset; `None` if there is no step.
+    pub(crate) fn furthest(&self) -> Option<u32> {
+        self.offsets.iter().copied().max()
+    }
+
+    /// Number of packed weights.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Where each step's values begin.
+    pub(super) fn offsets(&self) -> &[u32] {
+        &self.offsets
+    }
+
+    /// First channel and weights of each block: [`STEP`] of them for each step.
+    pub(super) fn blocks(&self) -> impl Iterator<Item = (usize, &[f32])> {
+        let size = STEP * self.steps();
+        (0..self.outputs / CHANNEL_BLOCK)
+            .map(move |block| (block * CHANNEL_BLOCK, &self.weights[block * size..][..size]))
+    }
+}

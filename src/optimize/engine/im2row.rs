@@ -1,0 +1,172 @@
+//! What windows look at that cannot be read as it is: each place of a window along a row as planes of its own, padding
+//! included, and the rows that different steps down begin at.
+
+use serde::{Deserialize, Serialize};
+
+use super::check::{self, Checked, ensure, product, work};
+use super::segments::reach;
+use crate::kernels::PIXEL_BLOCK;
+use crate::model::fused::{Shape, Window};
+
+/// Some rows of results, and what their windows look at: planes `[row % stride][column of the window][planes read]`, each with
+/// a pixel for each result of a row. What a window's row looks at begins a number of rows below.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Im2Row {
+    window: Window,
+    from: Shape,
+    to: Shape,
+    /// Planes that are read.
+    planes: usize,
+    /// Rows of results in a part.
+    pub(super) rows: usize,
+    /// Values from one plane to the next.
+    pub(super) plane_stride: usize,
+}
+
+impl Im2Row {
+    /// For windows over `planes` planes of an image like `from`, with results like `to`; a part has about `most` values.
+    pub(super) fn new(window: Window, from: Shape, to: Shape, planes: usize, most: usize) -> Self {
+        let mut im2row = Self { window, from, to, planes, rows: to.height, plane_stride: 0 };
+        // Parts end with a block.
+        let unit = (1..=PIXEL_BLOCK).find(|rows| (rows * to.width).is_multiple_of(PIXEL_BLOCK)).unwrap_or(PIXEL_BLOCK);
+        if unit < to.height {
+            let row = 4 * to.width * im2row.planes_expanded();
+            im2row.rows = (most / row / unit * unit).clamp(unit, to.height.next_multiple_of(unit));
+        }
+        let rows = im2row.rows + reach(&window)[0] / window.stride[0];
+        // The last block of a part may reach behind it.
+        let values = 4 * (rows * to.width + PIXEL_BLOCK);
+        im2row.plane_stride = values.div_ceil(64) / 2 * 128 + 64;
+        im2row
+    }
+
+    /// Whether it is what [`Im2Row::new`] makes for these results, planes and values of a part.
+    pub(super) fn check(&self, to: Shape, planes: usize, most: usize) -> Checked {
+        let Self { window, from, .. } = *self;
+        check::window(&window, from, to)?;
+        let [down, _] = window.stride;
+        let expanded = product(&[down.min(window.kernel[0]), window.kernel[1], planes])?;
+        let rows = to.height.next_multiple_of(PIXEL_BLOCK);
+        product(&[rows, down])?;
+        // What the last rows of a part look at, and the last block, lie behind.
+        let rows = rows + reach(&window)[0] / down;
+        product(&[4, rows + PIXEL_BLOCK, to.width + PIXEL_BLOCK])?;
+        product(&[expanded, 4, to.width])?;
+        let made = Self::new(window, from, to, planes, most);
+        ensure(made == *self, "an expansion that does not fit its window")?;
+        product(&[expanded, made.plane_stride])?;
+        product(&[4, planes, made.raw_pixels()]).map(drop)
+    }
+
+    /// About how many values are copied for one image.
+    pub(super) fn work(&self) -> u64 {
+        let rows = (self.rows - 1) * self.window.stride[0] + self.window.kernel[0];
+        let parts = self.to.height.div_ceil(self.rows);
+        work(&[4, parts, rows, self.window.kernel[1], self.planes, self.to.width])
+    }
+
+    /// Pixels of a plane that are read for all parts.
+    pub(super) fn pixels_read(&self) -> usize {
+        self.to.height.div_ceil(self.rows).saturating_mul(self.raw_pixels())
+    }
+
+    /// The image.
+    pub(super) fn from(&self) -> Shape {
+        self.from
+    }
+
+    fn phases(&self) -> usize {
+        self.window.stride[0].min(self.window.kernel[0])
+    }
+
+    fn planes_expanded(&self) -> usize {
+        self.phases() * self.window.kernel[1] * self.planes
+    }
+
+    /// Values of all planes.
+    pub(super) fn len(&self) -> usize {
+        self.planes_expanded() * self.plane_stride
+    }
+
+    /// Pixels of a part.
+    pub(super) fn tile_len(&self) -> usize {
+        (self.rows * self.to.width).next_multiple_of(PIXEL_BLOCK)
+    }
+
+    /// Pixels from one plane to the next of the rows that [`Im2Row::fill`] takes.
+    pub(super) fn raw_pixels(&self) -> usize {
+        let rows = (self.rows - 1) * self.window.stride[0] + self.window.kernel[0];
+        (rows.min(self.from.height) * self.from.width).next_multiple_of(PIXEL_BLOCK)
+    }
+
+    /// Where a window's place looks in a plane that is read.
+    pub(super) fn offset(&self, [row, column]: [usize; 2], plane: usize) -> usize {
+        let down = self.window.stride[0];
+        let expanded = (row % down * self.window.kernel[1] + column) * self.planes + plane;
+        expanded * self.plane_stride + 4 * self.to.width * (row / down)
+    }
+
+    /// First row of the image that the results from row `first` on look at, and how many.
+    pub(super) fn rows_read(&self, first: usize) -> (usize, usize) {
+        let top = self.window.padding[0];
+        let rows = self.rows.min(self.to.height - first);
+        let begin = first * self.window.stride[0];
+        let end = begin + (rows - 1) * self.window.stride[0] + self.window.kernel[0];
+        let (begin, end) = (begin.saturating_sub(top), end.saturating_sub(top).min(self.from.height));
+        (begin.min(end), end - begin.min(end))
+    }
+
+    /// Fills `out` for the results from row `first` on. `raw` are the rows that [`Im2Row::rows_read`] names, of each plane,
+    /// `raw_pitch` values apart; `padding` is what lies around a plane's image.
+    pub(super) fn fill<T: Copy>(
+        &self,
+        first: usize,
+        raw: &[T],
+        raw_pitch: usize,
+        padding: impl Fn(usize) -> T,
+        out: &mut [T],
+    ) {
+        let Window { kernel, stride: [down, right], padding: [top, left, ..] } = self.window;
+        let (begin, _) = self.rows_read(first);
+        let rows = (self.rows.min(self.to.height - first) - 1) * down + kernel[0];
+        for plane in 0..self.planes {
+            let padding = padding(plane);
+            for row in 0..rows {
+                if row % down >= self.phases() {
+                    continue; // No window looks there.
+                }
+                let y = (first * down + row).checked_sub(top).filter(|y| *y < self.from.height);
+                for column in 0..kernel[1] {
+                    let at = self.offset([row % down, column], plane) + 4 * self.to.width * (row / down);
+                    let out = &mut out[at..at + 4 * self.to.width];
+                    match y {
+                        None => out.fill(padding),
+                        Some(y) => {
+                            let start = plane * raw_pitch + 4 * (y - begin) * self.from.width;
+                            let raw = &raw[start..start + 4 * self.from.width];
+                            copy_row(raw, out, (column, left, right), padding);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Every `right`th pixel of a row, from `column - left` on.
+fn copy_row<T: Copy>(raw: &[T], out: &mut [T], (column, left, right): (usize, usize, usize), padding: T) {
+    let (raw, out) = (raw.as_chunks::<4>().0, out.as_chunks_mut::<4>().0);
+    // The first result whose window's place is inside the image, and the first behind it.
+    let begin = left.saturating_sub(column).div_ceil(right).min(out.len());
+    let end = (raw.len() + left).saturating_sub(column).div_ceil(right).clamp(begin, out.len());
+    out[..begin].fill([padding; 4]);
+    out[end..].fill([padding; 4]);
+    if begin == end {
+        return;
+    }
+    let raw = &raw[begin * right + column - left..];
+    match right {
+        1 => out[begin..end].copy_from_slice(&raw[..end - begin]),
+        _ => out[begin..end].iter_mut().zip(raw.iter().step_by(right)).for_each(|(out, raw)| *out = *raw),
+    }
+}

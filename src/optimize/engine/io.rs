@@ -1,0 +1,185 @@
+//! Where f32 values in planes of one channel come in and go out.
+
+use serde::{Deserialize, Serialize};
+
+use super::check::{self, Checked, Readable, blocks, ensure, product, work};
+use super::gather::Gather;
+use super::lowering::Lowering;
+use super::memory::{Memory, ScratchSize, Sources, SplitBorrow, own};
+use super::memory_plan::Placement;
+use super::segments::{Segment, Storage};
+use crate::kernels::{AffineChainF32, ChainInputF32, Operand, PIXEL_BLOCK, PlanesMut, QuantType};
+use crate::model::fused::{Output, Read, Shape};
+use crate::quant::Affine;
+
+/// An input that becomes a segment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct LoadInput {
+    to: Placement,
+    shape: Shape,
+    planes: usize,
+    /// For each channel what makes quantized values of four of its pixels at a time.
+    qvalues: Option<(Vec<AffineChainF32>, QuantType)>,
+}
+
+/// Pixels that are loaded at once.
+const PART: usize = 64 * PIXEL_BLOCK;
+
+impl LoadInput {
+    /// The loading of a segment.
+    pub(super) fn new(segment: &Segment, to: Placement) -> Self {
+        let qvalues = match segment.kind {
+            Storage::F32 => None,
+            Storage::Quantized(qvalues) => Some(qvalues),
+        };
+        let four = |channel: usize| {
+            let repeat = |values: &[f32]| vec![values[channel]; 4];
+            let affine = |affine: &Affine| Affine { mul: repeat(&affine.mul), add: repeat(&affine.add), ..*affine };
+            AffineChainF32::new(4, &segment.loading.iter().map(affine).collect::<Vec<_>>())
+        };
+        let chains = (0..segment.shape.channels).map(four).collect();
+        Self { to, shape: segment.shape, planes: segment.planes, qvalues: qvalues.map(|qvalues| (chains, qvalues)) }
+    }
+
+    /// Whether it can be run in `arena` on values of this shape; about how many multiply-adds it takes.
+    pub(super) fn check(&self, input: Shape, arena: (usize, usize)) -> Checked<u64> {
+        let Self { to, shape, planes, qvalues } = self;
+        check::shape(*shape)?;
+        ensure(*shape == input && shape.channels.div_ceil(4) == *planes, "an input of another shape")?;
+        to.check(if qvalues.is_some() { arena.0 } else { arena.1 }, *shape)?;
+        ensure(to.planes == *planes, "planes of other channels")?;
+        let affines = match qvalues {
+            None => 0,
+            Some((chains, _)) => {
+                let each = chains.len() == shape.channels && chains.iter().all(|chain| chain.planes() == 1);
+                ensure(each, "affines of other channels")?;
+                chains.iter().map(AffineChainF32::affines).max().unwrap_or(0)
+            }
+        };
+        Ok(work(&[shape.channels, blocks(*shape), 1 + affines]))
+    }
+
+    /// Scratch that it needs.
+    pub(super) fn scratch(&self) -> ScratchSize {
+        ScratchSize { raw_qvalues: PART, floats: PART, ..ScratchSize::default() }
+    }
+
+    /// Writes the segment.
+    pub(super) fn run(&self, values: &[f32], memory: &mut Memory) {
+        let Memory { kernels, bytes, floats, scratches, .. } = memory;
+        let scratch = &mut *own(scratches, 0);
+        let (area, Placement { start, plane_stride, .. }) = (self.shape.area(), self.to);
+        let spare = self.shape.channels.next_multiple_of(4) > self.shape.channels;
+        let last = start + (self.planes - 1) * plane_stride;
+        match &self.qvalues {
+            None => {
+                let floats = floats.values();
+                if spare {
+                    // Lanes without a channel meet weights of 0: they must be numbers.
+                    floats[last..last + 4 * area].fill(0.0);
+                }
+                for (channel, values) in values.chunks_exact(area).enumerate() {
+                    let plane = &mut floats[start + channel / 4 * plane_stride..][..4 * area];
+                    plane.as_chunks_mut::<4>().0.iter_mut().zip(values).for_each(|(four, v)| four[channel % 4] = *v);
+                }
+            }
+            Some((chains, qvalues)) => {
+                let bytes = bytes.values();
+                let (buffer, input) = (scratch.raw_qvalues.values(), scratch.floats.values());
+                for ((channel, values), chain) in values.chunks_exact(area).enumerate().zip(chains) {
+                    let plane = &mut bytes[start + channel / 4 * plane_stride..][..4 * area];
+                    for (values, out) in values.chunks(PART).zip(plane.chunks_mut(4 * PART)) {
+                        // A pixel's place for four values; whole blocks of those.
+                        let pixels = values.len().div_ceil(4).next_multiple_of(PIXEL_BLOCK);
+                        let input = if values.len() == 4 * pixels {
+                            values
+                        } else {
+                            input[..values.len()].copy_from_slice(values);
+                            &*input
+                        };
+                        let operand = ChainInputF32 {
+                            input: Operand::F32(input),
+                            plane_stride: 4 * pixels,
+                            planes: 0..1,
+                            pixels,
+                        };
+                        let mut codes_of = PlanesMut::new(buffer, 1, 4 * pixels, 4 * pixels);
+                        kernels.affine_to_quantized(chain, &operand, *qvalues, &mut codes_of);
+                        let out = out.as_chunks_mut::<4>().0;
+                        out.iter_mut().zip(&*buffer).for_each(|(four, qvalue)| four[channel % 4] = *qvalue);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// An output.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct StoreOutput {
+    /// Its segments, each with its shape and the lanes of its channels.
+    parts: Vec<(Gather, Shape, Vec<usize>)>,
+}
+
+impl StoreOutput {
+    /// The output of these segments.
+    pub(super) fn new(lowering: Lowering<'_>, output: &Output) -> Self {
+        let part = |read: &Read| {
+            let segment: &Segment = &lowering.segments[read.segment];
+            let gather = Gather::real(std::slice::from_ref(read), lowering.segments, lowering.places);
+            (gather, segment.shape, segment.lanes.clone())
+        };
+        Self { parts: output.reads.iter().map(part).collect() }
+    }
+
+    /// Whether it can be run in `arena` and has as many numbers as there are in `dims`; about how many multiply-adds it takes.
+    pub(super) fn check(&self, dims: &[usize], arena: (usize, usize)) -> Checked<u64> {
+        let memory = Readable::all(arena);
+        let (mut len, mut all) = (0, 0u64);
+        for (gather, shape, lanes) in &self.parts {
+            check::shape(*shape)?;
+            let planes = gather.check(&memory, true, blocks(*shape))?;
+            let inside = lanes.len() == shape.channels && lanes.iter().all(|lane| lane / 4 < planes);
+            ensure(inside, "an output of other channels")?;
+            len = product(&[shape.len() + len])?;
+            // A plane is read again for each lane, where the one before it is another's.
+            all = all.saturating_add(gather.work(blocks(*shape)).saturating_mul(lanes.len() as u64));
+        }
+        ensure(dims.first() == Some(&1) && product(dims)? == len, "an output of another shape")?;
+        Ok(all)
+    }
+
+    /// How many numbers it has.
+    pub(super) fn len(&self) -> usize {
+        self.parts.iter().map(|(_, shape, _)| shape.len()).sum()
+    }
+
+    /// Scratch that it needs.
+    pub(super) fn scratch(&self) -> ScratchSize {
+        let areas = self.parts.iter().map(|(_, shape, _)| 4 * shape.area().next_multiple_of(PIXEL_BLOCK));
+        ScratchSize { floats: areas.max().unwrap_or(0), ..ScratchSize::default() }
+    }
+
+    /// Writes all its numbers to `out`.
+    pub(super) fn run(&self, memory: &mut Memory, out: &mut [f32]) {
+        let Memory { kernels, bytes, floats, scratches, .. } = memory;
+        let sources =
+            Sources { bytes: SplitBorrow::whole(bytes.values()), floats: SplitBorrow::whole(floats.values()) };
+        let scratch = &mut *own(scratches, 0);
+        let plane = scratch.floats.values();
+        let mut rest = out;
+        for (gather, shape, lanes) in &self.parts {
+            let (all, behind) = rest.split_at_mut(shape.len());
+            rest = behind;
+            let pixels = shape.area().next_multiple_of(PIXEL_BLOCK);
+            let mut read = usize::MAX;
+            for (&lane, out) in lanes.iter().zip(all.chunks_exact_mut(shape.area())) {
+                if lane / 4 != read {
+                    read = lane / 4;
+                    gather.read_real(*kernels, sources, (0, pixels), read..read + 1, plane, 4 * pixels);
+                }
+                out.iter_mut().zip(plane.as_chunks::<4>().0).for_each(|(out, four)| *out = four[lane % 4]);
+            }
+        }
+    }
+}

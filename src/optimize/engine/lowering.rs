@@ -1,0 +1,19 @@
+//! What is known when a layer is lowered to a task.
+
+use super::memory_plan::Placement;
+use super::segments::Segment;
+use crate::kernels::Kernels;
+use crate::model::fused::FusedNetwork;
+
+/// What the makers of tasks know.
+#[derive(Clone, Copy)]
+pub(super) struct Lowering<'a> {
+    /// The network that is lowered.
+    pub(super) network: &'a FusedNetwork,
+    /// Each segment's form in memory.
+    pub(super) segments: &'a [Segment],
+    /// Each segment's place in memory.
+    pub(super) places: &'a [Placement],
+    /// The kernels that tasks call.
+    pub(super) kernels: Kernels,
+}

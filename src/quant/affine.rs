@@ -1,0 +1,82 @@
+//! Everything that happens to a value between two convolutions, as one affine function for each channel.
+
+use super::round;
+
+/// `bound(round(fma(value, mul, add)))` with a `mul` and `add` for each channel.
+///
+/// Norms, ReLU, `DequantizeLinear`, `QuantizeLinear` and the scales of a convolution's accumulators are all of this form,
+/// and so is any of them after another, as long as no rounding comes between. Where values are quantized values, the bounds are whole
+/// numbers: rounding may then come before or after bounding.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Affine {
+    /// Factor of each channel.
+    pub mul: Vec<f32>,
+    /// Summand of each channel.
+    pub add: Vec<f32>,
+    /// The least result; negative infinity without a bound.
+    pub low: f32,
+    /// The greatest result; infinity without a bound.
+    pub high: f32,
+    /// Whether the result is a whole number: a code.
+    pub round: bool,
+}
+
+impl Affine {
+    /// The affine of one value. For NaN the least result.
+    pub fn apply(&self, channel: usize, value: f32) -> f32 {
+        let value = value.mul_add(self.mul[channel], self.add[channel]);
+        let value = if value > self.low { value.min(self.high) } else { self.low };
+        if self.round { round(value) } else { value }
+    }
+
+    /// Number of channels.
+    pub fn channels(&self) -> usize {
+        self.mul.len()
+    }
+
+    /// Whether results are quantized values that fit 8 bits, signed or unsigned.
+    pub fn gives_bytes(&self) -> bool {
+        self.round && (self.low >= -128.0 && self.high <= 127.0 || self.low >= 0.0 && self.high <= 255.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn qvalue(mul: f32, add: f32) -> Affine {
+        Affine { mul: vec![mul], add: vec![add], low: -128.0, high: 127.0, round: true }
+    }
+
+    proptest! {
+        /// A product of two f32 and its sum with a third are exact in f64, but for sums whose terms lie far apart.
+        #[test]
+        fn requantizing_is_rounding_the_exact_value(acc in -20_000_000i32..20_000_000, mul in 1e-6f32..1e-3, add in -200f32..200.0) {
+            let exact = f64::from(acc as f32) * f64::from(mul) + f64::from(add);
+            let expected = (exact as f32).round_ties_even().clamp(-128.0, 127.0);
+            prop_assert_eq!(qvalue(mul, add).apply(0, acc as f32), expected);
+        }
+
+        #[test]
+        fn bounds_and_rounding_commute(value in -1e6f32..1e6, mul in -2f32..2.0, add in -300f32..300.0) {
+            let bounded_last = round(value.mul_add(mul, add)).clamp(-128.0, 127.0);
+            prop_assert_eq!(qvalue(mul, add).apply(0, value), bounded_last);
+        }
+    }
+
+    #[test]
+    fn nan_and_infinity_are_bounded() {
+        let affine = qvalue(1.0, 0.0);
+        assert_eq!([f32::NAN, f32::INFINITY, f32::NEG_INFINITY].map(|v| affine.apply(0, v)), [-128.0, 127.0, -128.0]);
+    }
+
+    #[test]
+    fn what_fits_a_byte() {
+        assert!(qvalue(1.0, 0.0).gives_bytes());
+        assert!(Affine { low: 0.0, high: 255.0, ..qvalue(1.0, 0.0) }.gives_bytes());
+        assert!(!Affine { low: -1.0, high: 255.0, ..qvalue(1.0, 0.0) }.gives_bytes());
+        assert!(!Affine { round: false, ..qvalue(1.0, 0.0) }.gives_bytes());
+    }
+}
