@@ -16,7 +16,7 @@ pub struct Conv {
     pub kernel: usize,
     /// Step in both directions.
     pub stride: usize,
-    /// Zeros around the picture on each side.
+    /// Zeros around the image on each side.
     pub padding: usize,
 }
 
@@ -58,7 +58,7 @@ pub struct DenseBlock {
     pub layers: Vec<DenseLayer>,
 }
 
-/// What turns the picture into the first features.
+/// What turns the image into the first features.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stem {
     /// 3x3 stride 1, or 7x7 stride 2.

@@ -30,7 +30,7 @@ pub struct DenseNetConfig {
     pub efficient: bool,
     /// Whether layers are norm-ReLU-1x1-norm-ReLU-3x3 (DenseNet-B) or plain norm-ReLU-3x3.
     pub bottleneck: bool,
-    /// Height and width of the input picture; 32 with the small stem and 224 with the large one if absent.
+    /// Height and width of the input image; 32 with the small stem and 224 with the large one if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub input_size: Option<usize>,
 }
@@ -65,7 +65,7 @@ impl DenseNetConfig {
         Ok(config)
     }
 
-    /// Height and width of the input picture in pixels.
+    /// Height and width of the input image in pixels.
     pub fn side(&self) -> usize {
         self.input_size.unwrap_or(if self.small_inputs { 32 } else { 224 })
     }

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::{Architecture, BatchNorm, Conv, DenseNetConfig};
 use crate::error::{Error, ErrorKind, Result};
 
-/// The costs of one picture through a network.
+/// The costs of one image through a network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Count {
     /// Trained numbers: convolution weights, scale and offset of each norm, the classifier.
@@ -31,7 +31,7 @@ pub struct ActivationBytes {
     pub shared: u64,
 }
 
-/// Counts the network of `config` for one picture of its input size.
+/// Counts the network of `config` for one image of its input size.
 ///
 /// # Errors
 /// As [`DenseNetConfig::validate`], and [`ErrorKind::Config`] if the input is so small that nothing is left of it on
@@ -62,7 +62,7 @@ pub fn count(config: &DenseNetConfig) -> Result<Count> {
                 tally.conv(&stage.conv)?;
             }
             let bottleneck = if layer.stages.len() == 2 { layer.stages[0].conv.out_channels as u64 } else { 0 };
-            // The concatenated copy lives until the first convolution has read it.
+            // The concatenated copy is kept until the first convolution has read it.
             let first = if bottleneck > 0 { bottleneck } else { growth };
             let separate = (2 * width + first).max(width + bottleneck + growth);
             tally.live(separate * area, (block.out_channels as u64 + bottleneck) * area);

@@ -24,12 +24,12 @@ pub struct Metadata {
     pub labels: Option<Vec<String>>,
 }
 
-/// How a picture becomes the network's input: resized to its height and width, then for each channel
+/// How an image becomes the network's input: resized to its height and width, then for each channel
 /// `(pixel * scale - mean) / std`, in planes (NCHW).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Preprocessing {
-    /// How a picture of another shape is made to fit.
+    /// How an image of another shape is made to fit.
     pub resize: ResizeKind,
     /// How pixels between pixels are found. All but `nearest` are antialiased.
     pub interpolation: Interpolation,
@@ -43,7 +43,7 @@ pub struct Preprocessing {
     pub mean: [f32; 3],
     /// Divides each channel, after `mean`.
     pub std: [f32; 3],
-    /// With [`ResizeKind::Fit`] and [`ResizeKind::Letterbox`]: the colour around the picture, red green blue.
+    /// With [`ResizeKind::Fit`] and [`ResizeKind::Letterbox`]: the colour around the image, red green blue.
     pub pad: [u8; 3],
 }
 
@@ -77,7 +77,7 @@ impl Preprocessing {
     }
 }
 
-/// How a picture is made to fit the network's input.
+/// How an image is made to fit the network's input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ResizeKind {
@@ -91,7 +91,7 @@ pub enum ResizeKind {
     Squash,
 }
 
-/// Filter used when a picture is scaled.
+/// Filter used when an image is scaled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Interpolation {

@@ -2,7 +2,7 @@
 //!
 //! Each says when it holds. None moves anything across a rounding: what a file rounds is rounded of the same values after it.
 
-use crate::model::fused::{FusedNetwork, Op, Shape, Weights, Window};
+use crate::model::fused::{ConvolutionWeights, FusedNetwork, Op, Shape, Window};
 use crate::quant::Affine;
 
 /// Who reads a segment: numbers of layers, and whether an output does too.
@@ -35,7 +35,7 @@ struct Unrounded {
 impl Unrounded {
     fn of(network: &FusedNetwork, number: usize) -> Option<Self> {
         let layer = &network.layers[number];
-        let float = matches!(layer.op, Op::Convolution { weights: Weights::Float { .. }, .. });
+        let float = matches!(layer.op, Op::Convolution { weights: ConvolutionWeights::Float { .. }, .. });
         let reader = only_reader(network, network.inputs.len() + number)?;
         (float && layer.epilogue.is_empty()).then_some(Self { layer: number, reader })
     }
@@ -58,7 +58,8 @@ fn fold_norm(network: &mut FusedNetwork, found: &Unrounded) {
     let Some(affine) = network.layers[found.reader].reads[0].prologue.first().filter(|affine| !affine.round) else {
         return;
     };
-    let Op::Convolution { weights: Weights::Float { values, bias }, .. } = &network.layers[found.layer].op else {
+    let Op::Convolution { weights: ConvolutionWeights::Float { values, bias }, .. } = &network.layers[found.layer].op
+    else {
         return;
     };
     let size = values.len() / affine.channels();
@@ -69,7 +70,9 @@ fn fold_norm(network: &mut FusedNetwork, found: &Unrounded) {
     if !folded.iter().chain(&offsets).all(|value| value.is_finite()) {
         return;
     }
-    if let Op::Convolution { weights: Weights::Float { values, bias }, .. } = &mut network.layers[found.layer].op {
+    if let Op::Convolution { weights: ConvolutionWeights::Float { values, bias }, .. } =
+        &mut network.layers[found.layer].op
+    {
         (*values, *bias) = (folded, offsets);
     }
     let affine = &mut network.layers[found.reader].reads[0].prologue[0];
@@ -146,7 +149,8 @@ mod tests {
         let relu = Affine { mul: vec![1.0; 3], add: vec![0.5; 3], low: 0.0, high: f32::INFINITY, round: false };
         let quarter =
             Affine { mul: vec![0.25; 2], add: vec![0.0; 2], low: f32::NEG_INFINITY, high: f32::INFINITY, round: false };
-        let weights = Weights::Float { values: vec![1.0, -2.0, 3.0, 0.5, 0.25, -1.0], bias: vec![1.0, -1.0] };
+        let weights =
+            ConvolutionWeights::Float { values: vec![1.0, -2.0, 3.0, 0.5, 0.25, -1.0], bias: vec![1.0, -1.0] };
         let layer =
             |name: &str, op, reads, write, output| Layer { name: name.into(), op, reads, epilogue: write, output };
         let window = Window { kernel: [2; 2], stride: [2; 2], padding: [0; 4] };

@@ -2,7 +2,7 @@
 
 use super::rewrite::{fold_norms, only_reader, pool_first};
 use crate::model::fused::random::{self, NumberKind};
-use crate::model::fused::{FusedNetwork, Op, Weights};
+use crate::model::fused::{ConvolutionWeights, FusedNetwork, Op};
 
 /// How many random networks are tried.
 const CASES: u64 = 2000;
@@ -42,7 +42,7 @@ fn random_networks_hold_what_must_not_be_moved() {
         let network = random::network(seed, NumberKind::Exact);
         for (number, layer) in network.layers.iter().enumerate() {
             let Some(reader) = only_reader(&network, network.inputs.len() + number) else { continue };
-            let float = matches!(layer.op, Op::Convolution { weights: Weights::Float { .. }, .. });
+            let float = matches!(layer.op, Op::Convolution { weights: ConvolutionWeights::Float { .. }, .. });
             let normed = network.layers[reader].reads[0].prologue.first().is_some_and(|affine| !affine.round);
             let pool = matches!(network.layers[reader].op, Op::SumPool(_));
             rounded += usize::from(float && normed && layer.epilogue.iter().any(|affine| affine.round));

@@ -16,7 +16,7 @@ pub use plan::ConcatScales;
 use crate::error::{Error, ErrorKind, Result};
 use crate::isolate::isolated;
 use crate::model::Limits;
-use crate::model::fused::{FusedNetwork, Op, Weights};
+use crate::model::fused::{ConvolutionWeights, FusedNetwork, Op};
 use crate::model::onnx::{LayerEncodings, OnnxFile, is_quantized};
 use crate::optimize::rewrite;
 use crate::quant::quantize_weights;
@@ -254,7 +254,7 @@ fn alone(
 
 /// What turns a layer's accumulators into f32 values; `None` for a layer that is not int8.
 fn real_scales(network: &FusedNetwork, number: usize, qvalues: &LayerEncodings) -> Option<Vec<(f32, f32)>> {
-    let (Op::Convolution { weights: Weights::Float { values, bias }, .. }, Some(input)) =
+    let (Op::Convolution { weights: ConvolutionWeights::Float { values, bias }, .. }, Some(input)) =
         (&network.layers[number].op, qvalues.input)
     else {
         return None;
@@ -272,7 +272,7 @@ fn layer_reports(
     let network = &best.network;
     let mut reports = Vec::new();
     for (number, layer) in network.layers.iter().enumerate() {
-        let Op::Convolution { weights: Weights::Float { values, bias }, .. } = &layer.op else { continue };
+        let Op::Convolution { weights: ConvolutionWeights::Float { values, bias }, .. } = &layer.op else { continue };
         let input = qvalues[number].input;
         let weights = input.map(|_| {
             let mut power = Power::default();

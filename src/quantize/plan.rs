@@ -3,7 +3,7 @@
 use super::calibration::Seen;
 use super::histogram::Method;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::fused::{FusedNetwork, Layer, Op, Weights};
+use crate::model::fused::{ConvolutionWeights, FusedNetwork, Layer, Op};
 use crate::model::onnx::LayerEncodings;
 use crate::optimize::rewrite::{factor, fold_norms, only_reader, readers};
 use crate::quant::{Affine, Encoding, quantize_weights};
@@ -110,7 +110,9 @@ fn read_encoding(seen: &Seen, method: Method) -> Encoding {
 /// (Nagel et al., "Data-free quantization through weight equalization and bias correction", 2019, section 4.2).
 pub(super) fn correct_biases(network: &mut FusedNetwork, seen: &[Seen], qvalues: &[LayerEncodings]) {
     for ((layer, seen), qvalues) in network.layers.iter_mut().zip(seen).zip(qvalues) {
-        let Op::Convolution { window, weights: Weights::Float { values, bias } } = &mut layer.op else { continue };
+        let Op::Convolution { window, weights: ConvolutionWeights::Float { values, bias } } = &mut layer.op else {
+            continue;
+        };
         if qvalues.input.is_none() {
             continue;
         }
@@ -129,7 +131,7 @@ pub(super) fn correct_biases(network: &mut FusedNetwork, seen: &[Seen], qvalues:
 pub(super) fn equalize(network: &mut FusedNetwork, seen: &[Seen]) {
     for (number, seen) in seen.iter().enumerate() {
         let layer = &network.layers[number];
-        let Op::Convolution { window, weights: Weights::Float { values, .. } } = &layer.op else { continue };
+        let Op::Convolution { window, weights: ConvolutionWeights::Float { values, .. } } = &layer.op else { continue };
         // The image's channels are alike, and nothing in front could take the factor up. A bound other than 0 would move too.
         let fixed =
             |affine: &Affine| affine.high.is_finite() || affine.low.is_finite() && affine.low != 0.0 || affine.round;
@@ -166,7 +168,7 @@ fn divide(network: &mut FusedNetwork, number: usize, factors: &[f32]) {
         }
         start += width;
     }
-    if let Op::Convolution { window, weights: Weights::Float { values, .. } } = &mut layer.op {
+    if let Op::Convolution { window, weights: ConvolutionWeights::Float { values, .. } } = &mut layer.op {
         let taps = window.len();
         for weights in values.chunks_exact_mut(factors.len() * taps) {
             for (weights, factor) in weights.chunks_exact_mut(taps).zip(factors) {

@@ -3,7 +3,7 @@
 use core::arch::x86_64::*;
 
 use super::fixed::Fixed;
-use super::{AffineArgs, Bounds, Pass};
+use super::{AffineArgs, ClampRound, Pass};
 
 /// Reads.
 ///
@@ -110,13 +110,13 @@ unsafe fn floats<const SIGNED: bool, const SIMPLE: bool>(args: &AffineArgs, plan
 /// The affines, but for the last one's rounding.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-fn affines<const SIMPLE: bool>(mut value: __m256, factors: &[[[f32; 4]; 2]], bounds: &[Bounds]) -> __m256 {
+fn affines<const SIMPLE: bool>(mut value: __m256, factors: &[[[f32; 4]; 2]], bounds: &[ClampRound]) -> __m256 {
     // SAFETY: four floats.
     let four = |values: &[f32; 4]| unsafe { _mm256_broadcast_ps(&_mm_loadu_ps(values.as_ptr())) };
     if SIMPLE {
         return _mm256_fmadd_ps(value, four(&factors[0][0]), four(&factors[0][1]));
     }
-    for ([mul, add], Bounds { low, high, round }) in factors.iter().zip(bounds) {
+    for ([mul, add], ClampRound { low, high, round }) in factors.iter().zip(bounds) {
         value = _mm256_fmadd_ps(value, four(mul), four(add));
         value = _mm256_max_ps(_mm256_min_ps(value, _mm256_set1_ps(*high)), _mm256_set1_ps(*low));
         if *round {

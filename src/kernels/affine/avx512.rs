@@ -3,7 +3,7 @@
 use core::arch::x86_64::*;
 
 use super::fixed::Fixed;
-use super::{AffineArgs, Bounds, Pass};
+use super::{AffineArgs, ClampRound, Pass};
 
 /// Reads.
 ///
@@ -110,13 +110,13 @@ unsafe fn floats<const SIGNED: bool, const SIMPLE: bool>(args: &AffineArgs, plan
 /// The affines, but for the last one's rounding.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
-fn affines<const SIMPLE: bool>(mut value: __m512, factors: &[[[f32; 4]; 2]], bounds: &[Bounds]) -> __m512 {
+fn affines<const SIMPLE: bool>(mut value: __m512, factors: &[[[f32; 4]; 2]], bounds: &[ClampRound]) -> __m512 {
     // SAFETY: four floats.
     let four = |values: &[f32; 4]| unsafe { _mm512_broadcast_f32x4(_mm_loadu_ps(values.as_ptr())) };
     if SIMPLE {
         return _mm512_fmadd_ps(value, four(&factors[0][0]), four(&factors[0][1]));
     }
-    for ([mul, add], Bounds { low, high, round }) in factors.iter().zip(bounds) {
+    for ([mul, add], ClampRound { low, high, round }) in factors.iter().zip(bounds) {
         value = _mm512_fmadd_ps(value, four(mul), four(add));
         value = _mm512_max_ps(_mm512_min_ps(value, _mm512_set1_ps(*high)), _mm512_set1_ps(*low));
         if *round {

@@ -27,7 +27,7 @@ use fixed::Fixed;
 pub struct AffineChain {
     /// `[channels / 4][affines]`: the four channels' factors, then their summands.
     factors: Vec<[[f32; CHANNEL_BLOCK]; 2]>,
-    bounds: Vec<Bounds>,
+    bounds: Vec<ClampRound>,
     /// Of each plane, integers for each affine that give the same; none where there are none.
     fixed: Vec<Vec<Fixed>>,
     from: QuantType,
@@ -36,17 +36,17 @@ pub struct AffineChain {
 
 /// What an affine does with all channels alike.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-struct Bounds {
-    low: f32,
-    high: f32,
-    round: bool,
+pub(super) struct ClampRound {
+    pub(super) low: f32,
+    pub(super) high: f32,
+    pub(super) round: bool,
 }
 
 /// What is stored of it, in this order.
 #[derive(Deserialize)]
 struct AffineChainFields {
     factors: Vec<[[f32; CHANNEL_BLOCK]; 2]>,
-    bounds: Vec<Bounds>,
+    bounds: Vec<ClampRound>,
     fixed: Vec<Vec<Fixed>>,
     from: QuantType,
     to: QuantType,
@@ -83,7 +83,7 @@ pub struct ChainInput<'a> {
 struct AffineArgs<'a> {
     /// As [`AffineChain`]'s, from the first plane on.
     factors: &'a [[[f32; CHANNEL_BLOCK]; 2]],
-    bounds: &'a [Bounds],
+    bounds: &'a [ClampRound],
     fixed: &'a [Vec<Fixed>],
     /// Whether input is s8, and what it is xored with before.
     signed: bool,
@@ -129,7 +129,7 @@ impl AffineChain {
         let factors: Vec<_> = (0..channels / CHANNEL_BLOCK)
             .flat_map(|plane| affines.iter().map(move |affine| [four(&affine.mul, plane), four(&affine.add, plane)]))
             .collect();
-        let bounds: Vec<_> = affines.iter().map(|s| Bounds { low: s.low, high: s.high, round: s.round }).collect();
+        let bounds: Vec<_> = affines.iter().map(|s| ClampRound { low: s.low, high: s.high, round: s.round }).collect();
         check(&factors, &bounds, to)?;
         let fixed =
             (0..channels / CHANNEL_BLOCK).map(|plane| fixed(affines, plane, from, to).unwrap_or_default()).collect();
@@ -154,9 +154,9 @@ impl AffineChain {
 
 /// Refuses affines whose last results do not fit `to`, or whose values could be beyond 2^30: below that, none is infinite or NaN,
 /// and all are i32 when rounded.
-fn check(factors: &[[[f32; CHANNEL_BLOCK]; 2]], bounds: &[Bounds], to: QuantType) -> Result<()> {
+fn check(factors: &[[[f32; CHANNEL_BLOCK]; 2]], bounds: &[ClampRound], to: QuantType) -> Result<()> {
     let mut greatest = 255.0;
-    for (affine, Bounds { low, high, round }) in bounds.iter().enumerate() {
+    for (affine, ClampRound { low, high, round }) in bounds.iter().enumerate() {
         let of_step = || factors.iter().skip(affine).step_by(bounds.len());
         let most = |which: usize| {
             let values = of_step().flat_map(|factors| factors[which]);

@@ -4,7 +4,7 @@ use core::arch::aarch64::*;
 
 use super::super::convolve::narrow;
 use super::fixed::Fixed;
-use super::{AffineArgs, Bounds, Pass};
+use super::{AffineArgs, ClampRound, Pass};
 
 /// Reads.
 ///
@@ -119,13 +119,17 @@ fn extend<const SIGNED: bool>(bytes: uint8x16_t) -> [int32x4_t; 4] {
 /// The affines, but for the last one's rounding.
 #[inline]
 #[target_feature(enable = "neon")]
-fn affines<const SIMPLE: bool>(mut value: float32x4_t, factors: &[[[f32; 4]; 2]], bounds: &[Bounds]) -> float32x4_t {
+fn affines<const SIMPLE: bool>(
+    mut value: float32x4_t,
+    factors: &[[[f32; 4]; 2]],
+    bounds: &[ClampRound],
+) -> float32x4_t {
     // SAFETY: four floats.
     let four = |values: &[f32; 4]| unsafe { vld1q_f32(values.as_ptr()) };
     if SIMPLE {
         return vfmaq_f32(four(&factors[0][1]), value, four(&factors[0][0]));
     }
-    for ([mul, add], Bounds { low, high, round }) in factors.iter().zip(bounds) {
+    for ([mul, add], ClampRound { low, high, round }) in factors.iter().zip(bounds) {
         value = vfmaq_f32(four(add), value, four(mul));
         value = vmaxq_f32(vminq_f32(value, vdupq_n_f32(*high)), vdupq_n_f32(*low));
         if *round {

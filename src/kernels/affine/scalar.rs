@@ -1,6 +1,6 @@
 //! The definition.
 
-use super::{AffineArgs, Bounds};
+use super::{AffineArgs, ClampRound};
 use crate::quant::round;
 
 /// Reads.
@@ -13,7 +13,7 @@ pub(super) unsafe fn affine(args: &AffineArgs) {
             // SAFETY: all pixels of all planes can be read.
             let byte = unsafe { *args.input.add(plane * args.plane_stride + i) } ^ args.flip_in;
             let mut value = if args.signed { f32::from(byte as i8) } else { f32::from(byte) };
-            for ([mul, add], Bounds { low, high, round: rounds }) in factors.iter().zip(args.bounds) {
+            for ([mul, add], ClampRound { low, high, round: rounds }) in factors.iter().zip(args.bounds) {
                 value = value.mul_add(mul[i % 4], add[i % 4]);
                 value = if value > *low { value.min(*high) } else { *low };
                 value = if *rounds { round(value) } else { value };

@@ -6,6 +6,7 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
+use super::super::affine::ClampRound;
 use super::super::{CHANNEL_BLOCK, Kernels, PIXEL_BLOCK, PlanesMut, QuantType};
 use crate::quant::{Affine, round};
 
@@ -15,23 +16,15 @@ use crate::quant::{Affine, round};
 pub struct AffineChainF32 {
     /// `[channels / 4][affines]`: the four channels' factors for the pixels of a block, then their summands.
     factors: Vec<[[f32; LANES]; 2]>,
-    bounds: Vec<Bounds>,
+    bounds: Vec<ClampRound>,
     planes: usize,
-}
-
-/// What an affine does with all channels alike.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-struct Bounds {
-    low: f32,
-    high: f32,
-    round: bool,
 }
 
 /// An affine chain without repetitions, as it is stored.
 #[derive(Serialize, Deserialize)]
 struct AffineChainF32Fields {
     factors: Vec<[[f32; CHANNEL_BLOCK]; 2]>,
-    bounds: Vec<Bounds>,
+    bounds: Vec<ClampRound>,
     planes: usize,
 }
 
@@ -92,7 +85,7 @@ impl AffineChainF32 {
         let spread =
             |values: &[f32], plane: usize| std::array::from_fn(|i| values[CHANNEL_BLOCK * plane + i % CHANNEL_BLOCK]);
         let of = |plane| affines.iter().map(move |affine| [spread(&affine.mul, plane), spread(&affine.add, plane)]);
-        let bounds = affines.iter().map(|s| Bounds { low: s.low, high: s.high, round: s.round });
+        let bounds = affines.iter().map(|s| ClampRound { low: s.low, high: s.high, round: s.round });
         Self { factors: (0..planes).flat_map(of).collect(), bounds: bounds.collect(), planes }
     }
 
@@ -110,7 +103,7 @@ impl AffineChainF32 {
     #[inline(always)]
     fn apply(&self, plane: usize, values: &mut [f32; LANES]) {
         let factors = &self.factors[plane * self.bounds.len()..];
-        for (Bounds { low, high, round: rounds }, [mul, add]) in self.bounds.iter().zip(factors) {
+        for (ClampRound { low, high, round: rounds }, [mul, add]) in self.bounds.iter().zip(factors) {
             for ((value, mul), add) in values.iter_mut().zip(mul).zip(add) {
                 let x = value.mul_add(*mul, *add);
                 let x = if x > *low { x } else { *low };

@@ -1,7 +1,7 @@
 //! What a fused network has to be like so that it can be run: shapes that fit, affines of as many channels as values, numbers
 //! that are finite, sums that fit 32 bits.
 
-use super::{FusedNetwork, Layer, Op, Read, Shape, Weights, Window};
+use super::{ConvolutionWeights, FusedNetwork, Layer, Op, Read, Shape, Window};
 use crate::error::{Error, ErrorKind, Result};
 use crate::quant::Affine;
 
@@ -72,12 +72,18 @@ impl FusedNetwork {
         Ok(())
     }
 
-    fn check_weights(&self, layer: &Layer, weights: &Weights, window: &Window, channels: usize) -> Result<(), String> {
+    fn check_weights(
+        &self,
+        layer: &Layer,
+        weights: &ConvolutionWeights,
+        window: &Window,
+        channels: usize,
+    ) -> Result<(), String> {
         let out = layer.output.channels;
         let each = channels.checked_mul(window.len()).filter(|&each| each > 0).ok_or("its window is too large")?;
         let fits = |len: usize| each.checked_mul(out) == Some(len);
         match weights {
-            Weights::Float { values, bias } => {
+            ConvolutionWeights::Float { values, bias } => {
                 if !fits(values.len()) || bias.len() != out {
                     return Err(format!("{} weights, {} biases for {out} outputs", values.len(), bias.len()));
                 }
@@ -85,7 +91,7 @@ impl FusedNetwork {
                     return Err("its weights are not finite".into());
                 }
             }
-            Weights::Int8 { values, zero_points, input_zero_point } => {
+            ConvolutionWeights::Int8 { values, zero_points, input_zero_point } => {
                 if !fits(values.len()) || ![0, out].contains(&zero_points.len()) {
                     return Err(format!(
                         "{} weights, {} zero points for {out} outputs",
@@ -234,7 +240,7 @@ mod tests {
     fn convolution(input_zero_point: i32, padding: usize, weight: i8, channels: usize) -> FusedNetwork {
         let window = Window { kernel: [3; 2], stride: [1; 2], padding: [padding; 4] };
         let values = vec![weight; 9 * channels];
-        let weights = Weights::Int8 { values, zero_points: vec![], input_zero_point };
+        let weights = ConvolutionWeights::Int8 { values, zero_points: vec![], input_zero_point };
         let shape = |channels, side| Shape { channels, height: side, width: side };
         let to_u8 = Affine { low: 0.0, high: 255.0, round: true, ..affine(channels, 0.0) };
         let side = 5 + 2 * padding - 2;

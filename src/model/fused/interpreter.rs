@@ -1,6 +1,6 @@
 //! Runs a fused network value by value, as plainly as that can be written.
 
-use super::{FusedNetwork, Layer, Op, Read, Shape, Weights, Window};
+use super::{ConvolutionWeights, FusedNetwork, Layer, Op, Read, Shape, Window};
 use crate::quant::Affine;
 
 /// Values of some planes of `height` by `width`, one plane behind the other. Quantized values are whole numbers.
@@ -74,7 +74,7 @@ fn apply(affines: &[Affine], values: &mut [f32], area: usize) {
 /// The bare result of a layer for what it reads, of shape `shape`.
 fn compute(layer: &Layer, input: &[f32], shape: Shape) -> Planes {
     match &layer.op {
-        Op::Convolution { window, weights: Weights::Int8 { values, zero_points, input_zero_point } } => {
+        Op::Convolution { window, weights: ConvolutionWeights::Int8 { values, zero_points, input_zero_point } } => {
             let centred: Vec<i16> = input.iter().map(|&qvalue| qvalue as i16 - *input_zero_point as i16).collect();
             let weight = |out: usize, at: usize| {
                 i32::from(values[at]) - zero_points.get(out).map_or(0, |&zero_point| i32::from(zero_point))
@@ -84,7 +84,7 @@ fn compute(layer: &Layer, input: &[f32], shape: Shape) -> Planes {
             });
             accumulated.into_iter().map(|sum| sum as f32).collect()
         }
-        Op::Convolution { window, weights: Weights::Float { values, bias } } => {
+        Op::Convolution { window, weights: ConvolutionWeights::Float { values, bias } } => {
             let weight = |_, at: usize| values[at];
             let mut result = convolve(input, shape, window, layer.output, weight, |sum: &mut f32, x: f32, w: f32| {
                 *sum += x * w;
@@ -185,7 +185,7 @@ mod tests {
     fn a_convolution_by_hand() {
         // Input quantized values 1 2 / 3 4 with zero point 1; window 2x2 with a column of padding on the right; stride 1.
         let window = Window { kernel: [2, 2], stride: [1, 1], padding: [0, 0, 0, 1] };
-        let weights = Weights::Int8 { values: vec![1, 2, 3, -4], zero_points: vec![1], input_zero_point: 1 };
+        let weights = ConvolutionWeights::Int8 { values: vec![1, 2, 3, -4], zero_points: vec![1], input_zero_point: 1 };
         let network = FusedNetwork {
             inputs: vec![Input { name: "x".into(), shape: shape(1, 2, 2) }],
             layers: vec![layer(
@@ -209,7 +209,8 @@ mod tests {
     #[test]
     fn strides_and_float_weights() {
         let window = Window { kernel: [3, 3], stride: [2, 2], padding: [1; 4] };
-        let op = Op::Convolution { window, weights: Weights::Float { values: vec![1.0; 9], bias: vec![0.5] } };
+        let op =
+            Op::Convolution { window, weights: ConvolutionWeights::Float { values: vec![1.0; 9], bias: vec![0.5] } };
         let input: Planes = (0..16).map(|v| v as f32).collect();
         let result = compute(&layer(op, vec![], vec![], shape(1, 2, 2)), &input, shape(1, 4, 4));
         // Sums over the corners {0,1,4,5}, {1,2,3,5,6,7}, {4,5,8,9,12,13}, and the inner nine.

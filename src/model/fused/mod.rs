@@ -98,7 +98,7 @@ impl Window {
 
 /// The weights of a convolution, `[out, in, kernel height, kernel width]`.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Weights {
+pub enum ConvolutionWeights {
     /// Quantized values times quantized values, accumulated in i32: `sum((x - input_zero_point) * (w - zero_point[out]))`. Scales and bias
     /// are in the affines that follow.
     Int8 {
@@ -126,7 +126,7 @@ pub enum Op {
         /// Where it looks.
         window: Window,
         /// Its weights.
-        weights: Weights,
+        weights: ConvolutionWeights,
     },
     /// The greatest value under the window; padding does not count.
     MaxPool(Window),
@@ -172,7 +172,7 @@ impl Layer {
 
     /// Whether it multiplies in int8.
     pub fn is_int8(&self) -> bool {
-        matches!(self.op, Op::Convolution { weights: Weights::Int8 { .. }, .. })
+        matches!(self.op, Op::Convolution { weights: ConvolutionWeights::Int8 { .. }, .. })
     }
 }
 

@@ -4,7 +4,7 @@ use rand_distr::{Distribution, Uniform};
 use rand_pcg::Pcg64;
 use rand_pcg::rand_core::SeedableRng;
 
-use super::{FusedNetwork, Input, Layer, Op, Output, Read, Shape, Weights, Window};
+use super::{ConvolutionWeights, FusedNetwork, Input, Layer, Op, Output, Read, Shape, Window};
 use crate::quant::Affine;
 
 /// What a network's numbers are like.
@@ -226,7 +226,7 @@ impl Maker {
         });
     }
 
-    fn int8(&mut self, out: usize, each: usize, reads: &mut [Read], window: &Window) -> Weights {
+    fn int8(&mut self, out: usize, each: usize, reads: &mut [Read], window: &Window) -> ConvolutionWeights {
         let values = (0..out * each).map(|_| self.integer(-128, 127) as i8).collect();
         let zero_points =
             if self.one_in(3) { (0..out).map(|_| self.integer(-128, 127) as i16).collect() } else { vec![] };
@@ -239,7 +239,7 @@ impl Maker {
         };
         let beyond = window.padding == [0; 4] && self.one_in(3);
         let input_zero_point = if beyond { self.integer(-900, 900) } else { self.integer(least, greatest) };
-        Weights::Int8 { values, zero_points, input_zero_point }
+        ConvolutionWeights::Int8 { values, zero_points, input_zero_point }
     }
 
     fn signed(&self, read: &Read) -> bool {
@@ -257,9 +257,9 @@ impl Maker {
         }
     }
 
-    fn float(&mut self, out: usize, each: usize) -> Weights {
+    fn float(&mut self, out: usize, each: usize) -> ConvolutionWeights {
         let values = (0..out * each).map(|_| self.number(-1.0, 1.0)).collect();
-        Weights::Float { values, bias: (0..out).map(|_| self.number(-1.0, 1.0)).collect() }
+        ConvolutionWeights::Float { values, bias: (0..out).map(|_| self.number(-1.0, 1.0)).collect() }
     }
 
     fn write(&mut self, channels: usize, int8: bool) -> Vec<Affine> {

@@ -8,7 +8,7 @@ use prost::Message;
 use tract_onnx::pb::{AttributeProto, NodeProto, OperatorSetIdProto, TensorProto, tensor_proto::DataType};
 
 use super::super::Tensor;
-use super::super::fused::{FusedNetwork, Layer, Op, Read, Weights, Window};
+use super::super::fused::{ConvolutionWeights, FusedNetwork, Layer, Op, Read, Window};
 use super::fuse::{FUSED, node_name};
 use super::nodes::{Nodes, float, initializer, int, ints};
 use super::{OPSET, OnnxFile};
@@ -117,7 +117,7 @@ impl Writer<'_> {
         let mut x = self.gathered(name, &layer.reads);
         let output = format!("{name}.out");
         match &layer.op {
-            Op::Convolution { window, weights: Weights::Float { values, bias } } => {
+            Op::Convolution { window, weights: ConvolutionWeights::Float { values, bias } } => {
                 let shape = self.network.input_shape(layer);
                 let whole = window.kernel == [shape.height, shape.width] && window.padding == [0; 4];
                 let flat = whole.then(|| self.flat_output(segment)).flatten().map(str::to_owned);
@@ -153,7 +153,7 @@ impl Writer<'_> {
                     self.nodes.add_to("AveragePool", name, &[&x], attributes(window), output)
                 }
             }
-            Op::Convolution { weights: Weights::Int8 { .. }, .. } => panic!("{name} is int8 already"),
+            Op::Convolution { weights: ConvolutionWeights::Int8 { .. }, .. } => panic!("{name} is int8 already"),
         }
     }
 

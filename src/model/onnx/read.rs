@@ -11,7 +11,7 @@ use super::operators::{self, Opsets};
 use super::{Fusion, fold, fuse, growth, properties};
 use crate::error::{Error, ErrorKind, Result};
 
-/// An ONNX image classifier as read from its file: one f32 NCHW picture of 3 channels in, scores out.
+/// An ONNX image classifier as read from its file: one f32 NCHW image of 3 channels in, scores out.
 #[derive(Debug, Clone)]
 pub struct OnnxFile {
     /// The message, with the batch set to 1.
@@ -28,7 +28,7 @@ pub struct OnnxFile {
     limits: Limits,
 }
 
-/// Name and size of the picture a graph takes.
+/// Name and size of the image a graph takes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GraphInput {
     /// The input's name.
@@ -155,7 +155,7 @@ fn check_operators(proto: &mut ModelProto) -> Result<()> {
     operators::check(graph, &functions, &opsets).map_err(refuse)
 }
 
-/// Refuses codes that are not of 8 bits: tract would stumble over them later.
+/// Refuses quantized values that are not of 8 bits: tract would stumble over them later.
 fn check_codes(graph: &GraphProto) -> Result<()> {
     let wide = [DataType::Uint16, DataType::Int16, DataType::Uint4, DataType::Int4].map(|kind| kind as i32);
     for tensor in graph.initializer.iter().filter(|tensor| wide.contains(&tensor.data_type)) {

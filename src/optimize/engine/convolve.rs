@@ -19,7 +19,7 @@ use crate::kernels::{
     AffineChain, AffineChainF32, Blob, ChainInput, ChainInputF32, Convolve, Kernels, Operand, Packed, PlanesMut,
     QuantType, Requantize, TileQueue,
 };
-use crate::model::fused::{Layer, Op, Shape, Weights, Window};
+use crate::model::fused::{ConvolutionWeights, Layer, Op, Shape, Window};
 use crate::quant::Affine;
 
 /// An int8 convolution, ready to run.
@@ -53,7 +53,7 @@ impl Convolution {
     /// # Errors
     /// Kernels refuse scales that are not finite.
     pub(super) fn new(lowering: Lowering<'_>, layer: &Layer, to: usize) -> Result<Self> {
-        let Op::Convolution { window, weights: Weights::Int8 { input_zero_point, .. } } = &layer.op else {
+        let Op::Convolution { window, weights: ConvolutionWeights::Int8 { input_zero_point, .. } } = &layer.op else {
             unreachable!("the caller looked at the weights")
         };
         let (input, tile_len) = ConvolutionInput::qvalues(lowering, layer, window, *input_zero_point);
@@ -287,7 +287,8 @@ impl KSteps {
 
 /// All products of a convolution, and what the sums start from so that quantized values count from their zero point.
 fn products(lowering: Lowering<'_>, layer: &Layer, window: &Window, input: &ConvolutionInput) -> (KSteps, Vec<i32>) {
-    let Op::Convolution { weights: Weights::Int8 { values, zero_points, input_zero_point }, .. } = &layer.op else {
+    let Op::Convolution { weights: ConvolutionWeights::Int8 { values, zero_points, input_zero_point }, .. } = &layer.op
+    else {
         unreachable!("the caller looked at the weights")
     };
     let lanes = read_lanes(layer, lowering.segments);

@@ -13,7 +13,7 @@ use crate::kernels::{
     AffineChainF32, BiasClamp, Blob, ChainInputF32, ConvolveF32, Kernels, Operand, PackedF32, PlanesMut, QuantType,
     TileQueue,
 };
-use crate::model::fused::{Layer, Op, Shape, Weights};
+use crate::model::fused::{ConvolutionWeights, Layer, Op, Shape};
 use crate::quant::Affine;
 
 /// A float convolution, ready to run.
@@ -47,7 +47,7 @@ impl ConvolutionF32 {
     /// # Errors
     /// None for bounds that are none.
     pub(super) fn new(lowering: Lowering<'_>, layer: &Layer, to: usize) -> Result<Self> {
-        let Op::Convolution { window, weights: Weights::Float { values, bias } } = &layer.op else {
+        let Op::Convolution { window, weights: ConvolutionWeights::Float { values, bias } } = &layer.op else {
             unreachable!("the caller looked at the weights")
         };
         let (input, tile_len) = ConvolutionInput::real(lowering, layer, window);

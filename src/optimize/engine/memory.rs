@@ -27,7 +27,7 @@ impl<T: Copy + Default> Aligned<T> {
     }
 }
 
-/// Room for what lives within a part of a layer only; every thread has its own. Each is as long as the longest user needs.
+/// Memory for what exists within a tile only; every thread has its own. Each is as long as the longest user needs.
 #[derive(Debug)]
 pub(super) struct Scratch {
     /// What a convolution reads.
@@ -104,7 +104,7 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// Room for `bytes` quantized values, `floats` numbers and `threads` times the scratch that is needed.
+    /// Memory for `bytes` quantized values, `floats` numbers and `threads` times the scratch that is needed.
     pub(super) fn new(kernels: Kernels, (bytes, floats): (usize, usize), scratch: ScratchSize, threads: usize) -> Self {
         let own_scratch = |_| {
             Mutex::new(Scratch {

@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 use crate::kernels::{Blob, Isa, Kernels};
-use crate::model::fused::{FusedNetwork, Input, Layer, Op, Weights};
+use crate::model::fused::{ConvolutionWeights, FusedNetwork, Input, Layer, Op};
 use check::{Checked, ensure};
 use convolve::Convolution;
 use convolve_f32::ConvolutionF32;
@@ -253,10 +253,10 @@ impl Task {
 
     fn new(lowering: Lowering<'_>, layer: &Layer, to: usize) -> Result<Self> {
         Ok(match &layer.op {
-            Op::Convolution { weights: Weights::Int8 { .. }, .. } => {
+            Op::Convolution { weights: ConvolutionWeights::Int8 { .. }, .. } => {
                 Self::Convolution(Box::new(Convolution::new(lowering, layer, to)?))
             }
-            Op::Convolution { weights: Weights::Float { .. }, .. } => {
+            Op::Convolution { weights: ConvolutionWeights::Float { .. }, .. } => {
                 Self::ConvolutionF32(Box::new(ConvolutionF32::new(lowering, layer, to)?))
             }
             Op::MaxPool(_) | Op::SumPool(_) => Self::Pool(Box::new(PoolTask::new(lowering, layer, to))),

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::kernels::QuantType;
-use crate::model::fused::{FusedNetwork, Layer, Op, Shape, Weights, Window};
+use crate::model::fused::{ConvolutionWeights, FusedNetwork, Layer, Op, Shape, Window};
 use crate::quant::Affine;
 
 /// How the values of a segment are kept.
@@ -155,7 +155,9 @@ fn kind(network: &FusedNetwork, layer: &Layer, segments: &[Segment]) -> Storage 
 
 /// The segment that an int8 convolution reads as it is, and what must lie around it for that.
 pub(super) fn reads_as_is(network: &FusedNetwork, layer: &Layer, segments: &[Segment]) -> Option<(usize, Halo)> {
-    let Op::Convolution { window, weights: Weights::Int8 { input_zero_point, .. } } = &layer.op else { return None };
+    let Op::Convolution { window, weights: ConvolutionWeights::Int8 { input_zero_point, .. } } = &layer.op else {
+        return None;
+    };
     let [read] = layer.reads.as_slice() else { return None };
     let segment = &segments[read.segment];
     let Storage::Quantized(_) = segment.kind else { return None };

@@ -9,7 +9,7 @@ use crate::optimize::memory_planner::{self, Extent};
 
 /// Channel `c` of pixel `p` is at `start + p * stride + c`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Region {
+pub(super) struct ArenaSlot {
     pub(super) start: usize,
     pub(super) stride: usize,
 }
@@ -20,7 +20,7 @@ pub(super) type Lanes = Vec<Option<usize>>;
 /// Places of all segments.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct GpuLayout {
-    pub(super) places: Vec<Region>,
+    pub(super) places: Vec<ArenaSlot>,
     pub(super) lanes: Vec<Lanes>,
     /// Values in all regions.
     pub(super) size: usize,
@@ -51,11 +51,11 @@ impl GpuLayout {
             Extent { life: memory_planner::union(members.iter().map(|&segment| &live_ranges[segment])), size }
         };
         let (starts, size) = memory_planner::place(&families.iter().map(extent).collect::<Vec<_>>());
-        let mut places = vec![Region { start: 0, stride: network.shape(result).channels }; segments];
+        let mut places = vec![ArenaSlot { start: 0, stride: network.shape(result).channels }; segments];
         for (members, start) in families.iter().zip(starts) {
             let mut offset = 0;
             for &segment in members {
-                places[segment] = Region { start: start + offset, stride: stride(members) };
+                places[segment] = ArenaSlot { start: start + offset, stride: stride(members) };
                 offset += lanes[segment].len();
             }
         }
@@ -63,7 +63,7 @@ impl GpuLayout {
     }
 
     /// Where the first of some segments is, if the others follow it one by one.
-    pub(super) fn joined(&self, reads: &[Read]) -> Option<Region> {
+    pub(super) fn joined(&self, reads: &[Read]) -> Option<ArenaSlot> {
         let follows = |pair: &[Read]| {
             let (one, next) = (self.places[pair[0].segment], self.places[pair[1].segment]);
             one.stride == next.stride && one.start + self.lanes[pair[0].segment].len() == next.start

@@ -12,7 +12,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::kernels::cuda::{
     AffineParams, BufferSizes, ConvolveParams, GpuTask, LoadParams, PoolParams, Program, WindowParams,
 };
-use crate::model::fused::{self, FusedNetwork, Layer, Op, Read, Weights};
+use crate::model::fused::{self, ConvolutionWeights, FusedNetwork, Layer, Op, Read};
 use crate::quant;
 use layout::{GpuLayout, behind};
 use pack::{Params, pack};
@@ -136,7 +136,7 @@ impl Builder<'_> {
             Op::MaxPool(window) => pool(self, window, 1),
             Op::SumPool(window) => pool(self, window, 0),
             Op::Convolution { window, weights } => {
-                let Weights::Float { values, bias } = weights else { return Err(failed(INT8)) };
+                let ConvolutionWeights::Float { values, bias } = weights else { return Err(failed(INT8)) };
                 let first = self.weights.len();
                 self.weights.extend(pack(values, window.len(), &channels, outputs));
                 let write = self.params.biased(bias, &layer.epilogue, written.len()).map_err(failed)?;

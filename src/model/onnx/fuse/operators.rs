@@ -2,7 +2,7 @@
 
 use tract_onnx::pb::NodeProto;
 
-use super::super::super::fused::{Op, Shape, Weights, Window, sums_fit, zero_point_fits};
+use super::super::super::fused::{ConvolutionWeights, Op, Shape, Window, sums_fit, zero_point_fits};
 use super::attributes::Attributes;
 use super::constants::TensorData;
 use super::value::{Piece, Value};
@@ -110,7 +110,7 @@ fn layer(
             if !sums_fit(&values, &zero_points, size, input_zero_point) {
                 return Err("its sums do not fit 32 bits".into());
             }
-            let weights = Weights::Int8 { values, zero_points, input_zero_point };
+            let weights = ConvolutionWeights::Int8 { values, zero_points, input_zero_point };
             let mut result = walk.layer(node, Op::Convolution { window, weights }, pieces, output, value.region);
             let at = |numbers: &[f32], channel: usize| numbers[channel.min(numbers.len() - 1)];
             let mul: Vec<f64> = (0..out).map(|o| f64::from(scale) * f64::from(at(&scales, o))).collect();
@@ -124,7 +124,7 @@ fn layer(
                 qvalues => real(qvalues, &dims),
             };
             let bias = if bias.is_empty() { vec![0.0; out] } else { bias };
-            let weights = Weights::Float { values, bias };
+            let weights = ConvolutionWeights::Float { values, bias };
             let op = Op::Convolution { window, weights };
             Ok(walk.layer(node, op, value.pieces.clone(), output, value.region))
         }
