@@ -1,4 +1,4 @@
-//! The int8 kernels: one list of operations, each in scalar code and once for every instruction set, all with the same bits.
+//! The kernels: one list of operations, each in scalar code and once for every instruction set, all with the same bits.
 //!
 //! # Layout
 //!
@@ -17,6 +17,9 @@
 //! | [`Kernels::convolve`] | activations | quantized values |
 //! | [`Kernels::convolve_raw`] | activations | accumulators, i32 |
 //! | [`Kernels::affine`] | quantized values | quantized values: what norm, ReLU and requantizing make of features before a convolution reads them |
+//! | [`Kernels::convolve_f32`] | f32 | f32 |
+//! | [`Kernels::affine_to_f32`] | either | f32 |
+//! | [`Kernels::affine_to_quantized`] | either | quantized values |
 //!
 //! Each operation has a folder: `mod.rs` says what it does and checks its arguments, `scalar.rs` is the definition, the
 //! other files are named after the instruction sets. [`Kernels`] is the only way in, and exists only for an instruction

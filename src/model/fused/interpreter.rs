@@ -9,9 +9,9 @@ type Planes = Vec<f32>;
 /// What an [`Observer`] is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trace {
-    /// What the layer reads, after the affines of reading.
+    /// What the layer reads, after its prologues.
     Input,
-    /// What the layer computed, before the affines of writing.
+    /// What the layer computed, before its epilogue.
     Result,
 }
 
@@ -50,7 +50,7 @@ impl FusedNetwork {
         self.outputs.iter().map(|output| self.gather(&output.reads, &segments)).collect()
     }
 
-    /// The segments that are read, one behind the other, each value after its affines.
+    /// The segments that are read, one behind the other, each value after its prologue.
     fn gather(&self, reads: &[Read], segments: &[Planes]) -> Planes {
         let mut all = Planes::new();
         for read in reads {

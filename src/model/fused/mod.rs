@@ -51,7 +51,7 @@ impl Shape {
     }
 }
 
-/// All channels of a segment, each value having gone through `affines`.
+/// All channels of a segment, each value having gone through the prologue.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Read {
     /// Which segment: the inputs come first, then what each layer wrote.

@@ -55,10 +55,10 @@ pub(super) fn blocks(shape: Shape) -> usize {
     shape.area().next_multiple_of(PIXEL_BLOCK)
 }
 
-/// Whether an image can be gone through in parts of `tile_len` pixels.
+/// Whether an image can be gone through in tiles of `tile_len` pixels.
 pub(super) fn parts(shape: Shape, tile_len: usize) -> Checked {
     let whole = tile_len > 0 && tile_len.is_multiple_of(PIXEL_BLOCK) && tile_len <= blocks(shape);
-    ensure(whole, "parts that are no whole blocks of the image")
+    ensure(whole, "tiles that are no whole blocks of the image")
 }
 
 /// What of an engine's memory a layer can read: all but the range that it writes.

@@ -1,8 +1,8 @@
 //! An int8 convolution: what it reads becomes quantized values, the kernels convolve them, its results become quantized values or f32
 //! values.
 //!
-//! Work is done part by part: what is read of a part's pixels stays in the cache until it is convolved, and threads take the
-//! parts one after another.
+//! Work is done tile by tile: what is read of a tile's pixels stays in the cache until it is convolved, and threads take the
+//! tiles one after another.
 
 use serde::{Deserialize, Serialize};
 
@@ -30,7 +30,7 @@ pub(super) struct Convolution {
     epilogue: Epilogue,
     to: Placement,
     shape: Shape,
-    /// Pixels of a part.
+    /// Pixels of a tile.
     tile_len: usize,
 }
 
@@ -161,12 +161,12 @@ impl Convolution {
         });
     }
 
-    /// First pixel, number of pixels and first row of a part.
+    /// First pixel, number of pixels and first row of a tile.
     fn part(&self, begin: usize, len: usize) -> (usize, usize, usize) {
         (begin / 4, len / 4, begin / 4 / self.shape.width)
     }
 
-    /// The sums of a part as f32 values in planes.
+    /// The sums of a tile as f32 values in planes.
     fn sums<'a>(
         &self,
         kernels: Kernels,

@@ -1,4 +1,4 @@
-//! A convolution of f32 values, part by part as those of quantized values.
+//! A convolution of f32 values, tile by tile as those of quantized values.
 
 use serde::{Deserialize, Serialize};
 
@@ -26,7 +26,7 @@ pub(super) struct ConvolutionF32 {
     epilogue: EpilogueF32,
     to: Placement,
     shape: Shape,
-    /// Pixels of a part.
+    /// Pixels of a tile.
     tile_len: usize,
 }
 
@@ -160,7 +160,7 @@ impl ConvolutionF32 {
         });
     }
 
-    /// Convolves a part.
+    /// Convolves a tile.
     fn convolve(
         &self,
         kernels: Kernels,
@@ -176,7 +176,7 @@ impl ConvolutionF32 {
         kernels.convolve_f32(&ConvolveF32 { input, weights: &self.weights, pixels }, &self.bias_clamp, out);
     }
 
-    /// The results of a part.
+    /// The results of a tile.
     fn results<'a>(
         &self,
         kernels: Kernels,

@@ -255,7 +255,7 @@ pub(super) fn laned(affine: &Affine, segment: &Segment) -> Affine {
     Affine { mul: spread(&affine.mul), add: spread(&affine.add), ..*affine }
 }
 
-/// A reader for affines from quantized values to quantized values, if there can be one; without affines they stay.
+/// A chain of affines from quantized values to quantized values, if there can be one; without affines they stay.
 pub(super) fn chain(affines: &[Affine], channels: usize, from: QuantType, to: QuantType) -> Option<AffineChain> {
     let (low, high) = to.range();
     let same = [Affine { mul: vec![1.0; channels], add: vec![0.0; channels], low, high, round: true }];

@@ -65,7 +65,7 @@ impl HaloWriter {
         }
     }
 
-    /// Writes the copies of the part of the results that begins at byte `begin` of each plane, and padding over what was
+    /// Writes the copies of the tile of the results that begins at byte `begin` of each plane, and padding over what was
     /// written behind the image.
     pub(super) fn write_beside(&self, kernels: Kernels, begin: usize, part: &mut PlanesMut<'_, u8>) {
         let inside = part.len().min((4 * self.area).saturating_sub(begin));

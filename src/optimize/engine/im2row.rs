@@ -1,5 +1,5 @@
 //! What windows look at that cannot be read as it is: each place of a window along a row as planes of its own, padding
-//! included, and the rows that different steps down begin at.
+//! included, and the rows that each vertical stride begins at.
 
 use serde::{Deserialize, Serialize};
 
@@ -17,14 +17,14 @@ pub(super) struct Im2Row {
     to: Shape,
     /// Planes that are read.
     planes: usize,
-    /// Rows of results in a part.
+    /// Rows of results in a tile.
     pub(super) rows: usize,
     /// Values from one plane to the next.
     pub(super) plane_stride: usize,
 }
 
 impl Im2Row {
-    /// For windows over `planes` planes of an image like `from`, with results like `to`; a part has about `most` values.
+    /// For windows over `planes` planes of an image like `from`, with results like `to`; a tile has about `most` values.
     pub(super) fn new(window: Window, from: Shape, to: Shape, planes: usize, most: usize) -> Self {
         let mut im2row = Self { window, from, to, planes, rows: to.height, plane_stride: 0 };
         // Parts end with a block.
@@ -34,13 +34,13 @@ impl Im2Row {
             im2row.rows = (most / row / unit * unit).clamp(unit, to.height.next_multiple_of(unit));
         }
         let rows = im2row.rows + reach(&window)[0] / window.stride[0];
-        // The last block of a part may reach behind it.
+        // The last block of a tile may reach behind it.
         let values = 4 * (rows * to.width + PIXEL_BLOCK);
         im2row.plane_stride = values.div_ceil(64) / 2 * 128 + 64;
         im2row
     }
 
-    /// Whether it is what [`Im2Row::new`] makes for these results, planes and values of a part.
+    /// Whether it is what [`Im2Row::new`] makes for these results, planes and values of a tile.
     pub(super) fn check(&self, to: Shape, planes: usize, most: usize) -> Checked {
         let Self { window, from, .. } = *self;
         check::window(&window, from, to)?;
@@ -48,7 +48,7 @@ impl Im2Row {
         let expanded = product(&[down.min(window.kernel[0]), window.kernel[1], planes])?;
         let rows = to.height.next_multiple_of(PIXEL_BLOCK);
         product(&[rows, down])?;
-        // What the last rows of a part look at, and the last block, lie behind.
+        // What the last rows of a tile look at, and the last block, lie behind.
         let rows = rows + reach(&window)[0] / down;
         product(&[4, rows + PIXEL_BLOCK, to.width + PIXEL_BLOCK])?;
         product(&[expanded, 4, to.width])?;
@@ -65,7 +65,7 @@ impl Im2Row {
         work(&[4, parts, rows, self.window.kernel[1], self.planes, self.to.width])
     }
 
-    /// Pixels of a plane that are read for all parts.
+    /// Pixels of a plane that are read for all tiles.
     pub(super) fn pixels_read(&self) -> usize {
         self.to.height.div_ceil(self.rows).saturating_mul(self.raw_pixels())
     }
@@ -88,7 +88,7 @@ impl Im2Row {
         self.planes_expanded() * self.plane_stride
     }
 
-    /// Pixels of a part.
+    /// Pixels of a tile.
     pub(super) fn tile_len(&self) -> usize {
         (self.rows * self.to.width).next_multiple_of(PIXEL_BLOCK)
     }

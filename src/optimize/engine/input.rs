@@ -1,4 +1,4 @@
-//! What a convolution reads, part by part, and where in that each place of its window is.
+//! What a convolution reads, tile by tile, and where in that each place of its window is.
 
 use serde::{Deserialize, Serialize};
 
@@ -51,7 +51,7 @@ impl HaloOffsets {
 const CACHED_VALUES: usize = 48 * 1024;
 
 impl ConvolutionInput {
-    /// What an int8 convolution reads, and how many pixels a part has. `zero` is its zero point, which is one of the values that
+    /// What an int8 convolution reads, and how many pixels a tile has. `zero` is its zero point, which is one of the values that
     /// are read wherever the window has padding ([`FusedNetwork::check`](crate::model::fused::FusedNetwork::check)).
     pub(super) fn qvalues(lowering: Lowering<'_>, layer: &Layer, window: &Window, zero: i32) -> (Self, usize) {
         if let Some((segment, halo)) = reads_as_is(lowering.network, layer, lowering.segments) {
@@ -73,7 +73,7 @@ impl ConvolutionInput {
         Self::of(lowering, layer, window, gather, padding.collect(), 1)
     }
 
-    /// What a float convolution reads, and how many pixels a part has.
+    /// What a float convolution reads, and how many pixels a tile has.
     pub(super) fn real(lowering: Lowering<'_>, layer: &Layer, window: &Window) -> (Self, usize) {
         let gather = Gather::real(&layer.reads, lowering.segments, lowering.places);
         Self::of(lowering, layer, window, gather, Vec::new(), 4)
@@ -109,7 +109,7 @@ impl ConvolutionInput {
         }
     }
 
-    /// Whether a convolution of all pixels of `to`, in parts of `tile_len`, finds what it reads, up to `furthest` values behind each
+    /// Whether a convolution of all pixels of `to`, in tiles of `tile_len`, finds what it reads, up to `furthest` values behind each
     /// pixel's first: f32 values, or quantized values. About how many multiply-adds it takes to read it.
     pub(super) fn check(
         &self,
@@ -134,7 +134,7 @@ impl ConvolutionInput {
             Self::Points { gather, plane_stride } => {
                 check::parts(to, tile_len)?;
                 let planes = gather.check(memory, real, blocks(to))?;
-                ensure(product(&[4, tile_len])? <= *plane_stride, "parts that do not fit their planes")?;
+                ensure(product(&[4, tile_len])? <= *plane_stride, "tiles that do not fit their planes")?;
                 long(product(&[planes, *plane_stride])?)?;
                 Ok(gather.work(blocks(to)))
             }
@@ -144,7 +144,7 @@ impl ConvolutionInput {
                 // Of the last row read the last block may reach behind the image.
                 let planes = gather.check(memory, real, from.area() + PIXEL_BLOCK - 1)?;
                 im2row.check(to, planes, CACHED_VALUES / if real { 4 } else { 1 })?;
-                ensure(*width == from.width && tile_len == im2row.tile_len(), "parts that do not fit their window")?;
+                ensure(*width == from.width && tile_len == im2row.tile_len(), "tiles that do not fit their window")?;
                 ensure(padding.len() == if real { 0 } else { planes }, "padding of other planes")?;
                 long(im2row.len())?;
                 Ok(gather.work(im2row.pixels_read()).saturating_add(im2row.work()))
@@ -173,7 +173,7 @@ impl ConvolutionInput {
         ScratchSize { floats, raw_floats, ..ScratchSize::default() }
     }
 
-    /// The quantized values to convolve for the part of `pixels` results from `first` on, whose rows are `width` wide.
+    /// The quantized values to convolve for the tile of `pixels` results from `first` on, whose rows are `width` wide.
     pub(super) fn gather_quantized<'a>(
         &self,
         kernels: Kernels,
@@ -222,7 +222,7 @@ impl ConvolutionInput {
     }
 }
 
-/// Pixels of each part of a layer's results, of each of which `values` are read: parts are about as long, and end with a
+/// Pixels of each tile of a layer's results, of each of which `values` are read: tiles are about as long, and end with a
 /// block.
 fn part(layer: &Layer, values: usize) -> usize {
     let blocks = layer.output.area().div_ceil(PIXEL_BLOCK);

@@ -1,9 +1,9 @@
 //! Runs a fused network with the kernels: bit for bit what [`FusedNetwork::run`] says where it is int8, only faster.
 //!
 //! When an engine is made, every segment gets its place in one piece of memory ([`memory_plan`]), weights are packed, and each
-//! layer becomes a task; a run allocates nothing. What a layer reads is normed, rectified and encoded on the way to its
-//! convolution, in parts that stay in the cache ([`input`]); a 3x3 finds its input where the 1x1 before it wrote it, padding
-//! included ([`halo`]). Threads take the parts of a task one after another.
+//! layer becomes a task; a run allocates nothing. What a layer reads goes through its prologue on the way to its convolution, in tiles
+//! that stay in the cache ([`input`]); a 3x3 finds its input where the 1x1 before it wrote it, padding included ([`halo`]). Threads take
+//! a task's tiles from a queue.
 
 mod check;
 mod convolve;

@@ -28,7 +28,7 @@ pub(super) struct PoolTask {
     to: Placement,
     shape: Shape,
     planes: usize,
-    /// Rows of results of a part.
+    /// Rows of results of a tile.
     rows: usize,
 }
 
@@ -121,7 +121,7 @@ impl PoolTask {
             "affines of other results",
         )?;
         product(&[8, from.width, window.stride[0]])?;
-        ensure(*rows == rows_of_part(window, *from, *shape), "parts that are no rows of the image")?;
+        ensure(*rows == rows_of_part(window, *from, *shape), "tiles that are no rows of the image")?;
         product(&[*rows, window.stride[0]])?;
         product(&[4, rows + PIXEL_BLOCK, shape.width + PIXEL_BLOCK])?;
         let parts = shape.height.div_ceil(*rows);
@@ -201,7 +201,7 @@ impl PoolTask {
         });
     }
 
-    /// The rows of results of a part; the first row that their windows see, and pixels of all those rows, as whole blocks.
+    /// The rows of results of a tile; the first row that their windows see, and pixels of all those rows, as whole blocks.
     fn rows(&self, begin: usize, len: usize) -> (Range<usize>, usize, usize) {
         let first = begin / 4 / self.shape.width;
         let rows = first..(first + len / 4 / self.shape.width).min(self.shape.height);
@@ -211,7 +211,7 @@ impl PoolTask {
         (rows, above, ((below - above) * self.from.width).next_multiple_of(PIXEL_BLOCK))
     }
 
-    /// The greatest quantized values of a plane's part.
+    /// The greatest quantized values of a plane's tile.
     fn pooled_quantized<'a>(
         &self,
         kernels: Kernels,
@@ -242,7 +242,7 @@ impl PoolTask {
         ChainInput { input: out, plane_stride: len, planes, pixels: len / 4 }
     }
 
-    /// A plane's part, pooled, as f32 values.
+    /// A plane's tile, pooled, as f32 values.
     fn pooled<'a>(
         &self,
         kernels: Kernels,
@@ -334,7 +334,7 @@ impl PoolTask {
     }
 }
 
-/// Rows of results of a part: parts end with a block.
+/// Rows of results of a tile: tiles end with a block.
 fn rows_of_part(window: &Window, from: Shape, to: Shape) -> usize {
     let unit = (1..=PIXEL_BLOCK).find(|rows| (rows * to.width).is_multiple_of(PIXEL_BLOCK)).unwrap_or(PIXEL_BLOCK);
     let most = CACHED_VALUES / (4 * from.width * window.stride[0]);

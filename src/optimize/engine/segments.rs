@@ -31,7 +31,7 @@ pub(super) struct Segment {
 /// What lies around and beside a segment so that a convolution can read it as it is.
 ///
 /// Rows follow one another without a gap: a window that reaches over the side of the image would find the end of the row
-/// before, or the beginning of the next. For each affine aside there is therefore a copy of the segment's planes in which those
+/// before, or the beginning of the next. For each column shift there is therefore a copy of the segment's planes in which those
 /// columns hold padding.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Halo {
@@ -39,11 +39,11 @@ pub(super) struct Halo {
     pub(super) zero: u8,
     /// Rows or columns that the windows reach beyond the image: top, left, bottom, right.
     pub(super) padding: [usize; 4],
-    /// Steps aside that have a copy: from -left to right without 0.
+    /// Column shifts that have a copy: from -left to right without 0.
     pub(super) shifts: Vec<isize>,
 }
 
-/// Bytes of a plane's copies, for all affines aside.
+/// Bytes of a plane's copies, for all column shifts.
 const LARGEST_COPIES: usize = 4 << 20;
 
 impl Halo {
@@ -107,7 +107,7 @@ pub(super) fn read_lanes(layer: &Layer, segments: &[Segment]) -> Vec<usize> {
     lanes
 }
 
-/// The affines to quantized values that all readers of an input begin with and that are all they do: they are done once, when it comes in.
+/// The prologue to quantized values that all readers of an input share: it is run once, when the input comes in.
 fn loading(network: &FusedNetwork, input: usize) -> Vec<Affine> {
     let reads = network.layers.iter().flat_map(|layer| &layer.reads);
     let mut reads = reads.chain(network.outputs.iter().flat_map(|output| &output.reads));
@@ -118,7 +118,7 @@ fn loading(network: &FusedNetwork, input: usize) -> Vec<Affine> {
     if fits { first.prologue.clone() } else { Vec::new() }
 }
 
-/// The affines that are left to do for a reader of a segment.
+/// What is left of a reader's prologue.
 pub(super) fn affines<'a>(read: &'a crate::model::fused::Read, segments: &[Segment]) -> &'a [Affine] {
     if segments[read.segment].loading.is_empty() { &read.prologue } else { &[] }
 }

@@ -5,7 +5,7 @@ use half::f16;
 use crate::kernels::cuda::{AffineParams, NONE};
 use crate::quant;
 
-/// Weights `[outputs, channels, taps]` as `dense.cu` reads them: `[affines][outputs / 8][8 outputs][4 groups][4 channels]`. An affine is
+/// Weights `[outputs, channels, taps]` as `dense.cu` reads them: `[k-steps][outputs / 8][8 outputs][4 groups][4 channels]`. A k-step is
 /// four groups of four channels; the groups of the first tap come first. `lanes` tells which channel each of a tap's is.
 pub(super) fn pack(values: &[f32], taps: usize, lanes: &[Option<usize>], outputs: usize) -> Vec<f16> {
     let channels = lanes.iter().flatten().count();
@@ -20,10 +20,10 @@ pub(super) fn pack(values: &[f32], taps: usize, lanes: &[Option<usize>], outputs
         }
     };
     let mut packed = Vec::new();
-    for affine in 0..(taps * groups).div_ceil(4) {
+    for k_step in 0..(taps * groups).div_ceil(4) {
         for column in 0..outputs.next_multiple_of(4).div_ceil(8) {
             for lane in 0..32 {
-                let (output, place) = (8 * column + lane / 4, 4 * affine + lane % 4);
+                let (output, place) = (8 * column + lane / 4, 4 * k_step + lane % 4);
                 packed.extend((0..4).map(|i| f16::from_f32(weight(output, place, i))));
             }
         }
