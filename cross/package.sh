@@ -6,8 +6,8 @@
 #
 # Takes cargo-deb: cargo install cargo-deb --locked
 set -eu
-# Smaller programs; Cargo.toml says how.
-export PROFILE=dist
+# Smaller programs, unless PROFILE=release: Cargo.toml says how.
+export PROFILE=${PROFILE:-dist}
 . "$(dirname "$0")/common.sh"
 
 architecture=${1:-}
