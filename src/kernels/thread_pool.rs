@@ -10,7 +10,7 @@ use std::thread::{JoinHandle, Thread};
 /// layers there is work within microseconds; between two images a thread is asleep.
 const SPINS: usize = 4000;
 
-/// What every member is to do, called with its number.
+/// What every thread is to do, called with its number.
 type Work<'a> = dyn Fn(usize) + Sync + 'a;
 
 /// A fixed number of threads, the caller's among them, that do the same work at the same time.
@@ -26,7 +26,7 @@ pub struct ThreadPool {
 struct Shared {
     /// Number of the newest work.
     turn: AtomicUsize,
-    /// Members other than the caller that have not finished it.
+    /// Threads other than the caller that have not finished it.
     busy: AtomicUsize,
     work: UnsafeCell<Option<&'static Work<'static>>>,
     over: AtomicBool,
@@ -44,12 +44,12 @@ impl std::fmt::Debug for Shared {
 }
 
 impl ThreadPool {
-    /// A thread pool of `members` threads, of which the caller of [`ThreadPool::run`] is one.
+    /// A thread pool of `threads` threads, of which the caller of [`ThreadPool::run`] is one.
     ///
     /// # Panics
-    /// If there is no member, or the system has no thread for one.
-    pub fn new(members: usize) -> Self {
-        assert!(members > 0, "a thread pool of nobody");
+    /// If there is no thread, or the system has no thread for one.
+    pub fn new(threads: usize) -> Self {
+        assert!(threads > 0, "a thread pool of nobody");
         let shared = Arc::new(Shared {
             turn: AtomicUsize::new(0),
             busy: AtomicUsize::new(0),
@@ -57,29 +57,29 @@ impl ThreadPool {
             over: AtomicBool::new(false),
             panicked: AtomicBool::new(false),
         });
-        let start = |member: usize| {
+        let start = |index: usize| {
             let shared = Arc::clone(&shared);
-            let thread = std::thread::Builder::new().name(format!("densight {member}"));
-            thread.spawn(move || shared.serve(member)).expect("the system has a thread left")
+            let thread = std::thread::Builder::new().name(format!("densight {index}"));
+            thread.spawn(move || shared.serve(index)).expect("the system has a thread left")
         };
-        Self { others: (1..members).map(start).collect(), shared }
+        Self { others: (1..threads).map(start).collect(), shared }
     }
 
-    /// Number of members.
-    pub fn members(&self) -> usize {
+    /// Number of threads.
+    pub fn threads(&self) -> usize {
         1 + self.others.len()
     }
 
-    /// Every member calls `work` once, with its number from 0 on; returns when all have.
+    /// Every thread calls `work` once, with its number from 0 on; returns when all have.
     ///
     /// # Panics
-    /// If `work` panics in any member.
+    /// If `work` panics in any thread.
     pub fn run(&mut self, work: &Work<'_>) {
         if self.others.is_empty() {
             return work(0);
         }
         let shared = &*self.shared;
-        // SAFETY: only the lifetime changes. All members are done with it when this function returns or unwinds.
+        // SAFETY: only the lifetime changes. All threads are done with it when this function returns or unwinds.
         let lasting = unsafe { std::mem::transmute::<&Work<'_>, &'static Work<'static>>(work) };
         // SAFETY: `run` takes `self` exclusively and has waited for everyone before, so nobody reads it now.
         unsafe { *shared.work.get() = Some(lasting) };
@@ -100,8 +100,8 @@ impl ThreadPool {
 }
 
 impl Shared {
-    /// What a member other than the caller does all its life.
-    fn serve(&self, member: usize) {
+    /// What a thread other than the caller does all its life.
+    fn serve(&self, index: usize) {
         let mut seen = 0;
         loop {
             let mut spins = 0;
@@ -116,7 +116,7 @@ impl Shared {
             }
             // SAFETY: it was written before `turn` changed, and is not written again until `busy` is 0.
             let work = unsafe { *self.work.get() };
-            let done = work.is_none_or(|work| catch_unwind(AssertUnwindSafe(|| work(member))).is_ok());
+            let done = work.is_none_or(|work| catch_unwind(AssertUnwindSafe(|| work(index))).is_ok());
             if !done {
                 self.panicked.store(true, Ordering::Relaxed);
             }
@@ -131,7 +131,7 @@ impl Drop for ThreadPool {
         self.shared.turn.fetch_add(1, Ordering::Release);
         for other in self.others.drain(..) {
             other.thread().unpark();
-            // A member never ends by a panic.
+            // A thread never ends by a panic.
             let _ = other.join();
         }
     }
@@ -143,13 +143,13 @@ mod tests {
 
     #[test]
     fn every_member_works_once_each_time() {
-        for members in 1..5 {
-            let mut thread_pool = ThreadPool::new(members);
-            assert_eq!(thread_pool.members(), members);
+        for threads in 1..5 {
+            let mut thread_pool = ThreadPool::new(threads);
+            assert_eq!(thread_pool.threads(), threads);
             for _ in 0..200 {
-                let calls: Vec<AtomicUsize> = (0..members).map(|_| AtomicUsize::new(0)).collect();
-                thread_pool.run(&|member| {
-                    calls[member].fetch_add(1, Ordering::Relaxed);
+                let calls: Vec<AtomicUsize> = (0..threads).map(|_| AtomicUsize::new(0)).collect();
+                thread_pool.run(&|index| {
+                    calls[index].fetch_add(1, Ordering::Relaxed);
                 });
                 assert!(calls.iter().all(|calls| calls.load(Ordering::Relaxed) == 1));
             }
@@ -162,8 +162,8 @@ mod tests {
         for _ in 0..3 {
             std::thread::sleep(std::time::Duration::from_millis(20));
             let sum = AtomicUsize::new(0);
-            thread_pool.run(&|member| {
-                sum.fetch_add(member, Ordering::Relaxed);
+            thread_pool.run(&|index| {
+                sum.fetch_add(index, Ordering::Relaxed);
             });
             assert_eq!(sum.load(Ordering::Relaxed), 3);
         }
@@ -173,7 +173,7 @@ mod tests {
     fn a_panic_of_any_member_is_the_callers() {
         let mut thread_pool = ThreadPool::new(3);
         for culprit in 0..3 {
-            let run = catch_unwind(AssertUnwindSafe(|| thread_pool.run(&|member| assert_ne!(member, culprit))));
+            let run = catch_unwind(AssertUnwindSafe(|| thread_pool.run(&|index| assert_ne!(index, culprit))));
             assert!(run.is_err(), "{culprit}");
         }
         thread_pool.run(&|_| {});

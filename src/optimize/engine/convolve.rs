@@ -110,8 +110,8 @@ impl Convolution {
             let (out, rest) = SplitBorrow::split(floats, self.to.range());
             let sources = Sources { bytes: SplitBorrow::whole(bytes), floats: rest };
             let chunks = TileQueue::new(PlanesMut::new(&mut out[lead..], planes, plane_stride, end), 4 * self.tile_len);
-            thread_pool.run(&|member| {
-                let mut scratch = own(scratches, member);
+            thread_pool.run(&|index| {
+                let mut scratch = own(scratches, index);
                 while let Some((begin, mut part)) = chunks.take() {
                     let operand = self.sums(kernels, sources, begin, part.len(), &mut scratch);
                     kernels.affine_to_f32(chain, &operand, &mut part);
@@ -125,8 +125,8 @@ impl Convolution {
         }
         let sources = Sources { bytes: rest, floats: SplitBorrow::whole(floats) };
         let chunks = TileQueue::new(PlanesMut::new(&mut out[lead..], planes, plane_stride, end), 4 * self.tile_len);
-        thread_pool.run(&|member| {
-            let mut scratch = own(scratches, member);
+        thread_pool.run(&|index| {
+            let mut scratch = own(scratches, index);
             while let Some((begin, mut part)) = chunks.take() {
                 let len = part.len();
                 match &self.epilogue {

@@ -133,8 +133,8 @@ impl ConvolutionF32 {
             let (out, rest) = SplitBorrow::split(bytes, self.to.range());
             let sources = Sources { bytes: rest, floats: SplitBorrow::whole(floats) };
             let chunks = TileQueue::new(PlanesMut::new(&mut out[lead..], planes, plane_stride, end), 4 * self.tile_len);
-            thread_pool.run(&|member| {
-                let mut scratch = own(scratches, member);
+            thread_pool.run(&|index| {
+                let mut scratch = own(scratches, index);
                 while let Some((begin, mut part)) = chunks.take() {
                     let operand = self.results(kernels, sources, begin, part.len(), &mut scratch);
                     kernels.affine_to_quantized(chain, &operand, *qvalues, &mut part);
@@ -145,8 +145,8 @@ impl ConvolutionF32 {
         let (out, rest) = SplitBorrow::split(floats, self.to.range());
         let sources = Sources { bytes: SplitBorrow::whole(bytes), floats: rest };
         let chunks = TileQueue::new(PlanesMut::new(&mut out[lead..], planes, plane_stride, end), 4 * self.tile_len);
-        thread_pool.run(&|member| {
-            let mut scratch = own(scratches, member);
+        thread_pool.run(&|index| {
+            let mut scratch = own(scratches, index);
             while let Some((begin, mut part)) = chunks.take() {
                 let len = part.len();
                 if let EpilogueF32::F32(chain) = &self.epilogue {

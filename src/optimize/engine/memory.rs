@@ -141,9 +141,9 @@ impl Memory {
     }
 }
 
-/// The scratch of a member of the team, which nobody else uses.
-pub(super) fn own(scratches: &[Mutex<Scratch>], member: usize) -> MutexGuard<'_, Scratch> {
-    scratches[member].lock().unwrap_or_else(PoisonError::into_inner)
+/// The scratch of a thread of the team, which nobody else uses.
+pub(super) fn own(scratches: &[Mutex<Scratch>], index: usize) -> MutexGuard<'_, Scratch> {
+    scratches[index].lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A slice but for a range in its middle, which is written while the rest is read.

@@ -109,12 +109,12 @@ fn of(network: &FusedNetwork, segments: &[Segment], live_ranges: &[Range<usize>]
         families.entry(head).or_default().push(segment);
     }
     let mut found: Vec<Region> = Vec::new();
-    for members in families.into_values() {
-        let first = &segments[members[0]];
-        let life = memory_planner::union(members.iter().map(|&m| &live_ranges[m]));
+    for threads in families.into_values() {
+        let first = &segments[threads[0]];
+        let life = memory_planner::union(threads.iter().map(|&m| &live_ranges[m]));
         let (plane_stride, lead) = plane_stride(first);
         let copies = 1 + first.halo.as_ref().map_or(0, |halo| halo.shifts.len());
-        let planes = copies * members.iter().map(|&m| segments[m].planes).sum::<usize>();
+        let planes = copies * threads.iter().map(|&m| segments[m].planes).sum::<usize>();
         // One after another in the same place, what lies around them is written only once.
         let heir = found.iter_mut().rfind(|region: &&mut Region| {
             let other = &segments[region.segments[0]];
@@ -124,11 +124,11 @@ fn of(network: &FusedNetwork, segments: &[Segment], live_ranges: &[Range<usize>]
         match heir {
             Some(region) => {
                 region.life.end = life.end;
-                region.segments.extend(members);
+                region.segments.extend(threads);
             }
             None => {
                 let real = first.kind == Storage::F32;
-                found.push(Region { real, segments: members, plane_stride, lead, planes, life, start: 0 });
+                found.push(Region { real, segments: threads, plane_stride, lead, planes, life, start: 0 });
             }
         }
     }

@@ -165,8 +165,8 @@ impl PoolTask {
             let sources = Sources { bytes: SplitBorrow::whole(bytes), floats: rest };
             let chunks =
                 TileQueue::new(PlanesMut::new(&mut out[lead..], self.planes, plane_stride, end), 4 * self.tile_len());
-            thread_pool.run(&|member| {
-                let mut scratch = own(scratches, member);
+            thread_pool.run(&|index| {
+                let mut scratch = own(scratches, index);
                 while let Some((begin, mut part)) = chunks.take() {
                     for plane in 0..self.planes {
                         let operand = self.pooled(kernels, sources, begin, part.len(), plane, &mut scratch);
@@ -180,8 +180,8 @@ impl PoolTask {
         let sources = Sources { bytes: rest, floats: SplitBorrow::whole(floats) };
         let chunks =
             TileQueue::new(PlanesMut::new(&mut out[lead..], self.planes, plane_stride, end), 4 * self.tile_len());
-        thread_pool.run(&|member| {
-            let mut scratch = own(scratches, member);
+        thread_pool.run(&|index| {
+            let mut scratch = own(scratches, index);
             while let Some((begin, mut part)) = chunks.take() {
                 for plane in 0..self.planes {
                     let len = part.len();
