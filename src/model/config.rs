@@ -25,8 +25,8 @@ pub struct DenseNetConfig {
     pub num_classes: usize,
     /// Stem: 3x3 stride 1 (CIFAR) if true, else 7x7 stride 2, norm, ReLU and 3x3 stride 2 max pool (ImageNet).
     pub small_inputs: bool,
-    /// The paper's memory-efficient form. At inference: one growing buffer for each dense block
-    /// instead of a copy for each concatenation. Results are the same.
+    /// Whether it was trained in the memory-efficient form (Pleiss et al., 2017). Kept for whoever reads the definition: inference
+    /// always has one growing buffer for each dense block.
     pub efficient: bool,
     /// Whether layers are norm-ReLU-1x1-norm-ReLU-3x3 (DenseNet-B) or plain norm-ReLU-3x3.
     pub bottleneck: bool,

@@ -217,7 +217,8 @@ struct Candidate {
     power: Power,
 }
 
-/// The network that results are compared with: the candidate's own, whose channels may be scaled, without its corrections.
+/// The network that results are compared with: where channels were equalized the candidate's, whose channels are scaled, else the
+/// original.
 fn original_as(best: &Candidate, original: &FusedNetwork) -> FusedNetwork {
     if best.equalized { best.network.clone() } else { original.clone() }
 }
