@@ -66,7 +66,7 @@ impl Kernels {
             // SAFETY: that there is a `Kernels` proves that the processor has the instructions.
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => unsafe { avx2(work) },
-            // SAFETY: as above.
+            // SAFETY: that there is a `Kernels` for AVX-512 proves that the processor has F and BW.
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512Vnni => unsafe { avx512(work) },
             // What every processor of the architecture has is what all code is compiled for.

@@ -14,7 +14,7 @@ pub(super) unsafe fn affine(args: &AffineArgs) {
     let simple = args.bounds.len() == 1 && !args.clamp && !args.to_signed && (args.flip_in, args.flip_out) == (0, 0);
     for (plane, (factors, fixed)) in args.factors.chunks_exact(args.bounds.len()).zip(args.fixed).enumerate() {
         for pass in args.passes(plane) {
-            // SAFETY: the caller's promise, for each plane.
+            // SAFETY: a pass reads and writes all pixels of one plane, which `args` says can be.
             unsafe {
                 match pass.fixed {
                     [one] => integers(&pass, [one]),
@@ -26,7 +26,7 @@ pub(super) unsafe fn affine(args: &AffineArgs) {
         if !fixed.is_empty() {
             continue;
         }
-        // SAFETY: the caller's promise, for each plane.
+        // SAFETY: all pixels of this plane can be read and written, and `factors` are the plane's.
         unsafe {
             match (args.signed, simple) {
                 (true, true) => floats::<true, true>(args, plane, factors),

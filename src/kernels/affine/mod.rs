@@ -285,7 +285,7 @@ impl Kernels {
     /// What the fields of `args` promise must hold.
     unsafe fn run_affine(self, args: &AffineArgs) {
         use super::Isa;
-        // SAFETY: the caller's promise; that there is a `Kernels` proves that the processor has the instructions.
+        // SAFETY: the caller checked `args`; that there is a `Kernels` proves that the processor has the instructions.
         unsafe {
             match self.isa() {
                 #[cfg(target_arch = "x86_64")]

@@ -16,7 +16,7 @@ use super::{Block, ConvolveArgs, Destination};
 pub(super) unsafe fn convolve(args: &ConvolveArgs, destination: &Destination) {
     for pixel in (0..args.pixels).step_by(16) {
         for block in args.packed.blocks() {
-            // SAFETY: the caller's promise; the pixels are inside the range.
+            // SAFETY: `args` and `destination` were checked, and the pixels are inside the range.
             unsafe {
                 let input = args.input.add(4 * pixel);
                 if args.pixels - pixel >= 16 {
@@ -45,7 +45,7 @@ unsafe fn tile<const V: usize>(args: &ConvolveArgs, block: Block<'_>, input: *co
     for &offset in block.offsets {
         // SAFETY: all pixels can be read at each offset.
         let x = unsafe { input.add(offset as usize) };
-        // SAFETY: as above.
+        // SAFETY: 32 bytes for each of the `V` vectors are inside the range of pixels, all of which can be read at each offset.
         let x: [__m256i; V] = std::array::from_fn(|v| unsafe { _mm256_loadu_si256(x.add(32 * v).cast()) });
         for o in 0..4 {
             // SAFETY: a block has 4 weights for each of its channels and each packed step.
@@ -71,7 +71,7 @@ unsafe fn store<const V: usize>(acc: [[__m256i; V]; 4], destination: &Destinatio
         Destination::Raw { start, plane_stride } => {
             for (o, acc) in acc.iter().enumerate() {
                 for (v, acc) in acc.iter().enumerate() {
-                    // SAFETY: the caller's promise.
+                    // SAFETY: the 8 pixels of vector `v` are inside the channel's plane.
                     unsafe { _mm256_storeu_si256(start.add((first + o) * plane_stride + pixel + 8 * v).cast(), *acc) };
                 }
             }
@@ -96,7 +96,7 @@ unsafe fn store<const V: usize>(acc: [[__m256i; V]; 4], destination: &Destinatio
                 let signed = requantize.qvalues().is_signed();
                 let packed = if signed { _mm256_packs_epi16(a, b) } else { _mm256_packus_epi16(a, b) };
                 let qvalues = _mm256_xor_si256(_mm256_shuffle_epi8(packed, transpose), _mm256_set1_epi8(flip as i8));
-                // SAFETY: the caller's promise.
+                // SAFETY: the 8 pixels of vector `v` are inside the plane of these four channels.
                 unsafe {
                     _mm256_storeu_si256(start.add(first / 4 * plane_stride + 4 * (pixel + 8 * v)).cast(), qvalues)
                 };

@@ -24,7 +24,7 @@ pub(super) unsafe fn convolve(args: &ConvolveArgs, destination: &Destination) {
         let (begin, end) = (vectors * tile / tiles, vectors * (tile + 1) / tiles);
         for block in args.packed.blocks() {
             let at = TileAt { block, vector: begin };
-            // SAFETY: the caller's promise; the tile is inside the range, the block inside the packed weights.
+            // SAFETY: `args` and `destination` were checked, the tile is inside the range, and the block inside the packed weights.
             unsafe {
                 match (block.width, end - begin) {
                     (4, 1) => at.run::<4, 1>(args, destination),
@@ -90,7 +90,7 @@ impl TileAt<'_> {
                 for (o, acc) in acc.iter().enumerate() {
                     for (v, acc) in acc.iter().enumerate() {
                         let place = (self.block.first + o) * plane_stride + PIXELS * (self.vector + v);
-                        // SAFETY: the caller's promise.
+                        // SAFETY: the 16 pixels of vector `v` are inside the channel's plane.
                         unsafe { _mm512_storeu_si512(start.add(place).cast(), *acc) };
                     }
                 }
@@ -120,7 +120,7 @@ impl TileAt<'_> {
                         let qvalues = _mm512_shuffle_epi8(packed, transpose);
                         let qvalues = _mm512_xor_si512(qvalues, _mm512_set1_epi8(flip as i8));
                         let place = channel / 4 * plane_stride + 4 * PIXELS * (self.vector + v);
-                        // SAFETY: the caller's promise.
+                        // SAFETY: the 16 pixels of vector `v` are inside the plane of these four channels.
                         unsafe { _mm512_storeu_si512(start.add(place).cast(), qvalues) };
                     }
                 }

@@ -26,7 +26,7 @@ pub(super) unsafe fn convolve(args: &ConvolveArgs, destination: &Destination) {
             let init = &args.packed.init()[first..first + width];
             let start = |four: usize| [[0, 1, 2, 3].map(|o| vdupq_n_s32(init[4 * four + o])); 2];
             let twos = offsets.as_chunks::<2>().0;
-            // SAFETY: the caller's promise; the half of a block is inside the range of pixels and the planes.
+            // SAFETY: `args` and `destination` were checked, and the half of a block is inside the range of pixels and the planes.
             unsafe {
                 let input = args.input.add(32 * half);
                 match width {

@@ -30,7 +30,7 @@ pub(super) unsafe fn convolve(args: &ConvolveArgs, destination: &Destination) {
             for half in 0..2 {
                 sums[half] = [vzip1q_s32(vdupq_n_s32(init[2 * half]), vdupq_n_s32(init[2 * half + 1])); 8];
             }
-            // SAFETY: the caller's promise.
+            // SAFETY: 64 bytes can be read at each offset, as `args` was checked, and a block has 32 weights for each pair of steps.
             unsafe { pairs(&mut sums, input, twos, weights.as_ptr()) };
             for half in 0..2 {
                 let mut acc = [[vdupq_n_s32(0); 4]; 2];

@@ -125,7 +125,7 @@ impl Kernels {
     /// What the fields of `args` and `destination` promise must hold.
     unsafe fn run_convolve(self, args: &ConvolveArgs, destination: &Destination) {
         use super::Isa;
-        // SAFETY: the caller's promise; that there is a `Kernels` proves that the processor has the instructions.
+        // SAFETY: the caller checked `args` and `destination`; that there is a `Kernels` proves that the processor has the instructions.
         unsafe {
             match self.isa() {
                 #[cfg(target_arch = "x86_64")]
@@ -161,7 +161,7 @@ mod checked {
     pub(super) fn qvalues(args: &ConvolveArgs, requantize: &Requantize, flip: u8) -> Vec<u8> {
         let plane_stride = CHANNEL_BLOCK * args.pixels;
         let mut out = vec![0; args.packed.outputs() / CHANNEL_BLOCK * plane_stride];
-        // SAFETY: as above.
+        // SAFETY: the input was checked by `convolve_args`, and the output was made to fit.
         unsafe {
             scalar::convolve(args, &Destination::Quantized { requantize, flip, start: out.as_mut_ptr(), plane_stride })
         };

@@ -26,7 +26,7 @@ pub(super) unsafe fn convolve(args: &ConvolveArgs, destination: &Destination) {
     // What is left by tiles of 12 pixels is 0, 8 or 4, which are 8 and 8 instead.
     let eights = [0, 2, 1][args.pixels % 12 / 4];
     let twelves = (args.pixels - 8 * eights) / 12;
-    // SAFETY: the caller's promise; tiles are inside the range of pixels, of which there are none or 8 and more.
+    // SAFETY: `args` and `destination` were checked, and tiles are inside the range of pixels, of which there are none or 8 and more.
     unsafe {
         tiles::<3>(args, destination, 0, twelves, sum12);
         tiles::<2>(args, destination, 12 * twelves, eights, sum8);
@@ -73,7 +73,7 @@ unsafe fn tiles<const V: usize>(
                 let ahead = 4 * (pixel - pixels.start);
                 next = Cursor { x: cursor.x.wrapping_add(ahead), ..cursor };
                 let mut acc = MaybeUninit::uninit();
-                // SAFETY: the caller's promise; the tile is inside the planes.
+                // SAFETY: the cursor is at this block's steps, and the tile is inside the planes.
                 unsafe {
                     sum(&mut acc, &init, &mut next);
                     store(acc.assume_init_ref(), destination, 4 * plane, pixel);

@@ -20,13 +20,13 @@ pub(super) unsafe fn store<const V: usize>(
         Destination::Raw { start, plane_stride } => {
             for (v, acc) in acc.iter().enumerate() {
                 for (o, acc) in acc.iter().enumerate() {
-                    // SAFETY: the caller's promise.
+                    // SAFETY: the 4 pixels of vector `v` are inside the channel's plane.
                     unsafe { vst1q_s32(start.add((first + o) * plane_stride + pixel + 4 * v), *acc) };
                 }
             }
         }
         Destination::Quantized { requantize, flip, start, plane_stride } => {
-            // SAFETY: the caller's promise.
+            // SAFETY: the tile is inside the plane of these four channels, 16 bytes for each vector, and `requantize` has the channels.
             unsafe {
                 let place = start.add(first / 4 * plane_stride + 4 * pixel);
                 match (requantize.qvalues().is_signed(), requantize.clamp) {
@@ -77,7 +77,7 @@ unsafe fn qvalues<const V: usize, const SIGNED: bool, const CLAMP: bool>(
         // Beyond i32 this saturates.
         let value = real.map(|real| vcvtnq_s32_f32(real));
         let qvalues = veorq_u8(vqtbl1q_u8(narrow(value, SIGNED), transpose), flip);
-        // SAFETY: the caller's promise.
+        // SAFETY: 16 bytes for each vector can be written at `place`.
         unsafe { vst1q_u8(place.add(16 * v), qvalues) };
     }
 }

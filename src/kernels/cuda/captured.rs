@@ -16,9 +16,9 @@ const LEAST_CAPABILITY: (i32, i32) = (8, 0);
 
 // SAFETY: structs of 32-bit words without padding, which `dense.cu` declares in the same order.
 unsafe impl DeviceRepr for LoadParams {}
-// SAFETY: as above.
+// SAFETY: a struct of 32-bit words without padding, which `dense.cu` declares in the same order.
 unsafe impl DeviceRepr for ConvolveParams {}
-// SAFETY: as above.
+// SAFETY: a struct of 32-bit words without padding, which `dense.cu` declares in the same order.
 unsafe impl DeviceRepr for PoolParams {}
 
 /// A program on a GPU, with all its memory. It is freed with it.

@@ -26,7 +26,7 @@ pub(super) unsafe fn convolve(args: &ConvolveF32Args) {
         let (begin, end) = (vectors * tile / tiles, vectors * (tile + 1) / tiles);
         for (first, weights) in args.packed.blocks() {
             let place = (first, PIXELS * begin);
-            // SAFETY: the caller's promise; the tile is inside the range of pixels.
+            // SAFETY: `args` was checked, and the tile is inside its range of pixels.
             unsafe {
                 match end - begin {
                     1 => run::<1>(args, place, weights),

@@ -16,7 +16,7 @@ pub(super) unsafe fn convolve(args: &ConvolveF32Args) {
     let (low, high) = (vdupq_n_f32(args.bias_clamp.bounds.low), vdupq_n_f32(args.bias_clamp.bounds.high));
     for pixel in (0..args.pixels).step_by(4) {
         for (first, weights) in args.packed.blocks() {
-            // SAFETY: the caller's promise; the pixels are inside the range.
+            // SAFETY: `args` was checked, and the pixels are inside its range.
             let acc = unsafe { tile(args.input.add(4 * pixel), args.packed.offsets(), weights) };
             // SAFETY: four floats for each block of channels.
             let four = |values: &[f32]| unsafe { vld1q_f32(values[first..first + 4].as_ptr()) };
@@ -46,7 +46,7 @@ unsafe fn tile(input: *const f32, offsets: &[u32], weights: &[f32]) -> [[float32
     for &offset in offsets {
         let (mut x, mut w) = ([vdupq_n_f32(0.0); 4], [vdupq_n_f32(0.0); 4]);
         for i in 0..4 {
-            // SAFETY: the caller's promise.
+            // SAFETY: 16 values can be read from `input` plus the offset on, and each offset has 16 weights.
             (x[i], w[i]) = unsafe { (vld1q_f32(input.add(offset as usize + 4 * i)), vld1q_f32(weights.add(4 * i))) };
         }
         for o in 0..4 {
