@@ -8,7 +8,7 @@ use crate::model::fused::FusedNetwork;
 use crate::model::onnx::{LayerEncodings, OnnxFile};
 use crate::prediction::top_k;
 
-/// Compares what two networks say of images, whose classes may be known.
+/// Compares what two networks say of pictures, whose classes may be known.
 pub(super) fn accuracy(float: &[usize], int8: &[usize], classes: &[Option<usize>], budget: Option<f64>) -> Accuracy {
     let pictures = float.len();
     let share = |count: usize| count as f64 / pictures.max(1) as f64;
@@ -24,7 +24,7 @@ pub(super) fn accuracy(float: &[usize], int8: &[usize], classes: &[Option<usize>
     Accuracy { pictures, labelled, float_top1, int8_top1, drop_points: 100.0 * drop, agreement, budget_points: budget }
 }
 
-/// The most probable class of each image.
+/// The most probable class of each picture.
 pub(super) fn best(logits: &[Vec<f32>]) -> Vec<usize> {
     logits.iter().map(|logits| top_k(logits, 1).first().copied().unwrap_or(0)).collect()
 }
@@ -79,7 +79,7 @@ impl Search<'_> {
             if found.kept == self.order.len() {
                 let message = format!(
                     "the budget of {} points is not held even with every convolution in float ({} points are lost): \
-                     allow more, or calibrate with more images",
+                     allow more, or calibrate with more pictures",
                     self.budget, found.accuracy.drop_points
                 );
                 return Err(Error::new(ErrorKind::Model, message));

@@ -1,4 +1,4 @@
-//! Runs a float network over images and keeps what its values are like.
+//! Runs a float network over pictures and keeps what its values are like.
 
 use super::histogram::Histogram;
 use crate::model::fused::{FusedNetwork, Trace};

@@ -1,6 +1,6 @@
 //! A float network becomes an int8 one.
 //!
-//! The network is brought into its fused form, run over images to see what ranges its values have, written as a QDQ file,
+//! The network is brought into its fused form, run over pictures to see what ranges its values have, written as a QDQ file,
 //! and judged as it is read back from there. Where a budget is given, the layers that cost most stay float.
 
 mod budget;
@@ -23,13 +23,13 @@ use crate::quant::quantize_weights;
 use report::{LayerReport, Report};
 use trial::Power;
 
-/// Images that the distance of each layer's results is measured on.
+/// Pictures that the distance of each layer's results is measured on.
 const RESULT_PICTURES: usize = 16;
 
-/// Multiply-adds that may be spent on finding out what each layer alone does; it decides on the number of images.
+/// Multiply-adds that may be spent on finding out what each layer alone does; it decides on the number of pictures.
 const SENSITIVITY_MACS: u64 = 120_000_000_000;
 
-/// Most images that what each layer alone does is measured on.
+/// Most pictures that what each layer alone does is measured on.
 const SENSITIVITY_PICTURES: usize = 32;
 
 /// What is asked of the quantizer.
@@ -39,7 +39,7 @@ pub struct Options {
     pub method: Method,
     /// Scales of segments that are read together.
     pub concat: ConcatScales,
-    /// Percentage points of accuracy that may be lost on the checked images; layers stay float until that holds.
+    /// Percentage points of accuracy that may be lost on the checked pictures; layers stay float until that holds.
     pub max_drop: Option<f64>,
     /// Threads that run networks.
     pub threads: usize,
@@ -47,7 +47,7 @@ pub struct Options {
     pub limits: Limits,
 }
 
-/// Images to measure accuracy on.
+/// Pictures to measure accuracy on.
 #[derive(Debug, Clone, Default)]
 pub struct Checked {
     /// Each the values of the network's input.
@@ -108,10 +108,10 @@ fn prepared(bytes: &[u8], limits: &Limits) -> Result<(OnnxFile, FusedNetwork)> {
 ///
 /// # Errors
 /// [`ErrorKind::Model`] for a file that is none, is quantized already, or holds no densely connected network that reaches from
-/// its input to its output; if the budget cannot be held; [`ErrorKind::Image`] without images.
+/// its input to its output; if the budget cannot be held; [`ErrorKind::Image`] without pictures.
 ///
 /// # Panics
-/// If an image has another number of values than the network's input.
+/// If a picture has another number of values than the network's input.
 pub fn quantize(
     bytes: &[u8],
     calibration: &[Vec<f32>],
@@ -121,7 +121,7 @@ pub fn quantize(
 ) -> Result<Quantized> {
     let (file, original) = isolated(|| prepared(bytes, &options.limits))?;
     if calibration.is_empty() {
-        return Err(Error::new(ErrorKind::Image, "there is no image to calibrate with"));
+        return Err(Error::new(ErrorKind::Image, "there is no picture to calibrate with"));
     }
     let threads = options.threads;
     let few = |count: usize| &calibration[..calibration.len().min(count)];
@@ -205,7 +205,7 @@ pub fn quantize(
 }
 
 fn pictures(count: usize) -> String {
-    if count == 1 { "one image".into() } else { format!("{count} images") }
+    if count == 1 { "one picture".into() } else { format!("{count} pictures") }
 }
 
 /// A way to quantize, and how far its logits are from the float network's.

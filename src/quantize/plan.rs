@@ -99,7 +99,7 @@ fn is_direct(network: &FusedNetwork, segment: usize) -> bool {
 
 fn read_encoding(seen: &Seen, method: Method) -> Encoding {
     if seen.least < 0.0 {
-        // The image itself, whose range is known and has no outliers.
+        // The picture itself, whose range is known and has no outliers.
         Encoding::asymmetric(seen.least, seen.input.greatest())
     } else {
         Encoding::unsigned(seen.input.limit(method, 255))

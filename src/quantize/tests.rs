@@ -149,8 +149,8 @@ fn what_cannot_be_quantized_is_refused() {
     };
     let some = pictures(&config, 1);
     assert!(say(&quantized.bytes, &some).starts_with("the model is quantized already"));
-    assert!(say(&file(&config), &[]).starts_with("there is no image"));
+    assert!(say(&file(&config), &[]).starts_with("there is no picture"));
     assert!(say(b"", &some).starts_with("the file is empty"));
     let one = quantize(&file(&config), &some, &Checked::default(), OPTIONS, &mut |_, _, _| {}).unwrap();
-    assert_eq!(one.report.warnings, ["ranges come from one image only: give 100 or more"]);
+    assert_eq!(one.report.warnings, ["ranges come from one picture only: give 100 or more"]);
 }

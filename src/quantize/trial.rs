@@ -45,13 +45,13 @@ impl Power {
     }
 }
 
-/// What one network says of some images.
+/// What one network says of some pictures.
 ///
 /// # Errors
 /// As [`Engine::new`], and [`Kernels::chosen`].
 pub(super) fn logits(network: &FusedNetwork, pictures: &[Vec<f32>], threads: usize) -> Result<Vec<Vec<f32>>> {
     let engine = Engine::new(network, Kernels::chosen()?)?;
-    // Whole images side by side keep threads busier than parts of one.
+    // Whole pictures side by side keep threads busier than parts of one.
     Ok(parallel(pictures, threads, |picture| engine.run(&[picture], &mut engine.memory(1)).swap_remove(0)))
 }
 

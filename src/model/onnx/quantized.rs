@@ -179,7 +179,7 @@ impl Writer<'_> {
         let (qvalues, scales): (Vec<Vec<i8>>, Vec<f32>) =
             values.chunks_exact(values.len() / channels).map(quantize_weights).unzip();
         let bytes = qvalues.concat().iter().map(|&qvalue| qvalue as u8).collect();
-        self.tensors.push(integers(&format!("{weight}.quantized values"), dims, DataType::Int8, bytes));
+        self.tensors.push(integers(&format!("{weight}.codes"), dims, DataType::Int8, bytes));
         self.list(&format!("{weight}.scale"), scales.clone());
         self.tensors.push(integers(&format!("{weight}.zero_point"), &[channels], DataType::Int8, vec![0; channels]));
         let decoded = self.decode(&weight, true);
@@ -189,7 +189,7 @@ impl Writer<'_> {
         let scales: Vec<f32> = scales.iter().map(|scale| scale * input.scale).collect();
         let qvalue = |(b, s): (&f32, &f32)| (f64::from(*b) / f64::from(*s)).round_ties_even() as i32;
         let bytes = bias.iter().zip(&scales).map(qvalue).flat_map(i32::to_le_bytes).collect();
-        self.tensors.push(integers(&format!("{bias_name}.quantized values"), &[channels], DataType::Int32, bytes));
+        self.tensors.push(integers(&format!("{bias_name}.codes"), &[channels], DataType::Int32, bytes));
         self.list(&format!("{bias_name}.scale"), scales);
         let bias = self.decode(&bias_name, false);
         (decoded, Some(bias))
@@ -197,7 +197,7 @@ impl Writer<'_> {
 
     /// A decoder of the initializers `NAME.qvalues`, `NAME.scale` and perhaps `NAME.zero_point`, one scale for each channel.
     fn decode(&mut self, name: &str, zero_point: bool) -> String {
-        let inputs = [format!("{name}.quantized values"), format!("{name}.scale"), format!("{name}.zero_point")];
+        let inputs = [format!("{name}.codes"), format!("{name}.scale"), format!("{name}.zero_point")];
         let inputs: Vec<&str> = inputs[..if zero_point { 3 } else { 2 }].iter().map(String::as_str).collect();
         self.nodes.add_to("DequantizeLinear", name, &inputs, vec![int("axis", 0)], name.into())
     }

@@ -24,7 +24,7 @@ const HEAD: &str = "<thead>\n<tr><th rowspan=\"2\">#</th><th rowspan=\"2\" class
 pub fn html(report: &Report) -> String {
     let ranking = Ranking::of(report);
     let title = escape(&format!("{} in int8", report.model));
-    let samples = format::plural(report.samples, "calibration image");
+    let samples = format::plural(report.samples, "calibration picture");
     // The policy is for the case that escaping were wrong: nothing is loaded or run.
     let mut page = format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
@@ -101,7 +101,7 @@ fn tiles(report: &Report) -> String {
         drop,
         tile("In int8", &format::percent(report.int8_share), "", "of the multiply-adds"),
         tile("Size", &format::bytes(report.bytes_after), "", &before),
-        tile("SQNR of the logits", &format!("{} dB", format::db(report.output_sqnr_db)), "", "on calibration images"),
+        tile("SQNR of the logits", &format!("{} dB", format::db(report.output_sqnr_db)), "", "on calibration pictures"),
     ];
     format!("<dl class=\"tiles\">\n{}</dl>\n", tiles.concat())
 }
@@ -111,7 +111,7 @@ fn facts(report: &Report) -> String {
     let mut facts: Vec<(&str, String)> = Vec::new();
     if let Some(accuracy) = &report.accuracy {
         let labels = if accuracy.labelled { "" } else { " without labels" };
-        facts.push(("Accuracy from", format::plural(accuracy.pictures, "image") + labels));
+        facts.push(("Accuracy from", format::plural(accuracy.pictures, "picture") + labels));
         let top1 = [("Top-1 in float", accuracy.float_top1), ("Top-1 in int8", accuracy.int8_top1)];
         facts.extend(top1.into_iter().filter_map(|(name, share)| Some((name, format::percent(share?)))));
         facts.push(("Classified alike", format::percent(accuracy.agreement)));
@@ -124,7 +124,7 @@ fn facts(report: &Report) -> String {
     }
     if !report.skipped.is_empty() {
         let skipped = report.skipped.iter().map(|skipped| format!("{}: {}", skipped.picture, skipped.reason));
-        let (count, skipped) = (format::plural(report.skipped.len(), "image"), list(&skipped.collect::<Vec<_>>()));
+        let (count, skipped) = (format::plural(report.skipped.len(), "picture"), list(&skipped.collect::<Vec<_>>()));
         facts.push(("Skipped", format!("<details><summary>{count}</summary>{skipped}</details>")));
     }
     let fact = |(name, value): &(&str, String)| {
@@ -246,7 +246,7 @@ mod tests {
         let page = html(&report);
         check(&page);
         assert!(!page.contains("<script") && !page.contains('\u{0}') && !page.contains("\"'&"));
-        // Model twice, method, image and reason, kept, warning; a tooltip, a name and the worst's name; two types.
+        // Model twice, method, picture and reason, kept, warning; a tooltip, a name and the worst's name; two types.
         let escaped = page.matches("&lt;script&gt;alert(1)&lt;/").count();
         assert_eq!(escaped, 7 + 2 * 2 + 1 + 2, "{page}");
         assert_eq!(escape(evil), "&lt;script&gt;alert(1)&lt;/script&gt;&quot;&#39;&amp;\u{fffd}");

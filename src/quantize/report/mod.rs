@@ -26,15 +26,15 @@ pub struct Report {
     pub model: String,
     /// How ranges were chosen: `minmax`, `percentile`, `entropy` or `mse`.
     pub method: String,
-    /// Number of calibration images used.
+    /// Number of calibration pictures used.
     pub samples: usize,
-    /// Calibration images that were not used.
+    /// Calibration pictures that were not used.
     pub skipped: Vec<Skipped>,
     /// Whether the weights' ranges were equalized between layers before they were quantized.
     pub equalized: bool,
     /// Whether biases make up for the mean of what quantizing changes.
     pub bias_corrected: bool,
-    /// SQNR of the logits over the calibration images, in decibels; infinite (`null` in JSON) without a difference.
+    /// SQNR of the logits over the calibration pictures, in decibels; infinite (`null` in JSON) without a difference.
     pub output_sqnr_db: f64,
     /// Share of the multiply-adds that are done in int8, between 0 and 1.
     pub int8_share: f64,
@@ -42,7 +42,7 @@ pub struct Report {
     pub bytes_before: u64,
     /// Size of the int8 model in bytes.
     pub bytes_after: u64,
-    /// How both networks classify images; `None` where none were given for it.
+    /// How both networks classify pictures; `None` where none were given for it.
     pub accuracy: Option<Accuracy>,
     /// Names of the layers that were left in float.
     pub kept_float: Vec<String>,
@@ -52,7 +52,7 @@ pub struct Report {
     pub warnings: Vec<String>,
 }
 
-/// A calibration image that was not used.
+/// A calibration picture that was not used.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Skipped {
     /// Where it came from, mostly a path.
@@ -61,20 +61,20 @@ pub struct Skipped {
     pub reason: String,
 }
 
-/// How the float and the int8 network classify the same images.
+/// How the float and the int8 network classify the same pictures.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Accuracy {
-    /// Number of images.
+    /// Number of pictures.
     pub pictures: usize,
     /// Whether their true classes were known. Otherwise only the agreement of the two networks counts.
     pub labelled: bool,
-    /// Share of images whose most probable class is right in float, between 0 and 1; `None` for unlabelled images.
+    /// Share of pictures whose most probable class is right in float, between 0 and 1; `None` for unlabelled pictures.
     pub float_top1: Option<f64>,
     /// The same in int8.
     pub int8_top1: Option<f64>,
-    /// What int8 loses, in percentage points; negative where it is better. For unlabelled images `100 * (1 - agreement)`.
+    /// What int8 loses, in percentage points; negative where it is better. For unlabelled pictures `100 * (1 - agreement)`.
     pub drop_points: f64,
-    /// Share of images for which both networks have the same most probable class, between 0 and 1.
+    /// Share of pictures for which both networks have the same most probable class, between 0 and 1.
     pub agreement: f64,
     /// The largest `drop_points` that was allowed, in percentage points; `None` without a limit.
     pub budget_points: Option<f64>,
@@ -93,7 +93,7 @@ impl Accuracy {
 pub struct LayerReport {
     /// Its name in the model.
     pub name: String,
-    /// Multiply-adds for one image.
+    /// Multiply-adds for one picture.
     pub macs: u64,
     /// What it computes in: `int8` or `f32`.
     pub r#type: String,
@@ -134,8 +134,8 @@ mod tests {
         let expected = "model method samples skipped equalized bias_corrected output_sqnr_db int8_share bytes_before \
                         bytes_after accuracy kept_float layers warnings";
         assert_eq!(keys(&json), expected.split_whitespace().collect::<Vec<_>>());
-        assert_eq!(keys(&json["skipped"][0]), ["image", "reason"]);
-        let expected = "images labelled float_top1 int8_top1 drop_points agreement budget_points";
+        assert_eq!(keys(&json["skipped"][0]), ["picture", "reason"]);
+        let expected = "pictures labelled float_top1 int8_top1 drop_points agreement budget_points";
         assert_eq!(keys(&json["accuracy"]), expected.split_whitespace().collect::<Vec<_>>());
         let expected = "name macs type weights_sqnr_db result_sqnr_db alone_sqnr_db input_range input_scale clipped";
         assert_eq!(keys(&json["layers"][0]), expected.split_whitespace().collect::<Vec<_>>());

@@ -62,10 +62,10 @@ pub(super) fn report(layers: usize) -> Report {
         }),
         kept_float: layers.iter().filter(is_float).map(|layer| layer.name.clone()).collect(),
         layers,
-        warnings: vec!["509 calibration images are few".into()],
+        warnings: vec!["509 calibration pictures are few".into()],
     }
 }
 
 fn skipped(picture: &str) -> Skipped {
-    Skipped { picture: format!("images/{picture}"), reason: "not an image that can be decoded".into() }
+    Skipped { picture: format!("pictures/{picture}"), reason: "not a picture that can be decoded".into() }
 }

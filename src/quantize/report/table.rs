@@ -12,7 +12,7 @@ const MOST_LAYERS: usize = 60;
 const OF_MORE: usize = 20;
 /// Layers that are named as the most harmful.
 const WORST: usize = 5;
-/// Skipped images and float layers that are named.
+/// Skipped pictures and float layers that are named.
 const NAMED: usize = 3;
 /// Longest layer name in characters.
 const NAME: usize = 36;
@@ -52,9 +52,9 @@ impl Report {
     fn head(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut line = |name: &str, value: String| writeln!(f, "{name:12}  {value}");
         line("model", text::name(&self.model))?;
-        line("calibration", format!("{}, {}", text::line(&self.method), format::plural(self.samples, "image")))?;
+        line("calibration", format!("{}, {}", text::line(&self.method), format::plural(self.samples, "picture")))?;
         if !self.skipped.is_empty() {
-            line("skipped", format::plural(self.skipped.len(), "image"))?;
+            line("skipped", format::plural(self.skipped.len(), "picture"))?;
             for skipped in self.skipped.iter().take(NAMED) {
                 line("", text::line(&format!("{}: {}", skipped.picture, skipped.reason)))?;
             }
@@ -85,7 +85,7 @@ impl Report {
         let a = self.accuracy.as_ref()?;
         let drop = format!("drop {} points", format::points(a.drop_points));
         let drop = [drop].into_iter().chain(format::budget(a)).collect::<Vec<_>>().join(", ");
-        let (pictures, agreement) = (format::plural(a.pictures, "image"), format::percent(a.agreement));
+        let (pictures, agreement) = (format::plural(a.pictures, "picture"), format::percent(a.agreement));
         let share = |share: Option<f64>| share.map_or(format::NONE.into(), format::percent);
         Some(if a.labelled {
             let (float, int8) = (share(a.float_top1), share(a.int8_top1));
@@ -174,17 +174,17 @@ mod tests {
         small.layers[1].input_scale = None;
         let expected = "\
 model         densenet-bc-100-12
-calibration   entropy, 509 images
-skipped       4 images
-              images/a.jpg: not an image that can be decoded
-              images/b.jpg: not an image that can be decoded
-              images/c.png: not an image that can be decoded
+calibration   entropy, 509 pictures
+skipped       4 pictures
+              pictures/a.jpg: not a picture that can be decoded
+              pictures/b.jpg: not a picture that can be decoded
+              pictures/c.png: not a picture that can be decoded
               and 1 more
 prepared      weights equalized
 int8          99.21 % of the multiply-adds
 size          3.21 MB -> 980 kB
 logits SQNR   27.3 dB
-accuracy      top-1 95.51 % -> 95.36 %, drop 0.15 points, within the budget of 0.50 (10000 images, 99.12 % classified \
+accuracy      top-1 95.51 % -> 95.36 %, drop 0.15 points, within the budget of 0.50 (10000 pictures, 99.12 % classified \
 alike)
 
 layers in the order in which they run
@@ -197,7 +197,7 @@ most harmful (SQNR of the logits when only that layer is int8)
    29.0 dB    2  fc
    30.0 dB    1  conv0
 
-warning: 509 calibration images are few
+warning: 509 calibration pictures are few
 ";
         assert_eq!(small.to_string(), expected);
     }
@@ -237,7 +237,7 @@ warning: 509 calibration images are few
         assert_eq!(lines(&report(1).to_string(), "# ").len(), 1);
         let text = report(0).to_string();
         assert!(!text.contains("type") && !text.contains("harmful"), "{text}");
-        assert!(text.ends_with("warning: 509 calibration images are few\n"));
+        assert!(text.ends_with("warning: 509 calibration pictures are few\n"));
     }
 
     #[test]
@@ -259,7 +259,7 @@ warning: 509 calibration images are few
         accuracy.labelled = false;
         (accuracy.float_top1, accuracy.int8_top1) = (None, None);
         (accuracy.pictures, accuracy.agreement, accuracy.drop_points) = (1, 0.98, 2.0);
-        let expected = "1 image without labels, 98.00 % classified alike: drop 2.00 points, OVER the budget of 0.50";
+        let expected = "1 picture without labels, 98.00 % classified alike: drop 2.00 points, OVER the budget of 0.50";
         assert_eq!(report.accuracy_words().unwrap(), expected);
         report.accuracy = None;
         assert!(report.to_string().contains("accuracy      not measured\n"));
