@@ -159,7 +159,7 @@ fn expanded(node: &NodeProto, form: &Form, bias_scales: Option<String>) -> Vec<N
         let real = format!("{result}.real");
         nodes.push(make("Reshape", node.name.clone(), vec![soft, shape], real.clone(), vec![]));
         let inputs = [Some(real), given(scale), given(zero_point)].into_iter().flatten().collect();
-        nodes.push(make("QuantizeLinear", format!("{result}.quantized values"), inputs, result.clone(), vec![]));
+        nodes.push(make("QuantizeLinear", format!("{result}.codes"), inputs, result.clone(), vec![]));
         return nodes;
     }
     match given(scale) {
@@ -167,7 +167,7 @@ fn expanded(node: &NodeProto, form: &Form, bias_scales: Option<String>) -> Vec<N
             let real = format!("{result}.real");
             nodes.push(make(form.op, node.name.clone(), inputs, real.clone(), attributes));
             let qvalues = [Some(real), Some(scale), given(zero_point)].into_iter().flatten().collect();
-            nodes.push(make("QuantizeLinear", format!("{result}.quantized values"), qvalues, result.clone(), vec![]));
+            nodes.push(make("QuantizeLinear", format!("{result}.codes"), qvalues, result.clone(), vec![]));
         }
         // `QGemm` without a result's scale gives f32 values.
         None => nodes.push(make(form.op, node.name.clone(), inputs, result.clone(), attributes)),
