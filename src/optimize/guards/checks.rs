@@ -23,7 +23,8 @@ pub(super) fn check(node: &NodeProto, shapes: &[Vec<usize>], axes: Option<&[i64]
         }
         "Conv" | "ConvTranspose" => convolution(node, shapes)?,
         "MaxPool" | "AveragePool" => {
-            window(node, first, attribute(node, "kernel_shape").map(|kernel| &kernel.ints[..]))?
+            window(node, first, attribute(node, "kernel_shape").map(|kernel| &kernel.ints[..]))?;
+            sees_input(node, first)?;
         }
         "GlobalAveragePool" | "GlobalMaxPool" | "GlobalLpPool" if rank < 3 => {
             return Err(format!("its input {first:?} has no rows or columns"));
@@ -120,6 +121,28 @@ fn window(node: &NodeProto, input: &[usize], kernel: Option<&[i64]>) -> Result<(
         let field = (extent - 1) * along("dilations", 1) + 1;
         if !by_itself && field > input[at + 2] as i64 + pads {
             return Err(format!("its window {kernel:?} is larger than its input {input:?}"));
+        }
+    }
+    Ok(())
+}
+
+/// Whether each window of a pool sees a value of its input: a dilated one may step over a small input, and tract divides by 0 then.
+fn sees_input(node: &NodeProto, input: &[usize]) -> Result<(), String> {
+    let list = |name: &str| attribute(node, name).map(|list| list.ints.as_slice()).unwrap_or_default();
+    let set = |name: &str| attribute(node, name).is_some_and(|flag| flag.i != 0);
+    let kernel = list("kernel_shape");
+    for (at, &extent) in kernel.iter().enumerate() {
+        let along = |name: &str, at: usize, otherwise: i64| list(name).get(at).copied().unwrap_or(otherwise);
+        let (dilation, stride) = (along("dilations", at, 1), along("strides", at, 1));
+        let (before, behind) = (along("pads", at, 0), along("pads", at + kernel.len(), 0));
+        let side = input[at + 2] as i64;
+        if dilation < 2 || node.op_type == "AveragePool" && set("count_include_pad") {
+            continue;
+        }
+        let last = side + behind + if set("ceil_mode") { stride - 1 } else { 0 } - (extent - 1) * dilation - 1;
+        let blind = |start: i64| (0..extent).all(|step| !(0..side).contains(&(start + step * dilation)));
+        if (-before..=last.min(side - 1)).step_by(stride.max(1) as usize).any(blind) {
+            return Err(format!("its window {kernel:?}, dilated, sees nothing but padding of its input {input:?}"));
         }
     }
     Ok(())

@@ -315,3 +315,23 @@ fn errors_at_run_time_name_the_node() {
     let other = format_err!("no room").context("applying patch #3 to a graph");
     assert_eq!(super::named(other).to_string(), "no room");
 }
+
+/// A dilated window may step over the input: the mean of nothing is NaN, which a `Clip` behind it makes a number of.
+#[test]
+fn pools_that_see_padding_alone() {
+    let pooled = |dilations: &[i64], include: i64| {
+        let square = |side: i64| vec![ints("kernel_shape", &[2, 2]), ints("strides", &[side, side])];
+        let dilated = [square(1), vec![ints("dilations", dilations), int("count_include_pad", include)]].concat();
+        let dilated = [dilated, vec![ints("pads", &[1, 1, 1, 1])]].concat();
+        graph(19).node("AveragePool", &["x"], "a", square(2)).node("AveragePool", &["a"], "y", dilated)
+    };
+    let x: Vec<f32> = (0..48).map(|i| i as f32).collect();
+    let tracts = pooled(&[3, 1], 0).run(tract_onnx::onnx(), &x).unwrap();
+    assert!(tracts.iter().any(|value| value.is_nan()), "{tracts:?}");
+    let said = pooled(&[3, 1], 0).guarded(&x).unwrap_err();
+    assert!(said.contains("node the AveragePool 1 (AveragePool): its window [2, 2]"), "{said}");
+    for (dilations, include) in [([1, 1], 0), ([2, 2], 0), ([3, 3], 1)] {
+        let y = pooled(&dilations, include).guarded(&x).unwrap();
+        assert!(y.iter().all(|value| value.is_finite()), "{dilations:?}: {y:?}");
+    }
+}

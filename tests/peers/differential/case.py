@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 
 from . import generate, oracle
-from .ir import INPUT, Graph, prune, to_proto
+from .ir import INPUT, Graph, prune, rename, share, to_proto
 from .quantized import Quantizer
 
 
@@ -34,12 +34,15 @@ def make(seed: int, stock: bool = False, check: bool = False) -> Case | None:
         name: rng.random() < rate
         for name, rate in {"symbolic_batch": 0.1, "listed": 0.08, "nameless": 0.08, "declared": 0.4}.items()
     }
+    names = rng.choice([None] * 12 + ["numbers", "crossed", "odd"])
+    shared = rng.random() < 0.15
     form = rng.random()
     try:
         values = evaluate(graph, x, check)
         if not all(np.all(np.isfinite(v)) for v in values.values() if v.dtype.kind == "f"):
             return None
-        quantized = form < (0.5 if stock else 0.7)
+        # Quantizers came with opset 10.
+        quantized = form < (0.5 if stock else 0.7) and graph.opset >= 10
         static = quantized and form < 0.01
         if quantized and not static:
             graph = Quantizer(graph, values).rewrite()
@@ -55,6 +58,10 @@ def make(seed: int, stock: bool = False, check: bool = False) -> Case | None:
             from . import static_quantizer
 
             model = static_quantizer.quantize(model, x, rng)
+        if shared:
+            model = share(model)
+        if names:
+            model = rename(model, rng, names)
         truth = oracle.run(model, x)[0]
     except oracle.Refused:
         if check:

@@ -101,7 +101,7 @@ def _difference(graph: Graph, array: np.ndarray) -> str:
 
 
 def _unary(graph: Graph, array: np.ndarray) -> str:
-    if np.all(array > 0):
+    if np.all(array > 0) and graph.chance(0.9):
         op, inverse = graph.pick(
             ("Sqrt", np.square), ("Reciprocal", np.reciprocal), ("Abs", np.negative), ("Exp", np.log)
         )
@@ -168,7 +168,7 @@ def _joined(graph: Graph, array: np.ndarray) -> str:
 
 
 def _sliced(graph: Graph, array: np.ndarray) -> str:
-    if array.ndim == 0:
+    if array.ndim == 0 or graph.opset < 10:
         return node(graph, array)
     more = np.concatenate([array, array[:1] + 1], 0)
     inputs = [graph.initializer(more), graph.ints(0), graph.ints(array.shape[0]), graph.ints(0)]
@@ -187,6 +187,8 @@ def _gathered(graph: Graph, array: np.ndarray) -> str:
 
 def _quantized(graph: Graph, array: np.ndarray) -> str:
     """As whole numbers behind a `DequantizeLinear` of one scale."""
+    if graph.opset < 10:
+        return node(graph, array)
     scale = np.float32(max(np.abs(array).max(initial=0), 1e-3) / 127)
     stored = np.clip(np.round(array / scale), -127, 127).astype(np.int8)
     if np.any((stored == 0) & (array != 0)):

@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 
 from . import constants
-from .ir import Graph
+from .ir import MICROSOFT, Graph
 
 BOUNDS = {np.dtype(np.uint8): (0, 255), np.dtype(np.int8): (-128, 127), np.dtype(np.int32): (-(2**31), 2**31 - 1)}
 
@@ -185,14 +185,29 @@ def quantize(graph: Graph, x: str, encoding: Encoding) -> str:
         kind = onnx.helper.np_dtype_to_tensor_dtype(encoding.dtype)
         attributes["output_dtype"] = graph.pick(None, None, kind)
         omit = omit or attributes["output_dtype"] is not None
-    return graph.add("QuantizeLinear", [x] + parameters(graph, encoding, omit), shape, **attributes)
+    domain = contributed(graph, attributes, encoding)
+    return graph.add(
+        "QuantizeLinear", [x] + parameters(graph, encoding, omit and not domain), shape, domain, **attributes
+    )
 
 
 def dequantize(graph: Graph, x: str, encoding: Encoding) -> str:
     """A `DequantizeLinear`."""
     shape = graph.shape(x)
     attributes = _attributes(graph, encoding, len(shape), "DequantizeLinear")
-    return graph.add("DequantizeLinear", [x] + parameters(graph, encoding, True), shape, **attributes)
+    domain = contributed(graph, attributes, encoding)
+    return graph.add("DequantizeLinear", [x] + parameters(graph, encoding, not domain), shape, domain, **attributes)
+
+
+def contributed(graph: Graph, attributes: dict, encoding: Encoding) -> str:
+    """The domain of a quantizer: now and then that of ONNX Runtime, whose quantizers are those of opset 13."""
+    if not graph.chance(0.02) or encoding.block or encoding.dtype.itemsize > 1:
+        return ""
+    for name in ("saturate", "block_size", "output_dtype"):
+        attributes.pop(name, None)
+    if encoding.axis is not None:
+        attributes["axis"] = encoding.axis
+    return MICROSOFT
 
 
 def stored(graph: Graph, array: np.ndarray, encoding: Encoding) -> str:

@@ -116,13 +116,21 @@ def arithmetic(graph: Graph, x: str) -> str:
 
 def nothing(graph: Graph, x: str) -> str:
     """Operators that change nothing."""
-    way = graph.pick("Identity", "Dropout", "Cast", "through f64", "Unsqueeze", "ones")
+    way = graph.pick("Identity", "Dropout", "Cast", "through f64", "Unsqueeze", "ones", "Concat")
     shape = graph.shape(x)
     if way == "Dropout":
         if graph.opset < 12:
-            return graph.add("Dropout", [x], shape, ratio=graph.pick(None, 0.3))
-        inputs = graph.pick([x], [x, constant(graph, np.float32(0.3), 0.9)])
-        return graph.add("Dropout", inputs, shape)
+            name = graph.add("Dropout", [x], shape, ratio=graph.pick(None, 0.3))
+        else:
+            inputs = graph.pick([x], [x, constant(graph, np.float32(0.3), 0.9)])
+            name = graph.add("Dropout", inputs, shape)
+        if graph.chance(0.3):
+            # A mask that nobody reads.
+            graph.nodes[-1].outputs.append(graph.fresh("mask"))
+            graph.shapes[graph.nodes[-1].outputs[1]] = shape
+        return name
+    if way == "Concat":
+        return concat(graph, [x])
     if way == "Cast":
         return graph.add("Cast", [x], shape, to=1)
     if way == "through f64":
@@ -178,6 +186,8 @@ def counted(graph: Graph, x: str) -> str:
     shape = graph.shape(x)
     extents = graph.add("Shape", [x], (len(shape),), start=graph.pick(None, 0) if graph.opset >= 15 else None)
     way = graph.pick("Gather", "Gather", "Slice", "start" if graph.opset >= 15 else "Gather")
+    if way == "Slice" and graph.opset < 10:
+        way = "Gather"
     if way == "start":
         batch = graph.add("Shape", [x], (1,), start=0, end=1)
     elif way == "Slice":
@@ -195,8 +205,8 @@ def pool(graph: Graph, x: str) -> str:
     """`MaxPool` or `AveragePool`."""
     kernel = windows.kernel(graph, x, ((2, 2), (2, 2), (3, 3), (3, 3), (2, 3), (1, 2), (3, 1), (4, 4)))
     op = graph.pick("MaxPool", "AveragePool")
-    dilated = graph.chance(0.08) and (op == "MaxPool" or graph.opset >= 19)
-    found = windows.window(graph, x, kernel, pool=True, ceil=True, dilated=dilated)
+    dilated = graph.chance(0.08) and graph.opset >= (10 if op == "MaxPool" else 19)
+    found = windows.window(graph, x, kernel, pool=True, ceil=graph.opset >= 10, dilated=dilated)
     if found is None:
         return graph.add("Identity", [x], graph.shape(x))
     attributes, sides = found
@@ -205,7 +215,9 @@ def pool(graph: Graph, x: str) -> str:
         if graph.opset < 19:
             attributes["dilations"] = None
     else:
-        attributes["storage_order"] = graph.pick(None, None, 0)
+        attributes["storage_order"] = graph.pick(None, None, 0) if graph.opset >= 8 else None
+        if graph.opset < 10:
+            attributes["dilations"] = None
     return graph.add(op, [x], (1, graph.shape(x)[1], *sides), kernel_shape=kernel, **attributes)
 
 

@@ -27,7 +27,7 @@ def stock(rng: random.Random) -> Graph:
     graph = _empty(rng)
     x = INPUT
     if graph.chance(0.7):
-        x = fused.convolution(graph, x, rng.randint(2, 8))
+        x = fused.convolution(graph, x, graph.width(2, 8))
     for _ in range(rng.randint(1, 6)):
         way = rng.random()
         if way < 0.35:
@@ -39,7 +39,7 @@ def stock(rng: random.Random) -> Graph:
         elif way < 0.8:
             x = fused.pool(graph, x)
         elif way < 0.9:
-            x = fused.convolution(graph, x, rng.randint(1, 8))
+            x = fused.convolution(graph, x, graph.width(1, 8))
         else:
             x = _branches(graph, x)
     graph.output = _head(graph, x, 0.3)
@@ -48,13 +48,23 @@ def stock(rng: random.Random) -> Graph:
 
 def _empty(rng: random.Random) -> Graph:
     opset = rng.choice([10, 11, 12, 13, 13, 14, 15, 16, 17, 18, 19, 20, 21, 21])
+    if rng.random() < 0.12:
+        opset = rng.choice([7, 8, 9, 22, 23, 24])
     height, width = rng.randint(5, 33), rng.randint(5, 33)
     if rng.random() < 0.6:
         # Small images make for many graphs a second.
         height, width = rng.randint(5, 13), rng.randint(5, 13)
     if rng.random() < 0.5:
         width = height
-    return Graph(rng, opset, height, width)
+    large = rng.random()
+    if large < 0.03:
+        # More pixels than one part of a layer has.
+        height, width = rng.randint(20, 60), rng.randint(34, 130)
+    graph = Graph(rng, opset, height, width)
+    if large > 0.94 and height * width < 200:
+        # More channels than a kernel computes at once.
+        graph.factor = rng.choice([4, 9])
+    return graph
 
 
 def _sprinkled(graph: Graph, x: str, rate: float, most: int = 3) -> str:
@@ -90,7 +100,7 @@ def _stem(graph: Graph, x: str, rate: float) -> str:
         x = _sprinkled(graph, x, rate, 2)
     if graph.chance(0.05):
         x = others.changing(graph, x)
-    x = fused.convolution(graph, x, graph.rng.randint(2, 8))
+    x = fused.convolution(graph, x, graph.width(2, 8))
     x = _sprinkled(graph, x, rate)
     if graph.chance(0.35):
         x = fused.pool(graph, x)
@@ -99,10 +109,10 @@ def _stem(graph: Graph, x: str, rate: float) -> str:
 
 def _layer(graph: Graph, x: str, rate: float) -> str:
     """What a layer of a dense block adds; height and width stay."""
-    growth = graph.rng.randint(1, 6)
+    growth = graph.width(1, 6)
     x = _normed(graph, x, rate)
     if graph.chance(0.4):
-        x = fused.convolution(graph, x, graph.rng.randint(2, 10), (1, 1), keep_size=True)
+        x = fused.convolution(graph, x, graph.width(2, 10), (1, 1), keep_size=True)
         x = _normed(graph, x, rate)
     kernel = graph.pick((1, 1), (3, 3), (3, 3), (3, 3), (5, 5), (1, 3), (3, 2), (2, 2), (7, 7))
     x = fused.convolution(graph, x, growth, kernel, keep_size=True)
@@ -119,6 +129,10 @@ def _block(graph: Graph, x: str, rate: float) -> str:
             # A branch of another kind: pooled with the same size.
             new = _same_pool(graph, new)
         features.append(new)
+        if graph.chance(0.03):
+            # What a layer gave is read twice.
+            features.append(new)
+            new = fused.concat(graph, [new, new])
         if style == "running":
             joined = fused.concat(graph, [joined, new])
         elif style == "all":
@@ -148,7 +162,7 @@ def _transition(graph: Graph, x: str, rate: float) -> str:
     x = _normed(graph, x, rate)
     if graph.chance(rate):
         x = others.changing(graph, x)
-    x = fused.convolution(graph, x, graph.rng.randint(2, 8), (1, 1), keep_size=True)
+    x = fused.convolution(graph, x, graph.width(2, 8), (1, 1), keep_size=True)
     if graph.chance(0.1):
         x = _sprinkled(graph, x, rate, 1)
     return fused.pool(graph, x) if graph.chance(0.7) else x
@@ -165,13 +179,15 @@ def _branches(graph: Graph, x: str) -> str:
     second = fused.convolution(graph, x, out, keep_size=True, kernel=(1, 1))
     if way == "join":
         return fused.concat(graph, [first, second])
+    if graph.chance(0.3):
+        return graph.add(graph.pick("Sum", "Mean", "Max", "Min"), [first, second, first], graph.shape(first))
     return graph.add(graph.pick("Add", "Sub", "Mul", "Max"), [first, second], graph.shape(first))
 
 
 def _head(graph: Graph, x: str, rate: float) -> str:
     """Pooling and a classifier, or none, and scores."""
     x = _normed(graph, x, rate)
-    classes = graph.rng.randint(2, 9)
+    classes = graph.width(2, 9)
     way = graph.pick("linear", "linear", "linear", "conv", "none", "flat map")
     if way == "conv":
         if graph.chance(0.5):

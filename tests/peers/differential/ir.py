@@ -35,12 +35,18 @@ class Graph:
         self.shapes: dict[str, tuple[int, ...]] = {INPUT: (1, 3, height, width)}
         self.output = INPUT
         self.count = 0
+        #: How many times as many channels as usual convolutions have.
+        self.factor = 1
 
     def chance(self, probability: float) -> bool:
         return self.rng.random() < probability
 
     def pick(self, *options):
         return self.rng.choice(options)
+
+    def width(self, least: int, most: int) -> int:
+        """A number of channels."""
+        return self.rng.randint(least, most * self.factor)
 
     def fresh(self, stem: str) -> str:
         self.count += 1
@@ -103,7 +109,56 @@ def to_proto(graph: Graph, outputs: list[str] | None = None, **style) -> onnx.Mo
     if any(node.domain == MICROSOFT for node in graph.nodes):
         opsets.append(helper.make_opsetid(MICROSOFT, 1))
     model = helper.make_model(message, opset_imports=opsets, producer_name="differential.py")
-    model.ir_version = 10 if graph.opset >= 21 else 8
+    model.ir_version = {22: 10, 23: 11, 24: 12}.get(graph.opset, 10 if graph.opset >= 21 else 8)
+    return model
+
+
+def rename(model: onnx.ModelProto, rng: random.Random, style: str) -> onnx.ModelProto:
+    """Names as other exporters give them, in place: input and scales of `Resize` keep theirs.
+
+    `style`: numbers (tensors are numbered), crossed (nodes have the names of each other's outputs), odd (paths, spaces, quotes,
+    other alphabets).
+    """
+    graph = model.graph
+    if style in ("numbers", "odd"):
+        names = [t.name for t in graph.initializer if not t.name.startswith("scales_")]
+        names += [name for node in graph.node for name in node.output if name]
+        numbers = rng.sample(range(3 * len(names)), len(names))
+        odd = ["/features/block{}/Conv output:0", "{}", "\u7b2c{}\u5c64", 'a "{}" #', "x.{}.real", "%{}"]
+        new = {
+            name: str(number) if style == "numbers" else f"{rng.choice(odd).format(number)}~{number}"
+            for name, number in zip(names, numbers)
+        }
+        for node in graph.node:
+            node.input[:] = [new.get(name, name) for name in node.input]
+            node.output[:] = [new.get(name, name) for name in node.output]
+        for value in [*graph.initializer, *graph.input, *graph.output, *graph.value_info]:
+            value.name = new.get(value.name, value.name)
+    outputs = [node.output[0] for node in graph.node]
+    for index, node in enumerate(graph.node):
+        if style == "crossed":
+            node.name = outputs[(index + 1) % len(outputs)]
+        elif style == "odd":
+            node.name = f"{node.op_type} {outputs[index]}"
+    return model
+
+
+def share(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Lets equal initializers be one, in place."""
+    graph, first, kept, new = model.graph, {}, [], {}
+    listed = {value.name for value in graph.input}
+    for tensor in graph.initializer:
+        key = (tensor.data_type, tuple(tensor.dims), tensor.raw_data, tensor.name.startswith("scales_"))
+        if tensor.name in listed or not tensor.raw_data or key not in first:
+            first.setdefault(key, tensor.name)
+            kept.append(tensor)
+        else:
+            new[tensor.name] = first[key]
+    for node in graph.node:
+        node.input[:] = [new.get(name, name) for name in node.input]
+    kept = [onnx.TensorProto.FromString(tensor.SerializeToString()) for tensor in kept]
+    del graph.initializer[:]
+    graph.initializer.extend(kept)
     return model
 
 

@@ -41,6 +41,8 @@ def _root(graph: Graph, x: str) -> str:
 
 
 def _extreme(graph: Graph, x: str) -> str:
+    if graph.opset < 8:
+        return fused.clip(graph, x)
     inputs = [x, constant(graph, np.asarray(graph.normal(graph.pick((), (1,)), 0.5)))]
     if graph.chance(0.3):
         inputs.append(constant(graph, graph.normal((), 0.5)))
@@ -147,9 +149,11 @@ def _slice(graph: Graph, x: str) -> str:
     shape = list(graph.shape(x))
     axis = graph.rng.choice([a for a in (1, 2, 3) if shape[a] > 1] or [1])
     start = graph.rng.randrange(0, max(1, shape[axis] // 2))
-    step = graph.pick(1, 1, 2)
+    step = graph.pick(1, 1, 2) if graph.opset >= 10 else 1
     end = graph.pick(shape[axis], 2**31 - 1, max(start + 1, shape[axis] - 1))
     shape[axis] = len(range(start, min(end, shape[axis]), step))
+    if graph.opset < 10:
+        return graph.add("Slice", [x], shape, starts=[start], ends=[end], axes=[axis])
     inputs = [x, whole(graph, [start]), whole(graph, [end]), whole(graph, [axis - (4 if graph.chance(0.3) else 0)])]
     if step > 1 or graph.chance(0.3):
         inputs.append(whole(graph, [step]))
@@ -175,7 +179,7 @@ def _pad(graph: Graph, x: str) -> str:
 def _resize(graph: Graph, x: str) -> str:
     """Twice as large and pooled again, or only twice as large."""
     n, c, h, w = graph.shape(x)
-    if h * w > 300:
+    if h * w > 300 or graph.opset < 10:
         return _pad(graph, x)
     shape = (n, c, 2 * h, 2 * w)
     scales = graph.initializer(np.array([1, 1, 2, 2], np.float32), "scales")
@@ -187,7 +191,7 @@ def _resize(graph: Graph, x: str) -> str:
         rounding = "floor" if nearest else None
         y = graph.add(
             "Resize",
-            [x, "", scales],
+            [x, graph.initializer(np.zeros(0, np.float32), "roi") if graph.opset < 13 else "", scales],
             shape,
             mode="nearest" if nearest else "linear",
             coordinate_transformation_mode=way,
@@ -257,6 +261,114 @@ def _tall(graph: Graph, x: str) -> str:
     return graph.add("Reshape", [y, whole(graph, graph.pick([1, c, h, w], [0, 0, h, w], [1, -1, h, w]))], (n, c, h, w))
 
 
+def _power(graph: Graph, x: str) -> str:
+    """Squares, and roots of what is not negative."""
+    shape = graph.shape(x)
+    if graph.chance(0.5):
+        return graph.add("Pow", [x, constant(graph, np.float32(2))], shape)
+    base = graph.add("Add", [graph.add("Abs", [x], shape), graph.initializer(np.float32(0.1))], shape)
+    return graph.add("Pow", [base, constant(graph, np.asarray(graph.uniform(0.3, 1.5, graph.pick((), (1,)))))], shape)
+
+
+def _several(graph: Graph, x: str) -> str:
+    """Operators with any number of inputs."""
+    if graph.opset < 8:
+        return fused.relu(graph, x)
+    shape = graph.shape(x)
+    parts = [x] + [
+        graph.pick(fused.relu, _like("Tanh"), _like("Abs"))(graph, x) for _ in range(graph.rng.randint(0, 2))
+    ]
+    if graph.chance(0.4):
+        parts.append(constant(graph, graph.normal(graph.pick((), (1,), (1,) * len(shape)), 0.5)))
+    graph.rng.shuffle(parts)
+    return graph.add(graph.pick("Sum", "Mean", "Max", "Min"), parts, shape)
+
+
+def _logarithm(graph: Graph, x: str) -> str:
+    shape = graph.shape(x)
+    if graph.chance(0.5):
+        return graph.add("Exp", [graph.add("Neg", [graph.add("Abs", [x], shape)], shape)], shape)
+    return graph.add(
+        "Log", [graph.add("Add", [graph.add("Abs", [x], shape), constant(graph, np.float32(0.5))], shape)], shape
+    )
+
+
+def _chosen(graph: Graph, x: str) -> str:
+    """Leaky ReLU by hand."""
+    if graph.opset < 9:
+        return fused.relu(graph, x)
+    shape = graph.shape(x)
+    above = graph.add("Greater", [x, constant(graph, np.float32(0), 0.95)], shape)
+    less = graph.add("Mul", [x, constant(graph, np.float32(0.2))], shape)
+    return graph.add("Where", [above, x, less], shape)
+
+
+def _layer_norm(graph: Graph, x: str) -> str:
+    """`LayerNormalization` over channels, which are last for as long, or by hand."""
+    n, c, h, w = graph.shape(x)
+    y = graph.add("Transpose", [x], (n, h, w, c), perm=[0, 2, 3, 1])
+    if graph.opset >= 17:
+        inputs = [y, constant(graph, graph.uniform(0.5, 2, (c,)), 0.9)]
+        if graph.chance(0.7):
+            inputs.append(constant(graph, graph.normal((c,)), 0.9))
+        y = graph.add(
+            "LayerNormalization", inputs, (n, h, w, c), axis=graph.pick(None, -1, 3), epsilon=graph.pick(1e-3, 1e-2)
+        )
+    else:
+        mean = graph.add("ReduceMean", [y], (n, h, w, 1), axes=[3 if graph.opset < 11 else -1])
+        y = graph.add("Sub", [y, mean], (n, h, w, c))
+    return graph.add("Transpose", [y], (n, c, h, w), perm=[0, 3, 1, 2])
+
+
+def _blocks_of_space(graph: Graph, x: str) -> str:
+    """`SpaceToDepth` where it fits, else `DepthToSpace`."""
+    n, c, h, w = graph.shape(x)
+    if h % 2 == 0 and w % 2 == 0:
+        return graph.add("SpaceToDepth", [x], (n, 4 * c, h // 2, w // 2), blocksize=2)
+    if c % 4 or h * w > 300:
+        return _pad(graph, x)
+    mode = graph.pick(None, "DCR", "CRD") if graph.opset >= 11 else None
+    return graph.add("DepthToSpace", [x], (n, c // 4, 2 * h, 2 * w), blocksize=2, mode=mode)
+
+
+def _transposed(graph: Graph, x: str) -> str:
+    """`ConvTranspose`."""
+    n, c, h, w = graph.shape(x)
+    out, stride = graph.rng.randint(1, 5), graph.pick(1, 2)
+    kernel = [graph.rng.randint(1, 3), graph.rng.randint(1, 3)]
+    if h * w * stride * stride > 600:
+        return _pad(graph, x)
+    pads = [graph.rng.randint(0, (k - 1) // 2) for k in kernel * 2]
+    sides = [(n - 1) * stride + k - pads[i] - pads[i + 2] for i, (n, k) in enumerate(zip((h, w), kernel))]
+    if min(sides) < 1:
+        return _pad(graph, x)
+    inputs = [x, constant(graph, graph.normal((c, out, *kernel), 0.5), 0.95)]
+    if graph.chance(0.5):
+        inputs.append(constant(graph, graph.normal((out,), 0.3), 0.95))
+    return graph.add(
+        "ConvTranspose",
+        inputs,
+        (n, out, *sides),
+        kernel_shape=graph.pick(kernel, None),
+        strides=graph.pick([stride, stride], None) if stride == 1 else [stride, stride],
+        pads=pads if any(pads) else graph.pick(pads, None),
+    )
+
+
+def _padded_pool(graph: Graph, x: str) -> str:
+    """As older exporters write a pool that counts its padding: `Pad` and a pool without."""
+    n, c, h, w = graph.shape(x)
+    shape = (n, c, h + 2, w + 2)
+    pads = [0, 0, 1, 1, 0, 0, 1, 1]
+    if graph.opset < 11:
+        y = graph.add("Pad", [x], shape, mode=graph.pick(None, "constant"), pads=pads, value=graph.pick(None, 0.0))
+    else:
+        y = graph.add("Pad", [x, whole(graph, pads)], shape, mode=graph.pick(None, "constant"))
+    if graph.chance(0.4):
+        return fused.convolution(graph, y, graph.rng.randint(2, 6), (3, 3))
+    return graph.add(graph.pick("AveragePool", "MaxPool"), [y], (n, c, h, w), kernel_shape=[3, 3], strides=[1, 1])
+
+
 _SINGLE = [
     _like("Sigmoid"),
     _like("HardSigmoid", alpha=[None, 0.25], beta=[None, 0.4]),
@@ -278,6 +390,10 @@ _SINGLE = [
     _extreme,
     _silu,
     _with_itself,
+    _power,
+    _several,
+    _logarithm,
+    _chosen,
 ]
 _KEEPING = _SINGLE + [
     _prelu,
@@ -295,5 +411,17 @@ _KEEPING = _SINGLE + [
     _mean_over_channels,
     _through_f16,
     _tall,
+    _layer_norm,
 ]
-_CHANGING = [_grouped, _grouped, _dilated, _split, _slice, _pad, _resize]
+_CHANGING = [
+    _grouped,
+    _grouped,
+    _dilated,
+    _split,
+    _slice,
+    _pad,
+    _padded_pool,
+    _resize,
+    _blocks_of_space,
+    _transposed,
+]

@@ -143,6 +143,18 @@ def _unary(quantizer, node: Node) -> bool:
     return _finish(quantizer, node, f"QLinear{node.op}", inputs, result, MICROSOFT, **attributes)
 
 
+def _softmax(quantizer, node: Node) -> bool:
+    """What ONNX Runtime's quantizer makes of a `Softmax`; it takes the version for an attribute."""
+    rank, opset = len(quantizer.source.shape(node.inputs[0])), quantizer.graph.opset
+    axis = node.attributes.get("axis", -1 if opset >= 13 else 1)
+    if opset < 13 and rank != 2 and axis not in (-1, rank - 1):
+        return False
+    kind = _kind(quantizer)
+    result = Encoding(np.float32(1 / 256), np.array(0 if kind == "u8" else -128, "u1" if kind == "u8" else "i1"))
+    inputs = _operand(quantizer, node.inputs[0], kind) + _names(quantizer, result)
+    return _finish(quantizer, node, "QLinearSoftmax", inputs, result, MICROSOFT, axis=axis, opset=opset)
+
+
 _FORMS = {
     "Conv": _convolution,
     "MatMul": _matmul,
@@ -154,4 +166,5 @@ _FORMS = {
     "GlobalAveragePool": _unary,
     "Sigmoid": _unary,
     "LeakyRelu": _unary,
+    "Softmax": _softmax,
 }

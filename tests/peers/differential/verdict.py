@@ -44,6 +44,8 @@ def judge(binary: str, case: Case, folder: pathlib.Path, strict: bool = False) -
     np.save(x, case.x)
     y.unlink(missing_ok=True)
     command = [binary, "run", str(model), "--input", str(x), "--output", str(y)]
+    if case.seed % 8 == 0:
+        command += ["--threads", "3"]
     try:
         done = subprocess.run(command, capture_output=True, timeout=PATIENCE)
     except subprocess.TimeoutExpired:

@@ -36,14 +36,20 @@ pub(in super::super) fn tidy(graph: &mut GraphProto) {
     }
 }
 
-/// Gives nodes that are called the same, or as the input is, names of their own: tract takes none twice, and ONNX does.
+/// Gives nodes that are called as another is, or as a tensor that is not theirs, names of their own: tract has one list of names, in
+/// which a constant is called as its tensor, and ONNX has two.
 pub(in super::super) fn distinguish(graph: &mut GraphProto) {
-    let mut taken: HashSet<String> = graph.input.iter().map(|input| input.name.clone()).collect();
+    let inputs = graph.input.iter().map(|input| &input.name);
+    let mut taken: HashSet<String> =
+        inputs.chain(graph.initializer.iter().map(|tensor| &tensor.name)).cloned().collect();
+    let outputs = graph.node.iter().enumerate();
+    let writers: HashMap<String, usize> =
+        outputs.flat_map(|(number, node)| node.output.iter().map(move |name| (name.clone(), number))).collect();
     let mut counts: HashMap<String, usize> = HashMap::new();
-    for node in &mut graph.node {
+    for (number, node) in graph.node.iter_mut().enumerate() {
         let called = name(node).to_owned();
         let mut own = called.clone();
-        while !taken.insert(own.clone()) {
+        while writers.get(&own).is_some_and(|&writer| writer != number) || !taken.insert(own.clone()) {
             let count = counts.entry(called.clone()).or_insert(1);
             *count += 1;
             own = format!("{called} {count}");

@@ -196,7 +196,7 @@ pub(super) const TABLE: &[Operator] = &[
     Operator::new("LogSoftmax", 7, (1, 1), &[AXIS]),
     Operator::new("LpNormalization", 7, (1, 1), &[AXIS, int("p", Between(1, 2))]),
     plain("MatMul", 7, 2),
-    Operator::new("Max", 8, (1, MANY), &[]),
+    Operator::new("Max", 7, (1, MANY), &[]),
     Operator::new("MaxPool", 7, (1, 1), &[AUTO_PAD, KERNEL.required(), PADS, STRIDES]).until(7).rule(rules::pool),
     Operator::new("MaxPool", 8, (1, 1), &[AUTO_PAD, KERNEL.required(), PADS, int("storage_order", FLAG), STRIDES])
         .outputs(1, 2)
@@ -210,9 +210,9 @@ pub(super) const TABLE: &[Operator] = &[
     )
     .outputs(1, 2)
     .rule(rules::pool),
-    Operator::new("Mean", 8, (1, MANY), &[]),
+    Operator::new("Mean", 7, (1, MANY), &[]),
     Operator::new("MeanVarianceNormalization", 9, (1, 1), &[ints("axes", Any)]),
-    Operator::new("Min", 8, (1, MANY), &[]),
+    Operator::new("Min", 7, (1, MANY), &[]),
     plain("Mish", 18, 1),
     Operator::new("Mod", 10, (2, 2), &[int("fmod", FLAG)]),
     plain("Mul", 7, 2),
@@ -321,7 +321,7 @@ pub(super) const TABLE: &[Operator] = &[
     Operator::new("Squeeze", 7, (1, 1), &[ints("axes", Any)]).until(12),
     Operator::new("Squeeze", 13, (1, 2), &[]),
     plain("Sub", 7, 2),
-    Operator::new("Sum", 8, (1, MANY), &[]),
+    Operator::new("Sum", 7, (1, MANY), &[]),
     plain("Tan", 7, 1),
     plain("Tanh", 7, 1),
     Operator::new("ThresholdedRelu", 10, (1, 1), &[float("alpha")]),

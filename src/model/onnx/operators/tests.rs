@@ -295,10 +295,15 @@ fn nodes_of_one_name_get_names_of_their_own() {
     };
     let input = vec![ValueInfoProto { name: "x".into(), ..Default::default() }];
     let nodes = vec![node("a", "p"), node("a", "q"), node("a 2", "r"), node("", "a"), node("x", "s"), node("", "t")];
-    let mut graph = GraphProto { node: nodes, input, ..Default::default() };
+    let initializer = vec![TensorProto { name: "a 4".into(), ..Default::default() }];
+    let mut graph = GraphProto { node: nodes, input, initializer, ..Default::default() };
     distinguish(&mut graph);
     let names: Vec<&str> = graph.node.iter().map(|node| node.name.as_str()).collect();
-    assert_eq!(names, ["a", "a 2", "a 2 2", "a 3", "x 2", ""]);
+    // The node without a name is called as the tensor that it writes.
+    assert_eq!(names, ["a 2", "a 3", "a 2 2", "", "x 2", ""]);
+    graph.node.insert(0, node("a 4", "v"));
+    distinguish(&mut graph);
+    assert_eq!(graph.node[0].name, "a 4 2");
     graph.node.push(node("densight.fused.0", "u"));
     assert!(sort(&mut graph).unwrap_err().contains("densight.fused.0"));
 }
