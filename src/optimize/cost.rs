@@ -7,6 +7,9 @@ use super::FusedOp;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Limit, Limits};
 
+/// Bytes that tract keeps for each place of a pool's window: where it is, and how far that is from the first.
+const PLACE: u64 = 48;
+
 /// Looks whether `model` is within the limits of activations and multiply-adds.
 ///
 /// # Errors
@@ -24,7 +27,7 @@ pub(super) fn check(model: &TypedModel, limits: &Limits) -> TractResult<()> {
         let node = model.node(node);
         let at = |e: Error| e.at(format!("node {}", node.name));
         let size = written(node).map_err(at)?;
-        bytes = bytes.saturating_add(size);
+        bytes = bytes.saturating_add(size).saturating_add(places(node).saturating_mul(PLACE));
         macs = macs.saturating_add(work(model, node)?);
         limits.check(Limit::Activations, Some(bytes)).map_err(at)?;
         limits.check(Limit::Macs, Some(macs)).map_err(at)?;
@@ -56,21 +59,48 @@ fn written(node: &TypedNode) -> Result<u64> {
     node.outputs.iter().map(size).try_fold(0_u64, |all, size: Result<u64>| Ok(all.saturating_add(size?)))
 }
 
+/// Places of a pool's window.
+fn places(node: &TypedNode) -> u64 {
+    let pool = node.op_as::<MaxPool>().map(|pool| &pool.pool_spec);
+    let pool = pool.or_else(|| node.op_as::<SumPool>().map(|pool| &pool.pool_spec));
+    pool.map_or(0, |spec| spec.kernel_shape.iter().fold(1, |all: u64, &side| all.saturating_mul(side as u64)))
+}
+
 /// What a node computes, in multiply-adds: those that tract counts, and at least one for each value that it writes; pools look at
 /// all of a window for each.
 fn work(model: &TypedModel, node: &TypedNode) -> TractResult<u64> {
     if let Some(fused) = node.op_as::<FusedOp>() {
         return Ok(fused.engine().layers().iter().fold(0, |all, layer| all.saturating_add(layer.macs)));
     }
-    let pool = node.op_as::<MaxPool>().map(|pool| &pool.pool_spec);
-    let pool = pool.or_else(|| node.op_as::<SumPool>().map(|pool| &pool.pool_spec));
-    let window =
-        pool.map_or(1, |spec| spec.kernel_shape.iter().fold(1_u64, |all, &side| all.saturating_mul(side as u64)));
     let values =
         node.outputs.iter().try_fold(0, |all: u64, output| volume(&output.fact).map(|v| all.saturating_add(v)))?;
     let counted = node.op.cost(&model.node_input_facts(node.id)?)?;
     let macs =
         counted.iter().filter(|(cost, _)| cost.is_compute()).map(|(_, count)| count.to_i64().unwrap_or(i64::MAX));
     let macs = macs.fold(0_u64, |all, count| all.saturating_add(count.max(0) as u64));
-    Ok(macs.max(values.saturating_mul(window)))
+    Ok(macs.max(values.saturating_mul(places(node).max(1))))
+}
+
+#[cfg(test)]
+mod tests {
+    use tract_core::ops::cnn::{PaddingSpec, PoolSpec};
+    use tract_core::ops::nn::DataFormat;
+
+    use super::*;
+
+    #[test]
+    fn what_tract_keeps_of_a_window_counts() {
+        let said = |side: usize| {
+            let mut model = TypedModel::default();
+            let x = model.add_source("x", f32::fact([1, 3, side, side])).unwrap();
+            let kernel = tvec![side, side];
+            let spec = PoolSpec::new(DataFormat::NCHW, kernel, PaddingSpec::Valid, None, None, 3, 3);
+            let pool = MaxPool { pool_spec: spec, with_index_outputs: None };
+            let y = model.wire_node("pool", pool, &[x]).unwrap();
+            model.select_output_outlets(&y).unwrap();
+            check(&model, &Limits::DEFAULT).err().map(|e| e.to_string()).unwrap_or_default()
+        };
+        assert_eq!(said(1000), "");
+        assert!(said(4000).starts_with("node pool: it takes 960000012 bytes of activations"), "{}", said(4000));
+    }
 }

@@ -17,8 +17,9 @@ pub(crate) mod jpeg;
 
 use jpeg::Flaw;
 
-/// Most pixels a picture may have: more than any camera's, few enough to hold in memory.
-pub(crate) const MOST_PIXELS: u64 = 100_000_000;
+/// Most pixels a picture may have. Decoders take up to 11 bytes for each (PNG with transparency in 16 bits; progressive JPEG of four
+/// components), which keeps the whole program below 1 GB.
+pub(crate) const MOST_PIXELS: u64 = 80_000_000;
 
 /// Largest file that is read as one picture, in bytes.
 const LARGEST_FILE: u64 = 256 << 20;
@@ -58,7 +59,7 @@ pub fn is_jpeg(bytes: &[u8]) -> bool {
 /// Decodes a JPEG or PNG picture. Transparency is dropped, 16 bits become 8, an EXIF orientation is not applied.
 ///
 /// # Errors
-/// [`ErrorKind::Image`] when the bytes are neither, or incomplete, or of more than 100 megapixels.
+/// [`ErrorKind::Image`] when the bytes are neither, or incomplete, or of more than 80 megapixels.
 pub fn decode(bytes: &[u8]) -> Result<RgbImage> {
     if is_jpeg(bytes) {
         return decode_jpeg(bytes);
@@ -76,7 +77,7 @@ pub fn decode(bytes: &[u8]) -> Result<RgbImage> {
 /// decoded with the typical ones.
 ///
 /// # Errors
-/// [`ErrorKind::Image`] when the bytes are no complete JPEG, or one of more than 100 megapixels.
+/// [`ErrorKind::Image`] when the bytes are no complete JPEG, or one of more than 80 megapixels.
 pub fn decode_jpeg(bytes: &[u8]) -> Result<RgbImage> {
     let flawed = |what: &str| Error::new(ErrorKind::Image, format!("not a JPEG picture: {what}"));
     let picture = match jpeg::read_picture(&mut &*bytes) {
@@ -95,7 +96,7 @@ pub fn decode_jpeg(bytes: &[u8]) -> Result<RgbImage> {
 fn from_decoder(decoder: impl ImageDecoder, failed: impl Fn(image::ImageError) -> Error) -> Result<RgbImage> {
     let (width, height) = decoder.dimensions();
     if u64::from(width) * u64::from(height) > MOST_PIXELS {
-        let message = format!("a picture of {width}x{height} is larger than 100 megapixels");
+        let message = format!("a picture of {width}x{height} is larger than 80 megapixels");
         return Err(Error::new(ErrorKind::Image, message));
     }
     let image = DynamicImage::from_decoder(decoder).map_err(failed)?.into_rgb8();
@@ -160,6 +161,8 @@ mod tests {
         let sof = jpeg.windows(2).position(|w| w == [0xff, 0xc0]).unwrap();
         jpeg[sof + 5..sof + 9].copy_from_slice(&[0xff; 4]);
         assert!(decode_jpeg(&jpeg).unwrap_err().to_string().contains("65535x65535"));
+        jpeg[sof + 5..sof + 9].copy_from_slice(&[35, 40, 35, 40]);
+        assert!(decode_jpeg(&jpeg).unwrap_err().to_string().contains("9000x9000 is larger than 80 megapixels"));
         let mut png = png(&[0; 3], 1, 1, ExtendedColorType::Rgb8);
         png[16..24].copy_from_slice(&[0, 1, 0, 0, 0, 1, 0, 0]); // width and height of IHDR
         let checksum = crc32(&png[12..29]);

@@ -2,6 +2,9 @@
 
 use tract_onnx::pb::{AttributeProto, NodeProto};
 
+/// How far it is gone through extents beside one of 0.
+const MOST_STEPS: usize = 1 << 24;
+
 fn attribute<'a>(node: &'a NodeProto, name: &str) -> Option<&'a AttributeProto> {
     node.attribute.iter().find(|attribute| attribute.name == name)
 }
@@ -12,6 +15,7 @@ fn attribute<'a>(node: &'a NodeProto, name: &str) -> Option<&'a AttributeProto> 
 /// What it cannot have.
 pub(super) fn check(node: &NodeProto, shapes: &[Vec<usize>], axes: Option<&[i64]>) -> Result<(), String> {
     let Some(first) = shapes.first() else { return Ok(()) };
+    values(node, shapes)?;
     let rank = first.len();
     let given = attribute(node, "axes").map(|axes| axes.ints.as_slice());
     match node.op_type.as_str() {
@@ -50,6 +54,21 @@ pub(super) fn check(node: &NodeProto, shapes: &[Vec<usize>], axes: Option<&[i64]
         _ => {}
     }
     Ok(())
+}
+
+/// There are values, of which some can be none where they are only moved. Sums over none, and products of them, can be of any size; and
+/// tract goes through the extents beside one of 0.
+fn values(node: &NodeProto, shapes: &[Vec<usize>]) -> Result<(), String> {
+    const MOVING: [&str; 8] = ["Concat", "Flatten", "Identity", "Reshape", "Slice", "Split", "Transpose", "Unsqueeze"];
+    let moves = MOVING.contains(&node.op_type.as_str());
+    let few = |shape: &[usize]| {
+        let steps = shape.iter().try_fold(1_usize, |steps, &extent| steps.checked_mul(extent.max(1)));
+        steps.is_some_and(|steps| steps <= MOST_STEPS)
+    };
+    match shapes.iter().find(|shape| shape.len() > 1 && shape.contains(&0) && !(moves && few(shape))) {
+        Some(empty) => Err(format!("its input {empty:?} has no values")),
+        None => Ok(()),
+    }
 }
 
 /// Extents are the same, or one, counted from the last.
@@ -159,6 +178,14 @@ pub(super) fn check_values(node: &NodeProto, shape: &[usize], values: &[i64]) ->
             let extent = shape[place(axis, shape.len())] as i64;
             match values.iter().find(|index| !(-extent..extent).contains(index)) {
                 Some(index) => Err(format!("index {index} is beyond its input {shape:?}")),
+                None => Ok(()),
+            }
+        }
+        "TopK" => {
+            let axis = attribute(node, "axis").map_or(-1, |axis| axis.i);
+            let extent = shape[place(axis, shape.len())] as i64;
+            match values.iter().find(|count| !(1..=extent).contains(count)) {
+                Some(count) => Err(format!("it asks for {count} of {extent} values")),
                 None => Ok(()),
             }
         }

@@ -121,7 +121,8 @@ impl Guarded {
 
     /// Checks what the second input holds, where it is a constant.
     fn check_values(&self, model: &TypedModel, inputs: &[OutletId]) -> TractResult<()> {
-        let (Some(&second), true) = (inputs.get(1), ["Gather", "Pad"].contains(&self.node.op_type.as_str())) else {
+        let (Some(&second), true) = (inputs.get(1), ["Gather", "Pad", "TopK"].contains(&self.node.op_type.as_str()))
+        else {
             return Ok(());
         };
         let shape = model.outlet_fact(inputs[0])?.shape.as_concrete().map(<[usize]>::to_vec).unwrap_or_default();

@@ -29,6 +29,9 @@ pub(super) fn of(node: &NodeProto) -> Option<Stepped> {
     Some(Stepped { node: format!("node {name} (Slice)"), axes, steps: if axes.is_some() { 4 } else { 3 } })
 }
 
+/// Longest axis of which values are taken one by one.
+const MOST_INDICES: i64 = 1 << 24;
+
 impl Stepped {
     /// The indices that are taken of each axis of `shape`; `lists` are the inputs behind the first.
     fn selected(&self, shape: &[TDim], lists: &[Vec<i64>]) -> TractResult<Vec<(usize, Vec<i64>)>> {
@@ -39,12 +42,16 @@ impl Stepped {
             "{}: it has not one start, end and step for each axis",
             self.node
         );
+        ensure!(!shape.contains(&TDim::Val(0)), "{}: its input {shape:?} has no values", self.node);
         let mut selected = Vec::new();
         for (at, &axis) in axes.iter().enumerate() {
             let place = if axis < 0 { axis + shape.len() as i64 } else { axis };
             let place = usize::try_from(place).ok().filter(|&place| place < shape.len());
             let place = place.with_context(|| format!("{}: axis {axis} is no axis of {shape:?}", self.node))?;
-            let indices = indices(starts[at], ends[at], steps[at], shape[place].to_i64()?);
+            // Extents are not within the limits yet.
+            let extent = shape[place].to_i64()?;
+            ensure!(extent <= MOST_INDICES, "{}: axis {axis} of {shape:?} is too long for steps", self.node);
+            let indices = indices(starts[at], ends[at], steps[at], extent);
             ensure!(steps[at] != 0 && !indices.is_empty(), "{}: nothing is left of its input", self.node);
             selected.push((place, indices));
         }

@@ -155,6 +155,33 @@ fn a_slice_with_steps_behind_a_convolution() {
 }
 
 #[test]
+fn what_has_no_values_or_too_many() {
+    let none = || graph(18).floats("none", &[0, 1 << 40], &[]).whole("axis", &[0]);
+    none().node("ReduceSum", &["none", "axis"], "s", vec![]).node("Add", &["x", "s"], "y", vec![]).refuses("ReduceSum");
+    none()
+        .node("Softmax", &["none"], "s", vec![int("axis", 0)])
+        .node("Add", &["x", "s"], "y", vec![])
+        .refuses("Softmax");
+    let most = |count: i64| {
+        let mut graph = graph(18).whole("k", &[count]).node("TopK", &["x", "k"], "y", vec![int("axis", 1)]);
+        graph.nodes[0].output.push("places".into());
+        graph
+    };
+    most(4).refuses("TopK");
+    assert_eq!(most(2).guarded(&image()).map(|y| y.len()), Ok(32));
+    // Nothing is joined to something.
+    let joined = graph(18).floats("none", &[1, 0, 4, 4], &[]).node("Concat", &["none", "x"], "y", vec![int("axis", 1)]);
+    assert_eq!(joined.guarded(&image()), Ok(image()));
+    let stepped = |graph: Graph, of: &str| {
+        let graph = graph.whole("start", &[1]).whole("end", &[i64::MAX]).whole("axes", &[1]).whole("step", &[2]);
+        graph.node("Slice", &[of, "start", "end", "axes", "step"], "y", vec![]).refuses("Slice");
+    };
+    stepped(none(), "none");
+    let long = graph(18).whole("dims", &[1, 1 << 30, 1, 1]).node("ReduceMean", &["x"], "mean", vec![]);
+    stepped(long.node("Expand", &["mean", "dims"], "long", vec![]), "long");
+}
+
+#[test]
 fn a_convolution_with_strides_behind_a_padded_one_and_behind_a_softmax() {
     let weights: Vec<f32> = (0..27).map(|i| (i * 5 % 7) as f32 / 7.0 - 0.3).collect();
     let same = vec![text("auto_pad", "SAME_UPPER")];

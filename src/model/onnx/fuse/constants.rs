@@ -66,6 +66,12 @@ impl Constant {
             Values::Whole(values) => values.len(),
         }
     }
+
+    /// Whether it has values, or is a list of none: further extents beside one of 0 would make loops of any length over nothing, and
+    /// products that do not fit a `usize`.
+    pub(super) fn is_sensible(&self) -> bool {
+        self.len() > 0 || self.dims == [0]
+    }
 }
 
 impl<'a> Constants<'a> {
@@ -137,7 +143,7 @@ impl<'a> Constants<'a> {
     /// What a node computes of constants that are known, unless that would be too much.
     fn evaluate(&self, node: &NodeProto) -> Option<Constant> {
         // Few operators give more values than they take, and those count what they give.
-        let values: u64 = node.input.iter().map(|name| self.values(name)).sum();
+        let values = node.input.iter().map(|name| self.values(name)).fold(0, u64::saturating_add);
         self.bytes.set(self.bytes.get().saturating_add(values.saturating_mul(8)));
         if self.bytes.get() > self.most {
             return None;
@@ -275,10 +281,6 @@ fn evaluates(node: &NodeProto) -> bool {
 pub(super) fn decode(tensor: &TensorProto) -> Option<Constant> {
     let dims: Vec<usize> = tensor.dims.iter().map(|&dim| usize::try_from(dim).ok()).collect::<Option<_>>()?;
     let count = dims.iter().try_fold(1_usize, |count, &dim| count.checked_mul(dim))?;
-    // No list is empty but by its one extent: others would make loops of any length over nothing.
-    if count == 0 && dims != [0] {
-        return None;
-    }
     let kind = DataType::try_from(tensor.data_type).ok()?;
     let raw = tensor.raw_data.as_slice();
     let width = match kind {
@@ -324,5 +326,5 @@ pub(super) fn decode(tensor: &TensorProto) -> Option<Constant> {
         (_, false) => Values::Whole(raw.iter().map(|&b| i64::from(b)).collect()),
     };
     let constant = Constant { dims, values, kind };
-    (constant.len() == count).then_some(constant)
+    (constant.len() == count && constant.is_sensible()).then_some(constant)
 }

@@ -16,6 +16,10 @@ use select::{Slices, broadcast, gathered, joined, sliced};
 /// The first output of `node`, whose `inputs` are known or not; `None` for what is not known, and for what an operator
 /// is not evaluated for here: an attribute or a type that would make it something else.
 pub(super) fn evaluate(node: &NodeProto, inputs: &[Option<&Constant>]) -> Option<Constant> {
+    computed(node, inputs).filter(|constant| constant.is_sensible())
+}
+
+fn computed(node: &NodeProto, inputs: &[Option<&Constant>]) -> Option<Constant> {
     // Blocks, which nothing else understands, are decoded here.
     if node.op_type != "DequantizeLinear" {
         operators::understood(node).ok()?;

@@ -18,9 +18,11 @@ pub(in super::super) fn check_constants(graph: &GraphProto, limits: &Limits) -> 
             "BatchNormalization" => norm(node, &constants),
             "QuantizeLinear" | "DequantizeLinear" => scales(node, &constants),
             "Conv" | "ConvTranspose" | "Gemm" | "MatMul" => weights(node, &constants),
-            "Slice" => steps(node, &constants),
-            "ConstantOfShape" => extents(node, 0, &constants),
-            "Expand" | "Tile" => extents(node, 1, &constants),
+            "Slice" => steps(node, &constants).and_then(|()| whole(node, 1, i32::MIN, &constants)),
+            "ConstantOfShape" => whole(node, 0, 0, &constants),
+            "Expand" | "Tile" => whole(node, 1, 0, &constants),
+            "Reshape" | "Split" | "TopK" => whole(node, 1, -1, &constants),
+            "Resize" => whole(node, 3, 0, &constants),
             _ => Ok(()),
         };
         what.map_err(|what| format!("node {} ({}): {what}", operators::name(node), node.op_type))?;
@@ -83,11 +85,13 @@ fn steps(node: &NodeProto, constants: &Constants<'_>) -> Result<(), String> {
     }
 }
 
-fn extents(node: &NodeProto, at: usize, constants: &Constants<'_>) -> Result<(), String> {
-    let extents = input(node, at, constants);
-    let negative = |extents: &Constant| extents.whole()?.iter().copied().find(|&extent| extent < 0);
-    match extents.as_ref().and_then(negative) {
-        Some(extent) => Err(format!("it is asked for an extent of {extent}")),
+/// Refuses an input that holds whole numbers below `least` or beyond 31 bits, of which tract takes the lower 32.
+fn whole(node: &NodeProto, at: usize, least: i32, constants: &Constants<'_>) -> Result<(), String> {
+    let numbers = input(node, at, constants);
+    let outside =
+        |numbers: &Constant| numbers.whole()?.iter().copied().find(|n| i32::try_from(*n).map_or(true, |n| n < least));
+    match numbers.as_ref().and_then(outside) {
+        Some(number) => Err(format!("its input {at} holds {number}, which is not from {least} to {}", i32::MAX)),
         None => Ok(()),
     }
 }
@@ -97,5 +101,41 @@ fn weights(node: &NodeProto, constants: &Constants<'_>) -> Result<(), String> {
     match constants.flat_map(|weights| weights.real()).find(|value| !value.is_finite()) {
         Some(value) => Err(format!("its weights hold {value}: the training or conversion failed")),
         None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tract_onnx::pb::TensorProto;
+
+    use super::super::super::nodes::Nodes;
+    use super::*;
+
+    #[test]
+    fn whole_numbers_that_tract_would_cut_are_refused() {
+        let said = |op: &str, at: usize, numbers: &[i64]| {
+            let inputs = [&["list"][..], &["x", "list"], &["x", "x", "list"]][at];
+            let mut nodes = Nodes::default();
+            nodes.add_to(op, "the node", inputs, vec![], "y".into());
+            let list = TensorProto {
+                name: "list".into(),
+                dims: vec![numbers.len() as i64],
+                data_type: DataType::Int64 as i32,
+                int64_data: numbers.to_vec(),
+                ..Default::default()
+            };
+            let graph = GraphProto { node: nodes.list, initializer: vec![list], ..Default::default() };
+            check_constants(&graph, &Limits::DEFAULT).err().unwrap_or_default()
+        };
+        for (op, at) in [("ConstantOfShape", 0), ("Expand", 1), ("Tile", 1), ("Reshape", 1), ("Split", 1), ("Slice", 1)]
+        {
+            assert_eq!(said(op, at, &[0, 8]), "", "{op}");
+            let cut = said(op, at, &[0, (1 << 32) + 8]);
+            assert!(cut.starts_with(&format!("node the node ({op}): its input {at} holds 4294967304")), "{cut}");
+        }
+        assert!(said("Expand", 1, &[-1]).contains("its input 1 holds -1"));
+        assert_eq!(said("Reshape", 1, &[0, -1]), "");
+        assert_eq!(said("Slice", 1, &[-5]), "");
+        assert_eq!(said("Slice", 2, &[i64::MAX]), "", "to the end");
     }
 }

@@ -23,8 +23,12 @@ pub enum Change {
     Name(u8, u16),
     Remove(u8),
     Twice(u8, u8),
-    /// A node behind a tensor, which all its readers then read.
-    Behind(u16, u8, [u16; 2]),
+    /// A node behind a tensor, which all its readers then read; it reads others too.
+    Behind(u16, u8, Vec<u16>),
+    /// A constant of whole numbers: extents, axes, starts.
+    List(Vec<Number>),
+    /// A constant of no values: its extents, and which of them is 0.
+    Hollow(Vec<Number>, u8),
     /// A constant's extents.
     Extent(u8, u8, Number),
     Extents(u8, Vec<Number>),
@@ -94,7 +98,7 @@ impl Real {
     }
 }
 
-const OPERATORS: [&str; 44] = [
+const OPERATORS: [&str; 46] = [
     "Conv",
     "BatchNormalization",
     "Relu",
@@ -139,6 +143,8 @@ const OPERATORS: [&str; 44] = [
     "Slice",
     "Split",
     "Tile",
+    "ReduceSum",
+    "TopK",
 ];
 
 const ATTRIBUTES: [&str; 24] = [
@@ -282,7 +288,7 @@ impl Change {
                 let inputs = graph.node.iter_mut().flat_map(|node| &mut node.input);
                 inputs.filter(|input| **input == read).for_each(|input| *input = written.clone());
                 let others: Vec<String> =
-                    others.iter().filter(|other| **other != 0).map(|other| tensor(graph, *other)).collect();
+                    others.iter().take(4).filter(|other| **other != 0).map(|other| tensor(graph, *other)).collect();
                 graph.node.push(NodeProto {
                     op_type: OPERATORS[usize::from(*name) % OPERATORS.len()].into(),
                     name: written.clone(),
@@ -309,6 +315,17 @@ impl Change {
                 let tensor = one(&mut graph.initializer, *which)?;
                 let (name, data_type) = (tensor.name.clone(), tensor.data_type);
                 *tensor = TensorProto { name, data_type, dims: vec![0], ..Default::default() };
+            }
+            Self::List(numbers) => {
+                let int64_data: Vec<i64> = numbers.iter().take(8).map(Number::value).collect();
+                let (name, dims) = (format!("list {}", graph.initializer.len()), vec![int64_data.len() as i64]);
+                graph.initializer.push(TensorProto { name, dims, data_type: 7, int64_data, ..Default::default() });
+            }
+            Self::Hollow(numbers, axis) => {
+                let mut dims: Vec<i64> = numbers.iter().take(4).map(|number| number.value().wrapping_abs()).collect();
+                *one(&mut dims, *axis)? = 0;
+                let name = format!("hollow {}", graph.initializer.len());
+                graph.initializer.push(TensorProto { name, dims, data_type: 1, ..Default::default() });
             }
             Self::Scalar(which) => {
                 let tensor = one(&mut graph.initializer, *which)?;

@@ -46,6 +46,16 @@ fn extents_of_a_scalar_operand_count() {
 }
 
 #[test]
+fn what_has_no_values_has_no_further_extents() {
+    let reshaped = |to: &[i64]| given(&node("Reshape", 2, vec![]), &[&list(&[]), &list(to)]);
+    assert_eq!(reshaped(&[0]), Some(list(&[])));
+    // Joined along its second axis, the last of these would take 2^40 steps.
+    for dims in [&[0, 1 << 40, 1 << 40][..], &[0, 1], &[0, 1 << 40]] {
+        assert_eq!(reshaped(dims), None, "{dims:?}");
+    }
+}
+
+#[test]
 fn casts_round_and_cut_as_the_type_does() {
     let cast = |constant: &Constant, to: i64| given(&node("Cast", 1, vec![int("to", to)]), &[constant]);
     let double = Constant { kind: DataType::Double, ..real(&[1], &[0.1]) };
