@@ -34,8 +34,7 @@ impl Placed {
         }
         let dims: Vec<String> = dims.iter().map(TDim::to_string).collect();
         let message = format!(
-            "it writes {name} of [{}], and the file's value_info has {:?}: leave value_info out, or let \
-             onnx.shape_inference write it again",
+            "it writes {name} of [{}], and the file's value_info has {:?}: take that out of the file",
             dims.join(", "),
             [1, channels, height, width]
         );

@@ -12,7 +12,7 @@ const FLOAT: f32 = 1e-3;
 const QUANTIZED: f32 = 2e-2;
 
 /// Folders of `tests/fixtures/found`: `model.onnx`, `x.npy`, ONNX Runtime's `y.npy`.
-const FOUND: [(&str, f32); 30] = [
+const FOUND: [(&str, f32); 33] = [
     ("average-counts-beyond-padding", QUANTIZED),
     ("axes-from-a-cast", QUANTIZED),
     ("blocked-dequantize", FLOAT),
@@ -20,6 +20,8 @@ const FOUND: [(&str, f32); 30] = [
     ("celu-alpha", FLOAT),
     ("constant-of-higher-rank", FLOAT),
     ("fold-norms-through-quantizer", QUANTIZED),
+    ("halves-between-scales", QUANTIZED),
+    ("halves-of-means", QUANTIZED),
     ("initializers-listed-as-inputs", FLOAT),
     ("log-softmax-between-quantizers", QUANTIZED),
     ("log-softmax-far-apart", FLOAT),
@@ -36,6 +38,7 @@ const FOUND: [(&str, f32); 30] = [
     ("slice-with-step-behind-padded-convolution", FLOAT),
     ("softmax-between-quantizers", QUANTIZED),
     ("softplus-large", FLOAT),
+    ("stale-value-info", FLOAT),
     ("strided-1x1-behind-padded-convolution", FLOAT),
     ("strided-groups-behind-padded-convolution", FLOAT),
     ("tract-const-minus-conv", FLOAT),
@@ -66,7 +69,7 @@ fn what_was_found_wrong_is_right() {
 
 /// Folders of `tests/fixtures/refused`, the kind of the error, and what it has to say: the node, and what is wrong with it.
 const REFUSED: [(&str, ErrorKind, [&str; 2]); 1] = [(
-    "stale-value-info",
+    "wrong-value-info",
     ErrorKind::Model,
     ["node node_concat_30 (Concat): it writes concat_30 of [1, 6, 3, 4]", "[1, 6, 5, 10]"],
 )];

@@ -20,7 +20,7 @@ fn shared(uses: &[Use<'_>], segments: usize) -> Vec<usize> {
         let common = slot.map_or(chain.len(), |(other, common)| common.min(other.common(chain)));
         *slot = Some((slot.map_or(*chain, |(other, _)| other), common));
     }
-    first.into_iter().map(|slot| slot.map_or(0, |(chain, common)| chain.codes_within(common))).collect()
+    first.into_iter().map(|slot| slot.map_or(0, |(chain, common)| chain.quantized_within(common))).collect()
 }
 
 /// Splits the chains of every affine chain between affine chain and writer. `readers` are those of each layer, then those of each

@@ -13,6 +13,8 @@ mod factor;
 mod interpreter;
 #[cfg(test)]
 pub(crate) mod random;
+mod requantize;
+mod wide;
 
 pub use chain::Chain;
 pub(super) use check::{sums_fit, zero_point_fits};

@@ -11,7 +11,7 @@ mod quantized;
 mod read;
 
 pub use export::export;
-pub use fuse::{FUSED, Fusion, Opaque, fuse, node_name};
+pub use fuse::{FUSED, Fusion, Opaque, adds_zero_point_first, fuse, node_name};
 pub use properties::{from_entries, to_entries};
 pub use quantized::{LayerEncodings, export_quantized, is_quantized};
 pub use read::{GraphInput, OnnxFile};

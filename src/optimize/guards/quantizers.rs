@@ -11,6 +11,8 @@ use tract_core::ops::math::{add, div, max, min, mul, round_half_to_even, sub};
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::{Expansion, InferenceResult, Solver, TensorProxy};
 
+use crate::model::onnx::adds_zero_point_first;
+
 #[derive(Debug, Clone)]
 pub(super) struct GuardedQuantizer {
     node: String,
@@ -20,6 +22,8 @@ pub(super) struct GuardedQuantizer {
     block: usize,
     /// The type of what is quantized without a zero point.
     output: DatumType,
+    /// Whether the zero point is added before rounding.
+    zero_point_first: bool,
 }
 
 /// The quantizer that `node` is, if it is one.
@@ -32,10 +36,11 @@ pub(super) fn of(node: &NodeProto) -> Option<GuardedQuantizer> {
     let int = |name: &str| node.attribute.iter().find(|attribute| attribute.name == name).map(|attribute| attribute.i);
     // Of types, only the two of 8 bits pass the importer.
     let output = if int("output_dtype") == Some(3) { i8::datum_type() } else { u8::datum_type() };
+    let zero_point_first = adds_zero_point_first(node);
     let name = if node.name.is_empty() { node.output.first()? } else { &node.name };
     let node = format!("node {name} ({})", node.op_type);
     let block = usize::try_from(int("block_size").unwrap_or(0)).ok()?;
-    Some(GuardedQuantizer { node, quantizes, axis: int("axis").unwrap_or(1), block, output })
+    Some(GuardedQuantizer { node, quantizes, axis: int("axis").unwrap_or(1), block, output, zero_point_first })
 }
 
 impl GuardedQuantizer {
@@ -134,9 +139,14 @@ impl Expansion for GuardedQuantizer {
         let low = model.add_const(format!("{prefix}.low"), bound(low)?)?;
         let high = model.add_const(format!("{prefix}.high"), bound(high)?)?;
         let mut wire = model.wire_node(format!("{prefix}.div"), div(), &[inputs[0], scale])?;
-        wire = model.wire_node(format!("{prefix}.round"), round_half_to_even(), &wire)?;
+        if !self.zero_point_first {
+            wire = model.wire_node(format!("{prefix}.round"), round_half_to_even(), &wire)?;
+        }
         if let Some((zero, _)) = zero_point {
             wire = model.wire_node(format!("{prefix}.add"), add(), &[wire[0], zero])?;
+        }
+        if self.zero_point_first {
+            wire = model.wire_node(format!("{prefix}.round"), round_half_to_even(), &wire)?;
         }
         wire = model.wire_node(format!("{prefix}.max"), max(), &[wire[0], low])?;
         wire = model.wire_node(format!("{prefix}.min"), min(), &[wire[0], high])?;

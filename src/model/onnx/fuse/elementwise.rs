@@ -5,6 +5,7 @@ use tract_onnx::pb::{NodeProto, tensor_proto::DataType};
 use super::attributes::Attributes;
 use super::constants::Constant;
 use super::evaluate::{axis_of, quantized_kind, range};
+use super::qoperator::adds_zero_point_first;
 use super::value::Value;
 use super::walk::Walk;
 
@@ -129,7 +130,12 @@ fn qvalue(walk: &Walk<'_>, node: &NodeProto) -> Result<Value, String> {
     let kind = if node.op_type == "QuantizeLinear" { quantized_kind(node, quantizer.kind) } else { quantizer.kind };
     let bounds = kind.map_or(Some((0, 255)), range).ok_or("its quantized values are not of 8 bits")?;
     if node.op_type == "QuantizeLinear" {
-        value.quantize(&scales, &zero_points, bounds.0 as f64, bounds.1 as f64);
+        let (low, high) = (bounds.0 as f64, bounds.1 as f64);
+        if adds_zero_point_first(node) {
+            value.quantize_with_zero_point(&scales, &zero_points, low, high);
+        } else {
+            value.quantize(&scales, &zero_points, low, high);
+        }
         value.kind = kind.unwrap_or(DataType::Uint8);
     } else {
         // Without a zero point any type is one that fits.

@@ -18,6 +18,7 @@ mod walk;
 
 pub(super) use blocks::decode_blocks;
 pub(super) use constants::{Constant, Constants, Values};
+pub use qoperator::adds_zero_point_first;
 pub(super) use qoperator::expand;
 pub use region::{FUSED, node_name};
 pub(super) use sense::check_constants;

@@ -50,6 +50,17 @@ impl Form {
     }
 }
 
+/// Operators that ONNX Runtime has add the zero point before they round, where `QuantizeLinear` and all others round first: values half-way
+/// between two differ.
+const ZERO_POINT_FIRST: [&str; 3] = ["QLinearAdd", "QLinearAveragePool", "QLinearMul"];
+/// What tells a `QuantizeLinear` behind one of them: no attribute does.
+const MARK: &str = "adds its zero point before it rounds";
+
+/// Whether a `QuantizeLinear` stands behind what was such an operator.
+pub fn adds_zero_point_first(node: &NodeProto) -> bool {
+    node.doc_string == MARK
+}
+
 /// Replaces the quantized operators of `graph`; the others are left as they are.
 ///
 /// # Errors
@@ -137,7 +148,8 @@ fn expanded(node: &NodeProto, form: &Form, bias_scales: Option<String>) -> Vec<N
             decoded.clone(),
             vec![bias, scales],
             decoded.clone(),
-            vec![int("axis", 0)],
+            // Of `QGemm` it may be a row.
+            vec![int("axis", -1)],
         ));
         inputs.push(decoded);
     }
@@ -167,7 +179,11 @@ fn expanded(node: &NodeProto, form: &Form, bias_scales: Option<String>) -> Vec<N
             let real = format!("{result}.real");
             nodes.push(make(form.op, node.name.clone(), inputs, real.clone(), attributes));
             let qvalues = [Some(real), Some(scale), given(zero_point)].into_iter().flatten().collect();
-            nodes.push(make("QuantizeLinear", format!("{result}.codes"), qvalues, result.clone(), vec![]));
+            let mut encoder = make("QuantizeLinear", format!("{result}.codes"), qvalues, result.clone(), vec![]);
+            if ZERO_POINT_FIRST.contains(&node.op_type.as_str()) {
+                encoder.doc_string = MARK.into();
+            }
+            nodes.push(encoder);
         }
         // `QGemm` without a result's scale gives f32 values.
         None => nodes.push(make(form.op, node.name.clone(), inputs, result.clone(), attributes)),

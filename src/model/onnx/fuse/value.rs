@@ -48,6 +48,10 @@ impl Value {
         self.each(|chain, at| chain.quantize(&scale[at.clone()], &zero_point[at], low, high));
     }
 
+    pub(super) fn quantize_with_zero_point(&mut self, scale: &[f64], zero_point: &[f64], low: f64, high: f64) {
+        self.each(|chain, at| chain.quantize_with_zero_point(&scale[at.clone()], &zero_point[at], low, high));
+    }
+
     pub(super) fn dequantize(&mut self, scale: &[f64], zero_point: &[f64]) {
         self.each(|chain, at| chain.dequantize(&scale[at.clone()], &zero_point[at]));
     }

@@ -14,7 +14,7 @@ use super::super::super::{Limit, Limits};
 use super::attributes::Attributes;
 use super::constants::Constants;
 use super::evaluate::axis_of;
-use super::shapes::declared;
+use super::shapes::{declared, pooled};
 use super::value::{Piece, Value};
 use super::{elementwise, operators as layers};
 use crate::error::Result as Loaded;
@@ -154,6 +154,7 @@ impl<'a> Walk<'a> {
         }
         match self.fused(node) {
             Ok(value) => {
+                self.compare(output, &value);
                 self.values.insert(output.clone(), value);
             }
             Err(reason) => self.leave(node, reason),
@@ -258,7 +259,15 @@ impl<'a> Walk<'a> {
         self.beyond.extend(node.output.iter().map(|name| (name.clone(), region)));
         if let Some((shape, flat, kind)) = shape {
             let value = self.outside(&name, shape, flat, kind, region);
+            self.compare(&name, &value);
             self.values.insert(name, value);
+        }
+    }
+
+    /// Looks whether the file declares other extents than `value` has. Those of what comes behind are as wrong then, and left aside.
+    fn compare(&mut self, name: &str, value: &Value) {
+        if self.declared.get(name).is_some_and(|(dims, _)| *dims != value.dims()) {
+            self.declared.clear();
         }
     }
 
@@ -282,6 +291,11 @@ impl<'a> Walk<'a> {
             "Mish",
             "Softmax",
         ];
+        if let ("MaxPool" | "AveragePool", Some((_, x))) = (node.op_type.as_str(), known.first())
+            && let Some(shape) = pooled(node, x.shape).filter(|_| !x.flat)
+        {
+            return Some((shape, false, x.kind));
+        }
         if let Some((dims, kind)) = self.declared.get(node.output[0].as_str()) {
             return match dims[..] {
                 [1, channels, height, width] => Some((Shape { channels, height, width }, false, *kind)),
