@@ -1,6 +1,6 @@
 //! Affine functions, bounds and roundings in a row, put together as far as that changes nothing.
 
-use super::requantize::Requantize;
+use super::rescale::Rescale;
 use super::wide::Wide;
 use crate::quant::{Affine, Encoding};
 
@@ -71,20 +71,20 @@ impl Chain {
 
     fn encode(&mut self, scale: &[f64], zero_point: &[f64], (low, high): (f64, f64), rounds_first: bool) {
         let inverse: Vec<f64> = scale.iter().map(|scale| 1.0 / scale).collect();
-        let requantizes = self.requantizes(scale, zero_point);
+        let rescale = self.rescale(scale, zero_point);
         self.affine(&inverse, zero_point);
         let last = self.affines.last_mut().expect("an affine function was pushed");
         last.bound(low, high);
         last.round = true;
         if rounds_first {
             last.zero_points = zero_point.into();
-            last.requantizes = requantizes;
+            last.rescale = rescale;
         }
         self.merge_shift();
     }
 
     /// What a quantizer that comes next is, where the values are decoded ones, and perhaps bounded, and no more was done to them.
-    fn requantizes(&self, scale: &[f64], zero_point: &[f64]) -> Option<Requantize> {
+    fn rescale(&self, scale: &[f64], zero_point: &[f64]) -> Option<Rescale> {
         let (last, before) = self.affines.split_last()?;
         let range = match before.last() {
             Some(before) if before.round && before.low >= -256.0 && before.high <= 256.0 => {
@@ -97,7 +97,7 @@ impl Chain {
         let zero = if add == 0.0 { 0.0 } else { *zeros?.first()? };
         let alike = |numbers: &[f64]| numbers.iter().all(|number| *number == numbers[0]).then(|| numbers[0] as f32);
         let exact = f64::from(mul as f32) == mul && mul > 0.0;
-        exact.then_some(Requantize {
+        exact.then_some(Rescale {
             from: (mul as f32, zero as f32),
             range,
             bounds: (last.low as f32, last.high as f32),
@@ -137,8 +137,8 @@ impl Chain {
         if let Some(last) = self.affines.last_mut() {
             last.add.iter_mut().chain(&mut last.zero_points).for_each(|add| *add += by);
             (last.low, last.high) = (last.low + by, last.high + by);
-            if let Some(requantize) = &mut last.requantizes {
-                requantize.to.1 += by as f32;
+            if let Some(rescale) = &mut last.rescale {
+                rescale.to.1 += by as f32;
             }
         }
     }
@@ -205,8 +205,8 @@ impl Chain {
     /// lie half-way between two again and again, and are rounded before the zero point is added.
     fn affines_of(&self, number: usize) -> Vec<Affine> {
         let wide = &self.affines[number];
-        if let Some(requantize) = &wide.requantizes {
-            return requantize.affines(wide);
+        if let Some(rescale) = &wide.rescale {
+            return rescale.affines(wide);
         }
         if wide.round {
             return if wide.ties_matter() { wide.rounded_first().into() } else { vec![wide.narrow()] };

@@ -13,7 +13,7 @@ mod factor;
 mod interpreter;
 #[cfg(test)]
 pub(crate) mod random;
-mod requantize;
+mod rescale;
 mod wide;
 
 pub use chain::Chain;

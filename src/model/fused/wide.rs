@@ -1,6 +1,6 @@
 //! An affine of a chain before its numbers are rounded to f32.
 
-use super::requantize::Requantize;
+use super::rescale::Rescale;
 use crate::quant::Affine;
 
 /// Factors that are no whole number of these parts make few ties, and neither do those with more digits than these.
@@ -21,7 +21,7 @@ pub(super) struct Wide {
     /// Where it rounds, what is added to each channel only after that; it is part of `add`. Empty where all of that comes before.
     pub(super) zero_points: Vec<f64>,
     /// Where it does nothing but take one quantization to another.
-    pub(super) requantizes: Option<Requantize>,
+    pub(super) rescale: Option<Rescale>,
 }
 
 impl Wide {
@@ -33,7 +33,7 @@ impl Wide {
             high: f64::INFINITY,
             round: false,
             zero_points: Vec::new(),
-            requantizes: None,
+            rescale: None,
         }
     }
 

@@ -9,7 +9,7 @@ const FEW: usize = 2;
 
 /// `DequantizeLinear` of whole numbers, bounds perhaps, `QuantizeLinear`; all with one number for all channels.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Requantize {
+pub(super) struct Rescale {
     /// Scale and zero point of what is read, and the least and greatest of it.
     pub(super) from: (f32, f32),
     pub(super) range: (i32, i32),
@@ -19,7 +19,7 @@ pub(super) struct Requantize {
     pub(super) to: (f32, f32),
 }
 
-impl Requantize {
+impl Rescale {
     /// The result of `value`, before it is bounded: each operator rounds to f32, and the zero point is added after rounding.
     fn exact(&self, value: f32) -> f32 {
         let real = ((value - self.from.1) * self.from.0).max(self.bounds.0).min(self.bounds.1);
