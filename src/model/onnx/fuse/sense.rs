@@ -18,7 +18,7 @@ pub(in super::super) fn check_constants(graph: &GraphProto, limits: &Limits) -> 
             "BatchNormalization" => norm(node, &constants),
             "QuantizeLinear" | "DequantizeLinear" => scales(node, &constants),
             "Conv" | "ConvTranspose" | "Gemm" | "MatMul" => weights(node, &constants),
-            "Slice" => steps(node, &constants).and_then(|()| whole(node, 1, i32::MIN, &constants)),
+            "Slice" => steps(node, &constants).and_then(|()| starts(node, &constants)),
             "ConstantOfShape" => whole(node, 0, 0, &constants),
             "Expand" | "Tile" => whole(node, 1, 0, &constants),
             "Reshape" | "Split" | "TopK" => whole(node, 1, -1, &constants),
@@ -85,6 +85,12 @@ fn steps(node: &NodeProto, constants: &Constants<'_>) -> Result<(), String> {
     }
 }
 
+/// Where there are steps, tract does not slice.
+fn starts(node: &NodeProto, constants: &Constants<'_>) -> Result<(), String> {
+    let stepped = node.input.get(4).is_some_and(|name| !name.is_empty());
+    if stepped { Ok(()) } else { whole(node, 1, i32::MIN, constants) }
+}
+
 /// Refuses an input that holds whole numbers below `least` or beyond 31 bits, of which tract takes the lower 32.
 fn whole(node: &NodeProto, at: usize, least: i32, constants: &Constants<'_>) -> Result<(), String> {
     let numbers = input(node, at, constants);
@@ -114,7 +120,7 @@ mod tests {
     #[test]
     fn whole_numbers_that_tract_would_cut_are_refused() {
         let said = |op: &str, at: usize, numbers: &[i64]| {
-            let inputs = [&["list"][..], &["x", "list"], &["x", "x", "list"]][at];
+            let inputs = [&["list"][..], &["x", "list"], &["x", "x", "list"], &["x", "list", "x", "x", "x"]][at];
             let mut nodes = Nodes::default();
             nodes.add_to(op, "the node", inputs, vec![], "y".into());
             let list = TensorProto {
@@ -137,5 +143,6 @@ mod tests {
         assert_eq!(said("Reshape", 1, &[0, -1]), "");
         assert_eq!(said("Slice", 1, &[-5]), "");
         assert_eq!(said("Slice", 2, &[i64::MAX]), "", "to the end");
+        assert_eq!(said("Slice", 3, &[i64::MAX]), "", "backwards");
     }
 }
