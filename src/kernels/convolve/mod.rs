@@ -33,7 +33,7 @@ pub(super) use requantize::{bounds_fit, refusal};
 /// What to convolve.
 ///
 /// `acc[o][p] = init[o] + sum over steps s and i in 0..4 of x[offsets[s] + 4 p + i] * weights[o][s][i]`, in i32, where `x`
-/// is the u8 that a byte of `input` stands for ([`Activation`](super::Quantized values::Activation)).
+/// is the u8 that a byte of `input` stands for ([`Activation`](super::QuantType::Activation)).
 #[derive(Debug, Clone, Copy)]
 pub struct Convolve<'a> {
     /// Planes of activations.
