@@ -24,7 +24,7 @@ impl Kernels {
     ///
     /// # Errors
     /// [`crate::error::ErrorKind::Usage`] for an unknown name, or an instruction set that this processor lacks.
-    pub fn chosen() -> Result<Self> {
+    pub fn from_env() -> Result<Self> {
         match std::env::var("DENSIGHT_ISA") {
             Ok(name) => Isa::named(&name).map(|isa| Self { isa }).map_err(|e| e.at("DENSIGHT_ISA")),
             Err(_) => Ok(Self::best()),

@@ -48,9 +48,9 @@ impl Power {
 /// What one network says of some pictures.
 ///
 /// # Errors
-/// As [`Engine::new`], and [`Kernels::chosen`].
+/// As [`Engine::new`], and [`Kernels::from_env`].
 pub(super) fn logits(network: &FusedNetwork, pictures: &[Vec<f32>], threads: usize) -> Result<Vec<Vec<f32>>> {
-    let engine = Engine::new(network, Kernels::chosen()?)?;
+    let engine = Engine::new(network, Kernels::from_env()?)?;
     // Whole pictures side by side keep threads busier than parts of one.
     Ok(parallel(pictures, threads, |picture| engine.run(&[picture], &mut engine.memory(1)).swap_remove(0)))
 }

@@ -38,7 +38,7 @@ impl Network {
         let input = [1, 3, file.input.height, file.input.width];
         let Fusion { networks, opaque } = if stock { Fusion::default() } else { file.fuse()? };
         file.fold_constants()?;
-        let how = Build { kernels: Kernels::chosen()?, threads, limits: *file.limits() };
+        let how = Build { kernels: Kernels::from_env()?, threads, limits: *file.limits() };
         let model = optimized(&file.proto, networks, &how, &input).map_err(refuse)?;
         let output = output_shape(&model, &file.proto)?;
         if let Some(op) = whole(&model) {

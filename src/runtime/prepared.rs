@@ -156,9 +156,9 @@ impl Prepared {
     ///
     /// # Errors
     /// [`ErrorKind::Model`] for a file of another version, for another instruction set, damaged, or beyond `limits`; [`ErrorKind::Usage`]
-    /// as [`Kernels::chosen`].
+    /// as [`Kernels::from_env`].
     pub(super) fn read(from: impl Read, limits: &Limits) -> Result<Self> {
-        Self::read_for(Kernels::chosen()?, from, limits)
+        Self::read_for(Kernels::from_env()?, from, limits)
     }
 
     fn read_for(kernels: Kernels, mut from: impl Read, limits: &Limits) -> Result<Self> {

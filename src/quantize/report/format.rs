@@ -53,7 +53,7 @@ pub(super) fn bytes(size: u64) -> String {
     if text.contains(' ') { text + "B" } else { text + " B" }
 }
 
-/// A f32 value with three digits.
+/// An f32 value with three digits.
 pub(super) fn real(value: f32) -> String {
     let size = value.abs();
     if value.is_finite() && size > 0.0 && !(1e-3..1e5).contains(&size) {
