@@ -33,7 +33,7 @@ pub(super) fn best(logits: &[Vec<f32>]) -> Vec<usize> {
 pub(super) struct Search<'a> {
     pub(super) file: &'a OnnxFile,
     pub(super) network: &'a FusedNetwork,
-    pub(super) qvalues: &'a [LayerEncodings],
+    pub(super) encodings: &'a [LayerEncodings],
     /// Layers in the order in which they become float: the most harmful first.
     pub(super) order: &'a [usize],
     pub(super) checked: &'a Checked,
@@ -45,20 +45,20 @@ pub(super) struct Search<'a> {
 /// A network that was tried: how many layers are float, its encodings and its accuracy.
 pub(super) struct Found {
     pub(super) kept: usize,
-    pub(super) qvalues: Vec<LayerEncodings>,
+    pub(super) encodings: Vec<LayerEncodings>,
     pub(super) accuracy: Accuracy,
 }
 
 impl Search<'_> {
     fn with_float(&self, kept: usize) -> Result<Found> {
-        let mut qvalues = self.qvalues.to_vec();
+        let mut encodings = self.encodings.to_vec();
         for &layer in &self.order[..kept] {
-            qvalues[layer].input = None;
+            encodings[layer].input = None;
         }
-        let (_, network) = written(self.file, self.network, &qvalues)?;
+        let (_, network) = written(self.file, self.network, &encodings)?;
         let int8 = best(&logits(&network, &self.checked.pictures, self.threads)?);
         let accuracy = accuracy(self.float, &int8, &self.checked.classes, Some(self.budget));
-        Ok(Found { kept, qvalues, accuracy })
+        Ok(Found { kept, encodings, accuracy })
     }
 
     /// The fewest float layers, in this order, that hold the budget: doubled until it holds, then halved in between.

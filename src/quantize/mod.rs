@@ -140,18 +140,18 @@ pub fn quantize(
             done += 1;
             progress(Phase::Calibration, done, all);
         });
-        let qvalues = plan::encodings(&network, &seen, options.method, options.concat);
-        plan::correct_biases(&mut network, &seen, &qvalues);
-        let (_, found) = trial::written(&file, &network, &qvalues)?;
+        let encodings = plan::encodings(&network, &seen, options.method, options.concat);
+        plan::correct_biases(&mut network, &seen, &encodings);
+        let (_, found) = trial::written(&file, &network, &encodings)?;
         let logits = trial::logits(&found, few(SENSITIVITY_PICTURES), threads)?;
         let power = trial::output_power(&float_logits, &logits);
-        candidates.push(Candidate { equalized, network, seen, qvalues, power });
+        candidates.push(Candidate { equalized, network, seen, encodings, power });
     }
     candidates.sort_by(|a, b| b.power.decibels().total_cmp(&a.power.decibels()));
     let best = candidates.swap_remove(0);
 
     let alone = alone(&file, &best, calibration, &float_logits, threads, progress)?;
-    let mut qvalues = best.qvalues.clone();
+    let mut encodings = best.encodings.clone();
     let mut accuracy = None;
     if !checked.pictures.is_empty() {
         let float = budget::best(&trial::logits(&original, &checked.pictures, threads)?);
@@ -159,20 +159,20 @@ pub fn quantize(
             let mut order: Vec<usize> = (0..alone.len()).filter(|&layer| alone[layer].is_some()).collect();
             let ratio = |layer: usize| alone[layer].map_or(f64::INFINITY, |power| power.decibels());
             order.sort_by(|&a, &b| ratio(a).total_cmp(&ratio(b)));
-            let (file, network, codes_of, order) = (&file, &best.network, &best.qvalues, &order);
+            let (file, network, all, order) = (&file, &best.network, &best.encodings, &order);
             let search =
-                budget::Search { file, network, qvalues: codes_of, order, checked, float: &float, budget, threads };
+                budget::Search { file, network, encodings: all, order, checked, float: &float, budget, threads };
             let found = search.fewest(progress)?;
-            (qvalues, accuracy) = (found.qvalues, Some(found.accuracy));
+            (encodings, accuracy) = (found.encodings, Some(found.accuracy));
         } else {
-            let (_, network) = trial::written(&file, &best.network, &qvalues)?;
+            let (_, network) = trial::written(&file, &best.network, &encodings)?;
             let int8 = budget::best(&trial::logits(&network, &checked.pictures, threads)?);
             accuracy = Some(budget::accuracy(&float, &int8, &checked.classes, None));
         }
     }
-    let (written, network) = trial::written(&file, &best.network, &qvalues)?;
+    let (written, network) = trial::written(&file, &best.network, &encodings)?;
     let scales: Vec<_> =
-        (0..qvalues.len()).map(|number| real_scales(&best.network, number, &qvalues[number])).collect();
+        (0..encodings.len()).map(|number| real_scales(&best.network, number, &encodings[number])).collect();
     let results = trial::result_powers(&original_as(&best, &original), &network, &scales, few(RESULT_PICTURES));
     let logits = trial::logits(&network, few(SENSITIVITY_PICTURES), threads)?;
     let mut report = Report {
@@ -188,7 +188,7 @@ pub fn quantize(
         bytes_after: written.len() as u64,
         accuracy,
         kept_float: Vec::new(),
-        layers: layer_reports(&best, &qvalues, &alone, &results),
+        layers: layer_reports(&best, &encodings, &alone, &results),
         warnings: Vec::new(),
     };
     let macs = |kind: Option<&str>| {
@@ -213,7 +213,7 @@ struct Candidate {
     equalized: bool,
     network: FusedNetwork,
     seen: Vec<calibration::Seen>,
-    qvalues: Vec<LayerEncodings>,
+    encodings: Vec<LayerEncodings>,
     power: Power,
 }
 
@@ -234,29 +234,29 @@ fn alone(
 ) -> Result<Vec<Option<Power>>> {
     let network = &best.network;
     let macs: u64 = network.layers.iter().filter_map(|layer| layer.macs(network)).sum();
-    let trials = best.qvalues.iter().filter(|qvalues| qvalues.input.is_some()).count() as u64;
+    let trials = best.encodings.iter().filter(|encodings| encodings.input.is_some()).count() as u64;
     let affordable = (SENSITIVITY_MACS / (macs * trials).max(1)) as usize;
     let count = affordable.clamp(1, SENSITIVITY_PICTURES).min(calibration.len());
     let mut powers = Vec::new();
-    for (number, qvalues) in best.qvalues.iter().enumerate() {
+    for (number, encodings) in best.encodings.iter().enumerate() {
         let mut power = None;
-        if qvalues.input.is_some() && matches!(network.layers[number].op, Op::Convolution { .. }) {
-            let mut only = vec![LayerEncodings::default(); best.qvalues.len()];
-            only[number] = *qvalues;
+        if encodings.input.is_some() && matches!(network.layers[number].op, Op::Convolution { .. }) {
+            let mut only = vec![LayerEncodings::default(); best.encodings.len()];
+            only[number] = *encodings;
             let (_, found) = trial::written(file, network, &only)?;
             let logits = trial::logits(&found, &calibration[..count], threads)?;
             power = Some(trial::output_power(&float_logits[..count], &logits));
         }
         powers.push(power);
-        progress(Phase::Sensitivity, number + 1, best.qvalues.len());
+        progress(Phase::Sensitivity, number + 1, best.encodings.len());
     }
     Ok(powers)
 }
 
 /// What turns a layer's accumulators into f32 values; `None` for a layer that is not int8.
-fn real_scales(network: &FusedNetwork, number: usize, qvalues: &LayerEncodings) -> Option<Vec<(f32, f32)>> {
+fn real_scales(network: &FusedNetwork, number: usize, encodings: &LayerEncodings) -> Option<Vec<(f32, f32)>> {
     let (Op::Convolution { weights: ConvolutionWeights::Float { values, bias }, .. }, Some(input)) =
-        (&network.layers[number].op, qvalues.input)
+        (&network.layers[number].op, encodings.input)
     else {
         return None;
     };
@@ -266,7 +266,7 @@ fn real_scales(network: &FusedNetwork, number: usize, qvalues: &LayerEncodings) 
 
 fn layer_reports(
     best: &Candidate,
-    qvalues: &[LayerEncodings],
+    encodings: &[LayerEncodings],
     alone: &[Option<Power>],
     results: &[Power],
 ) -> Vec<LayerReport> {
@@ -274,12 +274,12 @@ fn layer_reports(
     let mut reports = Vec::new();
     for (number, layer) in network.layers.iter().enumerate() {
         let Op::Convolution { weights: ConvolutionWeights::Float { values, bias }, .. } = &layer.op else { continue };
-        let input = qvalues[number].input;
+        let input = encodings[number].input;
         let weights = input.map(|_| {
             let mut power = Power::default();
             for weights in values.chunks_exact(values.len() / bias.len()) {
-                let (qvalues, scale) = quantize_weights(weights);
-                power.add(weights.iter().copied(), qvalues.iter().map(|&qvalue| f32::from(qvalue) * scale));
+                let (encodings, scale) = quantize_weights(weights);
+                power.add(weights.iter().copied(), encodings.iter().map(|&qvalue| f32::from(qvalue) * scale));
             }
             power.decibels()
         });

@@ -54,15 +54,15 @@ pub(super) fn encodings(
             result: is_feature.then(|| Encoding::signed(greatest)),
         }
     };
-    let mut qvalues: Vec<LayerEncodings> = network.layers.iter().enumerate().map(one).collect();
+    let mut encodings: Vec<LayerEncodings> = network.layers.iter().enumerate().map(one).collect();
     if scales == ConcatScales::Shared {
-        share(network, seen, method, &mut qvalues);
+        share(network, seen, method, &mut encodings);
     }
-    qvalues
+    encodings
 }
 
 /// Gives all segments that are read together the largest of their scales.
-fn share(network: &FusedNetwork, seen: &[Seen], method: Method, qvalues: &mut [LayerEncodings]) {
+fn share(network: &FusedNetwork, seen: &[Seen], method: Method, encodings: &mut [LayerEncodings]) {
     let together: Vec<Vec<usize>> = network
         .layers
         .iter()
@@ -70,22 +70,22 @@ fn share(network: &FusedNetwork, seen: &[Seen], method: Method, qvalues: &mut [L
         .map(|layer| layer.reads.iter().filter_map(|read| read.segment.checked_sub(network.inputs.len())).collect())
         .collect();
     loop {
-        let before = qvalues.to_vec();
+        let before = encodings.to_vec();
         for layers in &together {
-            let magnitude = |&layer: &usize| match qvalues[layer].result {
+            let magnitude = |&layer: &usize| match encodings[layer].result {
                 Some(encoding) => encoding.dequantize(encoding.high),
                 None => seen[layer].result.limit(method, 127),
             };
             let largest = layers.iter().map(magnitude).fold(0.0, f32::max);
             for &layer in layers {
-                qvalues[layer].result = Some(Encoding::signed(largest));
+                encodings[layer].result = Some(Encoding::signed(largest));
             }
         }
         let settled = |a: &LayerEncodings, b: &LayerEncodings| match (a.result, b.result) {
             (Some(a), Some(b)) => (a.scale / b.scale - 1.0).abs() < 1e-5,
             (a, b) => a == b,
         };
-        if before.iter().zip(&*qvalues).all(|(a, b)| settled(a, b)) {
+        if before.iter().zip(&*encodings).all(|(a, b)| settled(a, b)) {
             return;
         }
     }
@@ -108,18 +108,18 @@ fn read_encoding(seen: &Seen, method: Method) -> Encoding {
 
 /// Adds to every int8 layer's bias what rounding its weights takes away on average
 /// (Nagel et al., "Data-free quantization through weight equalization and bias correction", 2019, section 4.2).
-pub(super) fn correct_biases(network: &mut FusedNetwork, seen: &[Seen], qvalues: &[LayerEncodings]) {
-    for ((layer, seen), qvalues) in network.layers.iter_mut().zip(seen).zip(qvalues) {
+pub(super) fn correct_biases(network: &mut FusedNetwork, seen: &[Seen], encodings: &[LayerEncodings]) {
+    for ((layer, seen), encodings) in network.layers.iter_mut().zip(seen).zip(encodings) {
         let Op::Convolution { window, weights: ConvolutionWeights::Float { values, bias } } = &mut layer.op else {
             continue;
         };
-        if qvalues.input.is_none() {
+        if encodings.input.is_none() {
             continue;
         }
         let (means, taps) = (seen.means(), window.len());
         for (weights, bias) in values.chunks_exact(means.len() * taps).zip(bias) {
-            let (qvalues, scale) = quantize_weights(weights);
-            let lost = weights.iter().zip(qvalues).enumerate();
+            let (encodings, scale) = quantize_weights(weights);
+            let lost = weights.iter().zip(encodings).enumerate();
             let lost = lost.map(|(i, (w, qvalue))| means[i / taps] * f64::from(w - f32::from(qvalue) * scale));
             *bias += lost.sum::<f64>() as f32;
         }

@@ -12,9 +12,9 @@ use crate::optimize::Engine;
 pub(super) fn written(
     file: &OnnxFile,
     network: &FusedNetwork,
-    qvalues: &[LayerEncodings],
+    encodings: &[LayerEncodings],
 ) -> Result<(Vec<u8>, FusedNetwork)> {
-    let bytes = export_quantized(file, network, qvalues)?;
+    let bytes = export_quantized(file, network, encodings)?;
     let mut written = OnnxFile::parse_within(&bytes, file.limits())?;
     let mut found = written.fuse()?.networks;
     if found.len() != 1 {

@@ -217,7 +217,7 @@ fn what_no_plan_is_made_for_is_named() {
     println!("{error}");
 }
 
-/// Kernels do not look whether they leave their arrays: whoever launches them asks this first.
+/// Kernels check no bounds: whoever launches them asks this first.
 #[test]
 fn a_task_that_leaves_its_arrays_does_not_fit() {
     let program = Plan::new(&embedded(), 2).unwrap().program;

@@ -5,7 +5,7 @@ use core::arch::x86_64::*;
 use super::fixed::Fixed;
 use super::{AffineArgs, ClampRound, Pass};
 
-/// Reads.
+/// Applies a chain to planes.
 ///
 /// # Safety
 /// What the fields of `args` promise must hold, and the processor must have AVX-512 F and BW.
@@ -70,7 +70,7 @@ unsafe fn integers<const N: usize>(pass: &Pass<'_>, fixed: [&Fixed; N]) {
     }
 }
 
-/// Reads a plane with floats, s8 if `SIGNED`. If `SIMPLE`, there is one affine, which ends with u8 over their full range: then the
+/// Applies the chain to a plane with floats, s8 if `SIGNED`. If `SIMPLE`, there is one affine, which ends with u8 over their full range: then the
 /// saturating conversions are its bounds.
 ///
 /// # Safety

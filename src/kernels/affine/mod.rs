@@ -227,7 +227,7 @@ impl AffineArgs<'_> {
 }
 
 impl Kernels {
-    /// Reads: `out[plane][p][i]` is what the affine chain's affines make of the quantized value at `input[plane * plane_stride + 4 p + i]`,
+    /// Applies a chain: `out[plane][p][i]` is what its affines make of the quantized value at `input[plane * plane_stride + 4 p + i]`,
     /// of channel `4 * (planes.start + plane) + i`.
     ///
     /// # Panics

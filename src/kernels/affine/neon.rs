@@ -6,7 +6,7 @@ use super::super::convolve::narrow;
 use super::fixed::Fixed;
 use super::{AffineArgs, ClampRound, Pass};
 
-/// Reads.
+/// Applies a chain to planes.
 ///
 /// # Safety
 /// What the fields of `args` promise must hold.
@@ -72,7 +72,7 @@ unsafe fn integers<const N: usize>(pass: &Pass<'_>, fixed: [&Fixed; N]) {
     }
 }
 
-/// Reads a plane with floats, s8 if `SIGNED`. If `SIMPLE`, there is one affine, which ends with u8 over their full range: then the
+/// Applies the chain to a plane with floats, s8 if `SIGNED`. If `SIMPLE`, there is one affine, which ends with u8 over their full range: then the
 /// saturating conversions are its bounds.
 ///
 /// # Safety

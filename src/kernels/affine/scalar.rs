@@ -3,7 +3,7 @@
 use super::{AffineArgs, ClampRound};
 use crate::quant::round;
 
-/// Reads.
+/// Applies a chain to planes.
 ///
 /// # Safety
 /// What the fields of `args` promise must hold.

@@ -301,7 +301,7 @@ impl AffineParams {
 }
 
 impl GpuTask {
-    /// Whether all it reads and writes is within arrays of these lengths. Kernels do not look.
+    /// Whether all it reads and writes is within arrays of these lengths: kernels check no bounds.
     pub fn fits(&self, sizes: &BufferSizes) -> bool {
         match self {
             Self::Load(task) => {

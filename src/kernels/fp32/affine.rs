@@ -134,7 +134,7 @@ impl ChainInputF32<'_> {
 }
 
 impl Kernels {
-    /// Reads to f32 values: `out[plane][p][i]` is what the affine chain's affines make of the value at
+    /// Applies a chain, to f32 values: `out[plane][p][i]` is what its affines make of the value at
     /// `input[plane * plane_stride + 4 p + i]`, of channel `4 * (planes.start + plane) + i`.
     ///
     /// # Panics
@@ -174,7 +174,7 @@ impl Kernels {
     }
 }
 
-/// Reads block by block; behind the last whole one half a block may be left.
+/// Applies it block by block; behind the last whole one half a block may be left.
 #[inline(always)]
 fn read<T: Copy + Default>(
     chain: &AffineChainF32,

@@ -23,7 +23,7 @@ fn shared(uses: &[Use<'_>], segments: usize) -> Vec<usize> {
     first.into_iter().map(|slot| slot.map_or(0, |(chain, common)| chain.quantized_within(common))).collect()
 }
 
-/// Splits the chains of every affine chain between affine chain and writer. `readers` are those of each layer, then those of each
+/// Splits every reader's chain between the reader and the writer of what it reads. `readers` are those of each layer, then those of each
 /// output; the first `inputs` segments have no writer.
 pub(in super::super) fn factor(inputs: usize, layers: &mut [Layer], readers: &[Vec<(usize, Chain)>]) -> Vec<Vec<Read>> {
     let uses: Vec<Use<'_>> =

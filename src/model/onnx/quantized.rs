@@ -24,19 +24,19 @@ pub struct LayerEncodings {
     pub result: Option<Encoding>,
 }
 
-/// The bytes of an ONNX file that holds `network`, quantized as `qvalues` say (one for each layer), in the place of the first
+/// The bytes of an ONNX file that holds `network`, quantized as `encodings` say, one for each layer, in the place of the first
 /// fused network of `file`, whose other nodes and metadata are kept.
 ///
 /// # Errors
 /// [`ErrorKind::Model`] if the rest of the graph is of an opset that has no scales for single channels.
 ///
 /// # Panics
-/// If there are not as many `qvalues` as layers, or the network holds int8 weights already.
-pub fn export_quantized(file: &OnnxFile, network: &FusedNetwork, qvalues: &[LayerEncodings]) -> Result<Vec<u8>> {
-    assert_eq!(qvalues.len(), network.layers.len(), "quantized values for each layer");
+/// If there are not as many `encodings` as layers, or the network holds int8 weights already.
+pub fn export_quantized(file: &OnnxFile, network: &FusedNetwork, encodings: &[LayerEncodings]) -> Result<Vec<u8>> {
+    assert_eq!(encodings.len(), network.layers.len(), "encodings for each layer");
     let mut proto = file.proto.clone();
     let mut writer = Writer { network, nodes: Nodes::default(), tensors: Vec::new(), names: Vec::new() };
-    writer.write(qvalues);
+    writer.write(encodings);
     let graph = proto.graph.as_mut().expect("a file that was read has a graph");
     graph.node.retain(|node| !(node.op_type == FUSED && node.name == node_name(0)));
     let alone = graph.node.is_empty();
@@ -73,16 +73,16 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    fn write(&mut self, qvalues: &[LayerEncodings]) {
+    fn write(&mut self, encodings: &[LayerEncodings]) {
         self.names = self.network.inputs.iter().map(|input| (input.name.clone(), 1.0)).collect();
-        for (layer, qvalues) in self.network.layers.iter().zip(qvalues) {
+        for (layer, encodings) in self.network.layers.iter().zip(encodings) {
             let segment = self.names.len();
             let gain = match &layer.op {
                 Op::SumPool(window) => window.len() as f32,
                 Op::Convolution { .. } | Op::MaxPool(_) => 1.0,
             };
-            let result = self.layer(layer, qvalues, segment);
-            let name = match qvalues.result {
+            let result = self.layer(layer, encodings, segment);
+            let name = match encodings.result {
                 Some(encoding) => self.coded(&result, encoding),
                 None => result,
             };
@@ -112,7 +112,7 @@ impl Writer<'_> {
     }
 
     /// Writes the nodes of one layer, gives its result's name.
-    fn layer(&mut self, layer: &Layer, qvalues: &LayerEncodings, segment: usize) -> String {
+    fn layer(&mut self, layer: &Layer, encodings: &LayerEncodings, segment: usize) -> String {
         let name = &layer.name;
         let mut x = self.gathered(name, &layer.reads);
         let output = format!("{name}.out");
@@ -124,7 +124,7 @@ impl Writer<'_> {
                 if flat.is_some() && shape.area() > 0 {
                     x = self.nodes.add("Flatten", &format!("{name}.flat"), &[&x], vec![int("axis", 1)]);
                 }
-                if let Some(encoding) = qvalues.input {
+                if let Some(encoding) = encodings.input {
                     x = self.coded(&x, encoding);
                 }
                 let out = layer.output.channels;
@@ -132,7 +132,7 @@ impl Writer<'_> {
                     Some(_) => vec![out, values.len() / out],
                     None => vec![out, shape.channels, window.kernel[0], window.kernel[1]],
                 };
-                let (weights, bias) = self.weights(name, values, bias, &dims, qvalues.input);
+                let (weights, bias) = self.weights(name, values, bias, &dims, encodings.input);
                 let inputs: Vec<&str> = [&*x, &weights].into_iter().chain(bias.as_deref()).collect();
                 match flat {
                     Some(output) => self.nodes.add_to("Gemm", name, &inputs, vec![int("transB", 1)], output),
@@ -140,7 +140,7 @@ impl Writer<'_> {
                 }
             }
             Op::MaxPool(window) => {
-                if let Some(encoding) = qvalues.input {
+                if let Some(encoding) = encodings.input {
                     x = self.coded(&x, encoding);
                 }
                 self.nodes.add_to("MaxPool", name, &[&x], attributes(window), output)
@@ -176,9 +176,9 @@ impl Writer<'_> {
             }
             return (weight, has_bias.then_some(bias_name));
         };
-        let (qvalues, scales): (Vec<Vec<i8>>, Vec<f32>) =
+        let (encodings, scales): (Vec<Vec<i8>>, Vec<f32>) =
             values.chunks_exact(values.len() / channels).map(quantize_weights).unzip();
-        let bytes = qvalues.concat().iter().map(|&qvalue| qvalue as u8).collect();
+        let bytes = encodings.concat().iter().map(|&qvalue| qvalue as u8).collect();
         self.tensors.push(integers(&format!("{weight}.codes"), dims, DataType::Int8, bytes));
         self.list(&format!("{weight}.scale"), scales.clone());
         self.tensors.push(integers(&format!("{weight}.zero_point"), &[channels], DataType::Int8, vec![0; channels]));
@@ -195,7 +195,7 @@ impl Writer<'_> {
         (decoded, Some(bias))
     }
 
-    /// A decoder of the initializers `NAME.qvalues`, `NAME.scale` and perhaps `NAME.zero_point`, one scale for each channel.
+    /// A decoder of the initializers `NAME.encodings`, `NAME.scale` and perhaps `NAME.zero_point`, one scale for each channel.
     fn decode(&mut self, name: &str, zero_point: bool) -> String {
         let inputs = [format!("{name}.codes"), format!("{name}.scale"), format!("{name}.zero_point")];
         let inputs: Vec<&str> = inputs[..if zero_point { 3 } else { 2 }].iter().map(String::as_str).collect();
@@ -212,8 +212,8 @@ impl Writer<'_> {
         self.tensors.push(initializer(&scale, &Tensor { shape: vec![], data: vec![encoding.scale] }));
         let kind = if encoding.low < 0 { DataType::Int8 } else { DataType::Uint8 };
         self.tensors.push(integers(&zero_point, &[], kind, vec![encoding.zero_point as u8]));
-        let qvalues = self.nodes.add("QuantizeLinear", &format!("{x}.quantize"), &[x, &scale, &zero_point], vec![]);
-        self.nodes.add("DequantizeLinear", &format!("{x}.dequantize"), &[&qvalues, &scale, &zero_point], vec![])
+        let quantized = self.nodes.add("QuantizeLinear", &format!("{x}.quantize"), &[x, &scale, &zero_point], vec![]);
+        self.nodes.add("DequantizeLinear", &format!("{x}.dequantize"), &[&quantized, &scale, &zero_point], vec![])
     }
 
     /// All that is read as one tensor, after its affines.

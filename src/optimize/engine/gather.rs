@@ -121,7 +121,7 @@ impl Gather {
                     let operand = planes_read.source(sources, planes, first, pixels);
                     kernels.affine_to_quantized(chain, &operand, *qvalues, &mut out);
                 }
-                GatherTo::F32(_) => unreachable!("readings of f32 values give no quantized values"),
+                GatherTo::F32(_) => unreachable!("gathered f32 values are not quantized"),
             }
         }
     }
@@ -137,9 +137,7 @@ impl Gather {
         plane_stride: usize,
     ) {
         for (planes_read, planes, place) in self.within(wanted) {
-            let GatherTo::F32(chain) = &planes_read.to else {
-                unreachable!("readings of quantized values give no f32 values")
-            };
+            let GatherTo::F32(chain) = &planes_read.to else { unreachable!("gathered quantized values are not f32") };
             let mut out = PlanesMut::new(&mut out[place * plane_stride..], planes.len(), plane_stride, 4 * pixels);
             kernels.affine_to_f32(chain, &planes_read.source(sources, planes, first, pixels), &mut out);
         }
@@ -175,10 +173,10 @@ impl GatheredPlanes {
             GatherTo::Rounded(chain, _) => (false, chain.planes()),
             GatherTo::F32(chain) => (true, chain.planes()),
         };
-        ensure(gives_real == real && has == *planes, "a reader of other values")?;
+        ensure(gives_real == real && has == *planes, "a chain of other values")?;
         ensure(
             matches!(kind, Storage::Quantized(_)) || !matches!(to, GatherTo::Quantized(_)),
-            "a reader of quantized values for f32 values",
+            "a chain of quantized values for f32 values",
         )?;
         let last = product(&[*planes, *plane_stride])? - plane_stride;
         memory.holds(*kind == Storage::F32, *start, last + product(&[4, pixels])?)

@@ -20,7 +20,7 @@ fn push() -> impl Strategy<Value = Push> {
 }
 
 proptest! {
-    /// Put together or one by one: the same, up to a code where rounding is within reach of a tie.
+    /// Put together or one by one: the same, up to one quantized value where rounding is within reach of a tie.
     #[test]
     fn putting_together_changes_nothing(pushes in prop::collection::vec(push(), 1..6), value in -5.0f64..5.0) {
         let mut chain = Chain::new(1);

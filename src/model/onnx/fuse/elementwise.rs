@@ -27,7 +27,7 @@ pub(super) fn apply(walk: &Walk<'_>, node: &NodeProto) -> Result<Value, String> 
         "Clip" => clip(walk, node),
         "BatchNormalization" => norm(walk, node),
         "Add" | "Sub" | "Mul" | "Div" => binary(walk, node),
-        "QuantizeLinear" | "DequantizeLinear" => qvalue(walk, node),
+        "QuantizeLinear" | "DequantizeLinear" => quantizer(walk, node),
         "Flatten" | "Reshape" | "Squeeze" | "Unsqueeze" => reshape(walk, node),
         op => Err(format!("{op} is no operator of a DenseNet")),
     }
@@ -112,7 +112,7 @@ fn clip(walk: &Walk<'_>, node: &NodeProto) -> Result<Value, String> {
     }
 }
 
-fn qvalue(walk: &Walk<'_>, node: &NodeProto) -> Result<Value, String> {
+fn quantizer(walk: &Walk<'_>, node: &NodeProto) -> Result<Value, String> {
     let mut value = walk.value(node, 0)?;
     let channels = value.shape.channels;
     let quantizer = walk.constants.quantizer(node).ok_or("its scale or zero point is not usable")?;

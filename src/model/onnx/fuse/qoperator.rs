@@ -129,7 +129,7 @@ fn expanded(node: &NodeProto, form: &Form, bias_scales: Option<String>) -> Vec<N
     let mut nodes = Vec::new();
     let mut inputs = Vec::new();
     for (index, place) in form.operands.iter().enumerate() {
-        let qvalues: Vec<String> = place.iter().filter_map(|&at| given(at)).collect();
+        let encoded: Vec<String> = place.iter().filter_map(|&at| given(at)).collect();
         let decoded = format!("{result}.operand{index}");
         // Weights have one scale for each output; where those stand depends on the operator.
         let axis = match (form.op, index) {
@@ -138,7 +138,7 @@ fn expanded(node: &NodeProto, form: &Form, bias_scales: Option<String>) -> Vec<N
             ("MatMul", 1) => -1,
             _ => 1,
         };
-        nodes.push(make("DequantizeLinear", decoded.clone(), qvalues, decoded.clone(), vec![int("axis", axis)]));
+        nodes.push(make("DequantizeLinear", decoded.clone(), encoded, decoded.clone(), vec![int("axis", axis)]));
         inputs.push(decoded);
     }
     if let (Some(bias), Some(scales)) = (form.bias.and_then(given), bias_scales) {
@@ -178,8 +178,8 @@ fn expanded(node: &NodeProto, form: &Form, bias_scales: Option<String>) -> Vec<N
         Some(scale) => {
             let real = format!("{result}.real");
             nodes.push(make(form.op, node.name.clone(), inputs, real.clone(), attributes));
-            let qvalues = [Some(real), Some(scale), given(zero_point)].into_iter().flatten().collect();
-            let mut encoder = make("QuantizeLinear", format!("{result}.codes"), qvalues, result.clone(), vec![]);
+            let inputs = [Some(real), Some(scale), given(zero_point)].into_iter().flatten().collect();
+            let mut encoder = make("QuantizeLinear", format!("{result}.codes"), inputs, result.clone(), vec![]);
             if ZERO_POINT_FIRST.contains(&node.op_type.as_str()) {
                 encoder.doc_string = MARK.into();
             }
