@@ -21,8 +21,8 @@
 //! | [`Kernels::affine_to_f32`] | either | f32 |
 //! | [`Kernels::affine_to_quantized`] | either | quantized values |
 //!
-//! Each operation has a folder: `mod.rs` says what it does and checks its arguments, `scalar.rs` is the definition, the
-//! other files are named after the instruction sets. [`Kernels`] is the only way in, and exists only for an instruction
+//! Each operation has a folder: `mod.rs` says what it does and checks its arguments, `scalar.rs` is the definition, `vector.rs` has one
+//! body for the vectors of all instruction sets, other files are named after the only one that they are for. [`Kernels`] is the only way in, and exists only for an instruction
 //! set that the processor has.
 //!
 //! # Shifted activations
@@ -46,6 +46,7 @@ mod quant_type;
 #[cfg(test)]
 mod tests;
 mod thread_pool;
+mod vector;
 
 pub use affine::{AffineChain, ChainInput};
 pub use blob::Blob;

@@ -1,6 +1,7 @@
 //! Planes that several threads can write to.
 
 use std::marker::PhantomData;
+use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The same range of each of several planes of one buffer, to be written.
@@ -47,22 +48,15 @@ impl<'a, T> PlanesMut<'a, T> {
         (Self { len: at, ..self }, right)
     }
 
-    /// The first `planes` of the planes, for a shorter time.
+    /// Some of the planes, for a shorter time.
     ///
     /// # Panics
-    /// If there are not as many.
-    pub fn first(&mut self, planes: usize) -> PlanesMut<'_, T> {
-        assert!(planes <= self.planes, "{planes} planes of {}", self.planes);
-        PlanesMut { planes, ..self.reborrow() }
-    }
-
-    /// One plane alone, for a shorter time.
-    ///
-    /// # Panics
-    /// If there is no such plane.
-    pub fn only(&mut self, plane: usize) -> PlanesMut<'_, T> {
-        assert!(plane < self.planes, "plane {plane} of {}", self.planes);
-        PlanesMut { start: self.start.wrapping_add(plane * self.plane_stride), planes: 1, ..self.reborrow() }
+    /// If there are no such planes.
+    pub fn range(&mut self, planes: Range<usize>) -> PlanesMut<'_, T> {
+        let Range { start, end } = planes;
+        assert!(start <= end && end <= self.planes, "planes {start} to {end} of {}", self.planes);
+        // `wrapping_add`: behind the last plane there may be no buffer to point into.
+        PlanesMut { start: self.start.wrapping_add(start * self.plane_stride), planes: end - start, ..self.reborrow() }
     }
 
     /// The same elements, for a shorter time.

@@ -88,7 +88,7 @@ impl Execution {
 fn layers(engine: &Engine) -> impl Iterator<Item = Executed> {
     engine.layers().iter().map(|layer| Executed {
         node: layer.name.clone(),
-        op: layer.op.clone(),
+        op: layer.op.name().into(),
         r#type: if layer.int8 { "int8" } else { "f32" }.into(),
         kernel: format!("densight {}", engine.isa()),
         macs: layer.macs,

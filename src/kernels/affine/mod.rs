@@ -10,14 +10,9 @@ use super::{CHANNEL_BLOCK, Kernels, PlanesMut, QuantType};
 use crate::error::{Error, Result};
 use crate::quant::Affine;
 
-#[cfg(target_arch = "x86_64")]
-mod avx2;
-#[cfg(target_arch = "x86_64")]
-mod avx512;
 mod fixed;
-#[cfg(target_arch = "aarch64")]
-mod neon;
 mod scalar;
+mod vector;
 
 use fixed::Fixed;
 
@@ -289,11 +284,11 @@ impl Kernels {
         unsafe {
             match self.isa() {
                 #[cfg(target_arch = "x86_64")]
-                Isa::Avx2 => avx2::affine(args),
+                Isa::Avx2 => vector::avx2(args),
                 #[cfg(target_arch = "x86_64")]
-                Isa::Avx512Vnni => avx512::affine(args),
+                Isa::Avx512Vnni => vector::avx512(args),
                 #[cfg(target_arch = "aarch64")]
-                Isa::Neon | Isa::Dotprod | Isa::I8mm => neon::affine(args),
+                Isa::Neon | Isa::Dotprod | Isa::I8mm => vector::neon(args),
                 _ => scalar::affine(args),
             }
         }

@@ -22,34 +22,44 @@ type VectorSums = [[int32x4_t; 4]; 2];
 #[target_feature(enable = "neon,dotprod")]
 pub(super) unsafe fn convolve(args: &ConvolveArgs, destination: &Destination) {
     for half in 0..args.pixels / 8 {
-        for Block { first, width, offsets, weights, .. } in args.packed.blocks() {
-            let init = &args.packed.init()[first..first + width];
-            let start = |four: usize| [[0, 1, 2, 3].map(|o| vdupq_n_s32(init[4 * four + o])); 2];
-            let twos = offsets.as_chunks::<2>().0;
-            // SAFETY: `args` and `destination` were checked, and the half of a block is inside the range of pixels and the planes.
+        for block in args.packed.blocks() {
+            // SAFETY: `args` and `destination` were checked, the half of a block is inside the range of pixels and the planes, and `add` is for
+            // the width of the block.
             unsafe {
-                let input = args.input.add(32 * half);
-                match width {
-                    12 => {
-                        let mut sums = [start(0), start(1), start(2)];
-                        add_twelve(&mut sums, input, twos, weights);
-                        for (four, sums) in sums.iter().enumerate() {
-                            store(sums, destination, first + 4 * four, 8 * half);
-                        }
-                    }
-                    8 => {
-                        let mut sums = [start(0), start(1)];
-                        add_eight(&mut sums, input, twos, weights);
-                        store(&sums[0], destination, first, 8 * half);
-                        store(&sums[1], destination, first + 4, 8 * half);
-                    }
-                    _ => {
-                        let mut sums = start(0);
-                        add_four(&mut sums, input, twos, weights);
-                        store(&sums, destination, first, 8 * half);
-                    }
+                match block.width {
+                    12 => tile(args, destination, half, &block, add_twelve),
+                    8 => tile(args, destination, half, &block, add_eight),
+                    _ => tile(args, destination, half, &block, add_four),
                 }
             }
+        }
+    }
+}
+
+/// Adds pairs of steps, whose quantized values are at these offsets and whose weights follow one another, to `N` times 4 channels.
+type Add<const N: usize> = unsafe fn(&mut [VectorSums; N], *const u8, &[[u32; 2]], &[i8]);
+
+/// Computes a block of `N` times 4 output channels for 8 pixels.
+///
+/// # Safety
+/// What the fields of `args` and `destination` promise must hold, the pixels must be among theirs, the block must have as many channels, and the
+/// processor must have dot products.
+#[inline]
+#[target_feature(enable = "neon,dotprod")]
+unsafe fn tile<const N: usize>(
+    args: &ConvolveArgs,
+    destination: &Destination,
+    half: usize,
+    &Block { first, width, offsets, weights, .. }: &Block<'_>,
+    add: Add<N>,
+) {
+    let init = args.packed.init()[first..first + width].as_chunks::<4>().0;
+    let mut sums: [VectorSums; N] = std::array::from_fn(|four| [init[four].map(|init| vdupq_n_s32(init)); 2]);
+    // SAFETY: the half of a block can be read at each offset, there are weights for each of those, and it is inside the planes.
+    unsafe {
+        add(&mut sums, args.input.add(32 * half), offsets.as_chunks().0, weights);
+        for (four, sums) in sums.iter().enumerate() {
+            store(sums, destination, first + 4 * four, 8 * half);
         }
     }
 }
@@ -82,144 +92,92 @@ macro_rules! third {
     };
 }
 
-/// Adds pairs of steps to 12 channels.
-///
-/// # Safety
-/// 32 bytes must be readable from `input` plus each offset on; there must be 96 weights for each pair of them. The processor must
-/// have dot products.
-#[inline]
-#[target_feature(enable = "neon,dotprod")]
-unsafe fn add_twelve(sums: &mut [VectorSums; 3], input: *const u8, offsets: &[[u32; 2]], weights: &[i8]) {
-    if offsets.is_empty() {
-        return;
-    }
-    let [a, b, c] = sums;
-    let [[a0, a2, a4, a6], [a1, a3, a5, a7]] = a;
-    let [[b0, b2, b4, b6], [b1, b3, b5, b7]] = b;
-    let [[c0, c2, c4, c6], [c1, c3, c5, c7]] = c;
-    // SAFETY: it reads what the caller promises and writes registers only.
-    unsafe {
-        asm!(
-            "2:",
-            "ldp {i:w}, {j:w}, [{offsets}], #8",
-            "ldp q4, q5, [{weights}], #96",
-            "add {i}, {input}, {i:w}, uxtw",
-            "add {j}, {input}, {j:w}, uxtw",
-            "ldp q0, q1, [{i}]",
-            "ldp q6, q7, [{weights}, #-64]",
-            "ldp q2, q3, [{j}]",
-            "subs {count}, {count}, #1",
-            first!("4", "0", "1"),
-            second!("5", "0", "1"),
-            third!("6", "0", "1"),
-            "ldp q4, q5, [{weights}, #-32]",
-            first!("7", "2", "3"),
-            second!("4", "2", "3"),
-            third!("5", "2", "3"),
-            "b.ne 2b",
-            input = in(reg) input,
-            offsets = inout(reg) offsets.as_ptr() => _,
-            weights = inout(reg) weights.as_ptr() => _,
-            count = inout(reg) offsets.len() => _,
-            i = out(reg) _,
-            j = out(reg) _,
-            out("v0") _, out("v1") _, out("v2") _, out("v3") _,
-            out("v4") _, out("v5") _, out("v6") _, out("v7") _,
-            inout("v8") *a0, inout("v9") *a1, inout("v10") *a2, inout("v11") *a3,
-            inout("v12") *a4, inout("v13") *a5, inout("v14") *a6, inout("v15") *a7,
-            inout("v16") *b0, inout("v17") *b1, inout("v18") *b2, inout("v19") *b3,
-            inout("v20") *b4, inout("v21") *b5, inout("v22") *b6, inout("v23") *b7,
-            inout("v24") *c0, inout("v25") *c1, inout("v26") *c2, inout("v27") *c3,
-            inout("v28") *c4, inout("v29") *c5, inout("v30") *c6, inout("v31") *c7,
-            options(readonly, nostack),
-        );
-    }
+/// A function that adds pairs of steps to `$n` times 4 channels: `$line`s load weights and multiply, `$operand`s are the accumulators'
+/// registers.
+macro_rules! add {
+    ($name:ident($sums:ident: $n:literal), [$($line:expr),+ $(,)?], {$($operand:tt)*}) => {
+        /// # Safety
+        /// 32 bytes must be readable from `input` plus each offset on, and there must be `32 * $n` weights for each pair of them. The
+        /// processor must have dot products.
+        #[inline]
+        #[target_feature(enable = "neon,dotprod")]
+        unsafe fn $name($sums: &mut [VectorSums; $n], input: *const u8, offsets: &[[u32; 2]], weights: &[i8]) {
+            if offsets.is_empty() {
+                return;
+            }
+            // SAFETY: it reads what the caller promises and writes registers only.
+            unsafe {
+                asm!(
+                    "2:",
+                    "ldp {i:w}, {j:w}, [{offsets}], #8",
+                    concat!("ldp q4, q5, [{weights}], #32*", $n),
+                    "add {i}, {input}, {i:w}, uxtw",
+                    "add {j}, {input}, {j:w}, uxtw",
+                    "ldp q0, q1, [{i}]",
+                    "ldp q2, q3, [{j}]",
+                    "subs {count}, {count}, #1",
+                    $($line,)+
+                    "b.ne 2b",
+                    input = in(reg) input,
+                    offsets = inout(reg) offsets.as_ptr() => _,
+                    weights = inout(reg) weights.as_ptr() => _,
+                    count = inout(reg) offsets.len() => _,
+                    i = out(reg) _,
+                    j = out(reg) _,
+                    out("v0") _, out("v1") _, out("v2") _, out("v3") _,
+                    out("v4") _, out("v5") _, out("v6") _, out("v7") _,
+                    $($operand)*
+                    options(readonly, nostack),
+                );
+            }
+        }
+    };
 }
 
-/// Adds pairs of steps to 8 channels.
-///
-/// # Safety
-/// 32 bytes must be readable from `input` plus each offset on; there must be 64 weights for each pair of them. The processor must
-/// have dot products.
-#[inline]
-#[target_feature(enable = "neon,dotprod")]
-unsafe fn add_eight(sums: &mut [VectorSums; 2], input: *const u8, offsets: &[[u32; 2]], weights: &[i8]) {
-    if offsets.is_empty() {
-        return;
+add!(
+    add_twelve(sums: 3),
+    [
+        "ldp q6, q7, [{weights}, #-64]",
+        first!("4", "0", "1"),
+        second!("5", "0", "1"),
+        third!("6", "0", "1"),
+        "ldp q4, q5, [{weights}, #-32]",
+        first!("7", "2", "3"),
+        second!("4", "2", "3"),
+        third!("5", "2", "3"),
+    ],
+    {
+        inout("v8") sums[0][0][0], inout("v9") sums[0][1][0], inout("v10") sums[0][0][1], inout("v11") sums[0][1][1],
+        inout("v12") sums[0][0][2], inout("v13") sums[0][1][2], inout("v14") sums[0][0][3], inout("v15") sums[0][1][3],
+        inout("v16") sums[1][0][0], inout("v17") sums[1][1][0], inout("v18") sums[1][0][1], inout("v19") sums[1][1][1],
+        inout("v20") sums[1][0][2], inout("v21") sums[1][1][2], inout("v22") sums[1][0][3], inout("v23") sums[1][1][3],
+        inout("v24") sums[2][0][0], inout("v25") sums[2][1][0], inout("v26") sums[2][0][1], inout("v27") sums[2][1][1],
+        inout("v28") sums[2][0][2], inout("v29") sums[2][1][2], inout("v30") sums[2][0][3], inout("v31") sums[2][1][3],
     }
-    let [a, b] = sums;
-    let [[a0, a2, a4, a6], [a1, a3, a5, a7]] = a;
-    let [[b0, b2, b4, b6], [b1, b3, b5, b7]] = b;
-    // SAFETY: it reads what the caller promises and writes registers only.
-    unsafe {
-        asm!(
-            "2:",
-            "ldp {i:w}, {j:w}, [{offsets}], #8",
-            "ldp q4, q5, [{weights}], #64",
-            "add {i}, {input}, {i:w}, uxtw",
-            "add {j}, {input}, {j:w}, uxtw",
-            "ldp q0, q1, [{i}]",
-            "ldp q6, q7, [{weights}, #-32]",
-            "ldp q2, q3, [{j}]",
-            "subs {count}, {count}, #1",
-            first!("4", "0", "1"),
-            second!("5", "0", "1"),
-            first!("6", "2", "3"),
-            second!("7", "2", "3"),
-            "b.ne 2b",
-            input = in(reg) input,
-            offsets = inout(reg) offsets.as_ptr() => _,
-            weights = inout(reg) weights.as_ptr() => _,
-            count = inout(reg) offsets.len() => _,
-            i = out(reg) _,
-            j = out(reg) _,
-            out("v0") _, out("v1") _, out("v2") _, out("v3") _,
-            out("v4") _, out("v5") _, out("v6") _, out("v7") _,
-            inout("v8") *a0, inout("v9") *a1, inout("v10") *a2, inout("v11") *a3,
-            inout("v12") *a4, inout("v13") *a5, inout("v14") *a6, inout("v15") *a7,
-            inout("v16") *b0, inout("v17") *b1, inout("v18") *b2, inout("v19") *b3,
-            inout("v20") *b4, inout("v21") *b5, inout("v22") *b6, inout("v23") *b7,
-            options(readonly, nostack),
-        );
-    }
-}
+);
 
-/// Adds pairs of steps to 4 channels.
-///
-/// # Safety
-/// 32 bytes must be readable from `input` plus each offset on; there must be 32 weights for each pair of them. The processor must
-/// have dot products.
-#[inline]
-#[target_feature(enable = "neon,dotprod")]
-unsafe fn add_four(sums: &mut VectorSums, input: *const u8, offsets: &[[u32; 2]], weights: &[i8]) {
-    if offsets.is_empty() {
-        return;
+add!(
+    add_eight(sums: 2),
+    [
+        "ldp q6, q7, [{weights}, #-32]",
+        first!("4", "0", "1"),
+        second!("5", "0", "1"),
+        first!("6", "2", "3"),
+        second!("7", "2", "3"),
+    ],
+    {
+        inout("v8") sums[0][0][0], inout("v9") sums[0][1][0], inout("v10") sums[0][0][1], inout("v11") sums[0][1][1],
+        inout("v12") sums[0][0][2], inout("v13") sums[0][1][2], inout("v14") sums[0][0][3], inout("v15") sums[0][1][3],
+        inout("v16") sums[1][0][0], inout("v17") sums[1][1][0], inout("v18") sums[1][0][1], inout("v19") sums[1][1][1],
+        inout("v20") sums[1][0][2], inout("v21") sums[1][1][2], inout("v22") sums[1][0][3], inout("v23") sums[1][1][3],
     }
-    let [[a0, a2, a4, a6], [a1, a3, a5, a7]] = sums;
-    // SAFETY: it reads what the caller promises and writes registers only.
-    unsafe {
-        asm!(
-            "2:",
-            "ldp {i:w}, {j:w}, [{offsets}], #8",
-            "ldp q4, q5, [{weights}], #32",
-            "add {i}, {input}, {i:w}, uxtw",
-            "add {j}, {input}, {j:w}, uxtw",
-            "ldp q0, q1, [{i}]",
-            "ldp q2, q3, [{j}]",
-            "subs {count}, {count}, #1",
-            first!("4", "0", "1"),
-            first!("5", "2", "3"),
-            "b.ne 2b",
-            input = in(reg) input,
-            offsets = inout(reg) offsets.as_ptr() => _,
-            weights = inout(reg) weights.as_ptr() => _,
-            count = inout(reg) offsets.len() => _,
-            i = out(reg) _,
-            j = out(reg) _,
-            out("v0") _, out("v1") _, out("v2") _, out("v3") _, out("v4") _, out("v5") _,
-            inout("v8") *a0, inout("v9") *a1, inout("v10") *a2, inout("v11") *a3,
-            inout("v12") *a4, inout("v13") *a5, inout("v14") *a6, inout("v15") *a7,
-            options(readonly, nostack),
-        );
+);
+
+add!(
+    add_four(sums: 1),
+    [first!("4", "0", "1"), first!("5", "2", "3")],
+    {
+        inout("v8") sums[0][0][0], inout("v9") sums[0][1][0], inout("v10") sums[0][0][1], inout("v11") sums[0][1][1],
+        inout("v12") sums[0][0][2], inout("v13") sums[0][1][2], inout("v14") sums[0][0][3], inout("v15") sums[0][1][3],
     }
-}
+);

@@ -94,205 +94,133 @@ macro_rules! products {
     };
 }
 
-/// Two steps of 12 pixels; `$first` is the instruction that multiplies in the first of them.
-macro_rules! pair12 {
-    ($first:literal) => {
+/// Instructions that only a tile of 3 vectors has.
+macro_rules! third {
+    (2, $($line:expr),+) => { "" };
+    (3, $($line:expr),+) => { concat!($($line, "\n"),+) };
+}
+
+/// Reads the vectors of a step, and goes on by `$delta`.
+macro_rules! read {
+    (2, $delta:literal) => {
+        concat!("ld1 {{v0.16b, v1.16b}}, [{x}], ", $delta, "\n")
+    };
+    (3, $delta:literal) => {
+        concat!("ld1 {{v0.16b, v1.16b, v2.16b}}, [{x}], ", $delta, "\n")
+    };
+}
+
+/// The products of a step with the weights of two output channels.
+macro_rules! step {
+    ($vectors:tt, $mul:literal, $a:literal, $b:literal) => {
         concat!(
-            "ldpsw {i}, {j}, [{deltas}], #8\n",
-            "ld4r {{v4.4s, v5.4s, v6.4s, v7.4s}}, [{weights}], #16\n",
-            "ld1 {{v0.16b, v1.16b, v2.16b}}, [{x}], {i}\n",
-            products!($first, "v20", "v21", "v0", "v4"),
-            products!($first, "v26", "v27", "v0", "v5"),
-            products!($first, "v22", "v23", "v1", "v4"),
-            products!($first, "v28", "v29", "v1", "v5"),
-            products!($first, "v24", "v25", "v2", "v4"),
-            products!($first, "v30", "v31", "v2", "v5"),
-            "ld1 {{v0.16b, v1.16b, v2.16b}}, [{x}], {j}\n",
-            products!("smlal", "v20", "v21", "v0", "v6"),
-            products!("smlal", "v26", "v27", "v0", "v7"),
-            products!("smlal", "v22", "v23", "v1", "v6"),
-            products!("smlal", "v28", "v29", "v1", "v7"),
-            products!("smlal", "v24", "v25", "v2", "v6"),
-            products!("smlal", "v30", "v31", "v2", "v7"),
+            products!($mul, "v20", "v21", "v0", $a),
+            products!($mul, "v26", "v27", "v0", $b),
+            products!($mul, "v22", "v23", "v1", $a),
+            products!($mul, "v28", "v29", "v1", $b),
+            third!($vectors, products!($mul, "v24", "v25", "v2", $a), products!($mul, "v30", "v31", "v2", $b)),
         )
     };
 }
 
-/// Writes the accumulators of 4 output channels and 12 pixels to `acc`.
-///
-/// # Safety
-/// `cursor` must be at blocks of those channels; 48 bytes must be readable at each of their steps' places.
-#[target_feature(enable = "neon")]
-unsafe fn sum12(acc: &mut MaybeUninit<Tile<3>>, init: &[u64; 4], cursor: &mut Cursor) {
-    // SAFETY: it reads what the caller promises and writes registers, `acc` and `cursor` only.
-    unsafe {
-        asm!(
-            "adr {flush}, 3f",
-            "add {flush}, {flush}, {size}",
-            "5:",
-            "ld2r {{v8.2d, v9.2d}}, [{init}]",
-            "ld2r {{v10.2d, v11.2d}}, [{init}]",
-            "ld2r {{v12.2d, v13.2d}}, [{init}]",
-            "ld2r {{v14.2d, v15.2d}}, [{init}]",
-            "ld2r {{v16.2d, v17.2d}}, [{init}]",
-            "ld2r {{v18.2d, v19.2d}}, [{init}]",
-            "ldrb {e:w}, [{chains}], #1",
-            "cbz {e:w}, 4f",
-            "2:",
-            pair12!("smull"),
-            "msub {e}, {e}, {size}, {flush}",
-            "br {e}",
-            pair12!("smlal"),
-            pair12!("smlal"),
-            pair12!("smlal"),
-            pair12!("smlal"),
-            pair12!("smlal"),
-            pair12!("smlal"),
-            pair12!("smlal"),
-            "3:",
-            "ldrb {e:w}, [{chains}], #1",
-            "sadalp v8.4s, v20.8h",
-            "sadalp v10.4s, v21.8h",
-            "sadalp v12.4s, v22.8h",
-            "sadalp v14.4s, v23.8h",
-            "sadalp v16.4s, v24.8h",
-            "sadalp v18.4s, v25.8h",
-            "sadalp v9.4s, v26.8h",
-            "sadalp v11.4s, v27.8h",
-            "sadalp v13.4s, v28.8h",
-            "sadalp v15.4s, v29.8h",
-            "sadalp v17.4s, v30.8h",
-            "sadalp v19.4s, v31.8h",
-            "cbnz {e:w}, 2b",
-            "4:",
-            "mov {e}, #64",
-            "addp v8.4s, v8.4s, v10.4s",
-            "addp v9.4s, v9.4s, v11.4s",
-            "addp v12.4s, v12.4s, v14.4s",
-            "addp v13.4s, v13.4s, v15.4s",
-            "addp v16.4s, v16.4s, v18.4s",
-            "addp v17.4s, v17.4s, v19.4s",
-            "st1 {{v8.4s, v9.4s}}, [{acc}], {e}",
-            "st1 {{v12.4s, v13.4s}}, [{acc}], {e}",
-            "st1 {{v16.4s, v17.4s}}, [{acc}], {e}",
-            "add {init}, {init}, #16",
-            "sub {acc}, {acc}, #160",
-            "subs {halves}, {halves}, #1",
-            "b.ne 5b",
-            acc = inout(reg) acc.as_mut_ptr() => _,
-            init = inout(reg) init.as_ptr() => _,
-            halves = inout(reg) 2usize => _,
-            x = inout(reg) cursor.x,
-            chains = inout(reg) cursor.chains,
-            deltas = inout(reg) cursor.deltas,
-            weights = inout(reg) cursor.weights,
-            e = out(reg) _,
-            i = out(reg) _,
-            j = out(reg) _,
-            flush = out(reg) _,
-            size = in(reg) 4 * 28usize,
-            out("v0") _, out("v1") _, out("v2") _, out("v4") _, out("v5") _,
-            out("v6") _, out("v7") _, out("v8") _, out("v9") _, out("v10") _,
-            out("v11") _, out("v12") _, out("v13") _, out("v14") _, out("v15") _,
-            out("v16") _, out("v17") _, out("v18") _, out("v19") _, out("v20") _,
-            out("v21") _, out("v22") _, out("v23") _, out("v24") _, out("v25") _,
-            out("v26") _, out("v27") _, out("v28") _, out("v29") _, out("v30") _,
-            out("v31") _,
-            options(nostack),
-        );
-    }
-}
-
-/// Two steps of 8 pixels; `$first` is the instruction that multiplies in the first of them.
-macro_rules! pair8 {
-    ($first:literal) => {
+/// Two steps; `$first` is the instruction that multiplies in the first of them.
+macro_rules! pair {
+    ($vectors:tt, $first:literal) => {
         concat!(
             "ldpsw {i}, {j}, [{deltas}], #8\n",
             "ld4r {{v4.4s, v5.4s, v6.4s, v7.4s}}, [{weights}], #16\n",
-            "ld1 {{v0.16b, v1.16b}}, [{x}], {i}\n",
-            products!($first, "v24", "v25", "v0", "v4"),
-            products!($first, "v28", "v29", "v0", "v5"),
-            products!($first, "v26", "v27", "v1", "v4"),
-            products!($first, "v30", "v31", "v1", "v5"),
-            "ld1 {{v0.16b, v1.16b}}, [{x}], {j}\n",
-            products!("smlal", "v24", "v25", "v0", "v6"),
-            products!("smlal", "v28", "v29", "v0", "v7"),
-            products!("smlal", "v26", "v27", "v1", "v6"),
-            products!("smlal", "v30", "v31", "v1", "v7"),
+            read!($vectors, "{i}"),
+            step!($vectors, $first, "v4", "v5"),
+            read!($vectors, "{j}"),
+            step!($vectors, "smlal", "v6", "v7"),
         )
     };
 }
 
-/// Writes the accumulators of 4 output channels and 8 pixels to `acc`.
-///
-/// # Safety
-/// `cursor` must be at blocks of those channels; 32 bytes must be readable at each of their steps' places.
-#[target_feature(enable = "neon")]
-unsafe fn sum8(acc: &mut MaybeUninit<Tile<2>>, init: &[u64; 4], cursor: &mut Cursor) {
-    // SAFETY: it reads what the caller promises and writes registers, `acc` and `cursor` only.
-    unsafe {
-        asm!(
-            "adr {flush}, 3f",
-            "add {flush}, {flush}, {size}",
-            "5:",
-            "ld2r {{v8.2d, v9.2d}}, [{init}]",
-            "ld2r {{v10.2d, v11.2d}}, [{init}]",
-            "ld2r {{v12.2d, v13.2d}}, [{init}]",
-            "ld2r {{v14.2d, v15.2d}}, [{init}]",
-            "ldrb {e:w}, [{chains}], #1",
-            "cbz {e:w}, 4f",
-            "2:",
-            pair8!("smull"),
-            "msub {e}, {e}, {size}, {flush}",
-            "br {e}",
-            pair8!("smlal"),
-            pair8!("smlal"),
-            pair8!("smlal"),
-            pair8!("smlal"),
-            pair8!("smlal"),
-            pair8!("smlal"),
-            pair8!("smlal"),
-            "3:",
-            "ldrb {e:w}, [{chains}], #1",
-            "sadalp v8.4s, v24.8h",
-            "sadalp v10.4s, v25.8h",
-            "sadalp v12.4s, v26.8h",
-            "sadalp v14.4s, v27.8h",
-            "sadalp v9.4s, v28.8h",
-            "sadalp v11.4s, v29.8h",
-            "sadalp v13.4s, v30.8h",
-            "sadalp v15.4s, v31.8h",
-            "cbnz {e:w}, 2b",
-            "4:",
-            "mov {e}, #64",
-            "addp v8.4s, v8.4s, v10.4s",
-            "addp v9.4s, v9.4s, v11.4s",
-            "addp v12.4s, v12.4s, v14.4s",
-            "addp v13.4s, v13.4s, v15.4s",
-            "st1 {{v8.4s, v9.4s}}, [{acc}], {e}",
-            "st1 {{v12.4s, v13.4s}}, [{acc}], {e}",
-            "add {init}, {init}, #16",
-            "sub {acc}, {acc}, #96",
-            "subs {halves}, {halves}, #1",
-            "b.ne 5b",
-            acc = inout(reg) acc.as_mut_ptr() => _,
-            init = inout(reg) init.as_ptr() => _,
-            halves = inout(reg) 2usize => _,
-            x = inout(reg) cursor.x,
-            chains = inout(reg) cursor.chains,
-            deltas = inout(reg) cursor.deltas,
-            weights = inout(reg) cursor.weights,
-            e = out(reg) _,
-            i = out(reg) _,
-            j = out(reg) _,
-            flush = out(reg) _,
-            size = in(reg) 4 * 20usize,
-            out("v0") _, out("v1") _, out("v4") _, out("v5") _, out("v6") _,
-            out("v7") _, out("v8") _, out("v9") _, out("v10") _, out("v11") _,
-            out("v12") _, out("v13") _, out("v14") _, out("v15") _, out("v24") _,
-            out("v25") _, out("v26") _, out("v27") _, out("v28") _, out("v29") _,
-            out("v30") _, out("v31") _,
-            options(nostack),
-        );
-    }
+/// A function that writes the accumulators of 4 output channels and `$vectors` times 4 pixels to `acc`, two channels at a time. `$pair` is
+/// the number of instructions of a pair of steps, `$back` that of bytes from behind two channels' results to where the next two begin.
+macro_rules! sum {
+    ($name:ident, $vectors:tt, $pair:literal, $back:literal) => {
+        /// # Safety
+        /// `cursor` must be at blocks of four channels; at each of their steps' places all bytes of the vectors must be readable.
+        #[target_feature(enable = "neon")]
+        unsafe fn $name(acc: &mut MaybeUninit<Tile<$vectors>>, init: &[u64; 4], cursor: &mut Cursor) {
+            // SAFETY: it reads what the caller promises and writes registers, `acc` and `cursor` only.
+            unsafe {
+                asm!(
+                    "adr {flush}, 3f",
+                    "add {flush}, {flush}, {size}",
+                    "5:",
+                    "ld2r {{v8.2d, v9.2d}}, [{init}]",
+                    "ld2r {{v10.2d, v11.2d}}, [{init}]",
+                    "ld2r {{v12.2d, v13.2d}}, [{init}]",
+                    "ld2r {{v14.2d, v15.2d}}, [{init}]",
+                    third!($vectors, "ld2r {{v16.2d, v17.2d}}, [{init}]", "ld2r {{v18.2d, v19.2d}}, [{init}]"),
+                    "ldrb {e:w}, [{chains}], #1",
+                    "cbz {e:w}, 4f",
+                    "2:",
+                    pair!($vectors, "smull"),
+                    "msub {e}, {e}, {size}, {flush}",
+                    "br {e}",
+                    pair!($vectors, "smlal"),
+                    pair!($vectors, "smlal"),
+                    pair!($vectors, "smlal"),
+                    pair!($vectors, "smlal"),
+                    pair!($vectors, "smlal"),
+                    pair!($vectors, "smlal"),
+                    pair!($vectors, "smlal"),
+                    "3:",
+                    "ldrb {e:w}, [{chains}], #1",
+                    "sadalp v8.4s, v20.8h",
+                    "sadalp v10.4s, v21.8h",
+                    "sadalp v12.4s, v22.8h",
+                    "sadalp v14.4s, v23.8h",
+                    third!($vectors, "sadalp v16.4s, v24.8h", "sadalp v18.4s, v25.8h"),
+                    "sadalp v9.4s, v26.8h",
+                    "sadalp v11.4s, v27.8h",
+                    "sadalp v13.4s, v28.8h",
+                    "sadalp v15.4s, v29.8h",
+                    third!($vectors, "sadalp v17.4s, v30.8h", "sadalp v19.4s, v31.8h"),
+                    "cbnz {e:w}, 2b",
+                    "4:",
+                    "mov {e}, #64",
+                    "addp v8.4s, v8.4s, v10.4s",
+                    "addp v9.4s, v9.4s, v11.4s",
+                    "addp v12.4s, v12.4s, v14.4s",
+                    "addp v13.4s, v13.4s, v15.4s",
+                    third!($vectors, "addp v16.4s, v16.4s, v18.4s", "addp v17.4s, v17.4s, v19.4s"),
+                    "st1 {{v8.4s, v9.4s}}, [{acc}], {e}",
+                    "st1 {{v12.4s, v13.4s}}, [{acc}], {e}",
+                    third!($vectors, "st1 {{v16.4s, v17.4s}}, [{acc}], {e}"),
+                    "add {init}, {init}, #16",
+                    concat!("sub {acc}, {acc}, #", $back),
+                    "subs {halves}, {halves}, #1",
+                    "b.ne 5b",
+                    acc = inout(reg) acc.as_mut_ptr() => _,
+                    init = inout(reg) init.as_ptr() => _,
+                    halves = inout(reg) 2usize => _,
+                    x = inout(reg) cursor.x,
+                    chains = inout(reg) cursor.chains,
+                    deltas = inout(reg) cursor.deltas,
+                    weights = inout(reg) cursor.weights,
+                    e = out(reg) _,
+                    i = out(reg) _,
+                    j = out(reg) _,
+                    flush = out(reg) _,
+                    size = in(reg) 4 * $pair as usize,
+                    out("v0") _, out("v1") _, out("v2") _, out("v4") _, out("v5") _,
+                    out("v6") _, out("v7") _, out("v8") _, out("v9") _, out("v10") _,
+                    out("v11") _, out("v12") _, out("v13") _, out("v14") _, out("v15") _,
+                    out("v16") _, out("v17") _, out("v18") _, out("v19") _, out("v20") _,
+                    out("v21") _, out("v22") _, out("v23") _, out("v24") _, out("v25") _,
+                    out("v26") _, out("v27") _, out("v28") _, out("v29") _, out("v30") _,
+                    out("v31") _,
+                    options(nostack),
+                );
+            }
+        }
+    };
 }
+
+sum!(sum12, 3, 28, 160);
+sum!(sum8, 2, 20, 96);

@@ -137,6 +137,39 @@ pub enum Op {
     SumPool(Window),
 }
 
+/// Which of [`Op`] it is, for listings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OpKind {
+    /// A convolution.
+    Convolution,
+    /// The greatest value under a window.
+    MaxPool,
+    /// The sum of the values under a window.
+    SumPool,
+}
+
+impl OpKind {
+    /// Its name in listings.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Convolution => "conv",
+            Self::MaxPool => "max_pool",
+            Self::SumPool => "sum_pool",
+        }
+    }
+}
+
+impl Op {
+    /// Which it is.
+    pub fn kind(&self) -> OpKind {
+        match self {
+            Self::Convolution { .. } => OpKind::Convolution,
+            Self::MaxPool(_) => OpKind::MaxPool,
+            Self::SumPool(_) => OpKind::SumPool,
+        }
+    }
+}
+
 /// A convolution or pool with what it reads and writes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Layer {

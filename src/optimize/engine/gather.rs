@@ -5,6 +5,7 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use super::check::{Checked, Readable, ensure, product, work};
+use super::element::Element;
 use super::memory::Sources;
 use super::memory_plan::Placement;
 use super::segments::{Segment, Storage, affines};
@@ -14,190 +15,220 @@ use crate::quant::Affine;
 
 /// Some segments one behind the other, each value after its affines.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Gather(Vec<GatheredPlanes>);
+#[serde(bound = "")]
+pub(super) struct Gather<T: Element>(Vec<GatheredPlanes<T::Prologue>>);
 
 /// Planes that are read together.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct GatheredPlanes {
+struct GatheredPlanes<P> {
     start: usize,
     plane_stride: usize,
     planes: usize,
     kind: Storage,
-    to: GatherTo,
+    prologue: P,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-enum GatherTo {
-    /// From quantized values to quantized values.
-    Quantized(AffineChain),
-    /// From anything to quantized values stored like these.
-    Rounded(AffineChainF32, QuantType),
-    /// From anything to f32 values.
-    F32(AffineChainF32),
+/// The affines that make values of type `T` of stored ones.
+pub(super) trait Prologue<T>: Sized {
+    /// What the values become, for those of a read.
+    type To: Copy + PartialEq;
+
+    /// What a read's values become.
+    fn to(read: &Read, segments: &[Segment]) -> Self::To;
+
+    /// The affines of values that are stored like `kind`, for `channels` channels.
+    fn new(affines: &[Affine], channels: usize, kind: Storage, to: Self::To) -> Self;
+
+    /// Whether it takes values that are stored so.
+    fn takes(&self, kind: Storage) -> bool;
+
+    /// Numbers of planes and affines.
+    fn extent(&self) -> (usize, usize);
+
+    /// Applies it to stored values.
+    fn run(&self, kernels: Kernels, from: StoredPlanes<'_>, out: &mut PlanesMut<'_, T>);
 }
+
+/// Some pixels of some planes, as they are stored.
+pub(super) struct StoredPlanes<'a> {
+    sources: Sources<'a>,
+    kind: Storage,
+    start: usize,
+    plane_stride: usize,
+    /// Which planes of the prologue's these are.
+    planes: Range<usize>,
+    pixels: usize,
+}
+
+/// To quantized values.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) enum ToQuantized {
+    /// From quantized values.
+    Affine(AffineChain),
+    /// From either, to values stored like these.
+    Rounded(AffineChainF32, QuantType),
+}
+
+/// To f32 values, from either.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct ToF32(AffineChainF32);
 
 /// Planes that are read together, before they are made ready.
-struct Group {
+struct Group<To> {
     place: Placement,
     planes: usize,
     kind: Storage,
     affines: Vec<Affine>,
-    to: Option<QuantType>,
+    to: To,
 }
 
-impl Gather {
-    /// Quantized values for a convolution.
-    pub(super) fn qvalues(reads: &[Read], segments: &[Segment], places: &[Placement]) -> Self {
-        let form =
-            |read: &Read| if is_signed(read, segments) { QuantType::ActivationSigned } else { QuantType::Activation };
-        Self::new(reads, segments, places, |read| Some(form(read)))
-    }
-
-    /// F32 values.
-    pub(super) fn real(reads: &[Read], segments: &[Segment], places: &[Placement]) -> Self {
-        Self::new(reads, segments, places, |_| None)
-    }
-
-    fn new(
-        reads: &[Read],
-        segments: &[Segment],
-        places: &[Placement],
-        to: impl Fn(&Read) -> Option<QuantType>,
-    ) -> Self {
-        let mut groups: Vec<Group> = Vec::new();
+impl<T: Element> Gather<T> {
+    /// What these reads give.
+    pub(super) fn new(reads: &[Read], segments: &[Segment], places: &[Placement]) -> Self {
+        let mut groups: Vec<Group<<T::Prologue as Prologue<T>>::To>> = Vec::new();
         for read in reads {
             let (segment, place) = (&segments[read.segment], places[read.segment]);
             let affines: Vec<Affine> = affines(read, segments).iter().map(|affine| laned(affine, segment)).collect();
-            let (planes, kind) = (segment.planes, segment.kind);
-            let next = Group { place, planes, kind, affines, to: to(read) };
+            let (planes, kind, to) = (segment.planes, segment.kind, T::Prologue::to(read, segments));
+            let next = Group { place, planes, kind, affines, to };
             match groups.last_mut() {
                 Some(last) if last.is_followed_by(&next) => last.append(next),
                 _ => groups.push(next),
             }
         }
-        Self(groups.into_iter().map(Group::ready).collect())
+        Self(groups.into_iter().map(Group::ready::<T>).collect())
     }
 
-    /// Whether `pixels` pixels of each plane can be read, into f32 values if `real`, else into quantized values; the number of planes.
-    pub(super) fn check(&self, memory: &Readable, real: bool, pixels: usize) -> Checked<usize> {
-        self.0.iter().try_for_each(|planes_read| planes_read.check(memory, real, pixels))?;
-        let planes = self.0.iter().try_fold(0usize, |planes, planes_read| planes.checked_add(planes_read.planes));
+    /// Whether `pixels` pixels of each plane can be read; the number of planes.
+    pub(super) fn check(&self, memory: &Readable, pixels: usize) -> Checked<usize> {
+        for GatheredPlanes { start, plane_stride, planes, kind, prologue } in &self.0 {
+            ensure(prologue.extent().0 == *planes && prologue.takes(*kind), "a prologue of other values")?;
+            let last = product(&[*planes, *plane_stride])? - plane_stride;
+            memory.holds(*kind == Storage::F32, *start, last + product(&[4, pixels])?)?;
+        }
+        let planes = self.0.iter().try_fold(0usize, |planes, group| planes.checked_add(group.planes));
         product(&[planes.ok_or("too many planes")?])
     }
 
     /// About how many multiply-adds it takes to read `pixels` pixels of each plane.
     pub(super) fn work(&self, pixels: usize) -> u64 {
-        let of = |planes_read: &GatheredPlanes| work(&[4, pixels, planes_read.planes, 1 + planes_read.to.affines()]);
+        let of = |group: &GatheredPlanes<T::Prologue>| {
+            let (planes, affines) = group.prologue.extent();
+            work(&[4, pixels, planes, 1 + affines])
+        };
         self.0.iter().map(of).fold(0, u64::saturating_add)
     }
 
     /// Number of planes.
     pub(super) fn planes(&self) -> usize {
-        self.0.iter().map(|planes_read| planes_read.planes).sum()
+        self.0.iter().map(|group| group.planes).sum()
     }
 
-    /// Reads `pixels` from pixel `first` on of the planes `wanted` into quantized values, planes `plane_stride` apart.
-    pub(super) fn gather_quantized(
+    /// Reads `pixels` from pixel `first` on of the planes `wanted` into planes that are `plane_stride` apart.
+    pub(super) fn read(
         &self,
         kernels: Kernels,
         sources: Sources<'_>,
         (first, pixels): (usize, usize),
         wanted: Range<usize>,
-        out: &mut [u8],
+        out: &mut [T],
         plane_stride: usize,
     ) {
-        for (planes_read, planes, place) in self.within(wanted) {
-            let mut out = PlanesMut::new(&mut out[place * plane_stride..], planes.len(), plane_stride, 4 * pixels);
-            match &planes_read.to {
-                GatherTo::Quantized(chain) => {
-                    let input = sources.bytes.from(planes_read.start(&planes, first));
-                    kernels.affine(
-                        chain,
-                        &ChainInput { input, plane_stride: planes_read.plane_stride, planes, pixels },
-                        &mut out,
-                    );
-                }
-                GatherTo::Rounded(chain, qvalues) => {
-                    let operand = planes_read.source(sources, planes, first, pixels);
-                    kernels.affine_to_quantized(chain, &operand, *qvalues, &mut out);
-                }
-                GatherTo::F32(_) => unreachable!("gathered f32 values are not quantized"),
-            }
-        }
-    }
-
-    /// As [`Gather::gather_quantized`], into f32 values.
-    pub(super) fn read_real(
-        &self,
-        kernels: Kernels,
-        sources: Sources<'_>,
-        (first, pixels): (usize, usize),
-        wanted: Range<usize>,
-        out: &mut [f32],
-        plane_stride: usize,
-    ) {
-        for (planes_read, planes, place) in self.within(wanted) {
-            let GatherTo::F32(chain) = &planes_read.to else { unreachable!("gathered quantized values are not f32") };
-            let mut out = PlanesMut::new(&mut out[place * plane_stride..], planes.len(), plane_stride, 4 * pixels);
-            kernels.affine_to_f32(chain, &planes_read.source(sources, planes, first, pixels), &mut out);
-        }
-    }
-
-    /// The readings that some of all planes are of: which of theirs, and where the first of those is among the wanted.
-    fn within(&self, wanted: Range<usize>) -> impl Iterator<Item = (&GatheredPlanes, Range<usize>, usize)> {
         let mut begin = 0;
-        let mut of = move |planes_read: &GatheredPlanes| {
-            let first = begin;
-            begin += planes_read.planes;
-            let (from, to) = (wanted.start.max(first), wanted.end.min(first + planes_read.planes));
-            (from < to).then(|| (from - first..to - first, from - wanted.start))
-        };
-        self.0.iter().filter_map(move |planes_read| of(planes_read).map(|(planes, place)| (planes_read, planes, place)))
-    }
-}
-
-impl GatherTo {
-    fn affines(&self) -> usize {
-        match self {
-            Self::Quantized(chain) => chain.affines(),
-            Self::Rounded(chain, _) | Self::F32(chain) => chain.affines(),
+        for group in &self.0 {
+            let all = begin..begin + group.planes;
+            begin = all.end;
+            let (from, to) = (wanted.start.max(all.start), wanted.end.min(all.end));
+            if from >= to {
+                continue;
+            }
+            let planes = from - all.start..to - all.start;
+            let stored = StoredPlanes {
+                sources,
+                kind: group.kind,
+                start: group.start + planes.start * group.plane_stride + 4 * first,
+                plane_stride: group.plane_stride,
+                planes,
+                pixels,
+            };
+            let out = &mut out[(from - wanted.start) * plane_stride..];
+            group.prologue.run(kernels, stored, &mut PlanesMut::new(out, to - from, plane_stride, 4 * pixels));
         }
     }
 }
 
-impl GatheredPlanes {
-    fn check(&self, memory: &Readable, real: bool, pixels: usize) -> Checked {
-        let Self { start, plane_stride, planes, kind, to } = self;
-        let (gives_real, has) = match to {
-            GatherTo::Quantized(chain) => (false, chain.planes()),
-            GatherTo::Rounded(chain, _) => (false, chain.planes()),
-            GatherTo::F32(chain) => (true, chain.planes()),
-        };
-        ensure(gives_real == real && has == *planes, "a chain of other values")?;
-        ensure(
-            matches!(kind, Storage::Quantized(_)) || !matches!(to, GatherTo::Quantized(_)),
-            "a chain of quantized values for f32 values",
-        )?;
-        let last = product(&[*planes, *plane_stride])? - plane_stride;
-        memory.holds(*kind == Storage::F32, *start, last + product(&[4, pixels])?)
-    }
-
-    /// Where a pixel of the first of some planes is.
-    fn start(&self, planes: &Range<usize>, pixel: usize) -> usize {
-        self.start + planes.start * self.plane_stride + 4 * pixel
-    }
-
-    fn source<'a>(&self, sources: Sources<'a>, planes: Range<usize>, first: usize, pixels: usize) -> ChainInputF32<'a> {
-        let start = self.start(&planes, first);
-        let input = match self.kind {
+impl<'a> StoredPlanes<'a> {
+    fn operand(self) -> ChainInputF32<'a> {
+        let Self { sources, kind, start, plane_stride, planes, pixels } = self;
+        let input = match kind {
             Storage::Quantized(qvalues) => Operand::Quantized(sources.bytes.from(start), qvalues),
             Storage::F32 => Operand::F32(sources.floats.from(start)),
         };
-        ChainInputF32 { input, plane_stride: self.plane_stride, planes, pixels }
+        ChainInputF32 { input, plane_stride, planes, pixels }
     }
 }
 
-impl Group {
+impl Prologue<u8> for ToQuantized {
+    type To = QuantType;
+
+    fn to(read: &Read, segments: &[Segment]) -> QuantType {
+        if is_signed(read, segments) { QuantType::ActivationSigned } else { QuantType::Activation }
+    }
+
+    fn new(affines: &[Affine], channels: usize, kind: Storage, to: QuantType) -> Self {
+        let quantized = match kind {
+            Storage::Quantized(from) => chain(affines, channels, from, to),
+            Storage::F32 => None,
+        };
+        quantized.map_or_else(|| Self::Rounded(AffineChainF32::new(channels, affines), to), Self::Affine)
+    }
+
+    fn takes(&self, kind: Storage) -> bool {
+        matches!((self, kind), (Self::Rounded(..), _) | (_, Storage::Quantized(_)))
+    }
+
+    fn extent(&self) -> (usize, usize) {
+        match self {
+            Self::Affine(chain) => (chain.planes(), chain.affines()),
+            Self::Rounded(chain, _) => (chain.planes(), chain.affines()),
+        }
+    }
+
+    fn run(&self, kernels: Kernels, from: StoredPlanes<'_>, out: &mut PlanesMut<'_, u8>) {
+        match self {
+            Self::Affine(chain) => {
+                let StoredPlanes { sources, start, plane_stride, planes, pixels, .. } = from;
+                let input = sources.bytes.from(start);
+                kernels.affine(chain, &ChainInput { input, plane_stride, planes, pixels }, out);
+            }
+            Self::Rounded(chain, qvalues) => kernels.affine_to_quantized(chain, &from.operand(), *qvalues, out),
+        }
+    }
+}
+
+impl Prologue<f32> for ToF32 {
+    type To = ();
+
+    fn to(_: &Read, _: &[Segment]) {}
+
+    fn new(affines: &[Affine], channels: usize, _: Storage, (): ()) -> Self {
+        Self(AffineChainF32::new(channels, affines))
+    }
+
+    fn takes(&self, _: Storage) -> bool {
+        true
+    }
+
+    fn extent(&self) -> (usize, usize) {
+        (self.0.planes(), self.0.affines())
+    }
+
+    fn run(&self, kernels: Kernels, from: StoredPlanes<'_>, out: &mut PlanesMut<'_, f32>) {
+        kernels.affine_to_f32(&self.0, &from.operand(), out);
+    }
+}
+
+impl<To: PartialEq> Group<To> {
     fn is_followed_by(&self, next: &Self) -> bool {
         let bounds = |affine: &Affine| (affine.low, affine.high, affine.round);
         self.kind == next.kind
@@ -215,23 +246,13 @@ impl Group {
         }
     }
 
-    fn ready(self) -> GatheredPlanes {
-        let channels = 4 * self.planes;
-        let to = match (self.to, self.kind) {
-            (None, _) => GatherTo::F32(AffineChainF32::new(channels, &self.affines)),
-            (Some(to), Storage::Quantized(from)) => match chain(&self.affines, channels, from, to) {
-                Some(chain) => GatherTo::Quantized(chain),
-                None => GatherTo::Rounded(AffineChainF32::new(channels, &self.affines), to),
-            },
-            (Some(to), Storage::F32) => GatherTo::Rounded(AffineChainF32::new(channels, &self.affines), to),
-        };
-        GatheredPlanes {
-            start: self.place.start,
-            plane_stride: self.place.plane_stride,
-            planes: self.planes,
-            kind: self.kind,
-            to,
-        }
+    fn ready<T: Element>(self) -> GatheredPlanes<T::Prologue>
+    where
+        T::Prologue: Prologue<T, To = To>,
+    {
+        let Self { place: Placement { start, plane_stride, .. }, planes, kind, affines, to } = self;
+        let prologue = T::Prologue::new(&affines, 4 * planes, kind, to);
+        GatheredPlanes { start, plane_stride, planes, kind, prologue }
     }
 }
 

@@ -67,7 +67,7 @@ impl LoadInput {
     /// Writes the segment.
     pub(super) fn run(&self, values: &[f32], memory: &mut Memory) {
         let Memory { kernels, bytes, floats, scratches, .. } = memory;
-        let scratch = &mut *own(scratches, 0);
+        let scratch = &mut own(scratches, 0).tile;
         let (area, Placement { start, plane_stride, .. }) = (self.shape.area(), self.to);
         let spare = self.shape.channels.next_multiple_of(4) > self.shape.channels;
         let last = start + (self.planes - 1) * plane_stride;
@@ -103,8 +103,8 @@ impl LoadInput {
                             planes: 0..1,
                             pixels,
                         };
-                        let mut codes_of = PlanesMut::new(buffer, 1, 4 * pixels, 4 * pixels);
-                        kernels.affine_to_quantized(chain, &operand, *qvalues, &mut codes_of);
+                        let mut quantized = PlanesMut::new(buffer, 1, 4 * pixels, 4 * pixels);
+                        kernels.affine_to_quantized(chain, &operand, *qvalues, &mut quantized);
                         let out = out.as_chunks_mut::<4>().0;
                         out.iter_mut().zip(&*buffer).for_each(|(four, qvalue)| four[channel % 4] = *qvalue);
                     }
@@ -118,7 +118,7 @@ impl LoadInput {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct StoreOutput {
     /// Its segments, each with its shape and the lanes of its channels.
-    parts: Vec<(Gather, Shape, Vec<usize>)>,
+    parts: Vec<(Gather<f32>, Shape, Vec<usize>)>,
 }
 
 impl StoreOutput {
@@ -126,7 +126,7 @@ impl StoreOutput {
     pub(super) fn new(lowering: Lowering<'_>, output: &Output) -> Self {
         let part = |read: &Read| {
             let segment: &Segment = &lowering.segments[read.segment];
-            let gather = Gather::real(std::slice::from_ref(read), lowering.segments, lowering.places);
+            let gather = Gather::new(std::slice::from_ref(read), lowering.segments, lowering.places);
             (gather, segment.shape, segment.lanes.clone())
         };
         Self { parts: output.reads.iter().map(part).collect() }
@@ -138,7 +138,7 @@ impl StoreOutput {
         let (mut len, mut all) = (0, 0u64);
         for (gather, shape, lanes) in &self.parts {
             check::shape(*shape)?;
-            let planes = gather.check(&memory, true, blocks(*shape))?;
+            let planes = gather.check(&memory, blocks(*shape))?;
             let inside = lanes.len() == shape.channels && lanes.iter().all(|lane| lane / 4 < planes);
             ensure(inside, "an output of other channels")?;
             len = product(&[shape.len() + len])?;
@@ -165,7 +165,7 @@ impl StoreOutput {
         let Memory { kernels, bytes, floats, scratches, .. } = memory;
         let sources =
             Sources { bytes: SplitBorrow::whole(bytes.values()), floats: SplitBorrow::whole(floats.values()) };
-        let scratch = &mut *own(scratches, 0);
+        let scratch = &mut own(scratches, 0).tile;
         let plane = scratch.floats.values();
         let mut rest = out;
         for (gather, shape, lanes) in &self.parts {
@@ -176,7 +176,7 @@ impl StoreOutput {
             for (&lane, out) in lanes.iter().zip(all.chunks_exact_mut(shape.area())) {
                 if lane / 4 != read {
                     read = lane / 4;
-                    gather.read_real(*kernels, sources, (0, pixels), read..read + 1, plane, 4 * pixels);
+                    gather.read(*kernels, sources, (0, pixels), read..read + 1, plane, 4 * pixels);
                 }
                 out.iter_mut().zip(plane.as_chunks::<4>().0).for_each(|(out, four)| *out = four[lane % 4]);
             }

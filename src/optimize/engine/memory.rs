@@ -27,34 +27,61 @@ impl<T: Copy + Default> Aligned<T> {
     }
 }
 
-/// Memory for what exists within a tile only; every thread has its own. Each is as long as the longest user needs.
+/// Memory for what exists within a tile only; every thread has its own. Each buffer is as long as the longest user needs.
 #[derive(Debug)]
 pub(super) struct Scratch {
-    /// What a convolution reads.
+    /// What operators work with.
+    pub(super) tile: TileScratch,
+    /// Results of an operator before their epilogue.
+    pub(super) quantized_results: Aligned<u8>,
+    /// Results of an operator before their epilogue.
+    pub(super) f32_results: Aligned<f32>,
+}
+
+/// The part of [`Scratch`] that operators work with.
+#[derive(Debug)]
+pub(super) struct TileScratch {
+    /// What is convolved or pooled.
     pub(super) qvalues: Aligned<u8>,
-    /// The same before it is put in order.
+    /// The same before it is put in order; rows of a pool.
     pub(super) raw_qvalues: Aligned<u8>,
-    /// Results before their last steps.
-    pub(super) spare_qvalues: Aligned<u8>,
     pub(super) floats: Aligned<f32>,
     pub(super) raw_floats: Aligned<f32>,
-    /// Results before their last steps.
-    pub(super) spare_floats: Aligned<f32>,
-    pub(super) sums: Aligned<i32>,
+    /// Accumulators of a convolution.
+    pub(super) accumulators: Aligned<i32>,
+    /// Sums of a pool.
     pub(super) shorts: Aligned<u16>,
     pub(super) raw_shorts: Aligned<u16>,
 }
 
-/// How much scratch a layer needs: lengths of the fields of [`Scratch`].
+impl Scratch {
+    fn new(size: ScratchSize) -> Self {
+        Self {
+            tile: TileScratch {
+                qvalues: Aligned::new(size.qvalues),
+                raw_qvalues: Aligned::new(size.raw_qvalues),
+                floats: Aligned::new(size.floats),
+                raw_floats: Aligned::new(size.raw_floats),
+                accumulators: Aligned::new(size.accumulators),
+                shorts: Aligned::new(size.shorts),
+                raw_shorts: Aligned::new(size.raw_shorts),
+            },
+            quantized_results: Aligned::new(size.quantized_results),
+            f32_results: Aligned::new(size.f32_results),
+        }
+    }
+}
+
+/// How much scratch a layer needs: lengths of the buffers of [`Scratch`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(super) struct ScratchSize {
     pub(super) qvalues: usize,
     pub(super) raw_qvalues: usize,
-    pub(super) spare_qvalues: usize,
+    pub(super) quantized_results: usize,
     pub(super) floats: usize,
     pub(super) raw_floats: usize,
-    pub(super) spare_floats: usize,
-    pub(super) sums: usize,
+    pub(super) f32_results: usize,
+    pub(super) accumulators: usize,
     pub(super) shorts: usize,
     pub(super) raw_shorts: usize,
 }
@@ -65,11 +92,11 @@ impl ScratchSize {
         Self {
             qvalues: self.qvalues.max(other.qvalues),
             raw_qvalues: self.raw_qvalues.max(other.raw_qvalues),
-            spare_qvalues: self.spare_qvalues.max(other.spare_qvalues),
+            quantized_results: self.quantized_results.max(other.quantized_results),
             floats: self.floats.max(other.floats),
             raw_floats: self.raw_floats.max(other.raw_floats),
-            spare_floats: self.spare_floats.max(other.spare_floats),
-            sums: self.sums.max(other.sums),
+            f32_results: self.f32_results.max(other.f32_results),
+            accumulators: self.accumulators.max(other.accumulators),
             shorts: self.shorts.max(other.shorts),
             raw_shorts: self.raw_shorts.max(other.raw_shorts),
         }
@@ -80,13 +107,13 @@ impl ScratchSize {
         let values = [
             (self.qvalues, 1),
             (self.raw_qvalues, 1),
-            (self.spare_qvalues, 1),
+            (self.quantized_results, 1),
             (self.shorts, 2),
             (self.raw_shorts, 2),
             (self.floats, 4),
             (self.raw_floats, 4),
-            (self.spare_floats, 4),
-            (self.sums, 4),
+            (self.f32_results, 4),
+            (self.accumulators, 4),
         ];
         values.into_iter().try_fold(0_u64, |all, (values, size)| all.checked_add((values as u64).checked_mul(size)?))
     }
@@ -104,26 +131,13 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// Memory for `bytes` quantized values, `floats` numbers and `threads` times the scratch that is needed.
+    /// Memory for `bytes` quantized values, `floats` f32 values and `threads` times the scratch that is needed.
     pub(super) fn new(kernels: Kernels, (bytes, floats): (usize, usize), scratch: ScratchSize, threads: usize) -> Self {
-        let own_scratch = |_| {
-            Mutex::new(Scratch {
-                qvalues: Aligned::new(scratch.qvalues),
-                raw_qvalues: Aligned::new(scratch.raw_qvalues),
-                spare_qvalues: Aligned::new(scratch.spare_qvalues),
-                floats: Aligned::new(scratch.floats),
-                raw_floats: Aligned::new(scratch.raw_floats),
-                spare_floats: Aligned::new(scratch.spare_floats),
-                sums: Aligned::new(scratch.sums),
-                shorts: Aligned::new(scratch.shorts),
-                raw_shorts: Aligned::new(scratch.raw_shorts),
-            })
-        };
         Self {
             kernels,
             bytes: Aligned::new(bytes),
             floats: Aligned::new(floats),
-            scratches: (0..threads).map(own_scratch).collect(),
+            scratches: (0..threads).map(|_| Mutex::new(Scratch::new(scratch))).collect(),
             thread_pool: ThreadPool::new(threads),
             size: Self::size_of((bytes, floats), scratch, threads).map_or(usize::MAX, |size| size as usize),
         }
@@ -141,7 +155,7 @@ impl Memory {
     }
 }
 
-/// The scratch of a thread of the team, which nobody else uses.
+/// The scratch of a thread of the pool, which no other uses.
 pub(super) fn own(scratches: &[Mutex<Scratch>], index: usize) -> MutexGuard<'_, Scratch> {
     scratches[index].lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -8,31 +8,35 @@
 mod check;
 mod convolve;
 mod convolve_f32;
+mod element;
 mod gather;
 mod halo;
 mod im2row;
 mod input;
 mod io;
+mod k_steps;
 mod lowering;
 mod memory;
 mod memory_plan;
+mod operator;
 mod pool;
+mod pool_window;
+mod results;
 mod segments;
+mod task;
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 use crate::kernels::{Blob, Isa, Kernels};
-use crate::model::fused::{ConvolutionWeights, FusedNetwork, Input, Layer, Op};
-use check::{Checked, ensure};
-use convolve::Convolution;
-use convolve_f32::ConvolutionF32;
+use crate::model::fused::{FusedNetwork, Input, Layer, OpKind};
+use check::ensure;
 use io::{LoadInput, StoreOutput};
 use lowering::Lowering;
 pub use memory::Memory;
 use memory::ScratchSize;
 use memory_plan::memory_plan;
-use pool::PoolTask;
+use task::Task;
 
 /// A fused network, ready to run. It can be stored, all but its weights ([`Engine::blobs`]), and read again by the same version
 /// of the program on a processor with the same instruction set.
@@ -46,7 +50,7 @@ pub struct Engine {
     loads: Vec<LoadInput>,
     tasks: Vec<Task>,
     stores: Vec<StoreOutput>,
-    /// Bytes of all quantized values, and number of all real values.
+    /// Bytes of all quantized values, and number of all f32 values.
     arena: (usize, usize),
     scratch: ScratchSize,
 }
@@ -56,20 +60,12 @@ pub struct Engine {
 pub struct LayerInfo {
     /// Name of the node it came from.
     pub name: String,
-    /// What it computes: `conv`, `max_pool` or `sum_pool`.
-    pub op: String,
+    /// What it computes.
+    pub op: OpKind,
     /// Whether it works on quantized values.
     pub int8: bool,
     /// Multiply-adds for one image; 0 for pools.
     pub macs: u64,
-}
-
-/// A layer.
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
-enum Task {
-    Convolution(Box<Convolution>),
-    ConvolutionF32(Box<ConvolutionF32>),
-    Pool(Box<PoolTask>),
 }
 
 impl Engine {
@@ -116,9 +112,7 @@ impl Engine {
             all = all.saturating_add(load.check(input.shape, *arena)?);
         }
         for (layer, task) in layers.iter().zip(tasks) {
-            let work = task.check(kernels, *arena)?;
-            ensure(layer.describes(task) && layer.macs <= work, "a layer that is described as another")?;
-            all = all.saturating_add(work);
+            all = all.saturating_add(task.check(kernels, *arena, layer)?);
         }
         for (dims, store) in outputs.iter().zip(stores) {
             all = all.saturating_add(store.check(dims, *arena)?);
@@ -136,11 +130,7 @@ impl Engine {
 
     /// All packed weights, which are stored apart from all else.
     pub fn blobs(&mut self) -> impl Iterator<Item = Blob<'_>> {
-        self.tasks.iter_mut().filter_map(|task| match task {
-            Task::Convolution(task) => Some(task.blob()),
-            Task::ConvolutionF32(task) => Some(task.blob()),
-            Task::Pool(_) => None,
-        })
+        self.tasks.iter_mut().filter_map(Task::blob)
     }
 
     /// The instruction set it is for.
@@ -195,7 +185,7 @@ impl Engine {
     /// `out` another length than that, or `memory` is of another engine.
     pub fn run_into(&self, inputs: &[&[f32]], memory: &mut Memory, out: &mut [f32]) {
         let [store] = self.stores.as_slice() else { panic!("{} outputs, not one", self.stores.len()) };
-        assert_eq!(out.len(), store.len(), "numbers of the output");
+        assert_eq!(out.len(), store.len(), "values of the output");
         self.run_layers(inputs, memory);
         store.run(memory, out);
     }
@@ -206,69 +196,15 @@ impl Engine {
             assert_eq!(values.len(), input.shape.len(), "values of input {}", input.name);
             load.run(values, memory);
         }
-        for task in &self.tasks {
-            match task {
-                Task::Convolution(task) => task.run(memory),
-                Task::ConvolutionF32(task) => task.run(memory),
-                Task::Pool(task) => task.run(memory),
-            }
-        }
+        self.tasks.iter().for_each(|task| task.run(memory));
     }
 }
 
 impl LayerInfo {
     fn of(network: &FusedNetwork, layer: &Layer) -> Self {
-        let op = match layer.op {
-            Op::Convolution { .. } => "conv",
-            Op::MaxPool(_) => "max_pool",
-            Op::SumPool(_) => "sum_pool",
-        };
         let macs = layer.macs(network);
         let int8 = layer.is_int8() || macs.is_none() && layer.reads_quantized(network);
-        Self { name: layer.name.clone(), op: op.into(), int8, macs: macs.unwrap_or(0) }
-    }
-}
-
-impl LayerInfo {
-    /// Whether this is said of such a task.
-    fn describes(&self, task: &Task) -> bool {
-        match (self.op.as_str(), task) {
-            ("conv", Task::Convolution(_)) => self.int8,
-            ("conv", Task::ConvolutionF32(_)) => !self.int8,
-            ("max_pool" | "sum_pool", Task::Pool(_)) => self.macs == 0,
-            _ => false,
-        }
-    }
-}
-
-impl Task {
-    /// Whether it can be run; about how many multiply-adds it takes.
-    fn check(&self, kernels: Kernels, arena: (usize, usize)) -> Checked<u64> {
-        match self {
-            Self::Convolution(task) => task.check(kernels, arena),
-            Self::ConvolutionF32(task) => task.check(arena),
-            Self::Pool(task) => task.check(arena),
-        }
-    }
-
-    fn new(lowering: Lowering<'_>, layer: &Layer, to: usize) -> Result<Self> {
-        Ok(match &layer.op {
-            Op::Convolution { weights: ConvolutionWeights::Int8 { .. }, .. } => {
-                Self::Convolution(Box::new(Convolution::new(lowering, layer, to)?))
-            }
-            Op::Convolution { weights: ConvolutionWeights::Float { .. }, .. } => {
-                Self::ConvolutionF32(Box::new(ConvolutionF32::new(lowering, layer, to)?))
-            }
-            Op::MaxPool(_) | Op::SumPool(_) => Self::Pool(Box::new(PoolTask::new(lowering, layer, to))),
-        })
-    }
-
-    fn scratch(&self) -> ScratchSize {
-        match self {
-            Self::Convolution(task) => task.scratch(),
-            Self::ConvolutionF32(task) => task.scratch(),
-            Self::Pool(task) => task.scratch(),
-        }
+        Self { name: layer.name.clone(), op: layer.op.kind(), int8, macs: macs.unwrap_or(0) }
     }
 }
 

@@ -1,351 +1,107 @@
-//! Pools, plane by plane. Where all that is read are quantized values, so is what is pooled: bytes, or sums of 16 bits.
+//! Pools, plane by plane: the greatest quantized value, sums of quantized values in 16 bits, and both of f32 values.
 
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use super::check::{self, Checked, Readable, ensure, product, work};
+use super::LayerInfo;
+use super::check::{Checked, Readable, ensure};
+use super::element::Element;
 use super::gather::{Gather, chain, is_signed, laned};
 use super::lowering::Lowering;
-use super::memory::{Memory, Scratch, ScratchSize, Sources, SplitBorrow, own};
-use super::memory_plan::Placement;
+use super::memory::{ScratchSize, TileScratch};
+use super::operator::{Compute, F32Operator, Operator, Tile, Tiling};
+use super::pool_window::PoolWindow;
+use super::results::{F32Results, QuantizedResults};
 use super::segments::{Storage, affines};
-use crate::kernels::{
-    AffineChain, AffineChainF32, ChainInput, ChainInputF32, Kernels, Operand, PIXEL_BLOCK, PlanesMut, QuantType,
-    TileQueue,
-};
-use crate::model::fused::{Layer, Op, Shape, Window};
+use super::task::Results;
+use crate::kernels::{AffineChainF32, Kernels, PlanesMut, QuantType};
+use crate::model::fused::{Layer, OpKind, Window};
 use crate::quant::Affine;
 
-/// A pool, ready to run.
+/// What a pool reads, and where its windows are.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct PoolTask {
-    gather: Gather,
-    reduction: Reduction,
-    epilogue: PoolEpilogue,
-    window: Window,
-    from: Shape,
-    to: Placement,
-    shape: Shape,
-    planes: usize,
-    /// Rows of results of a tile.
-    rows: usize,
+#[serde(bound = "")]
+struct Pool<T: Element> {
+    gather: Gather<T>,
+    window: PoolWindow,
 }
 
-/// What is pooled.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+/// The greatest quantized values.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct MaxPool(Pool<u8>);
+
+/// Sums of quantized values, each too high by `excess` as u8.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct SumPool {
+    pool: Pool<u8>,
+    excess: f32,
+}
+
+/// The greatest f32 values, or their sums.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct PoolF32 {
+    pool: Pool<f32>,
+    reduction: Reduction,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 enum Reduction {
-    /// The greatest of quantized values.
-    GreatestCode,
-    /// Sums of quantized values, each too high by a number.
-    SumOfCodes(f32),
-    /// The greatest of f32 values.
-    Greatest,
-    /// Sums of f32 values.
+    Max,
     Sum,
 }
 
-/// What becomes of it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-enum PoolEpilogue {
-    /// Quantized values, of quantized values.
-    Quantized(AffineChain),
-    /// Quantized values, of f32 values.
-    Rounded(AffineChainF32, QuantType),
-    /// F32 values.
-    F32(AffineChainF32),
+/// How a layer is run that writes the greatest values to the segment `to`, and how many pixels a tile has.
+pub(super) fn lower_max(lowering: Lowering<'_>, layer: &Layer, to: usize, window: &Window) -> (Results, usize) {
+    let segment = &lowering.segments[to];
+    if let (Some(form), Storage::Quantized(qvalues)) = (read_form(lowering, layer), segment.kind)
+        && let Some(chain) = chain(&epilogue(lowering, layer, to), 4 * segment.planes, form, qvalues)
+    {
+        let pool = Pool::new(lowering, layer, window);
+        let tile_len = pool.window.tile_len();
+        return (Results::Quantized(QuantizedResults::Affine(MaxPool(pool).into(), chain)), tile_len);
+    }
+    lower_f32(lowering, layer, to, window, Reduction::Max)
 }
 
-/// Values of a plane's tile, so that they stay in the cache until they are used.
-const CACHED_VALUES: usize = 8 * 1024;
+/// As [`lower_max`], for sums.
+pub(super) fn lower_sum(lowering: Lowering<'_>, layer: &Layer, to: usize, window: &Window) -> (Results, usize) {
+    let excess = match read_form(lowering, layer) {
+        Some(_) if !sums_fit(window) => None,
+        Some(QuantType::ActivationSigned) if window.padding != [0; 4] => None,
+        Some(QuantType::ActivationSigned) => Some(128.0 * window.len() as f32),
+        form => form.map(|_| 0.0),
+    };
+    let Some(excess) = excess else { return lower_f32(lowering, layer, to, window, Reduction::Sum) };
+    let pool = Pool::new(lowering, layer, window);
+    let tile_len = pool.window.tile_len();
+    (f32_results(lowering, layer, to, SumPool { pool, excess }.into()), tile_len)
+}
 
-impl PoolTask {
-    /// The pool of a layer that writes the segment `to`.
-    pub(super) fn new(lowering: Lowering<'_>, layer: &Layer, to: usize) -> Self {
-        let (Op::MaxPool(window) | Op::SumPool(window)) = &layer.op else { unreachable!("the caller looked at it") };
-        let (segment, from) = (&lowering.segments[to], lowering.network.input_shape(layer));
-        let write: Vec<Affine> = layer.epilogue.iter().map(|affine| laned(affine, segment)).collect();
-        let real = AffineChainF32::new(4 * segment.planes, &write);
-        let greatest = matches!(layer.op, Op::MaxPool(_));
-        let qvalues = match (greatest, read_form(lowering, layer), segment.kind) {
-            (true, Some(form), Storage::Quantized(to)) => {
-                chain(&write, 4 * segment.planes, form, to).map(PoolEpilogue::Quantized)
-            }
-            _ => None,
-        };
-        let high = sums_fit(window).then(|| read_form(lowering, layer)).flatten().and_then(|form| match form {
-            QuantType::ActivationSigned if window.padding != [0; 4] => None,
-            QuantType::ActivationSigned => Some(128.0 * window.len() as f32),
-            _ => Some(0.0),
-        });
-        let reduction = match (greatest, &qvalues, high) {
-            (true, Some(_), _) => Reduction::GreatestCode,
-            (true, None, _) => Reduction::Greatest,
-            (false, _, Some(high)) => Reduction::SumOfCodes(high),
-            (false, _, None) => Reduction::Sum,
-        };
-        let epilogue = qvalues.unwrap_or(match segment.kind {
-            Storage::Quantized(qvalues) => PoolEpilogue::Rounded(real, qvalues),
-            Storage::F32 => PoolEpilogue::F32(real),
-        });
-        let gather = match reduction {
-            Reduction::GreatestCode | Reduction::SumOfCodes(_) => {
-                Gather::qvalues(&layer.reads, lowering.segments, lowering.places)
-            }
-            Reduction::Greatest | Reduction::Sum => Gather::real(&layer.reads, lowering.segments, lowering.places),
-        };
-        let rows = rows_of_part(window, from, layer.output);
-        let (to, planes) = (lowering.places[to], segment.planes);
-        Self { gather, reduction, epilogue, window: *window, from, to, shape: layer.output, planes, rows }
-    }
+fn lower_f32(
+    lowering: Lowering<'_>,
+    layer: &Layer,
+    to: usize,
+    window: &Window,
+    reduction: Reduction,
+) -> (Results, usize) {
+    let pool = Pool::new(lowering, layer, window);
+    let tile_len = pool.window.tile_len();
+    (f32_results(lowering, layer, to, PoolF32 { pool, reduction }.into()), tile_len)
+}
 
-    /// Whether it can be run in `arena`; about how many multiply-adds it takes.
-    pub(super) fn check(&self, arena: (usize, usize)) -> Checked<u64> {
-        let Self { gather, reduction, epilogue, window, from, to, shape, planes, rows } = self;
-        check::window(window, *from, *shape)?;
-        let real = matches!(epilogue, PoolEpilogue::F32(_));
-        to.check(if real { arena.1 } else { arena.0 }, *shape)?;
-        ensure(to.planes == *planes && shape.channels <= 4 * planes, "planes of other results")?;
-        let memory = Readable::all(arena).but(real, to.range());
-        let of_real = matches!(reduction, Reduction::Greatest | Reduction::Sum);
-        // Of the last row read the last block may reach behind the image.
-        let read = gather.check(&memory, of_real, from.area() + PIXEL_BLOCK - 1)?;
-        ensure(read == *planes, "a pool of other planes")?;
-        ensure(!matches!(reduction, Reduction::SumOfCodes(_)) || sums_fit(window), "sums that do not fit 16 bits")?;
-        let (has, affines, takes_quantized) = match epilogue {
-            PoolEpilogue::Quantized(chain) => (chain.planes(), chain.affines(), true),
-            PoolEpilogue::Rounded(chain, _) | PoolEpilogue::F32(chain) => (chain.planes(), chain.affines(), false),
-        };
-        ensure(
-            has == *planes && takes_quantized == (*reduction == Reduction::GreatestCode),
-            "affines of other results",
-        )?;
-        product(&[8, from.width, window.stride[0]])?;
-        ensure(*rows == rows_of_part(window, *from, *shape), "tiles that are no rows of the image")?;
-        product(&[*rows, window.stride[0]])?;
-        product(&[4, rows + PIXEL_BLOCK, shape.width + PIXEL_BLOCK])?;
-        let parts = shape.height.div_ceil(*rows);
-        let again = parts.saturating_mul((rows - 1) * window.stride[0] + window.kernel[0]).saturating_mul(from.width);
-        let down = work(&[4, *planes, shape.height, from.width, window.kernel[0] + window.kernel[1]]);
-        let across = work(&[4, *planes, shape.height, shape.width, window.kernel[1] + affines]);
-        Ok(down.saturating_add(across).saturating_add(gather.work(again)))
-    }
-
-    /// Scratch that a thread needs.
-    pub(super) fn scratch(&self) -> ScratchSize {
-        let rows = (self.rows - 1) * self.window.stride[0] + self.window.kernel[0];
-        let read = 4 * (rows.min(self.from.height) * self.from.width).next_multiple_of(PIXEL_BLOCK);
-        let (row, out) = (8 * self.from.width, 4 * self.tile_len());
-        match self.reduction {
-            Reduction::GreatestCode => {
-                ScratchSize { qvalues: read, raw_qvalues: row, spare_qvalues: out, ..ScratchSize::default() }
-            }
-            Reduction::SumOfCodes(_) => {
-                ScratchSize { qvalues: read, raw_shorts: row, shorts: out, spare_floats: out, ..ScratchSize::default() }
-            }
-            Reduction::Greatest | Reduction::Sum => {
-                ScratchSize { floats: read, raw_floats: row, spare_floats: out, ..ScratchSize::default() }
-            }
-        }
-    }
-
-    fn tile_len(&self) -> usize {
-        (self.rows * self.shape.width).next_multiple_of(PIXEL_BLOCK)
-    }
-
-    /// Runs it.
-    pub(super) fn run(&self, memory: &mut Memory) {
-        let Memory { kernels, bytes, floats, scratches, thread_pool, .. } = memory;
-        let kernels = *kernels;
-        let (bytes, floats) = (bytes.values(), floats.values());
-        let Placement { plane_stride, lead, .. } = self.to;
-        let end = 4 * self.shape.area().next_multiple_of(PIXEL_BLOCK);
-        if let PoolEpilogue::F32(chain) = &self.epilogue {
-            let (out, rest) = SplitBorrow::split(floats, self.to.range());
-            let sources = Sources { bytes: SplitBorrow::whole(bytes), floats: rest };
-            let chunks =
-                TileQueue::new(PlanesMut::new(&mut out[lead..], self.planes, plane_stride, end), 4 * self.tile_len());
-            thread_pool.run(&|index| {
-                let mut scratch = own(scratches, index);
-                while let Some((begin, mut part)) = chunks.take() {
-                    for plane in 0..self.planes {
-                        let operand = self.pooled(kernels, sources, begin, part.len(), plane, &mut scratch);
-                        kernels.affine_to_f32(chain, &operand, &mut part.only(plane));
-                    }
-                }
-            });
-            return;
-        }
-        let (out, rest) = SplitBorrow::split(bytes, self.to.range());
-        let sources = Sources { bytes: rest, floats: SplitBorrow::whole(floats) };
-        let chunks =
-            TileQueue::new(PlanesMut::new(&mut out[lead..], self.planes, plane_stride, end), 4 * self.tile_len());
-        thread_pool.run(&|index| {
-            let mut scratch = own(scratches, index);
-            while let Some((begin, mut part)) = chunks.take() {
-                for plane in 0..self.planes {
-                    let len = part.len();
-                    match &self.epilogue {
-                        PoolEpilogue::Quantized(chain) => {
-                            let operand = self.pooled_quantized(kernels, sources, begin, len, plane, &mut scratch);
-                            kernels.affine(chain, &operand, &mut part.only(plane));
-                        }
-                        PoolEpilogue::Rounded(chain, qvalues) => {
-                            let operand = self.pooled(kernels, sources, begin, len, plane, &mut scratch);
-                            kernels.affine_to_quantized(chain, &operand, *qvalues, &mut part.only(plane));
-                        }
-                        PoolEpilogue::F32(_) => unreachable!("it has returned"),
-                    }
-                }
-            }
-        });
-    }
-
-    /// The rows of results of a tile; the first row that their windows see, and pixels of all those rows, as whole blocks.
-    fn rows(&self, begin: usize, len: usize) -> (Range<usize>, usize, usize) {
-        let first = begin / 4 / self.shape.width;
-        let rows = first..(first + len / 4 / self.shape.width).min(self.shape.height);
-        let Window { kernel, stride, padding, .. } = self.window;
-        let above = under(rows.start, stride[0], kernel[0], padding[0], self.from.height).start;
-        let below = under(rows.end - 1, stride[0], kernel[0], padding[0], self.from.height).end.max(above);
-        (rows, above, ((below - above) * self.from.width).next_multiple_of(PIXEL_BLOCK))
-    }
-
-    /// The greatest quantized values of a plane's tile.
-    fn pooled_quantized<'a>(
-        &self,
-        kernels: Kernels,
-        sources: Sources<'_>,
-        begin: usize,
-        len: usize,
-        plane: usize,
-        scratch: &'a mut Scratch,
-    ) -> ChainInput<'a> {
-        let Scratch { qvalues, raw_qvalues, spare_qvalues, .. } = scratch;
-        let (qvalues, row, out) = (qvalues.values(), raw_qvalues.values(), &mut spare_qvalues.values()[..len]);
-        let (rows, above, pixels) = self.rows(begin, len);
-        let (part, planes) = ((above * self.from.width, pixels), plane..plane + 1);
-        self.gather.gather_quantized(kernels, sources, part, planes.clone(), qvalues, 4 * pixels);
-        // Shifted or not, bytes are in the order of their quantized values once this is undone.
-        if kernels.shifted() {
-            let greatest = |a: u8, b: u8| (a as i8).max(b as i8) as u8;
-            kernels.vectorize(
-                #[inline(always)]
-                || self.pool((&*qvalues, above), rows, out, row, |qvalue| qvalue, greatest),
-            );
-        } else {
-            kernels.vectorize(
-                #[inline(always)]
-                || self.pool((&*qvalues, above), rows, out, row, |qvalue| qvalue, u8::max),
-            );
-        }
-        ChainInput { input: out, plane_stride: len, planes, pixels: len / 4 }
-    }
-
-    /// A plane's tile, pooled, as f32 values.
-    fn pooled<'a>(
-        &self,
-        kernels: Kernels,
-        sources: Sources<'_>,
-        begin: usize,
-        len: usize,
-        plane: usize,
-        scratch: &'a mut Scratch,
-    ) -> ChainInputF32<'a> {
-        let (rows, above, pixels) = self.rows(begin, len);
-        let (part, planes) = ((above * self.from.width, pixels), plane..plane + 1);
-        let out = &mut scratch.spare_floats.values()[..len];
-        if let Reduction::SumOfCodes(high) = self.reduction {
-            let (qvalues, row, sums) =
-                (scratch.qvalues.values(), scratch.raw_shorts.values(), &mut scratch.shorts.values()[..len]);
-            self.gather.gather_quantized(kernels, sources, part, planes.clone(), qvalues, 4 * pixels);
-            let flip = if kernels.shifted() { 0x80 } else { 0 };
-            kernels.vectorize(
-                #[inline(always)]
-                || {
-                    self.pool((&*qvalues, above), rows, sums, row, |qvalue: u8| u16::from(qvalue ^ flip), |a, b| a + b);
-                    out.iter_mut().zip(&*sums).for_each(|(out, sum)| *out = f32::from(*sum) - high);
-                },
-            );
-        } else {
-            let (floats, row) = (scratch.floats.values(), scratch.raw_floats.values());
-            self.gather.read_real(kernels, sources, part, planes.clone(), floats, 4 * pixels);
-            let same = |value: f32| value;
-            if self.reduction == Reduction::Greatest {
-                kernels.vectorize(
-                    #[inline(always)]
-                    || self.pool((&*floats, above), rows, out, row, same, f32::max),
-                );
-            } else {
-                kernels.vectorize(
-                    #[inline(always)]
-                    || self.pool((&*floats, above), rows, out, row, same, |a, b| a + b),
-                );
-            }
-        }
-        ChainInputF32 { input: Operand::F32(out), plane_stride: len, planes, pixels: len / 4 }
-    }
-
-    /// Pools the rows `wanted` of results; `values` are those of a plane from row `above` on. Under a window, first the values
-    /// of each column are put together, then the columns. `buffer` has room for two rows that are read.
-    #[inline(always)]
-    fn pool<S: Copy, T: Copy + Default>(
-        &self,
-        (values, above): (&[S], usize),
-        wanted: Range<usize>,
-        out: &mut [T],
-        buffer: &mut [T],
-        start: impl Fn(S) -> T,
-        reduce: impl Fn(T, T) -> T,
-    ) {
-        let Window { kernel, stride: [down, right], padding: [top, left, ..] } = self.window;
-        let width = 4 * self.from.width;
-        let (row, starts) = buffer.split_at_mut(width);
-        // Windows that begin at each pixel, as far as they are inside.
-        let starts = &mut starts[..(width + 4).saturating_sub(4 * kernel[1])];
-        for (y, out) in wanted.zip(out.chunks_exact_mut(4 * self.shape.width)) {
-            let mut rows =
-                under(y, down, kernel[0], top, self.from.height).map(|y| &values[(y - above) * width..][..width]);
-            match rows.next() {
-                Some(first) => row.iter_mut().zip(first).for_each(|(sum, value)| *sum = start(*value)),
-                None => row.fill(T::default()),
-            }
-            for other in rows {
-                row.iter_mut().zip(other).for_each(|(sum, value)| *sum = reduce(*sum, start(*value)));
-            }
-            starts.iter_mut().zip(&*row).for_each(|(sum, value)| *sum = *value);
-            for column in 1..kernel[1] {
-                let others = row.get(4 * column..).unwrap_or_default();
-                starts.iter_mut().zip(others).for_each(|(sum, value)| *sum = reduce(*sum, *value));
-            }
-            let (row, starts) = (row.as_chunks::<4>().0, starts.as_chunks::<4>().0);
-            for (column, out) in out.as_chunks_mut::<4>().0.iter_mut().enumerate() {
-                let inside = (column * right).checked_sub(left).and_then(|start| starts.get(start));
-                *out = match inside {
-                    Some(sum) => *sum,
-                    None => {
-                        let mut columns = row[under(column, right, kernel[1], left, self.from.width)].iter();
-                        let first = columns.next().copied().unwrap_or_default();
-                        columns.fold(first, |a, b| std::array::from_fn(|i| reduce(a[i], b[i])))
-                    }
-                };
-            }
-        }
+/// What a layer's epilogue makes of f32 values.
+fn f32_results(lowering: Lowering<'_>, layer: &Layer, to: usize, operator: F32Operator) -> Results {
+    let segment = &lowering.segments[to];
+    let chain = AffineChainF32::new(4 * segment.planes, &epilogue(lowering, layer, to));
+    match segment.kind {
+        Storage::Quantized(qvalues) => Results::Quantized(QuantizedResults::Rounded(operator, chain, qvalues)),
+        Storage::F32 => Results::F32(F32Results::Affine(operator, chain)),
     }
 }
 
-/// Rows of results of a tile: tiles end with a block.
-fn rows_of_part(window: &Window, from: Shape, to: Shape) -> usize {
-    let unit = (1..=PIXEL_BLOCK).find(|rows| (rows * to.width).is_multiple_of(PIXEL_BLOCK)).unwrap_or(PIXEL_BLOCK);
-    let most = CACHED_VALUES / (4 * from.width * window.stride[0]);
-    (most / unit * unit).clamp(unit, to.height.next_multiple_of(unit)).min(to.height)
-}
-
-/// What a window at `place` sees of a side, without padding.
-fn under(place: usize, stride: usize, kernel: usize, before: usize, side: usize) -> Range<usize> {
-    let start = place * stride;
-    let end = (start + kernel).saturating_sub(before).min(side);
-    start.saturating_sub(before).min(end)..end
+fn epilogue(lowering: Lowering<'_>, layer: &Layer, to: usize) -> Vec<Affine> {
+    layer.epilogue.iter().map(|affine| laned(affine, &lowering.segments[to])).collect()
 }
 
 /// Whether sums of quantized values under a window fit 16 bits.
@@ -355,15 +111,171 @@ fn sums_fit(window: &Window) -> bool {
 
 /// The form of the quantized values that a pool reads, if all of them have the same.
 fn read_form(lowering: Lowering<'_>, layer: &Layer) -> Option<QuantType> {
-    let qvalues = layer.reads.iter().all(|read| match affines(read, lowering.segments).last() {
+    let quantized = layer.reads.iter().all(|read| match affines(read, lowering.segments).last() {
         Some(affine) => affine.gives_bytes(),
         None => matches!(lowering.segments[read.segment].kind, Storage::Quantized(_)),
     });
     let signed = layer.reads.iter().filter(|read| is_signed(read, lowering.segments)).count();
     match signed {
-        _ if !qvalues => None,
+        _ if !quantized => None,
         0 => Some(QuantType::Activation),
         n if n == layer.reads.len() => Some(QuantType::ActivationSigned),
         _ => None,
+    }
+}
+
+impl<T: Element> Pool<T> {
+    fn new(lowering: Lowering<'_>, layer: &Layer, window: &Window) -> Self {
+        let gather = Gather::new(&layer.reads, lowering.segments, lowering.places);
+        Self { gather, window: PoolWindow::new(*window, lowering.network.input_shape(layer), layer.output) }
+    }
+
+    fn check(&self, memory: &Readable, tiling: &Tiling) -> Checked<u64> {
+        let Self { gather, window } = self;
+        window.check(tiling)?;
+        let planes = gather.check(memory, window.pixels_read())?;
+        ensure(tiling.shape.channels <= 4 * planes, "planes of other results")?;
+        let (work, read) = window.work(planes);
+        Ok(work.saturating_add(gather.work(read)))
+    }
+
+    /// What the windows of a tile see of a plane.
+    fn read(&self, tile: Tile<'_>, seen: (usize, usize), planes: Range<usize>, out: &mut [T]) {
+        self.gather.read(tile.kernels, tile.sources, seen, planes, out, 4 * seen.1);
+    }
+}
+
+impl Operator for MaxPool {
+    fn is(&self, info: &LayerInfo) -> bool {
+        info.op == OpKind::MaxPool && info.macs == 0
+    }
+
+    fn check(&self, _: Kernels, memory: &Readable, tiling: &Tiling) -> Checked<u64> {
+        self.0.check(memory, tiling)
+    }
+
+    fn planes(&self) -> usize {
+        self.0.gather.planes()
+    }
+
+    fn planes_at_once(&self) -> usize {
+        1
+    }
+
+    fn scratch(&self, _: &Tiling) -> ScratchSize {
+        let [qvalues, raw_qvalues, _] = self.0.window.scratch();
+        ScratchSize { qvalues, raw_qvalues, ..ScratchSize::default() }
+    }
+}
+
+impl Compute<u8> for MaxPool {
+    fn run(&self, tile: Tile<'_>, planes: Range<usize>, scratch: &mut TileScratch, out: &mut PlanesMut<'_, u8>) {
+        let (values, buffer) = u8::scratch(scratch);
+        let Pool { window, .. } = &self.0;
+        let (rows, out) = (window.rows(&tile), out.plane(0));
+        self.0.read(tile, rows.seen, planes, values);
+        // Shifted or not, bytes are in the order of their quantized values once this is undone.
+        if tile.kernels.shifted() {
+            let greatest = |a: u8, b: u8| (a as i8).max(b as i8) as u8;
+            tile.kernels.vectorize(
+                #[inline(always)]
+                || window.reduce(rows, values, out, buffer, |qvalue| qvalue, greatest),
+            );
+        } else {
+            tile.kernels.vectorize(
+                #[inline(always)]
+                || window.reduce(rows, values, out, buffer, |qvalue| qvalue, u8::max),
+            );
+        }
+    }
+}
+
+impl Operator for SumPool {
+    fn is(&self, info: &LayerInfo) -> bool {
+        info.op == OpKind::SumPool && info.macs == 0
+    }
+
+    fn check(&self, _: Kernels, memory: &Readable, tiling: &Tiling) -> Checked<u64> {
+        let work = self.pool.check(memory, tiling)?;
+        ensure(sums_fit(self.pool.window.window()), "sums that do not fit 16 bits")?;
+        Ok(work)
+    }
+
+    fn planes(&self) -> usize {
+        self.pool.gather.planes()
+    }
+
+    fn planes_at_once(&self) -> usize {
+        1
+    }
+
+    fn scratch(&self, _: &Tiling) -> ScratchSize {
+        let [qvalues, raw_shorts, shorts] = self.pool.window.scratch();
+        ScratchSize { qvalues, raw_shorts, shorts, ..ScratchSize::default() }
+    }
+}
+
+impl Compute<f32> for SumPool {
+    fn run(&self, tile: Tile<'_>, planes: Range<usize>, scratch: &mut TileScratch, out: &mut PlanesMut<'_, f32>) {
+        let Self { pool, excess } = self;
+        let (values, buffer) = (scratch.qvalues.values(), scratch.raw_shorts.values());
+        let (rows, out) = (pool.window.rows(&tile), out.plane(0));
+        let sums = &mut scratch.shorts.values()[..out.len()];
+        pool.read(tile, rows.seen, planes, values);
+        let flip = if tile.kernels.shifted() { 0x80 } else { 0 };
+        tile.kernels.vectorize(
+            #[inline(always)]
+            || {
+                pool.window.reduce(rows, values, sums, buffer, |qvalue: u8| u16::from(qvalue ^ flip), |a, b| a + b);
+                out.iter_mut().zip(&*sums).for_each(|(out, sum)| *out = f32::from(*sum) - excess);
+            },
+        );
+    }
+}
+
+impl Operator for PoolF32 {
+    fn is(&self, info: &LayerInfo) -> bool {
+        let op = match self.reduction {
+            Reduction::Max => OpKind::MaxPool,
+            Reduction::Sum => OpKind::SumPool,
+        };
+        info.op == op && info.macs == 0
+    }
+
+    fn check(&self, _: Kernels, memory: &Readable, tiling: &Tiling) -> Checked<u64> {
+        self.pool.check(memory, tiling)
+    }
+
+    fn planes(&self) -> usize {
+        self.pool.gather.planes()
+    }
+
+    fn planes_at_once(&self) -> usize {
+        1
+    }
+
+    fn scratch(&self, _: &Tiling) -> ScratchSize {
+        let [floats, raw_floats, _] = self.pool.window.scratch();
+        ScratchSize { floats, raw_floats, ..ScratchSize::default() }
+    }
+}
+
+impl Compute<f32> for PoolF32 {
+    fn run(&self, tile: Tile<'_>, planes: Range<usize>, scratch: &mut TileScratch, out: &mut PlanesMut<'_, f32>) {
+        let Pool { window, .. } = &self.pool;
+        let (values, buffer) = f32::scratch(scratch);
+        let (rows, out) = (window.rows(&tile), out.plane(0));
+        self.pool.read(tile, rows.seen, planes, values);
+        let same = |value: f32| value;
+        match self.reduction {
+            Reduction::Max => tile.kernels.vectorize(
+                #[inline(always)]
+                || window.reduce(rows, values, out, buffer, same, f32::max),
+            ),
+            Reduction::Sum => tile.kernels.vectorize(
+                #[inline(always)]
+                || window.reduce(rows, values, out, buffer, same, |a, b| a + b),
+            ),
+        }
     }
 }

@@ -5,15 +5,10 @@
 
 use super::{Bounds, CHANNEL_BLOCK, Kernels, PlanesMut};
 
-#[cfg(target_arch = "x86_64")]
-mod avx2;
-#[cfg(target_arch = "x86_64")]
-mod avx512;
 mod bias_clamp;
-#[cfg(target_arch = "aarch64")]
-mod neon;
 mod packed;
 mod scalar;
+mod vector;
 
 pub use bias_clamp::BiasClamp;
 pub use packed::PackedF32;
@@ -86,11 +81,11 @@ impl Kernels {
         unsafe {
             match self.isa() {
                 #[cfg(target_arch = "x86_64")]
-                Isa::Avx2 => avx2::convolve(args),
+                Isa::Avx2 => vector::avx2(args),
                 #[cfg(target_arch = "x86_64")]
-                Isa::Avx512Vnni => avx512::convolve(args),
+                Isa::Avx512Vnni => vector::avx512(args),
                 #[cfg(target_arch = "aarch64")]
-                Isa::Neon | Isa::Dotprod | Isa::I8mm => neon::convolve(args),
+                Isa::Neon | Isa::Dotprod | Isa::I8mm => vector::neon(args),
                 _ => scalar::convolve(args),
             }
         }

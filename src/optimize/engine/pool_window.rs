@@ -1,0 +1,153 @@
+//! The windows of a pool over one plane: which rows a tile takes, and how they are reduced.
+
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+
+use super::check::{self, Checked, ensure, product, work};
+use super::operator::{Tile, Tiling};
+use crate::kernels::PIXEL_BLOCK;
+use crate::model::fused::{Shape, Window};
+
+/// Values of a plane's tile, so that they stay in the cache until they are used.
+const CACHED_VALUES: usize = 8 * 1024;
+
+/// Windows over an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct PoolWindow {
+    window: Window,
+    from: Shape,
+    to: Shape,
+    /// Rows of results of a tile.
+    rows: usize,
+}
+
+/// The rows of results of a tile, and what their windows see.
+pub(super) struct Rows {
+    /// The rows of results.
+    wanted: Range<usize>,
+    /// The first row of the image that is seen.
+    above: usize,
+    /// The first pixel that is seen, and how many pixels, as whole blocks.
+    pub(super) seen: (usize, usize),
+}
+
+impl PoolWindow {
+    /// Windows over an image like `from`, with results like `to`.
+    pub(super) fn new(window: Window, from: Shape, to: Shape) -> Self {
+        Self { window, from, to, rows: rows_of_tile(&window, from, to) }
+    }
+
+    /// The window.
+    pub(super) fn window(&self) -> &Window {
+        &self.window
+    }
+
+    /// Pixels of a tile.
+    pub(super) fn tile_len(&self) -> usize {
+        (self.rows * self.to.width).next_multiple_of(PIXEL_BLOCK)
+    }
+
+    /// Pixels that are read of each plane: of the last row the last block may reach behind the image.
+    pub(super) fn pixels_read(&self) -> usize {
+        self.from.area() + PIXEL_BLOCK - 1
+    }
+
+    /// Whether these are its tiles, and nothing in them overflows.
+    pub(super) fn check(&self, tiling: &Tiling) -> Checked {
+        let Self { window, from, to, rows } = self;
+        check::window(window, *from, *to)?;
+        product(&[8, from.width, window.stride[0]])?;
+        ensure(*rows == rows_of_tile(window, *from, *to), "tiles that are no rows of the image")?;
+        product(&[*rows, window.stride[0]])?;
+        product(&[4, rows + PIXEL_BLOCK, to.width + PIXEL_BLOCK])?;
+        ensure(*to == tiling.shape && self.tile_len() == tiling.tile_len, "tiles of other results")
+    }
+
+    /// About how many multiply-adds it takes to reduce `planes` planes; how many pixels of each are read for it.
+    pub(super) fn work(&self, planes: usize) -> (u64, usize) {
+        let Self { window, from, to, rows } = self;
+        let tiles = to.height.div_ceil(*rows);
+        let read = tiles.saturating_mul((rows - 1) * window.stride[0] + window.kernel[0]).saturating_mul(from.width);
+        let down = work(&[4, planes, to.height, from.width, window.kernel[0] + window.kernel[1]]);
+        (down.saturating_add(work(&[4, planes, to.height, to.width, window.kernel[1]])), read)
+    }
+
+    /// Values of scratch: what is read of a plane for a tile, two rows of it, and a tile of results.
+    pub(super) fn scratch(&self) -> [usize; 3] {
+        let rows = (self.rows - 1) * self.window.stride[0] + self.window.kernel[0];
+        let read = 4 * (rows.min(self.from.height) * self.from.width).next_multiple_of(PIXEL_BLOCK);
+        [read, 8 * self.from.width, 4 * self.tile_len()]
+    }
+
+    /// The rows of a tile.
+    pub(super) fn rows(&self, tile: &Tile<'_>) -> Rows {
+        let wanted = tile.row..(tile.row + tile.pixels / self.to.width).min(self.to.height);
+        let Window { kernel, stride, padding, .. } = self.window;
+        let above = under(wanted.start, stride[0], kernel[0], padding[0], self.from.height).start;
+        let below = under(wanted.end - 1, stride[0], kernel[0], padding[0], self.from.height).end.max(above);
+        let pixels = ((below - above) * self.from.width).next_multiple_of(PIXEL_BLOCK);
+        Rows { wanted, above, seen: (above * self.from.width, pixels) }
+    }
+
+    /// Reduces what the windows of `rows` see of a plane, `values`: under a window first each column, then the columns. `buffer` has room
+    /// for two rows that are read.
+    #[inline(always)]
+    pub(super) fn reduce<S: Copy, T: Copy + Default>(
+        &self,
+        Rows { wanted, above, .. }: Rows,
+        values: &[S],
+        out: &mut [T],
+        buffer: &mut [T],
+        start: impl Fn(S) -> T,
+        reduce: impl Fn(T, T) -> T,
+    ) {
+        let Window { kernel, stride: [down, right], padding: [top, left, ..] } = self.window;
+        let width = 4 * self.from.width;
+        let (row, starts) = buffer.split_at_mut(width);
+        // Windows that begin at each pixel, as far as they are inside.
+        let starts = &mut starts[..(width + 4).saturating_sub(4 * kernel[1])];
+        for (y, out) in wanted.zip(out.chunks_exact_mut(4 * self.to.width)) {
+            let mut rows =
+                under(y, down, kernel[0], top, self.from.height).map(|y| &values[(y - above) * width..][..width]);
+            match rows.next() {
+                Some(first) => row.iter_mut().zip(first).for_each(|(sum, value)| *sum = start(*value)),
+                None => row.fill(T::default()),
+            }
+            for other in rows {
+                row.iter_mut().zip(other).for_each(|(sum, value)| *sum = reduce(*sum, start(*value)));
+            }
+            starts.iter_mut().zip(&*row).for_each(|(sum, value)| *sum = *value);
+            for column in 1..kernel[1] {
+                let others = row.get(4 * column..).unwrap_or_default();
+                starts.iter_mut().zip(others).for_each(|(sum, value)| *sum = reduce(*sum, *value));
+            }
+            let (row, starts) = (row.as_chunks::<4>().0, starts.as_chunks::<4>().0);
+            for (column, out) in out.as_chunks_mut::<4>().0.iter_mut().enumerate() {
+                let inside = (column * right).checked_sub(left).and_then(|start| starts.get(start));
+                *out = match inside {
+                    Some(sum) => *sum,
+                    None => {
+                        let mut columns = row[under(column, right, kernel[1], left, self.from.width)].iter();
+                        let first = columns.next().copied().unwrap_or_default();
+                        columns.fold(first, |a, b| std::array::from_fn(|i| reduce(a[i], b[i])))
+                    }
+                };
+            }
+        }
+    }
+}
+
+/// Rows of results of a tile: tiles end with a block.
+fn rows_of_tile(window: &Window, from: Shape, to: Shape) -> usize {
+    let unit = (1..=PIXEL_BLOCK).find(|rows| (rows * to.width).is_multiple_of(PIXEL_BLOCK)).unwrap_or(PIXEL_BLOCK);
+    let most = CACHED_VALUES / (4 * from.width * window.stride[0]);
+    (most / unit * unit).clamp(unit, to.height.next_multiple_of(unit)).min(to.height)
+}
+
+/// What a window at `place` sees of a side, without padding.
+fn under(place: usize, stride: usize, kernel: usize, before: usize, side: usize) -> Range<usize> {
+    let start = place * stride;
+    let end = (start + kernel).saturating_sub(before).min(side);
+    start.saturating_sub(before).min(end)..end
+}

@@ -1,0 +1,172 @@
+//! A layer made ready to run: an operator, its tiles, and what becomes of the results.
+//!
+//! What is read of a tile's pixels stays in the cache until it is used, and threads take the tiles one after another.
+
+use std::sync::Mutex;
+
+use serde::{Deserialize, Serialize};
+
+use super::check::{self, Checked, Readable, blocks, ensure, product, work};
+use super::convolve::Int8Weights;
+use super::halo::HaloWriter;
+use super::lowering::Lowering;
+use super::memory::{Memory, Scratch, ScratchSize, Sources, SplitBorrow, own};
+use super::memory_plan::Placement;
+use super::operator::{Operator, Tile, Tiling};
+use super::results::{F32Results, QuantizedResults};
+use super::{LayerInfo, convolve, convolve_f32, pool};
+use crate::error::Result;
+use crate::kernels::{Blob, Kernels, PlanesMut, ThreadPool, TileQueue};
+use crate::model::fused::{ConvolutionWeights, Layer, Op};
+
+/// A layer, ready to run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Task {
+    results: Results,
+    to: Placement,
+    tiling: Tiling,
+}
+
+/// What a layer's segment holds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) enum Results {
+    Quantized(QuantizedResults),
+    F32(F32Results),
+}
+
+impl Task {
+    /// The task of a layer that writes the segment `to`.
+    ///
+    /// # Errors
+    /// Kernels refuse scales that are not finite, and bounds with nothing between them.
+    pub(super) fn new(lowering: Lowering<'_>, layer: &Layer, to: usize) -> Result<Self> {
+        let (results, tile_len) = match &layer.op {
+            Op::Convolution { window, weights: ConvolutionWeights::Int8 { values, zero_points, input_zero_point } } => {
+                let weights = Int8Weights { values, zero_points, input_zero_point: *input_zero_point };
+                convolve::lower(lowering, layer, to, window, weights)?
+            }
+            Op::Convolution { window, weights: ConvolutionWeights::Float { values, bias } } => {
+                convolve_f32::lower(lowering, layer, to, window, (values, bias))?
+            }
+            Op::MaxPool(window) => pool::lower_max(lowering, layer, to, window),
+            Op::SumPool(window) => pool::lower_sum(lowering, layer, to, window),
+        };
+        Ok(Self { results, to: lowering.places[to], tiling: Tiling { shape: layer.output, tile_len } })
+    }
+
+    /// Whether it is what `info` says, and `kernels` can run it in `arena`; about how many multiply-adds it takes.
+    pub(super) fn check(&self, kernels: Kernels, arena: (usize, usize), info: &LayerInfo) -> Checked<u64> {
+        let Self { results, to, tiling } = self;
+        let (operator, f32_results) = (results.operator(), matches!(results, Results::F32(_)));
+        ensure(operator.is(info), "a layer that is described as another")?;
+        check::shape(tiling.shape)?;
+        to.check(if f32_results { arena.1 } else { arena.0 }, tiling.shape)?;
+        let planes = operator.planes();
+        product(&[4, planes, operator.planes_at_once(), tiling.tile_len])?;
+        let memory = Readable::all(arena).but(f32_results, to.range());
+        let mut all = operator.check(kernels, &memory, tiling)?;
+        ensure(info.macs <= all, "a layer that is described as another")?;
+        if let Some(halo) = results.halo() {
+            halo.check(to, planes, tiling.shape)?;
+            all = all.saturating_add(halo.work());
+        } else {
+            ensure(to.planes == planes, "planes of other results")?;
+        }
+        Ok(all.saturating_add(work(&[4, planes, blocks(tiling.shape), 1 + results.affines(planes)?])))
+    }
+
+    /// Scratch that a thread needs.
+    pub(super) fn scratch(&self) -> ScratchSize {
+        let (operator, tiling) = (self.results.operator(), &self.tiling);
+        operator.scratch(tiling).max(self.results.scratch(4 * operator.planes_at_once() * tiling.tile_len))
+    }
+
+    /// Its weights, which are stored apart.
+    pub(super) fn blob(&mut self) -> Option<Blob<'_>> {
+        match &mut self.results {
+            Results::Quantized(results) => results.operator_mut().blob(),
+            Results::F32(results) => results.operator_mut().blob(),
+        }
+    }
+
+    /// Runs it.
+    pub(super) fn run(&self, memory: &mut Memory) {
+        let Memory { kernels, bytes, floats, scratches, thread_pool, .. } = memory;
+        let (bytes, floats, threads) =
+            (bytes.values(), floats.values(), Threads { kernels: *kernels, thread_pool, scratches });
+        match &self.results {
+            Results::Quantized(results) => {
+                let (out, rest) = SplitBorrow::split(bytes, self.to.range());
+                if let Some(halo) = results.halo() {
+                    halo.write_around(out, self.to.plane_stride);
+                }
+                let sources = Sources { bytes: rest, floats: SplitBorrow::whole(floats) };
+                self.run_tiles(threads, sources, out, |tile, scratch, part| results.run(tile, scratch, part));
+            }
+            Results::F32(results) => {
+                let (out, rest) = SplitBorrow::split(floats, self.to.range());
+                let sources = Sources { bytes: SplitBorrow::whole(bytes), floats: rest };
+                self.run_tiles(threads, sources, out, |tile, scratch, part| results.run(tile, scratch, part));
+            }
+        }
+    }
+
+    /// Runs `compute` on each tile of the segment, whose memory is `out`.
+    fn run_tiles<T: Send>(
+        &self,
+        threads: Threads<'_>,
+        sources: Sources<'_>,
+        out: &mut [T],
+        compute: impl Fn(Tile<'_>, &mut Scratch, &mut PlanesMut<'_, T>) + Sync,
+    ) {
+        let Self { to: Placement { plane_stride, planes, lead, .. }, tiling: Tiling { shape, tile_len }, .. } = *self;
+        let kernels = threads.kernels;
+        let end = 4 * shape.area().next_multiple_of(kernels.pixel_multiple());
+        let tiles = TileQueue::new(PlanesMut::new(&mut out[lead..], planes, plane_stride, end), 4 * tile_len);
+        threads.thread_pool.run(&|index| {
+            let mut scratch = own(threads.scratches, index);
+            while let Some((begin, mut part)) = tiles.take() {
+                let (first, pixels) = (begin / 4, part.len() / 4);
+                let tile = Tile { kernels, sources, first, pixels, row: first / shape.width };
+                compute(tile, &mut scratch, &mut part);
+            }
+        });
+    }
+}
+
+/// What computes tiles.
+struct Threads<'a> {
+    kernels: Kernels,
+    thread_pool: &'a mut ThreadPool,
+    scratches: &'a [Mutex<Scratch>],
+}
+
+impl Results {
+    fn operator(&self) -> &dyn Operator {
+        match self {
+            Self::Quantized(results) => results.operator(),
+            Self::F32(results) => results.operator(),
+        }
+    }
+
+    fn halo(&self) -> Option<&HaloWriter> {
+        match self {
+            Self::Quantized(results) => results.halo(),
+            Self::F32(_) => None,
+        }
+    }
+
+    fn affines(&self, planes: usize) -> Checked<usize> {
+        match self {
+            Self::Quantized(results) => results.affines(planes),
+            Self::F32(results) => results.affines(planes),
+        }
+    }
+
+    fn scratch(&self, values: usize) -> ScratchSize {
+        match self {
+            Self::Quantized(results) => results.scratch(values),
+            Self::F32(results) => results.scratch(values),
+        }
+    }
+}
