@@ -13,6 +13,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::Frame;
 
@@ -100,7 +102,8 @@ impl Default for SourceOptions {
 }
 
 /// How a camera encodes its frames.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub enum Codec {
     /// Packed YUV 4:2:2.
     Yuyv,
@@ -134,8 +137,23 @@ impl std::str::FromStr for Codec {
     }
 }
 
+impl TryFrom<String> for Codec {
+    type Error = Error;
+
+    fn try_from(name: String) -> Result<Self> {
+        name.parse()
+    }
+}
+
+impl From<Codec> for String {
+    fn from(codec: Codec) -> Self {
+        codec.name().to_ascii_lowercase()
+    }
+}
+
 /// How a picture is turned over before anything looks at it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub enum Flip {
     /// As it came.
     #[default]
@@ -146,6 +164,44 @@ pub enum Flip {
     Vertical,
     /// Both: turned by 180 degrees.
     Both,
+}
+
+impl Flip {
+    /// Its name in settings.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Horizontal => "horizontal",
+            Self::Vertical => "vertical",
+            Self::Both => "both",
+        }
+    }
+}
+
+impl std::str::FromStr for Flip {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        let all = [Self::None, Self::Horizontal, Self::Vertical, Self::Both];
+        all.into_iter().find(|flip| flip.name() == name).ok_or_else(|| {
+            let message = format!("unknown flip '{name}': use none, horizontal, vertical or both");
+            Error::new(ErrorKind::Usage, message)
+        })
+    }
+}
+
+impl TryFrom<String> for Flip {
+    type Error = Error;
+
+    fn try_from(name: String) -> Result<Self> {
+        name.parse()
+    }
+}
+
+impl From<Flip> for String {
+    fn from(flip: Flip) -> Self {
+        flip.name().into()
+    }
 }
 
 /// Opens the source that `uri` names.

@@ -97,8 +97,8 @@ fn executed(execution: &Execution) -> String {
         .nodes
         .iter()
         .map(|n| {
-            let [op, node] = [&n.op, &n.node].map(|text| text::name(text));
-            [n.r#type.clone(), op, grouped(&n.macs.to_string()), n.kernel.clone(), node]
+            let [op, node] = [&n.op.to_string(), &n.node].map(|text| text::name(text));
+            [n.r#type.to_string(), op, grouped(&n.macs.to_string()), n.kernel.to_string(), node]
         })
         .collect();
     let head = ["type", "computes", "multiply-adds", "kernel", "node"].map(String::from);

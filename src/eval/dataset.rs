@@ -1,7 +1,6 @@
 //! Labelled pictures, from a folder or a packed file.
 
 use std::fmt;
-use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -9,7 +8,6 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::{folder, packed};
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::RgbImage;
 use crate::picture;
@@ -95,33 +93,6 @@ impl fmt::Display for PictureName {
 }
 
 impl Dataset {
-    /// Opens a data set:
-    /// - a folder with one sub-folder for each class, which has the class's name and holds JPEG and PNG files;
-    /// - an `.npz` file with the arrays `blob` (u8: JPEG or PNG files one after the other), `off` (where each begins, and
-    ///   the end of the last), `y` (class of each), `classes` (names) and `split` (0 train, 1 test).
-    ///
-    /// Without a `split`, of a packed file the test pictures are taken, of a folder all.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Io`] for a file or folder that cannot be read, is not laid out so, or has no picture of this split;
-    /// [`ErrorKind::Labels`] for a label without a class; [`ErrorKind::Usage`] for a split of a folder.
-    pub fn open(path: &Path, split: Option<Split>) -> Result<Self> {
-        let found = fs::metadata(path).map_err(|e| Error::io(ErrorKind::Io, "open", path, e))?;
-        let data = if !found.is_dir() {
-            packed::open(path, split.unwrap_or(Split::Test))?
-        } else if matches!(split, None | Some(Split::All)) {
-            folder::open(path)?
-        } else {
-            let message = format!("folder {} has no splits: give the folder of the split itself", path.display());
-            return Err(Error::new(ErrorKind::Usage, message));
-        };
-        if data.items.is_empty() {
-            let split = split.map_or(String::new(), |split| format!(" in split {}", split.name()));
-            return Err(Error::new(ErrorKind::Io, format!("there is no picture in {}{split}", data.name)));
-        }
-        Ok(data)
-    }
-
     pub(super) fn new(path: &Path, classes: Vec<Arc<str>>, items: Vec<Item>, blob: Vec<u8>) -> Self {
         Self { name: path.display().to_string(), classes, items, blob }
     }

@@ -10,6 +10,7 @@ mod classes;
 mod compare;
 mod dataset;
 mod folder;
+mod open;
 mod packed;
 mod report;
 mod table;

@@ -154,20 +154,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn chunks_are_taken_once() {
+    fn tiles_are_taken_once() {
         let mut buffer = [0; 23];
-        let chunks = TileQueue::new(PlanesMut::new(&mut buffer, 2, 12, 11), 4);
+        let tiles = TileQueue::new(PlanesMut::new(&mut buffer, 2, 12, 11), 4);
         std::thread::scope(|scope| {
             for _ in 0..3 {
                 scope.spawn(|| {
-                    while let Some((begin, mut part)) = chunks.take() {
+                    while let Some((begin, mut part)) = tiles.take() {
                         assert_eq!(part.len(), if begin == 8 { 3 } else { 4 });
                         (0..2).for_each(|plane| part.plane(plane).iter_mut().for_each(|x| *x += 1));
                     }
                 });
             }
         });
-        assert!(chunks.take().is_none());
+        assert!(tiles.take().is_none());
         assert_eq!(buffer.iter().sum::<i32>(), 22);
     }
 

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::*;
-use crate::quant::Affine;
+use crate::quant::{Affine, Function};
 
 /// The kernels to test; says which cannot be.
 fn all() -> Vec<Kernels> {
@@ -118,6 +118,7 @@ fn case(outputs: usize, steps: usize, pixels: usize, x: Pattern, w: Pattern, sto
     let step = Affine {
         mul: (0..padded).map(|o| if real(o) { numbers.between(-1.0, 1.0) * spread } else { 0.0 }).collect(),
         add: (0..padded).map(|o| if real(o) { numbers.between(-200.0, 300.0) } else { 0.0 }).collect(),
+        function: Function::Identity,
         low: STORES[store].0,
         high: STORES[store].1,
         round: true,
@@ -218,7 +219,7 @@ fn reading(planes: usize, pixels: usize, count: usize, from: QuantType, store: u
             let mul = (0..planes * 4).map(|_| numbers.between(-2.5, 2.5)).collect();
             // Halves, so that there are ties.
             let add = (0..planes * 4).map(|_| numbers.between(-300.0, 300.0).round() / 2.0).collect();
-            let mut step = Affine { mul, add, low, high, round };
+            let mut step = Affine { mul, add, low, high, function: Function::Identity, round };
             step.mul[0] = 0.5;
             step
         })
@@ -303,7 +304,14 @@ fn every_code_of_every_store_is_read() {
 #[test]
 fn what_kernels_cannot_do_is_refused() {
     assert!(Kernels::best().pack(&[-128; 16], &[0; 4], &[0]).is_err());
-    let step = |low, high| Affine { mul: vec![1.0; 4], add: vec![0.0; 4], low, high, round: true };
+    let step = |low, high| Affine {
+        mul: vec![1.0; 4],
+        add: vec![0.0; 4],
+        low,
+        high,
+        function: Function::Identity,
+        round: true,
+    };
     assert!(Requantize::new(&step(0.0, 255.0), QuantType::Signed).is_err());
     assert!(Requantize::new(&step(-1.0, 255.0), QuantType::Activation).is_err());
     assert!(Requantize::new(&step(0.5, 255.0), QuantType::Activation).is_err());
@@ -350,7 +358,14 @@ fn input_must_reach_far_enough() {
 fn sizes_do_not_wrap() {
     let kernels = Kernels::best();
     let weights = kernels.pack(&[], &[0; 4], &[]).unwrap();
-    let step = Affine { mul: vec![0.0; 4], add: vec![0.0; 4], low: 0.0, high: 255.0, round: true };
+    let step = Affine {
+        mul: vec![0.0; 4],
+        add: vec![0.0; 4],
+        low: 0.0,
+        high: 255.0,
+        function: Function::Identity,
+        round: true,
+    };
     let operand = Convolve { input: &[], weights: &weights, pixels: 1 << (usize::BITS - 2) };
     let requantize = Requantize::new(&step, QuantType::Activation).unwrap();
     kernels.convolve(&operand, &requantize, &mut PlanesMut::new(&mut [0; 64], 1, 64, 64));

@@ -49,7 +49,7 @@ impl ThreadPool {
     /// # Panics
     /// If there is no thread, or the system has no thread for one.
     pub fn new(threads: usize) -> Self {
-        assert!(threads > 0, "a thread pool of nobody");
+        assert!(threads > 0, "a thread pool without threads");
         let shared = Arc::new(Shared {
             turn: AtomicUsize::new(0),
             busy: AtomicUsize::new(0),
@@ -95,7 +95,7 @@ impl ThreadPool {
         if let Err(panic) = own {
             resume_unwind(panic);
         }
-        assert!(!shared.panicked.swap(false, Ordering::Relaxed), "another thread of the team panicked");
+        assert!(!shared.panicked.swap(false, Ordering::Relaxed), "another thread of the pool panicked");
     }
 }
 

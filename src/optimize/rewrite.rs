@@ -3,7 +3,7 @@
 //! Each says when it holds. None moves anything across a rounding: what a file rounds is rounded of the same values after it.
 
 use crate::model::fused::{ConvolutionWeights, FusedNetwork, Op, Shape, Window};
-use crate::quant::Affine;
+use crate::quant::{Affine, Function};
 
 /// Who reads a segment: numbers of layers, and whether an output does too.
 pub fn readers(network: &FusedNetwork, segment: usize) -> (Vec<usize>, bool) {
@@ -131,6 +131,7 @@ pub fn factor(factor: f32, channels: usize) -> Affine {
         add: vec![0.0; channels],
         low: f32::NEG_INFINITY,
         high: f32::INFINITY,
+        function: Function::Identity,
         round: false,
     }
 }
@@ -146,16 +147,29 @@ mod tests {
 
     /// ReLU, a 1x1 convolution from 3 to 2 channels with bias, an average of 2x2.
     fn transition() -> FusedNetwork {
-        let relu = Affine { mul: vec![1.0; 3], add: vec![0.5; 3], low: 0.0, high: f32::INFINITY, round: false };
-        let quarter =
-            Affine { mul: vec![0.25; 2], add: vec![0.0; 2], low: f32::NEG_INFINITY, high: f32::INFINITY, round: false };
+        let relu = Affine {
+            mul: vec![1.0; 3],
+            add: vec![0.5; 3],
+            low: 0.0,
+            high: f32::INFINITY,
+            function: Function::Identity,
+            round: false,
+        };
+        let quarter = Affine {
+            mul: vec![0.25; 2],
+            add: vec![0.0; 2],
+            function: Function::Identity,
+            low: f32::NEG_INFINITY,
+            high: f32::INFINITY,
+            round: false,
+        };
         let weights =
             ConvolutionWeights::Float { values: vec![1.0, -2.0, 3.0, 0.5, 0.25, -1.0], bias: vec![1.0, -1.0] };
         let layer =
             |name: &str, op, reads, write, output| Layer { name: name.into(), op, reads, epilogue: write, output };
-        let window = Window { kernel: [2; 2], stride: [2; 2], padding: [0; 4] };
+        let window = Window { kernel: [2; 2], stride: [2; 2], padding: [0; 4], ..Window::ONE };
         let read = |segment, affines| vec![Read { segment, prologue: affines }];
-        let convolution = Op::Convolution { window: Window::ONE, weights };
+        let convolution = Op::Convolution { window: Window::ONE, groups: 1, weights };
         FusedNetwork {
             inputs: vec![Input { name: "x".into(), shape: shape(3, 4) }],
             layers: vec![

@@ -1,8 +1,8 @@
 //! Everything that happens to a value between two convolutions, as one affine function for each channel.
 
-use super::round;
+use super::{Function, round};
 
-/// `bound(round(fma(value, mul, add)))` with a `mul` and `add` for each channel.
+/// `bound(round(function(fma(value, mul, add))))` with a `mul` and `add` for each channel.
 ///
 /// Norms, ReLU, `DequantizeLinear`, `QuantizeLinear` and the scales of a convolution's accumulators are all of this form,
 /// and so is any of them after another, as long as no rounding comes between. Where values are quantized values, the bounds are whole
@@ -13,6 +13,8 @@ pub struct Affine {
     pub mul: Vec<f32>,
     /// Summand of each channel.
     pub add: Vec<f32>,
+    /// Applied to the sum: ReLU is none, but a bound.
+    pub function: Function,
     /// The least result; negative infinity without a bound.
     pub low: f32,
     /// The greatest result; infinity without a bound.
@@ -24,7 +26,7 @@ pub struct Affine {
 impl Affine {
     /// The affine of one value. For NaN the least result.
     pub fn apply(&self, channel: usize, value: f32) -> f32 {
-        let value = value.mul_add(self.mul[channel], self.add[channel]);
+        let value = self.function.apply(value.mul_add(self.mul[channel], self.add[channel]));
         let value = if value > self.low { value.min(self.high) } else { self.low };
         if self.round { round(value) } else { value }
     }
@@ -47,7 +49,7 @@ mod tests {
     use super::*;
 
     fn qvalue(mul: f32, add: f32) -> Affine {
-        Affine { mul: vec![mul], add: vec![add], low: -128.0, high: 127.0, round: true }
+        Affine { mul: vec![mul], add: vec![add], function: Function::Identity, low: -128.0, high: 127.0, round: true }
     }
 
     proptest! {

@@ -13,6 +13,8 @@
 
 mod affine;
 mod encoding;
+mod function;
 
 pub use affine::Affine;
 pub use encoding::{Encoding, WEIGHT_MAX, quantize_weights, round, shift, shift_correction};
+pub use function::{Function, Table};

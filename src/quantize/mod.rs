@@ -20,7 +20,7 @@ use crate::model::fused::{ConvolutionWeights, FusedNetwork, Op};
 use crate::model::onnx::{LayerEncodings, OnnxFile, is_quantized};
 use crate::optimize::rewrite;
 use crate::quant::quantize_weights;
-use report::{LayerReport, Report};
+use report::{LayerReport, Precision, Report};
 use trial::Power;
 
 /// Pictures that the distance of each layer's results is measured on.
@@ -191,13 +191,13 @@ pub fn quantize(
         layers: layer_reports(&best, &encodings, &alone, &results),
         warnings: Vec::new(),
     };
-    let macs = |kind: Option<&str>| {
+    let macs = |kind: Option<Precision>| {
         let of_kind = report.layers.iter().filter(|layer| kind.is_none_or(|kind| layer.r#type == kind));
         of_kind.map(|layer| layer.macs).sum::<u64>()
     };
-    report.int8_share = macs(Some("int8")) as f64 / macs(None).max(1) as f64;
+    report.int8_share = macs(Some(Precision::Int8)) as f64 / macs(None).max(1) as f64;
     report.kept_float =
-        report.layers.iter().filter(|layer| layer.r#type == "f32").map(|layer| layer.name.clone()).collect();
+        report.layers.iter().filter(|layer| layer.r#type == Precision::F32).map(|layer| layer.name.clone()).collect();
     if calibration.len() < 32 {
         report.warnings.push(format!("ranges come from {} only: give 100 or more", pictures(calibration.len())));
     }
@@ -288,7 +288,7 @@ fn layer_reports(
         reports.push(LayerReport {
             name: layer.name.clone(),
             macs: layer.macs(network).unwrap_or(0),
-            r#type: if input.is_some() { "int8" } else { "f32" }.into(),
+            r#type: if input.is_some() { Precision::Int8 } else { Precision::F32 },
             weights_sqnr_db: weights,
             result_sqnr_db: Some(results[number].decibels()),
             alone_sqnr_db: alone[number].map(|power| power.decibels()),

@@ -110,14 +110,17 @@ fn read_encoding(seen: &Seen, method: Method) -> Encoding {
 /// (Nagel et al., "Data-free quantization through weight equalization and bias correction", 2019, section 4.2).
 pub(super) fn correct_biases(network: &mut FusedNetwork, seen: &[Seen], encodings: &[LayerEncodings]) {
     for ((layer, seen), encodings) in network.layers.iter_mut().zip(seen).zip(encodings) {
-        let Op::Convolution { window, weights: ConvolutionWeights::Float { values, bias } } = &mut layer.op else {
+        let Op::Convolution { window, groups, weights: ConvolutionWeights::Float { values, bias } } = &mut layer.op
+        else {
             continue;
         };
         if encodings.input.is_none() {
             continue;
         }
         let (means, taps) = (seen.means(), window.len());
-        for (weights, bias) in values.chunks_exact(means.len() * taps).zip(bias) {
+        let (inputs, outputs) = (means.len() / *groups, bias.len() / *groups);
+        for (output, (weights, bias)) in values.chunks_exact(inputs * taps).zip(bias).enumerate() {
+            let means = &means[output / outputs * inputs..][..inputs];
             let (encodings, scale) = quantize_weights(weights);
             let lost = weights.iter().zip(encodings).enumerate();
             let lost = lost.map(|(i, (w, qvalue))| means[i / taps] * f64::from(w - f32::from(qvalue) * scale));
@@ -131,10 +134,14 @@ pub(super) fn correct_biases(network: &mut FusedNetwork, seen: &[Seen], encoding
 pub(super) fn equalize(network: &mut FusedNetwork, seen: &[Seen]) {
     for (number, seen) in seen.iter().enumerate() {
         let layer = &network.layers[number];
-        let Op::Convolution { window, weights: ConvolutionWeights::Float { values, .. } } = &layer.op else { continue };
+        let Op::Convolution { window, groups: 1, weights: ConvolutionWeights::Float { values, .. } } = &layer.op else {
+            continue;
+        };
         // The image's channels are alike, and nothing in front could take the factor up. A bound other than 0 would move too.
-        let fixed =
-            |affine: &Affine| affine.high.is_finite() || affine.low.is_finite() && affine.low != 0.0 || affine.round;
+        let fixed = |affine: &Affine| {
+            let bounded = affine.high.is_finite() || affine.low.is_finite() && affine.low != 0.0;
+            bounded || affine.round || !affine.function.is_identity()
+        };
         if seen.least < 0.0 || layer.reads.iter().filter_map(|read| read.prologue.last()).any(fixed) {
             continue;
         }
@@ -168,7 +175,7 @@ fn divide(network: &mut FusedNetwork, number: usize, factors: &[f32]) {
         }
         start += width;
     }
-    if let Op::Convolution { window, weights: ConvolutionWeights::Float { values, .. } } = &mut layer.op {
+    if let Op::Convolution { window, weights: ConvolutionWeights::Float { values, .. }, .. } = &mut layer.op {
         let taps = window.len();
         for weights in values.chunks_exact_mut(factors.len() * taps) {
             for (weights, factor) in weights.chunks_exact_mut(taps).zip(factors) {

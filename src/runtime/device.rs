@@ -5,12 +5,14 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
 use tract_core::runtime::Runtime;
 
 use crate::error::{Error, ErrorKind, Result};
 
 /// Where to run networks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub enum Device {
     /// The processor: the engine, and tract for what is no DenseNet.
     #[default]
@@ -43,6 +45,20 @@ impl FromStr for Device {
             "auto" => Ok(Self::Auto),
             _ => Err(Error::new(ErrorKind::Usage, format!("unknown device '{name}': use cpu, cuda or auto"))),
         }
+    }
+}
+
+impl TryFrom<String> for Device {
+    type Error = Error;
+
+    fn try_from(name: String) -> Result<Self> {
+        name.parse()
+    }
+}
+
+impl From<Device> for String {
+    fn from(device: Device) -> Self {
+        device.to_string()
     }
 }
 

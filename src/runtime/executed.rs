@@ -1,25 +1,108 @@
 //! What really runs: every node of the optimized graph with the type it computes in.
 
-use serde::Serialize;
+use std::fmt;
+
+use serde::{Serialize, Serializer};
 use tract_core::internal::*;
 
+use crate::kernels::Isa;
+use crate::model::fused::OpKind;
 use crate::model::onnx::Opaque;
 use crate::optimize::{Engine, FusedOp};
 
-/// One thing that is computed for each picture.
+/// One thing that is computed for each image.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Executed {
     /// Name of the node, as in the file.
     pub node: String,
-    /// What it computes: `conv`, `max_pool`, `sum_pool` where Densight runs it, else tract's name for it.
-    pub op: String,
-    /// Type it computes in: `int8`, `f32`, …
-    pub r#type: String,
-    /// What computes it: `densight …`, or `tract`.
-    pub kernel: String,
-    /// Multiply-adds for one picture, of convolutions and matrix products; 0 for all else.
+    /// What it computes.
+    pub op: Operation,
+    /// Type it computes in.
+    pub r#type: ComputeType,
+    /// What computes it.
+    pub kernel: Kernel,
+    /// Multiply-adds for one image, of convolutions and matrix products; 0 for all else.
     pub macs: u64,
 }
+
+/// What is computed. In JSON its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Operation {
+    /// A layer of a fused network: `conv`, `max_pool` or `sum_pool`.
+    Layer(OpKind),
+    /// An input comes into a GPU's memory: `load`.
+    Load,
+    /// What tract calls by this name.
+    Tract(String),
+}
+
+/// The type that something is computed in. In JSON its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ComputeType {
+    /// Quantized values of 8 bits: `int8`.
+    Int8,
+    /// `f16`
+    F16,
+    /// `f32`
+    F32,
+    /// What tract calls by this name.
+    Tract(String),
+}
+
+/// What computes something. In JSON its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kernel {
+    /// The engine, with this instruction set: `densight avx2`.
+    Engine(Isa),
+    /// A kernel on a GPU: `densight cuda dense`.
+    Cuda(&'static str),
+    /// `tract`
+    Tract,
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Layer(kind) => kind.name(),
+            Self::Load => "load",
+            Self::Tract(name) => name,
+        })
+    }
+}
+
+impl fmt::Display for ComputeType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Int8 => "int8",
+            Self::F16 => "f16",
+            Self::F32 => "f32",
+            Self::Tract(name) => name,
+        })
+    }
+}
+
+impl fmt::Display for Kernel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Engine(isa) => write!(f, "densight {isa}"),
+            Self::Cuda(name) => write!(f, "densight cuda {name}"),
+            Self::Tract => f.write_str("tract"),
+        }
+    }
+}
+
+/// Writes the name.
+macro_rules! serialized_by_name {
+    ($($name:ident),+) => {
+        $(impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        })+
+    };
+}
+
+serialized_by_name!(Operation, ComputeType, Kernel);
 
 /// The list of what runs, and what it comes to.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -69,7 +152,7 @@ impl Execution {
 
     pub(super) fn new(nodes: Vec<Executed>, opaque: &[Opaque]) -> Self {
         let macs = |nodes: &mut dyn Iterator<Item = &Executed>| nodes.map(|node| node.macs).sum::<u64>();
-        let is_int8 = |node: &&Executed| node.r#type == "int8";
+        let is_int8 = |node: &&Executed| node.r#type == ComputeType::Int8;
         let all = macs(&mut nodes.iter());
         let int8 = macs(&mut nodes.iter().filter(is_int8));
         let convolutions = nodes.iter().filter(|node| node.macs > 0);
@@ -88,9 +171,9 @@ impl Execution {
 fn layers(engine: &Engine) -> impl Iterator<Item = Executed> {
     engine.layers().iter().map(|layer| Executed {
         node: layer.name.clone(),
-        op: layer.op.name().into(),
-        r#type: if layer.int8 { "int8" } else { "f32" }.into(),
-        kernel: format!("densight {}", engine.isa()),
+        op: Operation::Layer(layer.op),
+        r#type: if layer.int8 { ComputeType::Int8 } else { ComputeType::F32 },
+        kernel: Kernel::Engine(engine.isa()),
         macs: layer.macs,
     })
 }
@@ -110,6 +193,11 @@ fn by_tract(model: &TypedModel, node: &TypedNode) -> TractResult<Executed> {
             }
         }
     }
-    let kind = if ["i8", "u8"].contains(&kind.as_str()) && macs > 0 { "int8".into() } else { kind };
-    Ok(Executed { node: node.name.clone(), op, r#type: kind, kernel: "tract".into(), macs })
+    let r#type = match kind.as_str() {
+        "i8" | "u8" if macs > 0 => ComputeType::Int8,
+        "f32" => ComputeType::F32,
+        "f16" => ComputeType::F16,
+        _ => ComputeType::Tract(kind),
+    };
+    Ok(Executed { node: node.name.clone(), op: Operation::Tract(op), r#type, kernel: Kernel::Tract, macs })
 }

@@ -2,9 +2,10 @@
 
 use std::sync::Mutex;
 
-use super::executed::{Executed, Execution};
+use super::executed::{ComputeType, Executed, Execution, Kernel, Operation};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernels::cuda::{CapturedGraph, GpuTask};
+use crate::model::fused::OpKind;
 use crate::model::onnx::OnnxFile;
 use crate::optimize::gpu::Plan;
 
@@ -64,17 +65,17 @@ impl Gpu {
 /// What is launched, in order.
 fn listing(plan: &Plan) -> Vec<Executed> {
     let computes = |task: &GpuTask| match task {
-        GpuTask::Load(_) => "load",
-        GpuTask::Convolve(_) => "conv",
-        GpuTask::Pool(task) if task.greatest != 0 => "max_pool",
-        GpuTask::Pool(_) => "sum_pool",
+        GpuTask::Load(_) => Operation::Load,
+        GpuTask::Convolve(_) => Operation::Layer(OpKind::Convolution),
+        GpuTask::Pool(task) if task.greatest != 0 => Operation::Layer(OpKind::MaxPool),
+        GpuTask::Pool(_) => Operation::Layer(OpKind::SumPool),
     };
     let each = plan.program.tasks.iter().zip(&plan.names).zip(&plan.macs);
     each.map(|((task, name), macs)| Executed {
         node: name.clone(),
-        op: computes(task).into(),
-        r#type: "f16".into(),
-        kernel: format!("densight cuda {}", task.launch().kernel),
+        op: computes(task),
+        r#type: ComputeType::F16,
+        kernel: Kernel::Cuda(task.launch().kernel),
         macs: macs.unwrap_or(0),
     })
     .collect()

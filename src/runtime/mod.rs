@@ -11,7 +11,7 @@ mod session;
 pub(crate) mod sidecar;
 
 pub use device::{Device, check_cuda};
-pub use executed::{Executed, Execution, Left};
+pub use executed::{ComputeType, Executed, Execution, Kernel, Left, Operation};
 pub use labels::parse_labels;
 pub use preprocess::Preprocessor;
 pub use session::{FellBack, Session, SessionOptions};

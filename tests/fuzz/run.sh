@@ -55,9 +55,9 @@ fuzz() {
         run=$((run + 1))
         "$built/$host/release/$target" "$corpus" $seeds -max_total_time="$left" -runs="$more" -timeout=30 -report_slow_units=30 \
             -rss_limit_mb=1024 -malloc_limit_mb=1024 -artifact_prefix="$crashes/" -print_final_stats=1 >"$logs/$run" 2>&1 || true
-        for input in "$crashes"/timeout-*; do
+        for input in "$crashes"/{timeout,slow-unit}-*; do
             if [[ -e $input ]] && soon_done "$target" "$input"; then rm "$input"; fi
-            if [[ -e $input ]]; then mv "$input" "${input/timeout-/hang-}"; fi
+            if [[ -e $input ]]; then mv "$input" "$crashes/hang-${input##*-}"; fi
         done
         more=$((most_inputs - $(figure "$target" number_of_executed_units sum)))
     done

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+mod circles;
 mod planted;
 mod source;
 
@@ -61,6 +62,12 @@ fn the_documentation_has_the_same_table() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/architecture.md");
     let ours: BTreeSet<(u8, String)> = LAYERS.iter().map(|(layer, name)| (*layer, (*name).to_owned())).collect();
     assert_eq!(documented(&fs::read_to_string(path).unwrap()), ours);
+}
+
+#[test]
+fn no_files_use_each_other() {
+    let found = circles::circles(&sources(Path::new(env!("CARGO_MANIFEST_DIR"))));
+    assert!(found.is_empty(), "files that use each other:\n{}", found.join("\n"));
 }
 
 /// Path from the root, with `/`, and text of every Rust file in `src`.

@@ -88,9 +88,23 @@ fn block_comment(text: &str) -> usize {
     text.len()
 }
 
-/// Line and name of everything at the top of the crate that paths in `tokens` lead to: `crate::`, `super::`, `self::`
-/// and `densight::`, in `use` and elsewhere. `home` is the file's module.
+/// Line and name of everything at the top of the crate that [`paths`] lead to.
 pub(super) fn references(tokens: &[Token], home: &[String]) -> Vec<(usize, String)> {
+    paths(tokens, home).into_iter().filter_map(|path| Some((path.line, path.to.into_iter().next()?))).collect()
+}
+
+/// A path in the source.
+pub(super) struct Reference {
+    pub(super) line: usize,
+    /// The module that it is written in.
+    pub(super) from: Vec<String>,
+    /// What it leads to, from the top of the crate.
+    pub(super) to: Vec<String>,
+}
+
+/// The paths in `tokens` that begin with `crate::`, `super::`, `self::` and `densight::`, in `use` and elsewhere. `home` is the file's
+/// module.
+pub(super) fn paths(tokens: &[Token], home: &[String]) -> Vec<Reference> {
     let text = |at: usize| tokens.get(at).map_or("", |token| token.text.as_str());
     let mut found = Vec::new();
     // Modules written within the file: their paths, and the depth of braces they are in.
@@ -110,9 +124,13 @@ pub(super) fn references(tokens: &[Token], home: &[String]) -> Vec<(usize, Strin
                 module.push(text(at + 1).to_owned());
             }
             // Both would lead around this check.
-            "crate" if text(at + 1) == "as" => found.push((tokens[at].line, "another name for the crate".into())),
+            "crate" if text(at + 1) == "as" => {
+                let to = vec!["another name for the crate".into()];
+                found.push(Reference { line: tokens[at].line, from: module.clone(), to });
+            }
             "path" if text(at + 1) == "=" && text(at.wrapping_sub(1)) == "[" => {
-                found.push((tokens[at].line, "a file elsewhere".into()));
+                let to = vec!["a file elsewhere".into()];
+                found.push(Reference { line: tokens[at].line, from: module.clone(), to });
             }
             root @ ("crate" | "densight" | "super" | "self")
                 if text(at + 1) == "::" && text(at.wrapping_sub(1)) != "::" =>
@@ -122,7 +140,9 @@ pub(super) fn references(tokens: &[Token], home: &[String]) -> Vec<(usize, Strin
                     "self" => Some(module.clone()),
                     _ => up(&module),
                 };
-                tree(tokens, at + 2, base, &mut found);
+                let mut leads = Vec::new();
+                tree(tokens, at + 2, base, &mut leads);
+                found.extend(leads.into_iter().map(|(line, to)| Reference { line, from: module.clone(), to }));
             }
             _ => {}
         }
@@ -136,7 +156,12 @@ fn up(module: &[String]) -> Option<Vec<String>> {
 
 /// Follows a path, or a tree of them in braces, from token `at` and module `base` on (`None`: above the top). Returns
 /// the token after it.
-fn tree(tokens: &[Token], mut at: usize, mut base: Option<Vec<String>>, found: &mut Vec<(usize, String)>) -> usize {
+fn tree(
+    tokens: &[Token],
+    mut at: usize,
+    mut base: Option<Vec<String>>,
+    found: &mut Vec<(usize, Vec<String>)>,
+) -> usize {
     let text = |at: usize| tokens.get(at).map_or("}", |token| token.text.as_str());
     loop {
         match text(at) {
@@ -159,7 +184,6 @@ fn tree(tokens: &[Token], mut at: usize, mut base: Option<Vec<String>>, found: &
         }
         at += 2;
     }
-    let top = base.map_or(Some("a module above the crate".to_owned()), |module| module.into_iter().next());
-    found.extend(top.map(|name| (tokens[at].line, name)));
+    found.push((tokens[at].line, base.unwrap_or_else(|| vec!["a module above the crate".to_owned()])));
     at + 1
 }

@@ -4,7 +4,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::device::{self, Device};
+use super::answers;
+use super::device::Device;
 use super::info::DeviceInfo;
 use super::offers::Offers;
 use super::sys;
@@ -60,9 +61,9 @@ fn describe(path: &Path) -> Option<DeviceInfo> {
         return None;
     };
     Some(DeviceInfo {
-        name: device::text(&device.capability.card),
-        driver: device::text(&device.capability.driver),
-        bus: device::text(&device.capability.bus_info),
+        name: answers::text(&device.capability.card),
+        driver: answers::text(&device.capability.driver),
+        bus: answers::text(&device.capability.bus_info),
         formats,
         ..unknown(problem)
     })

@@ -10,6 +10,8 @@ use super::{Source, SourceOptions};
 use crate::error::Result;
 
 #[cfg(target_os = "linux")]
+mod answers;
+#[cfg(target_os = "linux")]
 mod device;
 mod info;
 #[cfg(target_os = "linux")]

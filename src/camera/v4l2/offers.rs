@@ -5,7 +5,7 @@
 use std::cell::Cell;
 use std::io;
 
-use super::device::{codec, fourcc_name, is_end, text};
+use super::answers::{codec, fourcc_name, is_end, text};
 use super::info::{FormatInfo, SizeInfo, SizeRange};
 use super::modes::USUAL_SIZE;
 use super::sys::{self, FormatDescription, Fraction, FrameInterval, FrameSize};

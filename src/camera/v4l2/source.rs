@@ -4,7 +4,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
-use super::device::{self, Device};
+use super::answers;
+use super::device::Device;
 use super::list_devices;
 use super::modes::{self, Mode};
 use super::offers::{Lists, Offers, Sizes};
@@ -54,7 +55,7 @@ impl Camera {
             .set_format(mode.fourcc, mode.width, mode.height)
             .map_err(|e| explain("set the format of", path, e))?;
         if layout.fourcc != mode.fourcc {
-            let (asked, got) = (device::fourcc_name(mode.fourcc), device::fourcc_name(layout.fourcc));
+            let (asked, got) = (answers::fourcc_name(mode.fourcc), answers::fourcc_name(layout.fourcc));
             return refuse(format!("was asked for {asked} and gives {got}"));
         }
         if layout.bytesperline == 0 {
@@ -133,7 +134,7 @@ pub(super) fn offered(device: &impl Lists, options: &SourceOptions) -> io::Resul
     let wanted = (options.width.unwrap_or(modes::USUAL_SIZE.0), options.height.unwrap_or(modes::USUAL_SIZE.1));
     let (offers, mut modes) = (Offers::of(device), Vec::new());
     for format in offers.formats()? {
-        let (fourcc, Some(codec)) = (format.fourcc, device::codec(format.fourcc)) else { continue };
+        let (fourcc, Some(codec)) = (format.fourcc, answers::codec(format.fourcc)) else { continue };
         let sizes = match offers.sizes(fourcc)? {
             Sizes::Range(range) => vec![range.nearest(wanted.0, wanted.1)],
             Sizes::List(sizes) if sizes.is_empty() => vec![wanted],
@@ -150,10 +151,10 @@ pub(super) fn offered(device: &impl Lists, options: &SourceOptions) -> io::Resul
 /// Why there is no mode to choose: what is offered of what Densight reads, or else the first of what is offered.
 fn no_mode(device: &Device, options: &SourceOptions) -> String {
     let mut offers = Offers::of(device).formats().unwrap_or_default();
-    if offers.iter().any(|format| device::codec(format.fourcc).is_some()) {
-        offers.retain(|format| device::codec(format.fourcc).is_some());
+    if offers.iter().any(|format| answers::codec(format.fourcc).is_some()) {
+        offers.retain(|format| answers::codec(format.fourcc).is_some());
     }
-    let names: Vec<String> = offers.iter().take(8).map(|format| device::fourcc_name(format.fourcc)).collect();
+    let names: Vec<String> = offers.iter().take(8).map(|format| answers::fourcc_name(format.fourcc)).collect();
     let wanted = options.codec.map_or("YUYV, NV12 or MJPEG", Codec::name);
     match names.is_empty() {
         true => "offers no picture format".into(),

@@ -83,7 +83,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
             super::tell(text);
         }
     };
-    let (threads, device) = (settings.threads()?, settings.device()?);
+    let (threads, device) = (settings.threads()?, settings.device());
     let how = SessionOptions { threads, device, limits: settings.limits()?, ..Default::default() };
     let mut session = super::model::session(settings.model.as_deref(), settings.labels.as_deref(), how)?;
     say(&format!("model   {} ({})", session.name(), session.hash()));

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::threads;
 use super::usage;
-use crate::camera::{Flip, SourceOptions};
+use crate::camera::{Codec, Flip, SourceOptions};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Limits;
 use crate::output::SinkOptions;
@@ -49,10 +49,10 @@ pub(super) struct Settings {
     input_rate: Option<u32>,
     /// Encoding to ask of a camera: yuyv, nv12 or mjpeg
     #[arg(long, value_name = "CODEC")]
-    input_codec: Option<String>,
+    input_codec: Option<Codec>,
     /// Turn pictures over: none, horizontal, vertical or both (180 degrees) [default: none]
     #[arg(long, value_name = "HOW")]
-    input_flip: Option<String>,
+    input_flip: Option<Flip>,
     /// Begin again at the end of files or clip
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
     input_loop: Option<bool>,
@@ -73,7 +73,7 @@ pub(super) struct Settings {
     threads: Option<usize>,
     /// Where the network runs: cpu, cuda, or auto (cuda where that works) [default: cpu]
     #[arg(long, value_name = "DEVICE")]
-    device: Option<String>,
+    device: Option<Device>,
     /// Raise a limit on what a model may cost: file, nodes, constants, channels, activations or macs (macs=100G,
     /// activations=1GiB)
     #[arg(long, value_name = "NAME=NUMBER")]
@@ -129,14 +129,14 @@ impl Settings {
             topk: Some(options.topk),
             threshold: Some(options.threshold),
             smoothing: Some(options.smoothing),
-            input_flip: Some("none".into()),
+            input_flip: Some(source.flip),
             input_loop: Some(source.repeat),
             input_timeout: Some(source.timeout.as_secs_f64()),
             no_reconnect: Some(!source.reconnect),
             no_pace: Some(!source.paced),
             jpeg_quality: Some(sink.jpeg_quality),
             threads: Some(1),
-            device: Some(Device::default().to_string()),
+            device: Some(Device::default()),
             warmup: Some(options.warmup),
             ..Self::default()
         }
@@ -175,11 +175,8 @@ impl Settings {
     }
 
     /// Where the network runs.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Usage`].
-    pub(super) fn device(&self) -> Result<Device> {
-        self.device.as_deref().map_or(Ok(Device::default()), str::parse)
+    pub(super) fn device(&self) -> Device {
+        self.device.unwrap_or_default()
     }
 
     /// The settings as their users take them.
@@ -187,14 +184,13 @@ impl Settings {
     /// # Errors
     /// [`ErrorKind::Usage`] naming the option.
     pub(super) fn check(&self) -> Result<(SourceOptions, SinkOptions, Options)> {
-        self.device()?;
         self.threads()?;
         let source = SourceOptions {
             width: self.input_width,
             height: self.input_height,
             rate: self.input_rate,
-            codec: self.input_codec.as_deref().map(str::parse).transpose()?,
-            flip: flip(self.input_flip.as_deref().unwrap_or("none"))?,
+            codec: self.input_codec,
+            flip: self.input_flip.unwrap_or_default(),
             repeat: self.input_loop.unwrap_or(false),
             paced: !self.no_pace.unwrap_or(false),
             timeout: seconds("input-timeout", self.input_timeout)?.unwrap_or(SourceOptions::default().timeout),
@@ -241,16 +237,6 @@ pub fn fuzz(text: &str) -> bool {
     settings.is_ok_and(|settings| settings.check().is_ok() && settings.to_toml().is_ok())
 }
 
-fn flip(name: &str) -> Result<Flip> {
-    match name {
-        "none" => Ok(Flip::None),
-        "horizontal" => Ok(Flip::Horizontal),
-        "vertical" => Ok(Flip::Vertical),
-        "both" => Ok(Flip::Both),
-        _ => Err(usage(format!("input-flip is '{name}': use none, horizontal, vertical or both"))),
-    }
-}
-
 fn seconds(name: &str, value: Option<f64>) -> Result<Option<Duration>> {
     let refuse = |value: f64| usage(format!("{name} is {value}: it must be seconds above 0"));
     let duration = |value: f64| Duration::try_from_secs_f64(value).ok().filter(|d| !d.is_zero());
@@ -284,8 +270,8 @@ mod tests {
     #[test]
     fn values_that_mean_nothing_are_named() {
         let wrong = |text: &str| {
-            let settings: Settings = toml::from_str(text).unwrap();
-            let error = settings.over(None).unwrap().check().unwrap_err();
+            let settings = Settings::parse(text, Path::new("camera.toml")).and_then(|settings| settings.over(None));
+            let error = settings.and_then(|settings| settings.check()).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Usage);
             error.to_string()
         };
@@ -299,9 +285,9 @@ mod tests {
             ("threads = 100000", "threads is 100000: this machine computes with "),
             ("duration = -1.0", "duration is -1"),
             ("input-timeout = 0.0", "input-timeout is 0"),
-            ("input-flip = 'left'", "input-flip is 'left'"),
-            ("input-codec = 'h264'", "unknown codec"),
-            ("device = 'gpu'", "unknown device"),
+            ("input-flip = 'left'", "camera.toml line 1: unknown flip 'left'"),
+            ("input-codec = 'h264'", "camera.toml line 1: unknown codec"),
+            ("device = 'gpu'", "camera.toml line 1: unknown device"),
             ("outputs = []", "outputs is empty"),
         ] {
             assert!(wrong(text).starts_with(start), "{text}: {}", wrong(text));

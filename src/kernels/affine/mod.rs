@@ -111,7 +111,7 @@ impl AffineChain {
     /// The affines from quantized values stored as `from` to quantized values stored as `to`. Channels are filled up to a multiple of 4.
     ///
     /// # Errors
-    /// If results of the last affine do not fit `to`, or if values could be beyond 2^30.
+    /// If results of the last affine do not fit `to`, if values could be beyond 2^30, or if an affine has a function.
     ///
     /// # Panics
     /// If there is no affine, or if affines disagree about the number of channels or it is no multiple of 4.
@@ -125,6 +125,9 @@ impl AffineChain {
             .flat_map(|plane| affines.iter().map(move |affine| [four(&affine.mul, plane), four(&affine.add, plane)]))
             .collect();
         let bounds: Vec<_> = affines.iter().map(|s| ClampRound { low: s.low, high: s.high, round: s.round }).collect();
+        if !affines.iter().all(|affine| affine.function.is_identity()) {
+            return Err(refusal("a function between quantized values".into()));
+        }
         check(&factors, &bounds, to)?;
         let fixed =
             (0..channels / CHANNEL_BLOCK).map(|plane| fixed(affines, plane, from, to).unwrap_or_default()).collect();

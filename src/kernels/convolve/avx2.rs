@@ -85,12 +85,12 @@ unsafe fn store<const V: usize>(acc: [[__m256i; V]; 4], destination: &Destinatio
             for v in 0..V {
                 let mut value = [_mm256_setzero_si256(); 4];
                 for o in 0..4 {
-                    let real = _mm256_cvtepi32_ps(acc[o][v]);
-                    let mut real = _mm256_fmadd_ps(real, _mm256_set1_ps(mul[o]), _mm256_set1_ps(add[o]));
+                    let scaled = _mm256_cvtepi32_ps(acc[o][v]);
+                    let mut scaled = _mm256_fmadd_ps(scaled, _mm256_set1_ps(mul[o]), _mm256_set1_ps(add[o]));
                     if requantize.clamp {
-                        real = _mm256_max_ps(_mm256_min_ps(real, high), low);
+                        scaled = _mm256_max_ps(_mm256_min_ps(scaled, high), low);
                     }
-                    value[o] = _mm256_cvtps_epi32(real);
+                    value[o] = _mm256_cvtps_epi32(scaled);
                 }
                 let [a, b] = [_mm256_packs_epi32(value[0], value[1]), _mm256_packs_epi32(value[2], value[3])];
                 let signed = requantize.qvalues().is_signed();

@@ -108,12 +108,12 @@ impl TileAt<'_> {
                     for v in 0..V {
                         let mut value = [_mm512_setzero_si512(); 4];
                         for o in 0..4 {
-                            let real = _mm512_cvtepi32_ps(acc[o][v]);
-                            let mut real = _mm512_fmadd_ps(real, _mm512_set1_ps(mul[o]), _mm512_set1_ps(add[o]));
+                            let scaled = _mm512_cvtepi32_ps(acc[o][v]);
+                            let mut scaled = _mm512_fmadd_ps(scaled, _mm512_set1_ps(mul[o]), _mm512_set1_ps(add[o]));
                             if requantize.clamp {
-                                real = _mm512_max_ps(_mm512_min_ps(real, high), low);
+                                scaled = _mm512_max_ps(_mm512_min_ps(scaled, high), low);
                             }
-                            value[o] = _mm512_cvtps_epi32(real);
+                            value[o] = _mm512_cvtps_epi32(scaled);
                         }
                         let [a, b] = [_mm512_packs_epi32(value[0], value[1]), _mm512_packs_epi32(value[2], value[3])];
                         let packed = if signed { _mm512_packs_epi16(a, b) } else { _mm512_packus_epi16(a, b) };

@@ -65,17 +65,17 @@ unsafe fn qvalues<const V: usize, const SIGNED: bool, const CLAMP: bool>(
     };
     for (v, acc) in acc.iter().enumerate() {
         let acc = acc.map(|acc| vcvtq_f32_s32(acc));
-        let mut real = [
+        let mut scaled = [
             vfmaq_laneq_f32::<0>(vdupq_laneq_f32::<0>(add), acc[0], mul),
             vfmaq_laneq_f32::<1>(vdupq_laneq_f32::<1>(add), acc[1], mul),
             vfmaq_laneq_f32::<2>(vdupq_laneq_f32::<2>(add), acc[2], mul),
             vfmaq_laneq_f32::<3>(vdupq_laneq_f32::<3>(add), acc[3], mul),
         ];
         if CLAMP {
-            real = real.map(|real| vmaxq_f32(vminq_f32(real, high), low));
+            scaled = scaled.map(|scaled| vmaxq_f32(vminq_f32(scaled, high), low));
         }
         // Beyond i32 this saturates.
-        let value = real.map(|real| vcvtnq_s32_f32(real));
+        let value = scaled.map(|scaled| vcvtnq_s32_f32(scaled));
         let qvalues = veorq_u8(vqtbl1q_u8(narrow(value, SIGNED), transpose), flip);
         // SAFETY: 16 bytes for each vector can be written at `place`.
         unsafe { vst1q_u8(place.add(16 * v), qvalues) };

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::{CHANNEL_BLOCK, QuantType};
 use crate::error::{Error, ErrorKind, Result};
-use crate::quant::Affine;
+use crate::quant::{Affine, Function};
 
 /// A [`Affine`] from accumulators to quantized values, made ready for kernels: always with as many factors as summands, which kernels read
 /// by pointer.
@@ -37,7 +37,7 @@ impl TryFrom<RequantizeFields> for Requantize {
 
     fn try_from(stored: RequantizeFields) -> Result<Self> {
         let RequantizeFields { mul, add, low, high, clamp, qvalues } = stored;
-        let made = Self::new(&Affine { mul, add, low, high, round: true }, qvalues)?;
+        let made = Self::new(&Affine { mul, add, low, high, function: Function::Identity, round: true }, qvalues)?;
         if made.clamp == clamp { Ok(made) } else { Err(refusal("bounds that contradict themselves".into())) }
     }
 }
@@ -48,7 +48,10 @@ impl Requantize {
     /// # Errors
     /// If results do not fit the quantized values, if factors or summands are not finite, or if bounds are no whole numbers.
     pub fn new(affine: &Affine, qvalues: QuantType) -> Result<Self> {
-        let Affine { mul, add, low, high, round } = affine.clone();
+        let Affine { mul, add, low, high, function, round } = affine.clone();
+        if !function.is_identity() {
+            return Err(refusal("a function of a convolution's accumulators".into()));
+        }
         bounds_fit(low, high, round, qvalues)?;
         if mul.len() != add.len() || mul.len() % CHANNEL_BLOCK != 0 {
             return Err(refusal(format!("{} factors and {} summands of output channels", mul.len(), add.len())));

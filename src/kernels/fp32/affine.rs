@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::affine::ClampRound;
 use super::super::{CHANNEL_BLOCK, Kernels, PIXEL_BLOCK, PlanesMut, QuantType};
-use crate::quant::{Affine, round};
+use crate::quant::{Affine, Function, round};
 
 /// Any number of [`Affine`]s, one after another.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -16,15 +16,22 @@ use crate::quant::{Affine, round};
 pub struct AffineChainF32 {
     /// `[channels / 4][affines]`: the four channels' factors for the pixels of a block, then their summands.
     factors: Vec<[[f32; LANES]; 2]>,
-    bounds: Vec<ClampRound>,
+    affines: Vec<ChainStep>,
     planes: usize,
+}
+
+/// What an affine does with all channels alike.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct ChainStep {
+    function: Function,
+    bounds: ClampRound,
 }
 
 /// An affine chain without repetitions, as it is stored.
 #[derive(Serialize, Deserialize)]
 struct AffineChainF32Fields {
     factors: Vec<[[f32; CHANNEL_BLOCK]; 2]>,
-    bounds: Vec<ClampRound>,
+    affines: Vec<ChainStep>,
     planes: usize,
 }
 
@@ -32,19 +39,19 @@ impl From<AffineChainF32> for AffineChainF32Fields {
     fn from(chain: AffineChainF32) -> Self {
         let first = |values: [f32; LANES]| std::array::from_fn(|i| values[i]);
         let factors = chain.factors.into_iter().map(|both| both.map(first)).collect();
-        Self { factors, bounds: chain.bounds, planes: chain.planes }
+        Self { factors, affines: chain.affines, planes: chain.planes }
     }
 }
 
 impl TryFrom<AffineChainF32Fields> for AffineChainF32 {
     type Error = &'static str;
 
-    fn try_from(AffineChainF32Fields { factors, bounds, planes }: AffineChainF32Fields) -> Result<Self, Self::Error> {
-        if bounds.len().checked_mul(planes) != Some(factors.len()) {
+    fn try_from(AffineChainF32Fields { factors, affines, planes }: AffineChainF32Fields) -> Result<Self, Self::Error> {
+        if affines.len().checked_mul(planes) != Some(factors.len()) {
             return Err("an affine chain whose affines contradict themselves");
         }
         let spread = |values: [f32; CHANNEL_BLOCK]| std::array::from_fn(|i| values[i % CHANNEL_BLOCK]);
-        Ok(Self { factors: factors.into_iter().map(|both| both.map(spread)).collect(), bounds, planes })
+        Ok(Self { factors: factors.into_iter().map(|both| both.map(spread)).collect(), affines, planes })
     }
 }
 
@@ -85,8 +92,11 @@ impl AffineChainF32 {
         let spread =
             |values: &[f32], plane: usize| std::array::from_fn(|i| values[CHANNEL_BLOCK * plane + i % CHANNEL_BLOCK]);
         let of = |plane| affines.iter().map(move |affine| [spread(&affine.mul, plane), spread(&affine.add, plane)]);
-        let bounds = affines.iter().map(|s| ClampRound { low: s.low, high: s.high, round: s.round });
-        Self { factors: (0..planes).flat_map(of).collect(), bounds: bounds.collect(), planes }
+        let step = |affine: &Affine| ChainStep {
+            function: affine.function.clone(),
+            bounds: ClampRound { low: affine.low, high: affine.high, round: affine.round },
+        };
+        Self { factors: (0..planes).flat_map(of).collect(), affines: affines.iter().map(step).collect(), planes }
     }
 
     /// Number of planes of four channels.
@@ -96,18 +106,26 @@ impl AffineChainF32 {
 
     /// Number of affines.
     pub(crate) fn affines(&self) -> usize {
-        self.bounds.len()
+        self.affines.len()
     }
 
     /// Does the affines to values of a plane.
     #[inline(always)]
     fn apply(&self, plane: usize, values: &mut [f32; LANES]) {
-        let factors = &self.factors[plane * self.bounds.len()..];
-        for (ClampRound { low, high, round: rounds }, [mul, add]) in self.bounds.iter().zip(factors) {
-            for ((value, mul), add) in values.iter_mut().zip(mul).zip(add) {
-                let x = value.mul_add(*mul, *add);
+        let factors = &self.factors[plane * self.affines.len()..];
+        for (ChainStep { function, bounds }, [mul, add]) in self.affines.iter().zip(factors) {
+            let ClampRound { low, high, round: rounds } = bounds;
+            let clamp = |x: f32| {
                 let x = if x > *low { x } else { *low };
-                *value = if x < *high { x } else { *high };
+                if x < *high { x } else { *high }
+            };
+            let sums = values.iter_mut().zip(mul).zip(add);
+            if function.is_identity() {
+                sums.for_each(|((value, mul), add)| *value = clamp(value.mul_add(*mul, *add)));
+            } else {
+                sums.for_each(|((value, mul), add)| *value = value.mul_add(*mul, *add));
+                function.apply_all(values);
+                values.iter_mut().for_each(|value| *value = clamp(*value));
             }
             if *rounds {
                 values.iter_mut().for_each(|x| *x = round(*x));

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::kernels::{Isa, PIXEL_BLOCK, QuantType};
-use crate::quant::Affine;
+use crate::quant::{Affine, Function};
 
 fn all() -> impl Iterator<Item = Kernels> {
     Isa::available().into_iter().filter_map(Kernels::new)
@@ -21,6 +21,7 @@ fn step(channels: usize, low: f32, high: f32, round: bool, seed: usize) -> Affin
     Affine {
         mul: (0..channels).map(|c| value(c, seed) + 0.5).collect(),
         add: (0..channels).map(|c| value(c, seed + 1) * 10.0).collect(),
+        function: Function::Identity,
         low,
         high,
         round,

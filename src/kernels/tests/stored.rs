@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::super::*;
-use crate::quant::Affine;
+use crate::quant::{Affine, Function};
 
 /// What is read of some fields, one behind the other as they are stored.
 fn read<T: DeserializeOwned>(fields: impl Serialize) -> Option<T> {
@@ -12,7 +12,14 @@ fn read<T: DeserializeOwned>(fields: impl Serialize) -> Option<T> {
 }
 
 fn affine(channels: usize) -> Affine {
-    Affine { mul: vec![0.25; channels], add: vec![1.0; channels], low: 0.0, high: 255.0, round: true }
+    Affine {
+        mul: vec![0.25; channels],
+        add: vec![1.0; channels],
+        low: 0.0,
+        high: 255.0,
+        function: Function::Identity,
+        round: true,
+    }
 }
 
 #[test]
@@ -49,8 +56,9 @@ fn readers_have_steps_for_their_planes() {
     {
         assert!(chain(factors, bounds, fixed).is_none(), "{factors} factors, {bounds} bounds, integers {fixed:?}");
     }
-    let real = |factors, bounds, planes: usize| {
-        read::<AffineChainF32>((vec![factor; factors], vec![(0.0f32, 255.0f32, true); bounds], planes))
+    let real = |factors, affines, planes: usize| {
+        let affine = (Function::Identity, (0.0f32, 255.0f32, true));
+        read::<AffineChainF32>((vec![factor; factors], vec![affine; affines], planes))
     };
     assert_eq!(real(4, 2, 2).map(|chain| chain.planes()), Some(2));
     assert_eq!(real(0, 0, 3), Some(AffineChainF32::new(12, &[])));

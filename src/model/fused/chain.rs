@@ -1,7 +1,6 @@
 //! Affine functions, bounds and roundings in a row, put together as far as that changes nothing.
 
-use super::rescale::Rescale;
-use super::wide::Wide;
+use super::wide::{Rescale, Wide};
 use crate::quant::{Affine, Encoding};
 
 /// How far a number may be from a whole one that it is meant to be: scales are f32 in the file.
@@ -37,7 +36,7 @@ impl Chain {
         let next = Wide { mul: mul.into(), add: add.into(), ..Wide::identity(0) };
         let uniform = next.uniform().filter(|(mul, _)| *mul > 0.0);
         match self.affines.last_mut() {
-            Some(last) if !last.round && (!last.is_bounded() || uniform.is_some()) => {
+            Some(last) if !last.round && last.function.is_identity() && (!last.is_bounded() || uniform.is_some()) => {
                 for (channel, (m, a)) in mul.iter().zip(add).enumerate() {
                     last.mul[channel] *= m;
                     last.add[channel] = last.add[channel] * m + a;
@@ -92,7 +91,7 @@ impl Chain {
             }
             _ => return None,
         };
-        let (mul, add) = last.uniform().filter(|_| !last.round)?;
+        let (mul, add) = last.uniform().filter(|_| !last.round && last.function.is_identity())?;
         let zeros = last.zeros();
         let zero = if add == 0.0 { 0.0 } else { *zeros?.first()? };
         let alike = |numbers: &[f64]| numbers.iter().all(|number| *number == numbers[0]).then(|| numbers[0] as f32);
@@ -124,7 +123,12 @@ impl Chain {
     fn merge_shift(&mut self) {
         let [.., before, last] = self.affines.as_slice() else { return };
         let Some((mul, add)) = last.uniform() else { return };
-        if !before.round || !last.round || (mul - 1.0).abs() > 1e-6 || (add - add.round()).abs() > NEARLY {
+        if !before.round
+            || !last.round
+            || !last.function.is_identity()
+            || (mul - 1.0).abs() > 1e-6
+            || (add - add.round()).abs() > NEARLY
+        {
             return;
         }
         let last = self.affines.pop().expect("there are two");
@@ -148,7 +152,8 @@ impl Chain {
         let [.., before, last] = self.affines.as_slice() else { return None };
         let (scale, add) = last.uniform()?;
         let zero_point = -add / scale;
-        if !before.round || last.round || scale <= 0.0 || (zero_point - zero_point.round()).abs() > NEARLY {
+        let open = !last.round && last.function.is_identity();
+        if !before.round || !open || scale <= 0.0 || (zero_point - zero_point.round()).abs() > NEARLY {
             return None;
         }
         let zero_point = zero_point.round();
@@ -235,5 +240,6 @@ impl Chain {
     }
 }
 
+mod functions;
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,7 @@
 //! What a fused network has to be like so that it can be run: shapes that fit, affines of as many channels as values, numbers
 //! that are finite, sums that fit 32 bits.
 
-use super::{ConvolutionWeights, FusedNetwork, Layer, Op, Read, Shape, Window};
+use super::{Border, ConvolutionWeights, FusedNetwork, Layer, Op, Read, Shape, Window};
 use crate::error::{Error, ErrorKind, Result};
 use crate::quant::Affine;
 
@@ -43,7 +43,21 @@ impl FusedNetwork {
         let (Op::Convolution { window, .. } | Op::MaxPool(window) | Op::SumPool(window)) = &layer.op;
         check_window(window, from, layer.output)?;
         match &layer.op {
-            Op::Convolution { weights, .. } => self.check_weights(layer, weights, window, from.channels)?,
+            Op::Convolution { weights, groups, .. } => {
+                if *groups == 0
+                    || !from.channels.is_multiple_of(*groups)
+                    || !layer.output.channels.is_multiple_of(*groups)
+                {
+                    return Err(format!(
+                        "its {} and {} channels make no {groups} groups",
+                        from.channels, layer.output.channels
+                    ));
+                }
+                self.check_weights(layer, weights, window, from.channels / groups)?;
+            }
+            Op::MaxPool(window) | Op::SumPool(window) if window.dilation != [1, 1] || window.border != Border::Zero => {
+                return Err("its window is dilated, or mirrors".into());
+            }
             Op::MaxPool(_) | Op::SumPool(_) if layer.output.channels != from.channels => {
                 return Err(format!("it pools {} channels to {}", from.channels, layer.output.channels));
             }
@@ -159,9 +173,12 @@ pub(in super::super) fn zero_point_fits(zero_point: i32, window: &Window) -> boo
 }
 
 fn check_window(window: &Window, from: Shape, to: Shape) -> Result<(), String> {
-    let Window { kernel, stride, .. } = window;
-    if kernel.iter().chain(stride).any(|&side| side == 0) {
+    let Window { kernel, stride, padding: [top, left, bottom, right], dilation, border } = window;
+    if kernel.iter().chain(stride).chain(dilation).any(|&side| side == 0) {
         return Err("its window or stride is empty".into());
+    }
+    if *border == Border::Reflect && (top.max(bottom) >= &from.height || left.max(right) >= &from.width) {
+        return Err("it mirrors more than there is".into());
     }
     match window.output(from.height, from.width) {
         Some(output) if output == [to.height, to.width] => Ok(()),
@@ -201,6 +218,7 @@ fn unfit(name: &str, why: &str) -> Error {
 mod tests {
     use super::super::{Input, Output, random};
     use super::*;
+    use crate::quant::Function;
 
     /// One thing made wrong in a network that is right.
     #[test]
@@ -233,12 +251,19 @@ mod tests {
     }
 
     fn affine(channels: usize, add: f32) -> Affine {
-        Affine { mul: vec![1.0; channels], add: vec![add; channels], low: -1.0, high: 1.0, round: false }
+        Affine {
+            mul: vec![1.0; channels],
+            add: vec![add; channels],
+            low: -1.0,
+            high: 1.0,
+            function: Function::Identity,
+            round: false,
+        }
     }
 
     /// A 3x3 over one u8 channel, with zero point and weights of that size.
     fn convolution(input_zero_point: i32, padding: usize, weight: i8, channels: usize) -> FusedNetwork {
-        let window = Window { kernel: [3; 2], stride: [1; 2], padding: [padding; 4] };
+        let window = Window { kernel: [3; 2], stride: [1; 2], padding: [padding; 4], ..Window::ONE };
         let values = vec![weight; 9 * channels];
         let weights = ConvolutionWeights::Int8 { values, zero_points: vec![], input_zero_point };
         let shape = |channels, side| Shape { channels, height: side, width: side };
@@ -248,7 +273,7 @@ mod tests {
             inputs: vec![Input { name: "x".into(), shape: shape(channels, 5) }],
             layers: vec![Layer {
                 name: "conv".into(),
-                op: Op::Convolution { window, weights },
+                op: Op::Convolution { window, groups: 1, weights },
                 reads: vec![Read { segment: 0, prologue: vec![to_u8] }],
                 epilogue: vec![],
                 output: shape(1, side),

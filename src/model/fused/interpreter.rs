@@ -74,21 +74,27 @@ fn apply(affines: &[Affine], values: &mut [f32], area: usize) {
 /// The bare result of a layer for what it reads, of shape `shape`.
 fn compute(layer: &Layer, input: &[f32], shape: Shape) -> Planes {
     match &layer.op {
-        Op::Convolution { window, weights: ConvolutionWeights::Int8 { values, zero_points, input_zero_point } } => {
+        Op::Convolution {
+            window,
+            groups,
+            weights: ConvolutionWeights::Int8 { values, zero_points, input_zero_point },
+        } => {
             let centred: Vec<i16> = input.iter().map(|&qvalue| qvalue as i16 - *input_zero_point as i16).collect();
             let weight = |out: usize, at: usize| {
                 i32::from(values[at]) - zero_points.get(out).map_or(0, |&zero_point| i32::from(zero_point))
             };
-            let accumulated = convolve(&centred, shape, window, layer.output, weight, |sum: &mut i32, x: i16, w| {
-                *sum += i32::from(x) * w;
-            });
+            let accumulated =
+                convolve(&centred, shape, (window, *groups), layer.output, weight, |sum: &mut i32, x: i16, w| {
+                    *sum += i32::from(x) * w;
+                });
             accumulated.into_iter().map(|sum| sum as f32).collect()
         }
-        Op::Convolution { window, weights: ConvolutionWeights::Float { values, bias } } => {
+        Op::Convolution { window, groups, weights: ConvolutionWeights::Float { values, bias } } => {
             let weight = |_, at: usize| values[at];
-            let mut result = convolve(input, shape, window, layer.output, weight, |sum: &mut f32, x: f32, w: f32| {
-                *sum += x * w;
-            });
+            let mut result =
+                convolve(input, shape, (window, *groups), layer.output, weight, |sum: &mut f32, x: f32, w: f32| {
+                    *sum += x * w;
+                });
             for (plane, bias) in result.chunks_exact_mut(layer.output.area()).zip(bias) {
                 plane.iter_mut().for_each(|value| *value += bias);
             }
@@ -104,7 +110,7 @@ fn compute(layer: &Layer, input: &[f32], shape: Shape) -> Planes {
 fn convolve<X: Copy + Default, W: Copy, S: Copy + Default>(
     input: &[X],
     shape: Shape,
-    window: &Window,
+    (window, groups): (&Window, usize),
     output: Shape,
     weight: impl Fn(usize, usize) -> W,
     add: impl Fn(&mut S, X, W),
@@ -113,24 +119,32 @@ fn convolve<X: Copy + Default, W: Copy, S: Copy + Default>(
     let (height, width) = (shape.height + top + bottom, shape.width + left + right);
     let mut padded = vec![X::default(); shape.channels * height * width];
     for channel in 0..shape.channels {
-        for row in 0..shape.height {
-            let from = (channel * shape.height + row) * shape.width;
-            let to = (channel * height + row + top) * width + left;
-            padded[to..to + shape.width].copy_from_slice(&input[from..from + shape.width]);
+        for row in 0..height {
+            for column in 0..width {
+                let from =
+                    (window.border.place(row, top, shape.height), window.border.place(column, left, shape.width));
+                if let (Some(y), Some(x)) = from {
+                    padded[(channel * height + row) * width + column] =
+                        input[(channel * shape.height + y) * shape.width + x];
+                }
+            }
         }
     }
-    let [kernel_height, kernel_width] = window.kernel;
+    let ([kernel_height, kernel_width], [down, right]) = (window.kernel, window.dilation);
+    let [span_height, span_width] = window.span();
     // The last place where the whole window is inside, counted along the rows.
-    let places = (height - kernel_height) * width + (width - kernel_width) + 1;
+    let places = (height - span_height) * width + (width - span_width) + 1;
     let mut sums = vec![S::default(); places];
     let mut result = Vec::with_capacity(output.len());
+    let each = shape.channels / groups;
     for out in 0..output.channels {
         sums.fill(S::default());
-        for channel in 0..shape.channels {
+        let first = out / (output.channels / groups) * each;
+        for channel in 0..each {
             for row in 0..kernel_height {
                 for column in 0..kernel_width {
-                    let at = ((out * shape.channels + channel) * kernel_height + row) * kernel_width + column;
-                    let start = channel * height * width + row * width + column;
+                    let at = ((out * each + channel) * kernel_height + row) * kernel_width + column;
+                    let start = ((first + channel) * height + row * down) * width + column * right;
                     let weight = weight(out, at);
                     for (sum, &x) in sums.iter_mut().zip(&padded[start..start + places]) {
                         add(sum, x, weight);
@@ -172,6 +186,7 @@ fn pool(input: &[f32], shape: Shape, window: &Window, output: Shape, reduce: imp
 mod tests {
     use super::super::Input;
     use super::*;
+    use crate::quant::Function;
 
     fn layer(op: Op, reads: Vec<Read>, write: Vec<Affine>, output: Shape) -> Layer {
         Layer { name: "l".into(), op, reads, epilogue: write, output }
@@ -184,12 +199,12 @@ mod tests {
     #[test]
     fn a_convolution_by_hand() {
         // Input quantized values 1 2 / 3 4 with zero point 1; window 2x2 with a column of padding on the right; stride 1.
-        let window = Window { kernel: [2, 2], stride: [1, 1], padding: [0, 0, 0, 1] };
+        let window = Window { kernel: [2, 2], stride: [1, 1], padding: [0, 0, 0, 1], ..Window::ONE };
         let weights = ConvolutionWeights::Int8 { values: vec![1, 2, 3, -4], zero_points: vec![1], input_zero_point: 1 };
         let network = FusedNetwork {
             inputs: vec![Input { name: "x".into(), shape: shape(1, 2, 2) }],
             layers: vec![layer(
-                Op::Convolution { window, weights },
+                Op::Convolution { window, groups: 1, weights },
                 vec![Read { segment: 0, prologue: vec![] }],
                 vec![],
                 shape(1, 1, 2),
@@ -208,9 +223,12 @@ mod tests {
 
     #[test]
     fn strides_and_float_weights() {
-        let window = Window { kernel: [3, 3], stride: [2, 2], padding: [1; 4] };
-        let op =
-            Op::Convolution { window, weights: ConvolutionWeights::Float { values: vec![1.0; 9], bias: vec![0.5] } };
+        let window = Window { kernel: [3, 3], stride: [2, 2], padding: [1; 4], ..Window::ONE };
+        let op = Op::Convolution {
+            window,
+            groups: 1,
+            weights: ConvolutionWeights::Float { values: vec![1.0; 9], bias: vec![0.5] },
+        };
         let input: Planes = (0..16).map(|v| v as f32).collect();
         let result = compute(&layer(op, vec![], vec![], shape(1, 2, 2)), &input, shape(1, 4, 4));
         // Sums over the corners {0,1,4,5}, {1,2,3,5,6,7}, {4,5,8,9,12,13}, and the inner nine.
@@ -219,11 +237,14 @@ mod tests {
 
     #[test]
     fn pools_leave_padding_out() {
-        let window = Window { kernel: [3, 3], stride: [2, 2], padding: [1; 4] };
+        let window = Window { kernel: [3, 3], stride: [2, 2], padding: [1; 4], ..Window::ONE };
         let input = [-5.0, -6.0, -7.0, -8.0];
         let run = |op| compute(&layer(op, vec![], vec![], shape(1, 1, 1)), &input, shape(1, 2, 2));
         assert_eq!(run(Op::MaxPool(window)), [-5.0]);
-        assert_eq!(run(Op::SumPool(Window { kernel: [2, 2], stride: [2, 2], padding: [0; 4] })), [-26.0]);
+        assert_eq!(
+            run(Op::SumPool(Window { kernel: [2, 2], stride: [2, 2], padding: [0; 4], ..Window::ONE })),
+            [-26.0]
+        );
     }
 
     #[test]
@@ -233,6 +254,7 @@ mod tests {
             add: vec![1.0; mul.len()],
             low,
             high: f32::INFINITY,
+            function: Function::Identity,
             round: false,
         };
         let read = |segment, affines| Read { segment, prologue: affines };

@@ -13,7 +13,6 @@ mod factor;
 mod interpreter;
 #[cfg(test)]
 pub(crate) mod random;
-mod rescale;
 mod wide;
 
 pub use chain::Chain;
@@ -71,18 +70,51 @@ pub struct Window {
     pub stride: [usize; 2],
     /// Rows and columns around the image: top, left, bottom, right.
     pub padding: [usize; 4],
+    /// Rows from one row of the kernel to the next, and columns; of pools 1.
+    pub dilation: [usize; 2],
+    /// What padding is.
+    pub border: Border,
+}
+
+/// What lies around an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Border {
+    /// What stands for 0; in a pool nothing.
+    Zero,
+    /// The image mirrored at its outermost row or column, which is not repeated (ONNX `Pad`, `reflect`).
+    Reflect,
+}
+
+impl Border {
+    /// The row or column of an image of `side` of them at `place`, counted from `before` in front of the first; `None` where there is none.
+    pub(crate) fn place(self, place: usize, before: usize, side: usize) -> Option<usize> {
+        match (place.checked_sub(before), self) {
+            (Some(inside), _) if inside < side => Some(inside),
+            (_, Self::Zero) => None,
+            (Some(behind), Self::Reflect) => (2 * side).checked_sub(behind + 2),
+            (None, Self::Reflect) => Some(before - place).filter(|mirrored| *mirrored < side),
+        }
+    }
 }
 
 impl Window {
     /// A window of one value.
-    pub const ONE: Self = Self { kernel: [1; 2], stride: [1; 2], padding: [0; 4] };
+    pub const ONE: Self =
+        Self { kernel: [1; 2], stride: [1; 2], padding: [0; 4], dilation: [1; 2], border: Border::Zero };
+
+    /// Rows and columns from the first value under the window to the last.
+    pub fn span(&self) -> [usize; 2] {
+        let along =
+            |axis: usize| self.kernel[axis].saturating_sub(1).saturating_mul(self.dilation[axis]).saturating_add(1);
+        [along(0), along(1)]
+    }
 
     /// Height and width of the output for an input of `height` by `width`; `None` where nothing is left.
     pub fn output(&self, height: usize, width: usize) -> Option<[usize; 2]> {
         let [top, left, bottom, right] = self.padding;
         let along = |side: usize, before: usize, after: usize, axis: usize| {
             let padded = side.checked_add(before)?.checked_add(after)?;
-            (padded.checked_sub(self.kernel[axis])?.checked_div(self.stride[axis])?).checked_add(1)
+            (padded.checked_sub(self.span()[axis])?.checked_div(self.stride[axis])?).checked_add(1)
         };
         Some([along(height, top, bottom, 0)?, along(width, left, right, 1)?])
     }
@@ -98,7 +130,7 @@ impl Window {
     }
 }
 
-/// The weights of a convolution, `[out, in, kernel height, kernel width]`.
+/// The weights of a convolution, `[out, in / groups, kernel height, kernel width]`.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ConvolutionWeights {
     /// Quantized values times quantized values, accumulated in i32: `sum((x - input_zero_point) * (w - zero_point[out]))`. Scales and bias
@@ -123,10 +155,12 @@ pub enum ConvolutionWeights {
 /// What a layer computes of what it reads.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Op {
-    /// A convolution, of group 1; a fully connected layer is one whose window is its whole input.
+    /// A convolution; a fully connected layer is one whose window is its whole input.
     Convolution {
         /// Where it looks.
         window: Window,
+        /// Into how many groups channels are divided: outputs of a group are made of the inputs of that group only.
+        groups: usize,
         /// Its weights.
         weights: ConvolutionWeights,
     },
@@ -189,8 +223,9 @@ impl Layer {
     /// Multiply-adds of one image; `None` for a pool.
     pub fn macs(&self, network: &FusedNetwork) -> Option<u64> {
         match &self.op {
-            Op::Convolution { window, .. } => {
+            Op::Convolution { window, groups, .. } => {
                 let inputs: usize = self.reads.iter().map(|read| network.shape(read.segment).channels).sum();
+                let inputs = inputs / groups;
                 Some((inputs.saturating_mul(window.len()) as u64).saturating_mul(self.output.len() as u64))
             }
             Op::MaxPool(_) | Op::SumPool(_) => None,

@@ -4,8 +4,8 @@ use rand_distr::{Distribution, Uniform};
 use rand_pcg::Pcg64;
 use rand_pcg::rand_core::SeedableRng;
 
-use super::{ConvolutionWeights, FusedNetwork, Input, Layer, Op, Output, Read, Shape, Window};
-use crate::quant::Affine;
+use super::{Border, ConvolutionWeights, FusedNetwork, Input, Layer, Op, Output, Read, Shape, Window};
+use crate::quant::{Affine, Function, Table};
 
 /// What a network's numbers are like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,7 +89,23 @@ impl Maker {
         }
         let mul = (0..channels).map(|_| self.factor()).collect();
         let add = (0..channels).map(|_| self.number(-2.0, 2.0)).collect();
-        Affine { mul, add, low, high, round: false }
+        Affine { mul, add, function: self.function(), low, high, round: false }
+    }
+
+    /// A function, now and then, where results need not be exact.
+    fn function(&mut self) -> Function {
+        if self.numbers == NumberKind::Exact || !self.one_in(4) {
+            return Function::Identity;
+        }
+        match self.between(0, 6) {
+            0 => Function::Sigmoid,
+            1 => Function::Silu,
+            2 => Function::HardSwish { alpha: 1.0 / 6.0, beta: 0.5 },
+            3 => Function::LeakyRelu(0.1),
+            4 => Function::Gelu,
+            5 => Function::Elu(1.0),
+            _ => Function::Table(Table { first: -2, values: (0..6).map(|_| self.number(-3.0, 3.0)).collect() }),
+        }
     }
 
     /// An affine to 8 bits, for values of about the size of `range`.
@@ -106,7 +122,7 @@ impl Maker {
             true => self.integer(-8, 40) as f32,
             false => self.number(-60.0, 120.0),
         });
-        Affine { add: add.collect(), mul, low, high, round: true }
+        Affine { add: add.collect(), mul, low, high, function: Function::Identity, round: true }
     }
 
     /// Steps that an affine chain of `segment` does; to 8 bits if asked.
@@ -154,12 +170,26 @@ impl Maker {
                 1 => std::array::from_fn(|side| self.between(0, kernel[side % 2] - 1)),
                 _ => [0; 4],
             };
-            let window = Window { kernel, stride, padding: if padded { padding } else { [0; 4] } };
+            let padding = if padded { padding } else { [0; 4] };
+            let window = Window { kernel, stride, padding, ..Window::ONE };
             if window.output(height, width).is_some() {
                 return window;
             }
         }
         Window::ONE
+    }
+
+    /// The window of a convolution, now and then dilated, or over a mirrored image.
+    fn spread(&mut self, window: Window, height: usize, width: usize) -> Window {
+        let mut spread = window;
+        if self.one_in(4) {
+            spread.dilation = [self.between(1, 3), self.between(1, 3)];
+        }
+        let [top, left, bottom, right] = window.padding;
+        if self.one_in(4) && top.max(bottom) < height && left.max(right) < width {
+            spread.border = Border::Reflect;
+        }
+        if spread.output(height, width).is_some() { spread } else { window }
     }
 
     fn layer(&mut self) {
@@ -182,18 +212,25 @@ impl Maker {
             // A window's average is exact where it has a power of two of values.
             let side = [1, 2, 2][self.between(0, 2)];
             let kernel = if sum && height >= side && width >= side { [side; 2] } else { [1; 2] };
-            window = Window { kernel, stride: kernel, padding: [0; 4] };
+            window = Window { kernel, stride: kernel, padding: [0; 4], ..Window::ONE };
+        }
+        if convolution {
+            window = self.spread(window, height, width);
         }
         let [rows, columns] = window.output(height, width).expect("something is left");
-        let out = if pool { channels } else { self.between(1, 6) };
+        let groups: Vec<usize> = (1..=channels).filter(|&groups| channels.is_multiple_of(groups)).collect();
+        let groups = if self.one_in(2) { groups[self.between(0, groups.len() - 1)] } else { 1 };
+        let out = if pool { channels } else { groups * self.between(1, (6 / groups).max(1)) };
         let output = Shape { channels: out, height: rows, width: columns };
         let op = match (pool, sum) {
             (true, true) => Op::SumPool(window),
             (true, false) => Op::MaxPool(window),
-            _ if int8 => {
-                Op::Convolution { window, weights: self.int8(out, channels * window.len(), &mut reads, &window) }
-            }
-            _ => Op::Convolution { window, weights: self.float(out, channels * window.len()) },
+            _ if int8 => Op::Convolution {
+                window,
+                groups,
+                weights: self.int8(out, channels / groups * window.len(), &mut reads, &window),
+            },
+            _ => Op::Convolution { window, groups, weights: self.float(out, channels / groups * window.len()) },
         };
         let name = format!("layer{}", self.network.layers.len());
         let write = self.write(out, int8);
@@ -206,13 +243,13 @@ impl Maker {
         let shapes: Vec<Shape> = reads.iter().map(|read| self.network.shape(read.segment)).collect();
         let (channels, out) = (shapes.iter().map(|shape| shape.channels).sum(), self.between(1, 6));
         let (height, width) = (shapes[0].height, shapes[0].width);
-        let op = Op::Convolution { window: Window::ONE, weights: self.float(out, channels) };
+        let op = Op::Convolution { window: Window::ONE, groups: 1, weights: self.float(out, channels) };
         let segment = self.network.inputs.len() + self.network.layers.len();
         let output = Shape { channels: out, height, width };
         let name = format!("transition{segment}");
         self.network.layers.push(Layer { name, op, reads, epilogue: vec![], output });
         let kernel = [self.between(1, height.min(2)), self.between(1, width.min(2))];
-        let window = Window { kernel, stride: kernel, padding: [0; 4] };
+        let window = Window { kernel, stride: kernel, padding: [0; 4], ..Window::ONE };
         let [height, width] = window.output(height, width).expect("it is no larger");
         let reads = vec![Read { segment, prologue: if self.one_in(4) { vec![self.norm(out)] } else { vec![] } }];
         let write = self.write(out, false);

@@ -8,12 +8,12 @@ use prost::Message;
 use tract_onnx::pb::{AttributeProto, NodeProto, OperatorSetIdProto, TensorProto, tensor_proto::DataType};
 
 use super::super::Tensor;
-use super::super::fused::{ConvolutionWeights, FusedNetwork, Layer, Op, Read, Window};
+use super::super::fused::{Border, ConvolutionWeights, FusedNetwork, Layer, Op, Read, Window};
 use super::fuse::{FUSED, node_name};
-use super::nodes::{Nodes, float, initializer, int, ints};
+use super::nodes::{Nodes, float, initializer, int, ints, text};
 use super::{OPSET, OnnxFile};
 use crate::error::{Error, ErrorKind, Result};
-use crate::quant::{Affine, Encoding, quantize_weights};
+use crate::quant::{Affine, Encoding, Function, quantize_weights};
 
 /// How one layer of a network is quantized.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -117,7 +117,7 @@ impl Writer<'_> {
         let mut x = self.gathered(name, &layer.reads);
         let output = format!("{name}.out");
         match &layer.op {
-            Op::Convolution { window, weights: ConvolutionWeights::Float { values, bias } } => {
+            Op::Convolution { window, groups, weights: ConvolutionWeights::Float { values, bias } } => {
                 let shape = self.network.input_shape(layer);
                 let whole = window.kernel == [shape.height, shape.width] && window.padding == [0; 4];
                 let flat = whole.then(|| self.flat_output(segment)).flatten().map(str::to_owned);
@@ -130,13 +130,24 @@ impl Writer<'_> {
                 let out = layer.output.channels;
                 let dims = match flat {
                     Some(_) => vec![out, values.len() / out],
-                    None => vec![out, shape.channels, window.kernel[0], window.kernel[1]],
+                    None => vec![out, shape.channels / groups, window.kernel[0], window.kernel[1]],
                 };
                 let (weights, bias) = self.weights(name, values, bias, &dims, encodings.input);
                 let inputs: Vec<&str> = [&*x, &weights].into_iter().chain(bias.as_deref()).collect();
                 match flat {
                     Some(output) => self.nodes.add_to("Gemm", name, &inputs, vec![int("transB", 1)], output),
-                    None => self.nodes.add_to("Conv", name, &inputs, attributes(window), output),
+                    None => {
+                        let mut window = *window;
+                        if window.border == Border::Reflect {
+                            x = self.mirrored(name, &x, window.padding);
+                            window.padding = [0; 4];
+                        }
+                        let mut attributes = attributes(&window);
+                        attributes.push(ints("dilations", &window.dilation.map(|n| n as i64)));
+                        attributes.push(int("group", *groups as i64));
+                        let inputs: Vec<&str> = [&*x, &weights].into_iter().chain(bias.as_deref()).collect();
+                        self.nodes.add_to("Conv", name, &inputs, attributes, output)
+                    }
                 }
             }
             Op::MaxPool(window) => {
@@ -218,7 +229,7 @@ impl Writer<'_> {
 
     /// All that is read as one tensor, after its affines.
     fn gathered(&mut self, name: &str, reads: &[Read]) -> String {
-        let alike = |a: &Affine, b: &Affine| (a.low, a.high) == (b.low, b.high);
+        let alike = |a: &Affine, b: &Affine| (a.low, a.high, &a.function) == (b.low, b.high, &b.function);
         let first = &reads[0].prologue;
         let same = reads.iter().all(|read| {
             read.prologue.len() == first.len() && read.prologue.iter().zip(first).all(|(a, b)| alike(a, b))
@@ -277,6 +288,7 @@ impl Writer<'_> {
                 let inputs: Vec<&str> = [&*x].into_iter().chain(parameters.iter().map(String::as_str)).collect();
                 x = self.nodes.add("BatchNormalization", &name, &inputs, vec![float("epsilon", 0.0)]);
             }
+            x = self.function(&name, x, &affine.function);
             x = match (affine.low, affine.high) {
                 (f32::NEG_INFINITY, f32::INFINITY) => x,
                 (0.0, f32::INFINITY) => self.nodes.add("Relu", &format!("{name}.relu"), &[&x], vec![]),
@@ -293,6 +305,56 @@ impl Writer<'_> {
     }
 }
 
+impl Writer<'_> {
+    /// A tensor with its image mirrored at its ends: top, left, bottom, right.
+    fn mirrored(&mut self, name: &str, x: &str, [top, left, bottom, right]: [usize; 4]) -> String {
+        let pads = format!("{name}.pads");
+        let values = [0, 0, top, left, 0, 0, bottom, right].map(|n| n as i64);
+        let raw_data = values.iter().flat_map(|n| n.to_le_bytes()).collect();
+        self.tensors.push(integers(&pads, &[8], DataType::Int64, raw_data));
+        self.nodes.add("Pad", &format!("{name}.mirrored"), &[x, &pads], vec![text("mode", "reflect")])
+    }
+
+    /// A tensor after a function, in operators of opset 13.
+    fn function(&mut self, name: &str, x: String, function: &Function) -> String {
+        let node = |part: &str| format!("{name}.{part}");
+        match function {
+            Function::Identity => x,
+            Function::Sigmoid => self.nodes.add("Sigmoid", &node("sigmoid"), &[&x], vec![]),
+            Function::Silu => {
+                let gate = self.nodes.add("Sigmoid", &node("sigmoid"), &[&x], vec![]);
+                self.nodes.add("Mul", &node("silu"), &[&x, &gate], vec![])
+            }
+            Function::HardSigmoid { alpha, beta } => {
+                let attributes = vec![float("alpha", *alpha), float("beta", *beta)];
+                self.nodes.add("HardSigmoid", &node("gate"), &[&x], attributes)
+            }
+            Function::HardSwish { alpha, beta } => {
+                let attributes = vec![float("alpha", *alpha), float("beta", *beta)];
+                let gate = self.nodes.add("HardSigmoid", &node("gate"), &[&x], attributes);
+                self.nodes.add("Mul", &node("swish"), &[&x, &gate], vec![])
+            }
+            Function::LeakyRelu(alpha) => {
+                self.nodes.add("LeakyRelu", &node("leaky"), &[&x], vec![float("alpha", *alpha)])
+            }
+            Function::Elu(alpha) => self.nodes.add("Elu", &node("elu"), &[&x], vec![float("alpha", *alpha)]),
+            Function::Tanh => self.nodes.add("Tanh", &node("tanh"), &[&x], vec![]),
+            Function::Erf => self.nodes.add("Erf", &node("erf"), &[&x], vec![]),
+            Function::Gelu => {
+                for (part, value) in [("root", std::f32::consts::FRAC_1_SQRT_2), ("one", 1.0), ("half", 0.5)] {
+                    self.tensors.push(initializer(&node(part), &Tensor { shape: vec![], data: vec![value] }));
+                }
+                let scaled = self.nodes.add("Mul", &node("scaled"), &[&x, &node("root")], vec![]);
+                let erf = self.nodes.add("Erf", &node("erf"), &[&scaled], vec![]);
+                let gate = self.nodes.add("Add", &node("gate"), &[&erf, &node("one")], vec![]);
+                let double = self.nodes.add("Mul", &node("double"), &[&x, &gate], vec![]);
+                self.nodes.add("Mul", &node("gelu"), &[&double, &node("half")], vec![])
+            }
+            Function::Table(_) => unreachable!("a network that is to be quantized has no quantized values"),
+        }
+    }
+}
+
 /// The affine of a factor.
 fn scaled(factor: f32, channels: usize) -> Affine {
     Affine {
@@ -300,6 +362,7 @@ fn scaled(factor: f32, channels: usize) -> Affine {
         add: vec![0.0; channels],
         low: f32::NEG_INFINITY,
         high: f32::INFINITY,
+        function: Function::Identity,
         round: false,
     }
 }

@@ -5,7 +5,7 @@
 use std::ops::Range;
 
 use crate::kernels::PIXEL_BLOCK;
-use crate::model::fused::{Shape, Window};
+use crate::model::fused::{Border, Shape, Window};
 
 /// What a check gives; the text says what contradicts what.
 pub(super) type Checked<T = ()> = std::result::Result<T, &'static str>;
@@ -41,11 +41,18 @@ pub(super) fn shape(shape: Shape) -> Checked {
 pub(super) fn window(window: &Window, from: Shape, to: Shape) -> Checked {
     shape(from)?;
     shape(to)?;
-    let Window { kernel, stride, padding } = window;
-    let sides = kernel.iter().chain(stride).chain(padding);
+    let Window { kernel, stride, padding, dilation, border } = window;
+    let sides = kernel.iter().chain(stride).chain(padding).chain(dilation);
     ensure(sides.into_iter().all(|&side| side <= MOST_SIDE), "a window that is too great")?;
     product(kernel)?;
     product(stride)?;
+    product(dilation)?;
+    let [top, left, bottom, right] = *padding;
+    let mirrored = *border == Border::Reflect;
+    ensure(
+        !mirrored || top.max(bottom) < from.height && left.max(right) < from.width,
+        "a window that mirrors too much",
+    )?;
     let fits = window.output(from.height, from.width) == Some([to.height, to.width]);
     ensure(fits, "a window whose results have another shape")
 }
@@ -69,24 +76,24 @@ pub(super) struct Readable {
 }
 
 impl Readable {
-    /// All of `bytes` quantized values and `floats` numbers.
+    /// All of `bytes` quantized values and `floats` f32 values.
     pub(super) fn all((bytes, floats): (usize, usize)) -> Self {
         Self { bytes: [0..bytes, 0..0], floats: [0..floats, 0..0] }
     }
 
-    /// But for a range that is written, of numbers if `real`, else of quantized values.
-    pub(super) fn but(mut self, real: bool, written: Range<usize>) -> Self {
-        let pieces = if real { &mut self.floats } else { &mut self.bytes };
+    /// But for a range that is written, of f32 values if `is_f32`, else of quantized values.
+    pub(super) fn but(mut self, is_f32: bool, written: Range<usize>) -> Self {
+        let pieces = if is_f32 { &mut self.floats } else { &mut self.bytes };
         let end = pieces[0].end;
         *pieces = [0..written.start, written.end..end];
         self
     }
 
     /// Whether `len` values from `start` on can be read: all before what is written, or all behind it.
-    pub(super) fn holds(&self, real: bool, start: usize, len: usize) -> Checked {
+    pub(super) fn holds(&self, is_f32: bool, start: usize, len: usize) -> Checked {
         let end = start.checked_add(len);
         let inside = |piece: &Range<usize>| piece.start <= start && end.is_some_and(|end| end <= piece.end);
-        let pieces = if real { &self.floats } else { &self.bytes };
+        let pieces = if is_f32 { &self.floats } else { &self.bytes };
         ensure(len > 0 && pieces.iter().any(inside), "something that is read where it is not")
     }
 }

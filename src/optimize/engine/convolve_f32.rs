@@ -4,84 +4,29 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use super::LayerInfo;
 use super::check::{Checked, Readable, blocks, ensure, work};
-use super::convolve::padded;
-use super::element::Element;
 use super::input::ConvolutionInput;
-use super::lowering::Lowering;
+use super::layer_info::LayerInfo;
 use super::memory::{ScratchSize, TileScratch};
 use super::operator::{Compute, Operator, Tile, Tiling};
-use super::results::{F32Results, QuantizedResults};
-use super::segments::{Storage, read_lanes};
-use super::task::Results;
-use crate::error::Result;
-use crate::kernels::{AffineChainF32, BiasClamp, Blob, ConvolveF32, Kernels, PackedF32, PlanesMut};
-use crate::model::fused::{Layer, OpKind, Window};
-use crate::quant::Affine;
+use super::prologue::Element;
+use crate::kernels::{BiasClamp, Blob, ConvolveF32, Kernels, PackedF32, PlanesMut};
+use crate::model::fused::OpKind;
 
 /// A float convolution, ready to run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct ConvolutionF32 {
-    weights: PackedF32,
-    /// Adds the bias.
-    bias_clamp: BiasClamp,
+    /// Those of some output channels each.
+    weights: Vec<PackedF32>,
+    /// Adds the bias, for each part of the weights.
+    bias_clamp: Vec<BiasClamp>,
     input: ConvolutionInput<f32>,
 }
 
-/// How a layer with these weights and biases is run that writes the segment `to`, and how many pixels a tile has.
-///
-/// # Errors
-/// None for a network that was checked.
-pub(super) fn lower(
-    lowering: Lowering<'_>,
-    layer: &Layer,
-    to: usize,
-    window: &Window,
-    (values, bias): (&[f32], &[f32]),
-) -> Result<(Results, usize)> {
-    let (input, tile_len) = ConvolutionInput::f32(lowering, layer, window);
-    let weights = pack(lowering, layer, window, values, &input);
-    let outputs = weights.outputs();
-    let (mul, add) = (vec![1.0; bias.len()], bias.to_vec());
-    let add_bias = Affine { mul, add, low: f32::NEG_INFINITY, high: f32::INFINITY, round: false };
-    let bias_clamp = BiasClamp::new(&padded(&add_bias, outputs))?;
-    let operator = ConvolutionF32 { weights, bias_clamp, input }.into();
-    let affines: Vec<Affine> = layer.epilogue.iter().map(|affine| padded(affine, outputs)).collect();
-    let chain = || AffineChainF32::new(outputs, &affines);
-    let results = match lowering.segments[to].kind {
-        Storage::Quantized(qvalues) => Results::Quantized(QuantizedResults::Rounded(operator, chain(), qvalues)),
-        Storage::F32 if affines.is_empty() => Results::F32(F32Results::AsIs(operator)),
-        Storage::F32 => Results::F32(F32Results::Affine(operator, chain())),
-    };
-    Ok((results, tile_len))
-}
-
-/// Packs weights, `[out, in, kernel height, kernel width]`, as steps of four channels of a tap.
-fn pack(
-    lowering: Lowering<'_>,
-    layer: &Layer,
-    window: &Window,
-    values: &[f32],
-    input: &ConvolutionInput<f32>,
-) -> PackedF32 {
-    let lanes = read_lanes(layer, lowering.segments);
-    let planes: usize = layer.reads.iter().map(|read| lowering.segments[read.segment].planes).sum();
-    let mut channels = vec![None; 4 * planes];
-    lanes.iter().enumerate().for_each(|(channel, &lane)| channels[lane] = Some(channel));
-    let taps = window.len();
-    let outputs = layer.output.channels.next_multiple_of(4);
-    let steps = || (0..planes).flat_map(|plane| (0..taps).map(move |tap| (plane, tap)));
-    let place = |tap: usize| [tap / window.kernel[1], tap % window.kernel[1]];
-    let offsets: Vec<u32> = steps().map(|(plane, tap)| input.offset(place(tap), plane) as u32).collect();
-    let weight = |output: usize, plane: usize, tap: usize, i: usize| match channels[4 * plane + i] {
-        Some(channel) if output < layer.output.channels => values[(output * lanes.len() + channel) * taps + tap],
-        _ => 0.0,
-    };
-    let of = |output| steps().flat_map(move |(plane, tap)| (0..4).map(move |i| (output, plane, tap, i)));
-    let packed: Vec<f32> =
-        (0..outputs).flat_map(of).map(|(output, plane, tap, i)| weight(output, plane, tap, i)).collect();
-    lowering.kernels.pack_f32(&packed, &offsets)
+impl ConvolutionF32 {
+    pub(super) fn new(weights: Vec<PackedF32>, bias_clamp: Vec<BiasClamp>, input: ConvolutionInput<f32>) -> Self {
+        Self { weights, bias_clamp, input }
+    }
 }
 
 impl Operator for ConvolutionF32 {
@@ -91,15 +36,16 @@ impl Operator for ConvolutionF32 {
 
     fn check(&self, _: Kernels, memory: &Readable, tiling: &Tiling) -> Checked<u64> {
         let Self { weights, bias_clamp, input } = self;
-        let outputs = weights.outputs();
-        ensure(tiling.shape.channels.next_multiple_of(4) == outputs, "weights of other outputs")?;
-        ensure(bias_clamp.channels() == outputs, "biases of other outputs")?;
-        let read = input.check(memory, tiling, weights.furthest())?;
-        Ok(work(&[weights.len(), blocks(tiling.shape)]).saturating_add(read))
+        ensure(tiling.shape.channels.next_multiple_of(4) == 4 * self.planes(), "weights of other outputs")?;
+        let channels = bias_clamp.iter().map(BiasClamp::channels);
+        ensure(channels.eq(weights.iter().map(PackedF32::outputs)), "biases of other outputs")?;
+        let read = input.check(memory, tiling, weights.iter().filter_map(PackedF32::furthest).max())?;
+        let len = weights.iter().fold(0usize, |len, weights| len.saturating_add(weights.len()));
+        Ok(work(&[len, blocks(tiling.shape)]).saturating_add(read))
     }
 
     fn planes(&self) -> usize {
-        self.weights.outputs() / 4
+        self.weights.iter().fold(0usize, |planes, weights| planes.saturating_add(weights.outputs() / 4))
     }
 
     fn planes_at_once(&self) -> usize {
@@ -110,15 +56,20 @@ impl Operator for ConvolutionF32 {
         self.input.scratch()
     }
 
-    fn blob(&mut self) -> Option<Blob<'_>> {
-        Some(self.weights.blob())
+    fn blobs(&mut self) -> Vec<Blob<'_>> {
+        self.weights.iter_mut().map(PackedF32::blob).collect()
     }
 }
 
 impl Compute<f32> for ConvolutionF32 {
     fn run(&self, tile: Tile<'_>, _: Range<usize>, scratch: &mut TileScratch, out: &mut PlanesMut<'_, f32>) {
         let input = self.input.read(tile, f32::scratch(scratch));
-        let operand = ConvolveF32 { input, weights: &self.weights, pixels: tile.pixels };
-        tile.kernels.convolve_f32(&operand, &self.bias_clamp, out);
+        let mut plane = 0;
+        for (weights, bias_clamp) in self.weights.iter().zip(&self.bias_clamp) {
+            let planes = plane..plane + weights.outputs() / 4;
+            plane = planes.end;
+            let operand = ConvolveF32 { input, weights, pixels: tile.pixels };
+            tile.kernels.convolve_f32(&operand, bias_clamp, &mut out.range(planes));
+        }
     }
 }

@@ -5,11 +5,11 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use super::check::{Checked, Readable, ensure, product, work};
-use super::element::Element;
 use super::memory::Sources;
 use super::memory_plan::Placement;
+use super::prologue::{Element, Prologue, StoredPlanes, laned};
 use super::segments::{Segment, Storage, affines};
-use crate::kernels::{AffineChain, AffineChainF32, ChainInput, ChainInputF32, Kernels, Operand, PlanesMut, QuantType};
+use crate::kernels::{Kernels, PlanesMut};
 use crate::model::fused::Read;
 use crate::quant::Affine;
 
@@ -27,51 +27,6 @@ struct GatheredPlanes<P> {
     kind: Storage,
     prologue: P,
 }
-
-/// The affines that make values of type `T` of stored ones.
-pub(super) trait Prologue<T>: Sized {
-    /// What the values become, for those of a read.
-    type To: Copy + PartialEq;
-
-    /// What a read's values become.
-    fn to(read: &Read, segments: &[Segment]) -> Self::To;
-
-    /// The affines of values that are stored like `kind`, for `channels` channels.
-    fn new(affines: &[Affine], channels: usize, kind: Storage, to: Self::To) -> Self;
-
-    /// Whether it takes values that are stored so.
-    fn takes(&self, kind: Storage) -> bool;
-
-    /// Numbers of planes and affines.
-    fn extent(&self) -> (usize, usize);
-
-    /// Applies it to stored values.
-    fn run(&self, kernels: Kernels, from: StoredPlanes<'_>, out: &mut PlanesMut<'_, T>);
-}
-
-/// Some pixels of some planes, as they are stored.
-pub(super) struct StoredPlanes<'a> {
-    sources: Sources<'a>,
-    kind: Storage,
-    start: usize,
-    plane_stride: usize,
-    /// Which planes of the prologue's these are.
-    planes: Range<usize>,
-    pixels: usize,
-}
-
-/// To quantized values.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) enum ToQuantized {
-    /// From quantized values.
-    Affine(AffineChain),
-    /// From either, to values stored like these.
-    Rounded(AffineChainF32, QuantType),
-}
-
-/// To f32 values, from either.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct ToF32(AffineChainF32);
 
 /// Planes that are read together, before they are made ready.
 struct Group<To> {
@@ -157,77 +112,6 @@ impl<T: Element> Gather<T> {
     }
 }
 
-impl<'a> StoredPlanes<'a> {
-    fn operand(self) -> ChainInputF32<'a> {
-        let Self { sources, kind, start, plane_stride, planes, pixels } = self;
-        let input = match kind {
-            Storage::Quantized(qvalues) => Operand::Quantized(sources.bytes.from(start), qvalues),
-            Storage::F32 => Operand::F32(sources.floats.from(start)),
-        };
-        ChainInputF32 { input, plane_stride, planes, pixels }
-    }
-}
-
-impl Prologue<u8> for ToQuantized {
-    type To = QuantType;
-
-    fn to(read: &Read, segments: &[Segment]) -> QuantType {
-        if is_signed(read, segments) { QuantType::ActivationSigned } else { QuantType::Activation }
-    }
-
-    fn new(affines: &[Affine], channels: usize, kind: Storage, to: QuantType) -> Self {
-        let quantized = match kind {
-            Storage::Quantized(from) => chain(affines, channels, from, to),
-            Storage::F32 => None,
-        };
-        quantized.map_or_else(|| Self::Rounded(AffineChainF32::new(channels, affines), to), Self::Affine)
-    }
-
-    fn takes(&self, kind: Storage) -> bool {
-        matches!((self, kind), (Self::Rounded(..), _) | (_, Storage::Quantized(_)))
-    }
-
-    fn extent(&self) -> (usize, usize) {
-        match self {
-            Self::Affine(chain) => (chain.planes(), chain.affines()),
-            Self::Rounded(chain, _) => (chain.planes(), chain.affines()),
-        }
-    }
-
-    fn run(&self, kernels: Kernels, from: StoredPlanes<'_>, out: &mut PlanesMut<'_, u8>) {
-        match self {
-            Self::Affine(chain) => {
-                let StoredPlanes { sources, start, plane_stride, planes, pixels, .. } = from;
-                let input = sources.bytes.from(start);
-                kernels.affine(chain, &ChainInput { input, plane_stride, planes, pixels }, out);
-            }
-            Self::Rounded(chain, qvalues) => kernels.affine_to_quantized(chain, &from.operand(), *qvalues, out),
-        }
-    }
-}
-
-impl Prologue<f32> for ToF32 {
-    type To = ();
-
-    fn to(_: &Read, _: &[Segment]) {}
-
-    fn new(affines: &[Affine], channels: usize, _: Storage, (): ()) -> Self {
-        Self(AffineChainF32::new(channels, affines))
-    }
-
-    fn takes(&self, _: Storage) -> bool {
-        true
-    }
-
-    fn extent(&self) -> (usize, usize) {
-        (self.0.planes(), self.0.affines())
-    }
-
-    fn run(&self, kernels: Kernels, from: StoredPlanes<'_>, out: &mut PlanesMut<'_, f32>) {
-        kernels.affine_to_f32(&self.0, &from.operand(), out);
-    }
-}
-
 impl<To: PartialEq> Group<To> {
     fn is_followed_by(&self, next: &Self) -> bool {
         let bounds = |affine: &Affine| (affine.low, affine.high, affine.round);
@@ -254,29 +138,4 @@ impl<To: PartialEq> Group<To> {
         let prologue = T::Prologue::new(&affines, 4 * planes, kind, to);
         GatheredPlanes { start, plane_stride, planes, kind, prologue }
     }
-}
-
-/// Whether what is read are quantized values below 0.
-pub(super) fn is_signed(read: &Read, segments: &[Segment]) -> bool {
-    match affines(read, segments).last() {
-        Some(affine) => affine.low < 0.0,
-        None => segments[read.segment].signed(),
-    }
-}
-
-/// An affine of channels as one of lanes; those without a channel become 0.
-pub(super) fn laned(affine: &Affine, segment: &Segment) -> Affine {
-    let spread = |values: &[f32]| {
-        let mut lanes = vec![0.0; 4 * segment.planes];
-        segment.lanes.iter().zip(values).for_each(|(&lane, &value)| lanes[lane] = value);
-        lanes
-    };
-    Affine { mul: spread(&affine.mul), add: spread(&affine.add), ..*affine }
-}
-
-/// A chain of affines from quantized values to quantized values, if there can be one; without affines they stay.
-pub(super) fn chain(affines: &[Affine], channels: usize, from: QuantType, to: QuantType) -> Option<AffineChain> {
-    let (low, high) = to.range();
-    let same = [Affine { mul: vec![1.0; channels], add: vec![0.0; channels], low, high, round: true }];
-    AffineChain::new(if affines.is_empty() { &same } else { affines }, from, to).ok()
 }

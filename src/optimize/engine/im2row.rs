@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::check::{self, Checked, ensure, product, work};
 use super::segments::reach;
 use crate::kernels::PIXEL_BLOCK;
-use crate::model::fused::{Shape, Window};
+use crate::model::fused::{Border, Shape, Window};
 
 /// Some rows of results, and what their windows look at: planes `[row % stride][column of the window][planes read]`, each with
 /// a pixel for each result of a row. What a window's row looks at begins a number of rows below.
@@ -45,7 +45,7 @@ impl Im2Row {
         let Self { window, from, .. } = *self;
         check::window(&window, from, to)?;
         let [down, _] = window.stride;
-        let expanded = product(&[down.min(window.kernel[0]), window.kernel[1], planes])?;
+        let expanded = product(&[down.min(window.span()[0]), window.kernel[1], planes])?;
         let rows = to.height.next_multiple_of(PIXEL_BLOCK);
         product(&[rows, down])?;
         // What the last rows of a tile look at, and the last block, lie behind.
@@ -60,7 +60,7 @@ impl Im2Row {
 
     /// About how many values are copied for one image.
     pub(super) fn work(&self) -> u64 {
-        let rows = (self.rows - 1) * self.window.stride[0] + self.window.kernel[0];
+        let rows = (self.rows - 1) * self.window.stride[0] + self.window.span()[0];
         let parts = self.to.height.div_ceil(self.rows);
         work(&[4, parts, rows, self.window.kernel[1], self.planes, self.to.width])
     }
@@ -76,7 +76,7 @@ impl Im2Row {
     }
 
     fn phases(&self) -> usize {
-        self.window.stride[0].min(self.window.kernel[0])
+        self.window.stride[0].min(self.window.span()[0])
     }
 
     fn planes_expanded(&self) -> usize {
@@ -95,13 +95,13 @@ impl Im2Row {
 
     /// Pixels from one plane to the next of the rows that [`Im2Row::fill`] takes.
     pub(super) fn raw_pixels(&self) -> usize {
-        let rows = (self.rows - 1) * self.window.stride[0] + self.window.kernel[0];
+        let rows = (self.rows - 1) * self.window.stride[0] + self.window.span()[0];
         (rows.min(self.from.height) * self.from.width).next_multiple_of(PIXEL_BLOCK)
     }
 
     /// Where a window's place looks in a plane that is read.
     pub(super) fn offset(&self, [row, column]: [usize; 2], plane: usize) -> usize {
-        let down = self.window.stride[0];
+        let (down, row) = (self.window.stride[0], row * self.window.dilation[0]);
         let expanded = (row % down * self.window.kernel[1] + column) * self.planes + plane;
         expanded * self.plane_stride + 4 * self.to.width * (row / down)
     }
@@ -111,7 +111,12 @@ impl Im2Row {
         let top = self.window.padding[0];
         let rows = self.rows.min(self.to.height - first);
         let begin = first * self.window.stride[0];
-        let end = begin + (rows - 1) * self.window.stride[0] + self.window.kernel[0];
+        let end = begin + (rows - 1) * self.window.stride[0] + self.window.span()[0];
+        if self.window.border == Border::Reflect {
+            let seen = || (begin..end).filter_map(|row| self.window.border.place(row, top, self.from.height));
+            let (begin, last) = (seen().min().unwrap_or(0), seen().max().unwrap_or(0));
+            return (begin, last + 1 - begin);
+        }
         let (begin, end) = (begin.saturating_sub(top), end.saturating_sub(top).min(self.from.height));
         (begin.min(end), end - begin.min(end))
     }
@@ -126,25 +131,26 @@ impl Im2Row {
         padding: impl Fn(usize) -> T,
         out: &mut [T],
     ) {
-        let Window { kernel, stride: [down, right], padding: [top, left, ..] } = self.window;
+        let Window { kernel, stride: [down, right], padding: [top, left, ..], dilation, border } = self.window;
         let (begin, _) = self.rows_read(first);
-        let rows = (self.rows.min(self.to.height - first) - 1) * down + kernel[0];
+        let rows = (self.rows.min(self.to.height - first) - 1) * down + self.window.span()[0];
         for plane in 0..self.planes {
             let padding = padding(plane);
             for row in 0..rows {
                 if row % down >= self.phases() {
                     continue; // No window looks there.
                 }
-                let y = (first * down + row).checked_sub(top).filter(|y| *y < self.from.height);
+                let y = border.place(first * down + row, top, self.from.height);
                 for column in 0..kernel[1] {
-                    let at = self.offset([row % down, column], plane) + 4 * self.to.width * (row / down);
+                    let expanded = (row % down * kernel[1] + column) * self.planes + plane;
+                    let at = expanded * self.plane_stride + 4 * self.to.width * (row / down);
                     let out = &mut out[at..at + 4 * self.to.width];
                     match y {
                         None => out.fill(padding),
                         Some(y) => {
                             let start = plane * raw_pitch + 4 * (y - begin) * self.from.width;
                             let raw = &raw[start..start + 4 * self.from.width];
-                            copy_row(raw, out, (column, left, right), padding);
+                            copy_row(raw, out, (column * dilation[1], left, right), border, padding);
                         }
                     }
                 }
@@ -154,13 +160,20 @@ impl Im2Row {
 }
 
 /// Every `right`th pixel of a row, from `column - left` on.
-fn copy_row<T: Copy>(raw: &[T], out: &mut [T], (column, left, right): (usize, usize, usize), padding: T) {
+fn copy_row<T: Copy>(
+    raw: &[T],
+    out: &mut [T],
+    (column, left, right): (usize, usize, usize),
+    border: Border,
+    padding: T,
+) {
     let (raw, out) = (raw.as_chunks::<4>().0, out.as_chunks_mut::<4>().0);
     // The first result whose window's place is inside the image, and the first behind it.
     let begin = left.saturating_sub(column).div_ceil(right).min(out.len());
     let end = (raw.len() + left).saturating_sub(column).div_ceil(right).clamp(begin, out.len());
-    out[..begin].fill([padding; 4]);
-    out[end..].fill([padding; 4]);
+    let outside = |place: usize| border.place(place * right + column, left, raw.len()).map_or([padding; 4], |x| raw[x]);
+    out[..begin].iter_mut().enumerate().for_each(|(place, out)| *out = outside(place));
+    out[end..].iter_mut().enumerate().for_each(|(place, out)| *out = outside(end + place));
     if begin == end {
         return;
     }

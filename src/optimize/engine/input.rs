@@ -3,12 +3,12 @@
 use serde::{Deserialize, Serialize};
 
 use super::check::{self, Checked, Readable, blocks, ensure, product};
-use super::element::Element;
-use super::gather::{Gather, is_signed};
+use super::gather::Gather;
 use super::im2row::Im2Row;
 use super::lowering::Lowering;
 use super::memory::ScratchSize;
 use super::operator::{Tile, Tiling};
+use super::prologue::{Element, is_signed};
 use super::segments::reads_as_is;
 use crate::kernels::PIXEL_BLOCK;
 use crate::model::fused::{Layer, Window};
@@ -35,10 +35,12 @@ pub(super) struct HaloOffsets {
     /// Rows above and columns to the left of the image.
     top: usize,
     left: usize,
+    dilation: [usize; 2],
 }
 
 impl HaloOffsets {
-    fn offset(&self, [row, column]: [usize; 2], plane: usize) -> usize {
+    fn offset(&self, tap: [usize; 2], plane: usize) -> usize {
+        let [row, column] = [tap[0] * self.dilation[0], tap[1] * self.dilation[1]];
         let copy = match column as isize - self.left as isize {
             0 => 0,
             aside @ ..0 => (aside + self.left as isize) as usize + 1,
@@ -66,8 +68,8 @@ impl ConvolutionInput<u8> {
             let (place, segment) = (lowering.places[segment], &lowering.segments[segment]);
             let [top, left, ..] = halo.padding;
             let (lead, plane_stride) = (place.lead, place.plane_stride);
-            let offsets =
-                HaloOffsets { lead, plane_stride, planes: segment.planes, width: segment.shape.width, top, left };
+            let (planes, width, dilation) = (segment.planes, segment.shape.width, window.dilation);
+            let offsets = HaloOffsets { lead, plane_stride, planes, width, top, left, dilation };
             return (Self::InPlace { start: place.start - lead, offsets }, tile_len::<u8>(layer, 4 * segment.planes));
         }
         let flip = if lowering.kernels.shifted() { 0x80 } else { 0 };

@@ -34,7 +34,8 @@ impl LoadInput {
         };
         let four = |channel: usize| {
             let repeat = |values: &[f32]| vec![values[channel]; 4];
-            let affine = |affine: &Affine| Affine { mul: repeat(&affine.mul), add: repeat(&affine.add), ..*affine };
+            let affine =
+                |affine: &Affine| Affine { mul: repeat(&affine.mul), add: repeat(&affine.add), ..affine.clone() };
             AffineChainF32::new(4, &segment.loading.iter().map(affine).collect::<Vec<_>>())
         };
         let chains = (0..segment.shape.channels).map(four).collect();

@@ -1,13 +1,14 @@
-//! The K dimension of an int8 convolution: groups of four channels of one tap, with their weights.
+//! The K dimension of a convolution: steps of four channels of one tap, with their weights.
 
-use super::convolve::Int8Weights;
-use super::gather::is_signed;
+use std::ops::Range;
+
 use super::input::ConvolutionInput;
-use super::lowering::Lowering;
-use super::segments::{Segment, read_lanes};
+use super::lowering::{Int8Weights, Lowering};
+use super::prologue::is_signed;
+use super::segments::read_lanes;
 use crate::error::Result;
-use crate::kernels::Packed;
-use crate::model::fused::{Layer, Window};
+use crate::kernels::{Packed, PackedF32};
+use crate::model::fused::{Layer, Read, Window};
 
 /// Where each step along K reads, and its weights, `[steps][outputs][4]`.
 struct KSteps {
@@ -41,43 +42,123 @@ impl KSteps {
     }
 }
 
-/// Packs all products of a convolution, and what the accumulators start from so that quantized values count from their zero point.
+/// The channels of a convolution that are packed together: whole groups, with outputs that fill planes.
+struct Part {
+    outputs: Range<usize>,
+    inputs: Range<usize>,
+}
+
+/// Where the channels of what a layer reads are, and which of them each output is made of.
+struct Channels {
+    /// The channel in each lane, plane by plane.
+    planes: Vec<[Option<usize>; 4]>,
+    groups: usize,
+    inputs: usize,
+    outputs: usize,
+}
+
+impl Channels {
+    fn new(lowering: Lowering<'_>, layer: &Layer, groups: usize) -> Self {
+        let lanes = read_lanes(layer, lowering.segments);
+        let planes: usize = layer.reads.iter().map(|read| lowering.segments[read.segment].planes).sum();
+        let mut channels = vec![[None; 4]; planes];
+        lanes.iter().enumerate().for_each(|(channel, &lane)| channels[lane / 4][lane % 4] = Some(channel));
+        Self { planes: channels, groups, inputs: lanes.len(), outputs: layer.output.channels }
+    }
+
+    /// The parts, as small as planes of results allow.
+    fn parts(&self) -> impl Iterator<Item = Part> {
+        let (inputs, outputs) = (self.inputs / self.groups, self.outputs / self.groups);
+        let together = if self.groups == 1 { 1 } else { (1..=4).find(|n| n * outputs % 4 == 0).unwrap_or(4) };
+        (0..self.groups).step_by(together).map(move |first| {
+            let end = self.groups.min(first + together);
+            Part { outputs: first * outputs..end * outputs, inputs: first * inputs..end * inputs }
+        })
+    }
+
+    /// The planes that a part reads.
+    fn planes_of(&self, part: &Part) -> impl Iterator<Item = usize> {
+        let inputs = part.inputs.clone();
+        let read = move |lanes: &[Option<usize>; 4]| lanes.iter().flatten().any(|channel| inputs.contains(channel));
+        self.planes.iter().enumerate().filter(move |(_, lanes)| read(lanes)).map(|(plane, _)| plane)
+    }
+
+    /// Where the weight of an output for a lane is in `[out, in / groups, taps]`, without the tap; `None` where there is none.
+    fn weight(&self, output: usize, plane: usize, lane: usize) -> Option<usize> {
+        let (inputs, outputs) = (self.inputs / self.groups, self.outputs / self.groups);
+        let channel =
+            self.planes[plane][lane].filter(|channel| output < self.outputs && channel / inputs == output / outputs)?;
+        Some(output * inputs + channel % inputs)
+    }
+}
+
+/// Packs all products of a convolution, and what the accumulators start from so that quantized values count from their zero point: for each
+/// part of the outputs by itself.
 ///
 /// # Errors
 /// None for a network that was checked.
-pub(super) fn pack(
+pub(super) fn pack_int8(
     lowering: Lowering<'_>,
     layer: &Layer,
-    window: &Window,
+    (window, groups): (&Window, usize),
     weights: Int8Weights<'_>,
     input: &ConvolutionInput<u8>,
-) -> Result<Packed> {
+) -> Result<Vec<Packed>> {
     let Int8Weights { values, zero_points, input_zero_point } = weights;
-    let lanes = read_lanes(layer, lowering.segments);
-    let outputs = layer.output.channels;
-    let padded = outputs.next_multiple_of(4);
-    let mut steps = KSteps { outputs: padded, offsets: Vec::new(), weights: Vec::new() };
-    let mut init = vec![0i32; padded];
-    let mut first = 0;
-    for read in &layer.reads {
-        let Segment { planes, .. } = lowering.segments[read.segment];
-        // Quantized values reach the kernels as u8: signed ones are 128 too high.
-        let high = input_zero_point + if is_signed(read, lowering.segments) { 128 } else { 0 };
-        for plane in first..first + planes {
-            let channels = [0, 1, 2, 3].map(|i| lanes.iter().position(|&lane| lane == 4 * plane + i));
+    let channels = Channels::new(lowering, layer, groups);
+    // Quantized values reach the kernels as u8: signed ones are 128 too high.
+    let high = |read: &Read| input_zero_point + if is_signed(read, lowering.segments) { 128 } else { 0 };
+    let highs: Vec<i32> = layer
+        .reads
+        .iter()
+        .flat_map(|read| std::iter::repeat_n(high(read), lowering.segments[read.segment].planes))
+        .collect();
+    let pack = |part: Part| {
+        let outputs = part.outputs.len().next_multiple_of(4);
+        let mut steps = KSteps { outputs, offsets: Vec::new(), weights: Vec::new() };
+        let mut init = vec![0i32; outputs];
+        for plane in channels.planes_of(&part) {
             for tap in 0..window.len() {
-                let weight = |output: usize, i: usize| {
-                    let Some(channel) = channels[i].filter(|_| output < outputs) else { return 0 };
-                    let value = i32::from(values[(output * lanes.len() + channel) * window.len() + tap]);
+                let weight = |output: usize, lane: usize| {
+                    let output = part.outputs.start + output;
+                    let Some(at) = channels.weight(output, plane, lane) else { return 0 };
+                    let value = i32::from(values[at * window.len() + tap]);
                     value - zero_points.get(output).map_or(0, |&zero_point| i32::from(zero_point))
                 };
                 steps.push(input.offset([tap / window.kernel[1], tap % window.kernel[1]], plane), weight);
                 for (output, init) in init.iter_mut().enumerate() {
-                    *init -= high * (0..4).map(|i| weight(output, i)).sum::<i32>();
+                    *init -= highs[plane] * (0..4).map(|lane| weight(output, lane)).sum::<i32>();
                 }
             }
         }
-        first += planes;
-    }
-    lowering.kernels.pack(&steps.weights(), &init, &steps.offsets)
+        lowering.kernels.pack(&steps.weights(), &init, &steps.offsets)
+    };
+    channels.parts().map(pack).collect()
+}
+
+/// As [`pack_int8`], for f32 weights `[out, in / groups, kernel height, kernel width]`.
+pub(super) fn pack_f32(
+    lowering: Lowering<'_>,
+    layer: &Layer,
+    (window, groups): (&Window, usize),
+    values: &[f32],
+    input: &ConvolutionInput<f32>,
+) -> Vec<PackedF32> {
+    let channels = Channels::new(lowering, layer, groups);
+    let taps = window.len();
+    let pack = |part: Part| {
+        let planes: Vec<usize> = channels.planes_of(&part).collect();
+        let steps = || planes.iter().flat_map(|&plane| (0..taps).map(move |tap| (plane, tap)));
+        let place = |tap: usize| [tap / window.kernel[1], tap % window.kernel[1]];
+        let offsets: Vec<u32> = steps().map(|(plane, tap)| input.offset(place(tap), plane) as u32).collect();
+        let weight = |output: usize, plane: usize, tap: usize, lane: usize| {
+            channels.weight(output, plane, lane).map_or(0.0, |at| values[at * taps + tap])
+        };
+        let outputs = part.outputs.start..part.outputs.start + part.outputs.len().next_multiple_of(4);
+        let of = |output| steps().flat_map(move |(plane, tap)| (0..4).map(move |lane| (output, plane, tap, lane)));
+        let packed: Vec<f32> =
+            outputs.flat_map(of).map(|(output, plane, tap, lane)| weight(output, plane, tap, lane)).collect();
+        lowering.kernels.pack_f32(&packed, &offsets)
+    };
+    channels.parts().map(pack).collect()
 }

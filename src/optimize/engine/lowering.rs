@@ -17,3 +17,11 @@ pub(super) struct Lowering<'a> {
     /// The kernels that tasks call.
     pub(super) kernels: Kernels,
 }
+
+/// The weights of an int8 convolution, as those of [`ConvolutionWeights`](crate::model::fused::ConvolutionWeights).
+#[derive(Clone, Copy)]
+pub(super) struct Int8Weights<'a> {
+    pub(super) values: &'a [i8],
+    pub(super) zero_points: &'a [i16],
+    pub(super) input_zero_point: i32,
+}

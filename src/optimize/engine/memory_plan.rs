@@ -58,13 +58,13 @@ pub(super) struct MemoryPlan {
     pub(super) places: Vec<Placement>,
     /// Bytes of all quantized values.
     pub(super) bytes: usize,
-    /// Numbers of all f32 ones.
+    /// Number of all f32 values.
     pub(super) floats: usize,
 }
 
 /// Segments that lie together.
 struct Region {
-    real: bool,
+    is_f32: bool,
     segments: Vec<usize>,
     plane_stride: usize,
     lead: usize,
@@ -83,12 +83,12 @@ impl Region {
 /// Lays out the segments of `network`.
 pub(super) fn memory_plan(network: &FusedNetwork, segments: &[Segment]) -> MemoryPlan {
     let live_ranges = memory_planner::live_ranges(network);
-    let mut memory_planner = of(network, segments, &live_ranges);
-    let bytes = place(&mut memory_planner, false);
-    let floats = place(&mut memory_planner, true);
+    let mut regions = regions(network, segments, &live_ranges);
+    let bytes = place(&mut regions, false);
+    let floats = place(&mut regions, true);
     let nowhere = Placement { start: 0, plane_stride: 0, planes: 0, lead: 0, fresh: false };
     let mut places = vec![nowhere; segments.len()];
-    for region in &memory_planner {
+    for region in &regions {
         let mut plane = 0;
         for (number, &segment) in region.segments.iter().enumerate() {
             let halo = segments[segment].halo.is_some();
@@ -103,18 +103,19 @@ pub(super) fn memory_plan(network: &FusedNetwork, segments: &[Segment]) -> Memor
     MemoryPlan { places, bytes, floats }
 }
 
-fn of(network: &FusedNetwork, segments: &[Segment], live_ranges: &[Range<usize>]) -> Vec<Region> {
+/// Which segments lie together.
+fn regions(network: &FusedNetwork, segments: &[Segment], live_ranges: &[Range<usize>]) -> Vec<Region> {
     let mut families: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
     for (segment, head) in together(network, segments).into_iter().enumerate() {
         families.entry(head).or_default().push(segment);
     }
     let mut found: Vec<Region> = Vec::new();
-    for threads in families.into_values() {
-        let first = &segments[threads[0]];
-        let life = memory_planner::union(threads.iter().map(|&m| &live_ranges[m]));
+    for members in families.into_values() {
+        let first = &segments[members[0]];
+        let life = memory_planner::union(members.iter().map(|&m| &live_ranges[m]));
         let (plane_stride, lead) = plane_stride(first);
         let copies = 1 + first.halo.as_ref().map_or(0, |halo| halo.shifts.len());
-        let planes = copies * threads.iter().map(|&m| segments[m].planes).sum::<usize>();
+        let planes = copies * members.iter().map(|&m| segments[m].planes).sum::<usize>();
         // One after another in the same place, what lies around them is written only once.
         let heir = found.iter_mut().rfind(|region: &&mut Region| {
             let other = &segments[region.segments[0]];
@@ -124,11 +125,11 @@ fn of(network: &FusedNetwork, segments: &[Segment], live_ranges: &[Range<usize>]
         match heir {
             Some(region) => {
                 region.life.end = life.end;
-                region.segments.extend(threads);
+                region.segments.extend(members);
             }
             None => {
-                let real = first.kind == Storage::F32;
-                found.push(Region { real, segments: threads, plane_stride, lead, planes, life, start: 0 });
+                let is_f32 = first.kind == Storage::F32;
+                found.push(Region { is_f32, segments: members, plane_stride, lead, planes, life, start: 0 });
             }
         }
     }
@@ -170,8 +171,8 @@ fn plane_stride(segment: &Segment) -> (usize, usize) {
 }
 
 /// Gives all regions of a kind their start. Returns the size of all.
-fn place(memory_planner: &mut [Region], real: bool) -> usize {
-    let chosen: Vec<&mut Region> = memory_planner.iter_mut().filter(|region| region.real == real).collect();
+fn place(regions: &mut [Region], is_f32: bool) -> usize {
+    let chosen: Vec<&mut Region> = regions.iter_mut().filter(|region| region.is_f32 == is_f32).collect();
     let extent = |region: &&mut Region| Extent { life: region.life.clone(), size: region.size() };
     let (starts, end) = memory_planner::place(&chosen.iter().map(extent).collect::<Vec<_>>());
     chosen.into_iter().zip(starts).for_each(|(region, start)| region.start = start);

@@ -8,19 +8,22 @@
 mod check;
 mod convolve;
 mod convolve_f32;
-mod element;
 mod gather;
 mod halo;
 mod im2row;
 mod input;
 mod io;
 mod k_steps;
+mod layer_info;
+mod lower;
 mod lowering;
 mod memory;
 mod memory_plan;
 mod operator;
+mod operators;
 mod pool;
 mod pool_window;
+mod prologue;
 mod results;
 mod segments;
 mod task;
@@ -29,9 +32,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 use crate::kernels::{Blob, Isa, Kernels};
-use crate::model::fused::{FusedNetwork, Input, Layer, OpKind};
+use crate::model::fused::{FusedNetwork, Input};
 use check::ensure;
 use io::{LoadInput, StoreOutput};
+use layer_info::LayerInfo;
 use lowering::Lowering;
 pub use memory::Memory;
 use memory::ScratchSize;
@@ -55,19 +59,6 @@ pub struct Engine {
     scratch: ScratchSize,
 }
 
-/// What is known of a layer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LayerInfo {
-    /// Name of the node it came from.
-    pub name: String,
-    /// What it computes.
-    pub op: OpKind,
-    /// Whether it works on quantized values.
-    pub int8: bool,
-    /// Multiply-adds for one image; 0 for pools.
-    pub macs: u64,
-}
-
 impl Engine {
     /// An engine for `network` that computes with `kernels`.
     ///
@@ -83,7 +74,7 @@ impl Engine {
             (0..inputs).map(|input| LoadInput::new(&segments[input], plan.places[input])).collect();
         let layers = network.layers.iter().enumerate();
         let tasks =
-            layers.map(|(number, layer)| Task::new(lowering, layer, inputs + number)).collect::<Result<Vec<_>>>()?;
+            layers.map(|(number, layer)| lower::lower(lowering, layer, inputs + number)).collect::<Result<Vec<_>>>()?;
         let stores: Vec<StoreOutput> =
             network.outputs.iter().map(|output| StoreOutput::new(lowering, output)).collect();
         let scratch = Self::scratch(&loads, &tasks, &stores);
@@ -130,7 +121,7 @@ impl Engine {
 
     /// All packed weights, which are stored apart from all else.
     pub fn blobs(&mut self) -> impl Iterator<Item = Blob<'_>> {
-        self.tasks.iter_mut().filter_map(Task::blob)
+        self.tasks.iter_mut().flat_map(Task::blobs)
     }
 
     /// The instruction set it is for.
@@ -197,14 +188,6 @@ impl Engine {
             load.run(values, memory);
         }
         self.tasks.iter().for_each(|task| task.run(memory));
-    }
-}
-
-impl LayerInfo {
-    fn of(network: &FusedNetwork, layer: &Layer) -> Self {
-        let macs = layer.macs(network);
-        let int8 = layer.is_int8() || macs.is_none() && layer.reads_quantized(network);
-        Self { name: layer.name.clone(), op: layer.op.kind(), int8, macs: macs.unwrap_or(0) }
     }
 }
 

@@ -1,18 +1,15 @@
 //! What a lowered operator is to the engine: something that computes its results tile by tile.
 //!
-//! A new operator is a file beside this one that implements [`Operator`] and [`Compute`], an entry in one of the two lists below, and a
-//! case in [`Task::new`](super::task::Task::new).
+//! A new operator is a file beside this one that implements [`Operator`] and [`Compute`], a name in one of the
+//! [lists](super::operators), and a case where layers are [lowered](super::lower).
 
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use super::LayerInfo;
 use super::check::{Checked, Readable};
-use super::convolve::{Accumulated, Requantized};
-use super::convolve_f32::ConvolutionF32;
+use super::layer_info::LayerInfo;
 use super::memory::{ScratchSize, Sources, TileScratch};
-use super::pool::{MaxPool, PoolF32, SumPool};
 use crate::kernels::{Blob, Kernels, PlanesMut};
 use crate::model::fused::Shape;
 
@@ -58,8 +55,8 @@ pub(super) trait Operator {
     fn scratch(&self, tiling: &Tiling) -> ScratchSize;
 
     /// Its weights, which are stored apart.
-    fn blob(&mut self) -> Option<Blob<'_>> {
-        None
+    fn blobs(&mut self) -> Vec<Blob<'_>> {
+        Vec::new()
     }
 }
 
@@ -67,45 +64,4 @@ pub(super) trait Operator {
 pub(super) trait Compute<T>: Operator {
     /// Computes these planes of a tile.
     fn run(&self, tile: Tile<'_>, planes: Range<usize>, scratch: &mut TileScratch, out: &mut PlanesMut<'_, T>);
-}
-
-/// A list of the operators with one type of results.
-macro_rules! operators {
-    ($(#[$doc:meta])* $list:ident: $element:ty, $($operator:ident),+) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-        pub(super) enum $list {
-            $($operator($operator)),+
-        }
-
-        impl $list {
-            pub(super) fn get(&self) -> &dyn Compute<$element> {
-                match self {
-                    $(Self::$operator(operator) => operator),+
-                }
-            }
-
-            pub(super) fn get_mut(&mut self) -> &mut dyn Compute<$element> {
-                match self {
-                    $(Self::$operator(operator) => operator),+
-                }
-            }
-        }
-
-        $(impl From<$operator> for $list {
-            fn from(operator: $operator) -> Self {
-                Self::$operator(operator)
-            }
-        })+
-    };
-}
-
-operators! {
-    /// The operators that give quantized values.
-    QuantizedOperator: u8, Requantized, MaxPool
-}
-
-operators! {
-    /// The operators that give f32 values.
-    F32Operator: f32, Accumulated, ConvolutionF32, PoolF32, SumPool
 }

@@ -4,25 +4,21 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use super::LayerInfo;
 use super::check::{Checked, Readable, ensure};
-use super::element::Element;
-use super::gather::{Gather, chain, is_signed, laned};
+use super::gather::Gather;
+use super::layer_info::LayerInfo;
 use super::lowering::Lowering;
 use super::memory::{ScratchSize, TileScratch};
-use super::operator::{Compute, F32Operator, Operator, Tile, Tiling};
+use super::operator::{Compute, Operator, Tile, Tiling};
 use super::pool_window::PoolWindow;
-use super::results::{F32Results, QuantizedResults};
-use super::segments::{Storage, affines};
-use super::task::Results;
-use crate::kernels::{AffineChainF32, Kernels, PlanesMut, QuantType};
+use super::prologue::Element;
+use crate::kernels::{Kernels, PlanesMut, QuantType};
 use crate::model::fused::{Layer, OpKind, Window};
-use crate::quant::Affine;
 
 /// What a pool reads, and where its windows are.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(bound = "")]
-struct Pool<T: Element> {
+pub(super) struct Pool<T: Element> {
     gather: Gather<T>,
     window: PoolWindow,
 }
@@ -46,62 +42,39 @@ pub(super) struct PoolF32 {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-enum Reduction {
+pub(super) enum Reduction {
     Max,
     Sum,
 }
 
-/// How a layer is run that writes the greatest values to the segment `to`, and how many pixels a tile has.
-pub(super) fn lower_max(lowering: Lowering<'_>, layer: &Layer, to: usize, window: &Window) -> (Results, usize) {
-    let segment = &lowering.segments[to];
-    if let (Some(form), Storage::Quantized(qvalues)) = (read_form(lowering, layer), segment.kind)
-        && let Some(chain) = chain(&epilogue(lowering, layer, to), 4 * segment.planes, form, qvalues)
-    {
-        let pool = Pool::new(lowering, layer, window);
-        let tile_len = pool.window.tile_len();
-        return (Results::Quantized(QuantizedResults::Affine(MaxPool(pool).into(), chain)), tile_len);
-    }
-    lower_f32(lowering, layer, to, window, Reduction::Max)
-}
-
-/// As [`lower_max`], for sums.
-pub(super) fn lower_sum(lowering: Lowering<'_>, layer: &Layer, to: usize, window: &Window) -> (Results, usize) {
-    let excess = match read_form(lowering, layer) {
-        Some(_) if !sums_fit(window) => None,
-        Some(QuantType::ActivationSigned) if window.padding != [0; 4] => None,
-        Some(QuantType::ActivationSigned) => Some(128.0 * window.len() as f32),
-        form => form.map(|_| 0.0),
-    };
-    let Some(excess) = excess else { return lower_f32(lowering, layer, to, window, Reduction::Sum) };
-    let pool = Pool::new(lowering, layer, window);
-    let tile_len = pool.window.tile_len();
-    (f32_results(lowering, layer, to, SumPool { pool, excess }.into()), tile_len)
-}
-
-fn lower_f32(
-    lowering: Lowering<'_>,
-    layer: &Layer,
-    to: usize,
-    window: &Window,
-    reduction: Reduction,
-) -> (Results, usize) {
-    let pool = Pool::new(lowering, layer, window);
-    let tile_len = pool.window.tile_len();
-    (f32_results(lowering, layer, to, PoolF32 { pool, reduction }.into()), tile_len)
-}
-
-/// What a layer's epilogue makes of f32 values.
-fn f32_results(lowering: Lowering<'_>, layer: &Layer, to: usize, operator: F32Operator) -> Results {
-    let segment = &lowering.segments[to];
-    let chain = AffineChainF32::new(4 * segment.planes, &epilogue(lowering, layer, to));
-    match segment.kind {
-        Storage::Quantized(qvalues) => Results::Quantized(QuantizedResults::Rounded(operator, chain, qvalues)),
-        Storage::F32 => Results::F32(F32Results::Affine(operator, chain)),
+impl MaxPool {
+    pub(super) fn new(pool: Pool<u8>) -> Self {
+        Self(pool)
     }
 }
 
-fn epilogue(lowering: Lowering<'_>, layer: &Layer, to: usize) -> Vec<Affine> {
-    layer.epilogue.iter().map(|affine| laned(affine, &lowering.segments[to])).collect()
+impl SumPool {
+    /// Sums of quantized values that are read as `form`; `None` where they do not fit 16 bits, or padding is not 0.
+    pub(super) fn new(pool: Pool<u8>, form: QuantType) -> Option<Self> {
+        let window = *pool.window.window();
+        let excess = match form {
+            QuantType::ActivationSigned if window.padding != [0; 4] => return None,
+            QuantType::ActivationSigned => 128.0 * window.len() as f32,
+            _ => 0.0,
+        };
+        sums_fit(&window).then_some(Self { pool, excess })
+    }
+
+    /// Pixels of a tile.
+    pub(super) fn tile_len(&self) -> usize {
+        self.pool.tile_len()
+    }
+}
+
+impl PoolF32 {
+    pub(super) fn new(pool: Pool<f32>, reduction: Reduction) -> Self {
+        Self { pool, reduction }
+    }
 }
 
 /// Whether sums of quantized values under a window fit 16 bits.
@@ -109,25 +82,16 @@ fn sums_fit(window: &Window) -> bool {
     window.len() * 255 <= usize::from(u16::MAX)
 }
 
-/// The form of the quantized values that a pool reads, if all of them have the same.
-fn read_form(lowering: Lowering<'_>, layer: &Layer) -> Option<QuantType> {
-    let quantized = layer.reads.iter().all(|read| match affines(read, lowering.segments).last() {
-        Some(affine) => affine.gives_bytes(),
-        None => matches!(lowering.segments[read.segment].kind, Storage::Quantized(_)),
-    });
-    let signed = layer.reads.iter().filter(|read| is_signed(read, lowering.segments)).count();
-    match signed {
-        _ if !quantized => None,
-        0 => Some(QuantType::Activation),
-        n if n == layer.reads.len() => Some(QuantType::ActivationSigned),
-        _ => None,
-    }
-}
-
 impl<T: Element> Pool<T> {
-    fn new(lowering: Lowering<'_>, layer: &Layer, window: &Window) -> Self {
+    /// What a layer's pool reads.
+    pub(super) fn new(lowering: Lowering<'_>, layer: &Layer, window: &Window) -> Self {
         let gather = Gather::new(&layer.reads, lowering.segments, lowering.places);
         Self { gather, window: PoolWindow::new(*window, lowering.network.input_shape(layer), layer.output) }
+    }
+
+    /// Pixels of a tile.
+    pub(super) fn tile_len(&self) -> usize {
+        self.window.tile_len()
     }
 
     fn check(&self, memory: &Readable, tiling: &Tiling) -> Checked<u64> {

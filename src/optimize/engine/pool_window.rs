@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::check::{self, Checked, ensure, product, work};
 use super::operator::{Tile, Tiling};
 use crate::kernels::PIXEL_BLOCK;
-use crate::model::fused::{Shape, Window};
+use crate::model::fused::{Border, Shape, Window};
 
 /// Values of a plane's tile, so that they stay in the cache until they are used.
 const CACHED_VALUES: usize = 8 * 1024;
@@ -57,6 +57,7 @@ impl PoolWindow {
     pub(super) fn check(&self, tiling: &Tiling) -> Checked {
         let Self { window, from, to, rows } = self;
         check::window(window, *from, *to)?;
+        ensure(window.dilation == [1, 1] && window.border == Border::Zero, "a pool that is dilated, or mirrors")?;
         product(&[8, from.width, window.stride[0]])?;
         ensure(*rows == rows_of_tile(window, *from, *to), "tiles that are no rows of the image")?;
         product(&[*rows, window.stride[0]])?;
@@ -102,7 +103,7 @@ impl PoolWindow {
         start: impl Fn(S) -> T,
         reduce: impl Fn(T, T) -> T,
     ) {
-        let Window { kernel, stride: [down, right], padding: [top, left, ..] } = self.window;
+        let Window { kernel, stride: [down, right], padding: [top, left, ..], .. } = self.window;
         let width = 4 * self.from.width;
         let (row, starts) = buffer.split_at_mut(width);
         // Windows that begin at each pixel, as far as they are inside.

@@ -7,8 +7,16 @@ use serde::{Deserialize, Serialize};
 use super::check::{Checked, ensure};
 use super::halo::HaloWriter;
 use super::memory::{Scratch, ScratchSize, TileScratch};
-use super::operator::{Compute, F32Operator, Operator, QuantizedOperator, Tile};
+use super::operator::{Compute, Operator, Tile};
+use super::operators::{F32Operator, QuantizedOperator};
 use crate::kernels::{AffineChain, AffineChainF32, ChainInput, ChainInputF32, Operand, PlanesMut, QuantType};
+
+/// What a layer writes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) enum Results {
+    Quantized(QuantizedResults),
+    F32(F32Results),
+}
 
 /// Results that are quantized values.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -28,6 +36,46 @@ pub(super) enum F32Results {
     AsIs(F32Operator),
     /// What affines make of the operator's.
     Affine(F32Operator, AffineChainF32),
+}
+
+impl Results {
+    pub(super) fn operator(&self) -> &dyn Operator {
+        match self {
+            Self::Quantized(results) => results.operator(),
+            Self::F32(results) => results.operator(),
+        }
+    }
+
+    pub(super) fn operator_mut(&mut self) -> &mut dyn Operator {
+        match self {
+            Self::Quantized(results) => results.operator_mut(),
+            Self::F32(results) => results.operator_mut(),
+        }
+    }
+
+    /// What the next convolution needs around them.
+    pub(super) fn halo(&self) -> Option<&HaloWriter> {
+        match self {
+            Self::Quantized(results) => results.halo(),
+            Self::F32(_) => None,
+        }
+    }
+
+    /// As [`QuantizedResults::affines`].
+    pub(super) fn affines(&self, planes: usize) -> Checked<usize> {
+        match self {
+            Self::Quantized(results) => results.affines(planes),
+            Self::F32(results) => results.affines(planes),
+        }
+    }
+
+    /// As [`QuantizedResults::scratch`].
+    pub(super) fn scratch(&self, values: usize) -> ScratchSize {
+        match self {
+            Self::Quantized(results) => results.scratch(values),
+            Self::F32(results) => results.scratch(values),
+        }
+    }
 }
 
 impl QuantizedResults {

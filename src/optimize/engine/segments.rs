@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::kernels::QuantType;
-use crate::model::fused::{ConvolutionWeights, FusedNetwork, Layer, Op, Shape, Window};
+use crate::model::fused::{Border, ConvolutionWeights, FusedNetwork, Layer, Op, Shape, Window};
 use crate::quant::Affine;
 
 /// How the values of a segment are kept.
@@ -155,7 +155,7 @@ fn kind(network: &FusedNetwork, layer: &Layer, segments: &[Segment]) -> Storage 
 
 /// The segment that an int8 convolution reads as it is, and what must lie around it for that.
 pub(super) fn reads_as_is(network: &FusedNetwork, layer: &Layer, segments: &[Segment]) -> Option<(usize, Halo)> {
-    let Op::Convolution { window, weights: ConvolutionWeights::Int8 { input_zero_point, .. } } = &layer.op else {
+    let Op::Convolution { window, weights: ConvolutionWeights::Int8 { input_zero_point, .. }, .. } = &layer.op else {
         return None;
     };
     let [read] = layer.reads.as_slice() else { return None };
@@ -164,7 +164,8 @@ pub(super) fn reads_as_is(network: &FusedNetwork, layer: &Layer, segments: &[Seg
     let zero = input_zero_point + if segment.signed() { 128 } else { 0 };
     let halo = Halo::new(u8::try_from(zero).ok()?, window.padding);
     let same_size = (layer.output.height, layer.output.width) == (segment.shape.height, segment.shape.width);
-    let plain = affines(read, segments).is_empty() && window.stride == [1, 1] && same_size;
+    let plain =
+        window.border == Border::Zero && affines(read, segments).is_empty() && window.stride == [1, 1] && same_size;
     let padded = window.padding != [0; 4];
     // Only convolutions write copies beside their results, and only of results that are quantized values at once.
     let writer = read.segment.checked_sub(network.inputs.len()).map(|number| &network.layers[number]);
@@ -177,15 +178,15 @@ pub(super) fn reads_as_is(network: &FusedNetwork, layer: &Layer, segments: &[Seg
 
 /// Whether an int8 convolution's sums become quantized values in one affine.
 pub(super) fn writes_quantized(layer: &Layer) -> bool {
-    layer.is_int8() && matches!(layer.epilogue.as_slice(), [affine] if affine.gives_bytes() && bounds_are_whole(affine))
+    layer.is_int8() && matches!(layer.epilogue.as_slice(), [affine] if affine.gives_bytes() && fits_requantize(affine))
 }
 
-fn bounds_are_whole(affine: &Affine) -> bool {
+fn fits_requantize(affine: &Affine) -> bool {
     let finite = affine.mul.iter().chain(&affine.add).all(|x| x.is_finite());
-    finite && affine.low.fract() == 0.0 && affine.high.fract() == 0.0
+    finite && affine.function.is_identity() && affine.low.fract() == 0.0 && affine.high.fract() == 0.0
 }
 
 /// Height and width of the pixels a window needs around those of the image.
 pub(super) fn reach(window: &Window) -> [usize; 2] {
-    [window.kernel[0] - 1, window.kernel[1] - 1]
+    window.span().map(|side| side - 1)
 }

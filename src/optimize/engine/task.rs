@@ -7,17 +7,12 @@ use std::sync::Mutex;
 use serde::{Deserialize, Serialize};
 
 use super::check::{self, Checked, Readable, blocks, ensure, product, work};
-use super::convolve::Int8Weights;
-use super::halo::HaloWriter;
-use super::lowering::Lowering;
+use super::layer_info::LayerInfo;
 use super::memory::{Memory, Scratch, ScratchSize, Sources, SplitBorrow, own};
 use super::memory_plan::Placement;
-use super::operator::{Operator, Tile, Tiling};
-use super::results::{F32Results, QuantizedResults};
-use super::{LayerInfo, convolve, convolve_f32, pool};
-use crate::error::Result;
+use super::operator::{Tile, Tiling};
+use super::results::Results;
 use crate::kernels::{Blob, Kernels, PlanesMut, ThreadPool, TileQueue};
-use crate::model::fused::{ConvolutionWeights, Layer, Op};
 
 /// A layer, ready to run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -27,31 +22,10 @@ pub(super) struct Task {
     tiling: Tiling,
 }
 
-/// What a layer's segment holds.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) enum Results {
-    Quantized(QuantizedResults),
-    F32(F32Results),
-}
-
 impl Task {
-    /// The task of a layer that writes the segment `to`.
-    ///
-    /// # Errors
-    /// Kernels refuse scales that are not finite, and bounds with nothing between them.
-    pub(super) fn new(lowering: Lowering<'_>, layer: &Layer, to: usize) -> Result<Self> {
-        let (results, tile_len) = match &layer.op {
-            Op::Convolution { window, weights: ConvolutionWeights::Int8 { values, zero_points, input_zero_point } } => {
-                let weights = Int8Weights { values, zero_points, input_zero_point: *input_zero_point };
-                convolve::lower(lowering, layer, to, window, weights)?
-            }
-            Op::Convolution { window, weights: ConvolutionWeights::Float { values, bias } } => {
-                convolve_f32::lower(lowering, layer, to, window, (values, bias))?
-            }
-            Op::MaxPool(window) => pool::lower_max(lowering, layer, to, window),
-            Op::SumPool(window) => pool::lower_sum(lowering, layer, to, window),
-        };
-        Ok(Self { results, to: lowering.places[to], tiling: Tiling { shape: layer.output, tile_len } })
+    /// A task that writes these results to the segment at `to`.
+    pub(super) fn new(results: Results, to: Placement, tiling: Tiling) -> Self {
+        Self { results, to, tiling }
     }
 
     /// Whether it is what `info` says, and `kernels` can run it in `arena`; about how many multiply-adds it takes.
@@ -82,11 +56,8 @@ impl Task {
     }
 
     /// Its weights, which are stored apart.
-    pub(super) fn blob(&mut self) -> Option<Blob<'_>> {
-        match &mut self.results {
-            Results::Quantized(results) => results.operator_mut().blob(),
-            Results::F32(results) => results.operator_mut().blob(),
-        }
+    pub(super) fn blobs(&mut self) -> Vec<Blob<'_>> {
+        self.results.operator_mut().blobs()
     }
 
     /// Runs it.
@@ -139,34 +110,4 @@ struct Threads<'a> {
     kernels: Kernels,
     thread_pool: &'a mut ThreadPool,
     scratches: &'a [Mutex<Scratch>],
-}
-
-impl Results {
-    fn operator(&self) -> &dyn Operator {
-        match self {
-            Self::Quantized(results) => results.operator(),
-            Self::F32(results) => results.operator(),
-        }
-    }
-
-    fn halo(&self) -> Option<&HaloWriter> {
-        match self {
-            Self::Quantized(results) => results.halo(),
-            Self::F32(_) => None,
-        }
-    }
-
-    fn affines(&self, planes: usize) -> Checked<usize> {
-        match self {
-            Self::Quantized(results) => results.affines(planes),
-            Self::F32(results) => results.affines(planes),
-        }
-    }
-
-    fn scratch(&self, values: usize) -> ScratchSize {
-        match self {
-            Self::Quantized(results) => results.scratch(values),
-            Self::F32(results) => results.scratch(values),
-        }
-    }
 }

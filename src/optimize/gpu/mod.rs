@@ -135,7 +135,11 @@ impl Builder<'_> {
             Op::MaxPool(_) | Op::SumPool(_) if segment == result => Err(failed("a pool gives the network's results")),
             Op::MaxPool(window) => pool(self, window, 1),
             Op::SumPool(window) => pool(self, window, 0),
-            Op::Convolution { window, weights } => {
+            Op::Convolution { groups, .. } if *groups > 1 => Err(failed("a convolution has groups")),
+            Op::Convolution { window, .. } if window.dilation != [1, 1] || window.border != fused::Border::Zero => {
+                Err(failed("a window is dilated, or mirrors"))
+            }
+            Op::Convolution { window, weights, .. } => {
                 let ConvolutionWeights::Float { values, bias } = weights else { return Err(failed(INT8)) };
                 let first = self.weights.len();
                 self.weights.extend(pack(values, window.len(), &channels, outputs));
@@ -171,6 +175,10 @@ impl Builder<'_> {
             return Err("segments are read in different ways");
         }
         let Some((low, high)) = bounds(&reads[0]) else { return Ok(Params::NO_STEP) };
+        let function = reads[0].prologue[0].function.clone();
+        if reads.iter().any(|read| read.prologue[0].function != function) {
+            return Err("segments are read in different ways");
+        }
         let (mut mul, mut add, mut round) = (Vec::new(), Vec::new(), false);
         for read in reads {
             let affine = spread(&read.prologue[0], &self.layout.lanes[read.segment]);
@@ -178,7 +186,7 @@ impl Builder<'_> {
             add.extend(affine.add);
             round |= affine.round;
         }
-        self.params.affine(&[quant::Affine { mul, add, low, high, round }], quant::Affine::clone)
+        self.params.affine(&[quant::Affine { mul, add, low, high, function, round }], quant::Affine::clone)
     }
 
     fn window(&self, window: &fused::Window, layer: &Layer) -> WindowParams {
@@ -208,5 +216,5 @@ impl Builder<'_> {
 /// What is done to each lane; nothing comes of those that are no channels.
 fn spread(affine: &quant::Affine, lanes: &[Option<usize>]) -> quant::Affine {
     let each = |of: &[f32]| lanes.iter().map(|lane| lane.map_or(0.0, |channel| of[channel])).collect();
-    quant::Affine { mul: each(&affine.mul), add: each(&affine.add), ..*affine }
+    quant::Affine { mul: each(&affine.mul), add: each(&affine.add), ..affine.clone() }
 }

@@ -50,6 +50,7 @@ impl Params {
         match affines {
             [] => Ok(Self::NO_STEP),
             [affine] if affine.round => Err("values are rounded to quantized values"),
+            [affine] if !affine.function.is_identity() => Err("a function other than ReLU is applied"),
             [affine] => {
                 let quant::Affine { mul, add, low, high, .. } = filled(affine);
                 Ok(self.push(&mul, &add, low, high))
@@ -70,6 +71,7 @@ impl Params {
         match affines {
             [] => {}
             [affine] if affine.round => return Err("values are rounded to quantized values"),
+            [affine] if !affine.function.is_identity() => return Err("a function other than ReLU is applied"),
             [affine] => {
                 add.iter_mut().enumerate().for_each(|(i, add)| *add = *add * affine.mul[i] + affine.add[i]);
                 mul.clone_from(&affine.mul);

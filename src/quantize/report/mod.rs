@@ -9,6 +9,7 @@
 
 use serde::Serialize;
 
+mod escape;
 mod format;
 mod html;
 mod plot;
@@ -88,6 +89,26 @@ impl Accuracy {
     }
 }
 
+/// What a layer computes in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// Quantized values of 8 bits.
+    Int8,
+    /// Float.
+    F32,
+}
+
+impl Precision {
+    /// Its name, as in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Int8 => "int8",
+            Self::F32 => "f32",
+        }
+    }
+}
+
 /// One layer. SQNRs are in decibels; infinite (`null` in JSON) without a difference, `None` where not measured.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct LayerReport {
@@ -95,8 +116,8 @@ pub struct LayerReport {
     pub name: String,
     /// Multiply-adds for one picture.
     pub macs: u64,
-    /// What it computes in: `int8` or `f32`.
-    pub r#type: String,
+    /// What it computes in.
+    pub r#type: Precision,
     /// SQNR of its weights.
     pub weights_sqnr_db: Option<f64>,
     /// SQNR of what it computes, in the whole int8 network: what earlier layers did to its input counts too.
@@ -114,7 +135,7 @@ pub struct LayerReport {
 impl LayerReport {
     /// Whether it computes in int8.
     pub fn is_int8(&self) -> bool {
-        self.r#type == "int8"
+        self.r#type == Precision::Int8
     }
 }
 

@@ -3,7 +3,7 @@
 //! The drawing has no fixed width: what lies along it is placed in percent, so that it fills a wide window, and text
 //! keeps its size on a phone, where many layers are scrolled past an axis that stays.
 
-use super::html::escape;
+use super::escape::escape;
 use super::ranking::{Measure, Ranking};
 use super::{LayerReport, Report, format};
 use crate::text;
@@ -160,7 +160,7 @@ fn tooltip(index: usize, layer: &LayerReport) -> String {
     let value = |name: &str, db: Option<f64>| db.map(|db| format!("\n{name}: {} dB", format::db(db)));
     let (alone, result) = (value("alone", layer.alone_sqnr_db), value("result", layer.result_sqnr_db));
     let values = [alone, result].into_iter().flatten().collect::<String>();
-    format!("{} {} ({}){values}", index + 1, text::name(&layer.name), text::name(&layer.r#type))
+    format!("{} {} ({}){values}", index + 1, text::name(&layer.name), layer.r#type.name())
 }
 
 /// The line through the results, broken where there is none and where it would lead to infinity.
@@ -193,6 +193,7 @@ fn percent(layers: f64, slots: usize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Precision;
     use super::super::sample::{layer, report};
     use super::*;
 
@@ -270,7 +271,7 @@ mod tests {
     #[test]
     fn tooltips_tell_name_and_values_escaped() {
         let mut float = layer("<script>&", Some(12.34), None);
-        float.r#type = "f32".into();
+        float.r#type = Precision::F32;
         let svg = drawing(&of(vec![float]));
         assert!(
             svg.contains("<title>1 &lt;script&gt;&amp; (f32)\nresult: 12.3 dB</title><rect class=\"float\""),

@@ -53,6 +53,7 @@ impl Ranking {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Precision;
     use super::super::sample::{layer, report};
     use super::*;
 
@@ -62,7 +63,7 @@ mod tests {
         let alone = [Some(30.0), Some(20.0), Some(f64::INFINITY), None, Some(20.0), Some(-3.0)];
         report.layers = alone.iter().map(|&db| layer("a", Some(10.0), db)).collect();
         assert_eq!(Ranking::of(&report), Ranking { by: Measure::Alone, layers: vec![5, 1, 4, 0] });
-        report.layers[5].r#type = "f32".into();
+        report.layers[5].r#type = Precision::F32;
         assert_eq!(Ranking::of(&report).layers, [1, 4, 0], "float layers harm nothing");
     }
 

@@ -1,13 +1,13 @@
 //! Made-up reports for the tests.
 
-use super::{Accuracy, LayerReport, Report, Skipped};
+use super::{Accuracy, LayerReport, Precision, Report, Skipped};
 
 /// An int8 layer of a name.
 pub(super) fn layer(name: &str, result: Option<f64>, alone: Option<f64>) -> LayerReport {
     LayerReport {
         name: name.into(),
         macs: 1_234_567,
-        r#type: "int8".into(),
+        r#type: Precision::Int8,
         weights_sqnr_db: Some(40.0),
         result_sqnr_db: result,
         alone_sqnr_db: alone,
@@ -33,7 +33,7 @@ pub(super) fn report(layers: usize) -> Report {
         layer = LayerReport { macs, input_range: [0.0, high], input_scale: Some(high / 255.0), clipped, ..layer };
         if layers > 1 && i == layers - 1 {
             let none = None::<f64>;
-            layer = LayerReport { name: "classifier".into(), r#type: "f32".into(), input_scale: None, ..layer };
+            layer = LayerReport { name: "classifier".into(), r#type: Precision::F32, input_scale: None, ..layer };
             (layer.alone_sqnr_db, layer.weights_sqnr_db) = (none, none);
         }
         layer

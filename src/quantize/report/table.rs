@@ -134,7 +134,7 @@ fn cells(index: usize, layer: &LayerReport) -> [String; COLUMNS.len()] {
     [
         (index + 1).to_string(),
         shortened(&text::line(&layer.name)),
-        text::line(&layer.r#type),
+        layer.r#type.name().into(),
         format::count(layer.macs),
         format::maybe_db(layer.weights_sqnr_db),
         format::maybe_db(layer.result_sqnr_db),

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::super::bounds::refusal;
 use super::{Bounds, CHANNEL_BLOCK};
 use crate::error::{Error, Result};
-use crate::quant::Affine;
+use crate::quant::{Affine, Function};
 
 /// A [`Affine`] from accumulators to values, made ready for kernels.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -28,7 +28,7 @@ impl TryFrom<BiasClampFields> for BiasClamp {
     type Error = Error;
 
     fn try_from(BiasClampFields { mul, add, bounds }: BiasClampFields) -> Result<Self> {
-        Self::new(&Affine { mul, add, low: bounds.low, high: bounds.high, round: false })
+        Self::new(&Affine { mul, add, low: bounds.low, high: bounds.high, function: Function::Identity, round: false })
     }
 }
 
@@ -36,11 +36,11 @@ impl BiasClamp {
     /// The affine. Channels are those of the convolution, filled up to a multiple of 4.
     ///
     /// # Errors
-    /// If the affine rounds, if there is nothing between its bounds, or if it has no whole planes of channels.
+    /// If the affine rounds or has a function, if there is nothing between its bounds, or if it has no whole planes of channels.
     pub fn new(affine: &Affine) -> Result<Self> {
-        let Affine { mul, add, round, .. } = affine.clone();
-        if round {
-            return Err(refusal("a convolution whose results are rounded".into()));
+        let Affine { mul, add, function, round, .. } = affine.clone();
+        if round || !function.is_identity() {
+            return Err(refusal("a convolution whose results are rounded, or go through a function".into()));
         }
         if mul.len() != add.len() || mul.len() % CHANNEL_BLOCK != 0 {
             return Err(refusal(format!("{} factors and {} summands of output channels", mul.len(), add.len())));

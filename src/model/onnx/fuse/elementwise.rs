@@ -8,6 +8,7 @@ use super::evaluate::{axis_of, quantized_kind, range};
 use super::qoperator::adds_zero_point_first;
 use super::value::Value;
 use super::walk::Walk;
+use crate::quant::Function;
 
 /// The value a node gives, if it is such an operator.
 pub(super) fn apply(walk: &Walk<'_>, node: &NodeProto) -> Result<Value, String> {
@@ -29,8 +30,37 @@ pub(super) fn apply(walk: &Walk<'_>, node: &NodeProto) -> Result<Value, String> 
         "Add" | "Sub" | "Mul" | "Div" => binary(walk, node),
         "QuantizeLinear" | "DequantizeLinear" => quantizer(walk, node),
         "Flatten" | "Reshape" | "Squeeze" | "Unsqueeze" => reshape(walk, node),
-        op => Err(format!("{op} is no operator of a DenseNet")),
+        op => {
+            let function = function(walk, node)?.ok_or_else(|| format!("{op} is no operator of a DenseNet"))?;
+            let mut value = walk.value(node, 0)?;
+            value.function(&function);
+            Ok(value)
+        }
     }
+}
+
+/// The function that a node computes of each value; `None` for another operator.
+fn function(walk: &Walk<'_>, node: &NodeProto) -> Result<Option<Function>, String> {
+    let number = |name: &str, otherwise: f32| node.float(name).unwrap_or(otherwise);
+    Ok(Some(match node.op_type.as_str() {
+        "Sigmoid" => Function::Sigmoid,
+        "HardSigmoid" => Function::HardSigmoid { alpha: number("alpha", 0.2), beta: number("beta", 0.5) },
+        "HardSwish" => Function::HardSwish { alpha: 1.0 / 6.0, beta: 0.5 },
+        "LeakyRelu" => Function::LeakyRelu(number("alpha", 0.01)),
+        "Elu" => Function::Elu(number("alpha", 1.0)),
+        "Tanh" => Function::Tanh,
+        "Erf" => Function::Erf,
+        "Gelu" if node.text("approximate").is_none_or(|how| how == b"none") => Function::Gelu,
+        "PRelu" => {
+            let slope =
+                node.input.get(1).and_then(|name| walk.constants.get(name)).ok_or("its slope is not in the file")?;
+            match slope.real()[..] {
+                [slope] => Function::LeakyRelu(slope),
+                _ => return Err("it has a slope for each channel".into()),
+            }
+        }
+        _ => return Ok(None),
+    }))
 }
 
 /// One number for each channel, from a constant of one number or one for each.
@@ -56,6 +86,10 @@ fn binary(walk: &Walk<'_>, node: &NodeProto) -> Result<Value, String> {
     let (constant, operand) = match (known(0), known(1)) {
         (_, Some(constant)) => (constant, 0),
         (Some(constant), None) => (constant, 1),
+        (None, None) if node.op_type == "Mul" => {
+            let product = walk.value(node, 0)?.product(&walk.value(node, 1)?);
+            return product.ok_or_else(|| "both its inputs depend on the image".into());
+        }
         (None, None) => return Err("both its inputs depend on the image".into()),
     };
     let mut value = walk.value(node, operand)?;

@@ -14,7 +14,9 @@ const EXACT_SUM: usize = (1 << 24) / 255;
 /// Weights `[out, in, height, width]` as a file holds them.
 struct Kernel {
     out: usize,
+    /// Inputs of a group.
     channels: usize,
+    groups: usize,
     stored: TensorData,
     /// Extents of what is stored: of a fully connected layer, `[out, in * height * width]`.
     dims: Vec<usize>,
@@ -29,15 +31,17 @@ pub(super) fn convolution(walk: &mut Walk<'_>, node: &NodeProto) -> Result<Value
     if dims.contains(&0) {
         return Err("its weights are empty".into());
     }
-    if value.flat || channels != value.shape.channels || node.int("group").unwrap_or(1) != 1 {
-        return Err("it is grouped, or its weights do not fit its input".into());
+    let groups = usize::try_from(node.int("group").unwrap_or(1)).unwrap_or(0);
+    if value.flat || groups == 0 || channels.checked_mul(groups) != Some(value.shape.channels) || out % groups != 0 {
+        return Err("its weights do not fit its input".into());
     }
     if node.ints("kernel_shape").is_some_and(|shape| !shape.iter().eq(&[height as i64, width as i64])) {
         return Err("its weights do not have its kernel_shape".into());
     }
     let window = window(node, [height, width], value.shape)?;
     let bias = bias(walk, node, out)?;
-    layer(walk, node, &value, window, Kernel { out, channels, stored, dims: vec![out, channels, height, width], bias })
+    let kernel = Kernel { out, channels, groups, stored, dims: vec![out, channels, height, width], bias };
+    layer(walk, node, &value, window, kernel)
 }
 
 /// `Gemm` and `MatMul`: a convolution whose window is the whole input.
@@ -62,7 +66,7 @@ pub(super) fn linear(walk: &mut Walk<'_>, node: &NodeProto) -> Result<Value, Str
     let kernel = [value.shape.height, value.shape.width];
     let bias = bias(walk, node, out)?;
     let window = Window { kernel, ..Window::ONE };
-    let kernel = Kernel { out, channels: value.shape.channels, stored, dims: vec![out, inputs], bias };
+    let kernel = Kernel { out, channels: value.shape.channels, groups: 1, stored, dims: vec![out, inputs], bias };
     let mut value = layer(walk, node, &value, window, kernel)?;
     value.flat = true;
     Ok(value)
@@ -96,7 +100,7 @@ fn layer(
 ) -> Result<Value, String> {
     let [height, width] = window.output(value.shape.height, value.shape.width).ok_or("nothing is left of its input")?;
     let output = Shape { channels: kernel.out, height, width };
-    let Kernel { out, channels, stored, dims, bias } = kernel;
+    let Kernel { out, channels, groups, stored, dims, bias } = kernel;
     let size = channels * window.len();
     // Padding has to be one of the values that are read: where it is not, the products are f32.
     let quantized = value.qvalues().filter(|(_, _, zero_point)| zero_point_fits(*zero_point, &window));
@@ -111,7 +115,8 @@ fn layer(
                 return Err("its sums do not fit 32 bits".into());
             }
             let weights = ConvolutionWeights::Int8 { values, zero_points, input_zero_point };
-            let mut result = walk.layer(node, Op::Convolution { window, weights }, pieces, output, value.region);
+            let mut result =
+                walk.layer(node, Op::Convolution { window, groups, weights }, pieces, output, value.region);
             let at = |numbers: &[f32], channel: usize| numbers[channel.min(numbers.len() - 1)];
             let mul: Vec<f64> = (0..out).map(|o| f64::from(scale) * f64::from(at(&scales, o))).collect();
             let add: Vec<f64> = (0..out).map(|o| bias.get(o).map_or(0.0, |&b| f64::from(b))).collect();
@@ -125,7 +130,7 @@ fn layer(
             };
             let bias = if bias.is_empty() { vec![0.0; out] } else { bias };
             let weights = ConvolutionWeights::Float { values, bias };
-            let op = Op::Convolution { window, weights };
+            let op = Op::Convolution { window, groups, weights };
             Ok(walk.layer(node, op, value.pieces.clone(), output, value.region))
         }
     }
@@ -168,9 +173,12 @@ fn real(stored: TensorData, dims: &[usize]) -> Vec<f32> {
 /// The window of a convolution or pool.
 fn window(node: &NodeProto, kernel: [usize; 2], shape: Shape) -> Result<Window, String> {
     let numbers = |name: &str| node.ints(name).map(|v| v.iter().map(|&n| n.max(0) as usize).collect::<Vec<usize>>());
-    if numbers("dilations").is_some_and(|d| d.iter().any(|&d| d != 1)) {
-        return Err("its window is dilated".into());
-    }
+    let dilation = match numbers("dilations").as_deref() {
+        None => [1, 1],
+        Some(&[down, right]) if down > 0 && right > 0 => [down, right],
+        Some(_) => return Err("its dilations are not two".into()),
+    };
+    let span = Window { kernel, dilation, ..Window::ONE }.span();
     let stride = match numbers("strides").as_deref() {
         None => [1, 1],
         Some(&[down, right]) if down > 0 && right > 0 => [down, right],
@@ -181,8 +189,8 @@ fn window(node: &NodeProto, kernel: [usize; 2], shape: Shape) -> Result<Window, 
             let all = ((side.div_ceil(stride) - 1) * stride + kernel).saturating_sub(side);
             if lower { (all.div_ceil(2), all / 2) } else { (all / 2, all.div_ceil(2)) }
         };
-        let (top, bottom) = along(shape.height, kernel[0], stride[0]);
-        let (left, right) = along(shape.width, kernel[1], stride[1]);
+        let (top, bottom) = along(shape.height, span[0], stride[0]);
+        let (left, right) = along(shape.width, span[1], stride[1]);
         [top, left, bottom, right]
     };
     let padding = match node.text("auto_pad").unwrap_or(b"NOTSET") {
@@ -195,7 +203,7 @@ fn window(node: &NodeProto, kernel: [usize; 2], shape: Shape) -> Result<Window, 
             Some(_) => return Err("its padding is not four numbers".into()),
         },
     };
-    Ok(Window { kernel, stride, padding })
+    Ok(Window { kernel, stride, padding, dilation, ..Window::ONE })
 }
 
 /// The window of a pool and the output's extents.
@@ -205,6 +213,9 @@ fn pool(node: &NodeProto, shape: Shape) -> Result<(Window, Shape), String> {
         _ => return Err("its window is not of two dimensions".into()),
     };
     let window = window(node, kernel, shape)?;
+    if window.dilation != [1, 1] {
+        return Err("its window is dilated".into());
+    }
     let [height, width] = window.output(shape.height, shape.width).ok_or("nothing is left of its input")?;
     if node.int("ceil_mode").unwrap_or(0) != 0 {
         let [top, left, bottom, right] = window.padding;

@@ -3,6 +3,7 @@
 use tract_onnx::pb::tensor_proto::DataType;
 
 use super::super::super::fused::{Chain, Shape};
+use crate::quant::Function;
 
 /// A segment with what was done to it since it was written.
 #[derive(Debug, Clone)]
@@ -38,6 +39,21 @@ impl Value {
     /// `value * mul + add`, one number for each channel.
     pub(super) fn affine(&mut self, mul: &[f64], add: &[f64]) {
         self.each(|chain, at| chain.affine(&mul[at.clone()], &add[at]));
+    }
+
+    pub(super) fn function(&mut self, function: &Function) {
+        self.each(|chain, _| chain.function(function.clone()));
+    }
+
+    /// The product of two values that are functions of the same one.
+    pub(super) fn product(&self, other: &Self) -> Option<Self> {
+        let alike = (self.shape, self.flat, self.region, self.pieces.len())
+            == (other.shape, other.flat, other.region, other.pieces.len());
+        let product = |(a, b): (&Piece, &Piece)| {
+            (a.source == b.source).then(|| a.chain.product(&b.chain))?.map(|chain| Piece { source: a.source, chain })
+        };
+        let pieces: Option<Vec<Piece>> = self.pieces.iter().zip(&other.pieces).map(product).collect();
+        pieces.filter(|_| alike).map(|pieces| Self { pieces, ..self.clone() })
     }
 
     pub(super) fn bound(&mut self, low: f64, high: f64) {

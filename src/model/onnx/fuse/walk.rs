@@ -194,8 +194,10 @@ impl<'a> Walk<'a> {
     pub(super) fn layer(&mut self, node: &NodeProto, op: Op, reads: Vec<Piece>, output: Shape, region: usize) -> Value {
         let name = name_of(node).to_owned();
         let (Op::Convolution { window, .. } | Op::MaxPool(window) | Op::SumPool(window)) = &op;
-        let each = match op {
-            Op::Convolution { .. } => reads.iter().map(|piece| piece.chain.channels() as u64).sum(),
+        let each = match &op {
+            Op::Convolution { groups, .. } => {
+                reads.iter().map(|piece| piece.chain.channels() as u64).sum::<u64>() / *groups as u64
+            }
             Op::MaxPool(_) | Op::SumPool(_) => 1,
         };
         let macs = each.saturating_mul(window.len() as u64).saturating_mul(output.len() as u64);

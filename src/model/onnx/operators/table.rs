@@ -32,12 +32,12 @@ const AXIS: Attribute = int("axis", Any);
 const EPSILON: Attribute = float("epsilon");
 const KEEPDIMS: Attribute = int("keepdims", FLAG);
 const AUTO_PAD: Attribute = text("auto_pad", &["NOTSET", "SAME_LOWER", "SAME_UPPER", "VALID"]);
-const DILATIONS: Attribute = ints("dilations", Between(1, MOST)).fused(Between(1, 1));
+const DILATIONS: Attribute = ints("dilations", Between(1, MOST));
+const POOL_DILATIONS: Attribute = DILATIONS.fused(Between(1, 1));
 const KERNEL: Attribute = ints("kernel_shape", Between(1, MOST));
 const PADS: Attribute = ints("pads", Between(0, MOST));
 const STRIDES: Attribute = ints("strides", Between(1, MOST));
-const CONVOLUTION: &[Attribute] =
-    &[AUTO_PAD, DILATIONS, int("group", Between(1, MOST)).fused(Between(1, 1)), KERNEL, PADS, STRIDES];
+const CONVOLUTION: &[Attribute] = &[AUTO_PAD, DILATIONS, int("group", Between(1, MOST)), KERNEL, PADS, STRIDES];
 const TRANSPOSED: &[Attribute] = &[
     text("auto_pad", &["NOTSET", "VALID"]),
     DILATIONS,
@@ -96,7 +96,7 @@ pub(super) const TABLE: &[Operator] = &[
         "AveragePool",
         19,
         (1, 1),
-        &[AUTO_PAD, CEIL, COUNT_PADS, DILATIONS, KERNEL.required(), PADS, STRIDES],
+        &[AUTO_PAD, CEIL, COUNT_PADS, POOL_DILATIONS, KERNEL.required(), PADS, STRIDES],
     )
     .rule(rules::pool),
     Operator::new("BatchNormalization", 7, (5, 5), &[EPSILON, float("momentum"), int("spatial", Between(1, 1))])
@@ -206,7 +206,7 @@ pub(super) const TABLE: &[Operator] = &[
         "MaxPool",
         10,
         (1, 1),
-        &[AUTO_PAD, CEIL, DILATIONS, KERNEL.required(), PADS, int("storage_order", FLAG), STRIDES],
+        &[AUTO_PAD, CEIL, POOL_DILATIONS, KERNEL.required(), PADS, int("storage_order", FLAG), STRIDES],
     )
     .outputs(1, 2)
     .rule(rules::pool),

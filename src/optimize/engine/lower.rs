@@ -1,0 +1,198 @@
+//! From the layers of a network to tasks: which operator computes a layer, and what becomes of its results.
+
+use super::convolve::{Accumulated, Requantized};
+use super::convolve_f32::ConvolutionF32;
+use super::halo::HaloWriter;
+use super::input::ConvolutionInput;
+use super::k_steps;
+use super::lowering::{Int8Weights, Lowering};
+use super::operator::Tiling;
+use super::operators::F32Operator;
+use super::pool::{MaxPool, Pool, PoolF32, Reduction, SumPool};
+use super::prologue::{chain, is_signed, laned};
+use super::results::{F32Results, QuantizedResults, Results};
+use super::segments::{Storage, affines, writes_quantized};
+use super::task::Task;
+use crate::error::Result;
+use crate::kernels::{AffineChain, AffineChainF32, BiasClamp, Packed, PackedF32, QuantType, Requantize};
+use crate::model::fused::{ConvolutionWeights, Layer, Op, Window};
+use crate::quant::{Affine, Function};
+
+/// The task of a layer that writes the segment `to`.
+///
+/// # Errors
+/// Kernels refuse scales that are not finite, and bounds with nothing between them.
+pub(super) fn lower(lowering: Lowering<'_>, layer: &Layer, to: usize) -> Result<Task> {
+    let (results, tile_len) = match &layer.op {
+        Op::Convolution {
+            window,
+            groups,
+            weights: ConvolutionWeights::Int8 { values, zero_points, input_zero_point },
+        } => {
+            let weights = Int8Weights { values, zero_points, input_zero_point: *input_zero_point };
+            int8_convolution(lowering, layer, to, (window, *groups), weights)?
+        }
+        Op::Convolution { window, groups, weights: ConvolutionWeights::Float { values, bias } } => {
+            f32_convolution(lowering, layer, to, (window, *groups), (values, bias))?
+        }
+        Op::MaxPool(window) => max_pool(lowering, layer, to, window),
+        Op::SumPool(window) => sum_pool(lowering, layer, to, window),
+    };
+    Ok(Task::new(results, lowering.places[to], Tiling { shape: layer.output, tile_len }))
+}
+
+/// How a layer is run that writes the segment `to`, and how many pixels a tile has.
+///
+/// # Errors
+/// Kernels refuse scales that are not finite.
+fn int8_convolution(
+    lowering: Lowering<'_>,
+    layer: &Layer,
+    to: usize,
+    (window, groups): (&Window, usize),
+    weights: Int8Weights<'_>,
+) -> Result<(Results, usize)> {
+    let (input, tile_len) = ConvolutionInput::quantized(lowering, layer, window, weights.input_zero_point);
+    let weights = k_steps::pack_int8(lowering, layer, (window, groups), weights, &input)?;
+    let outputs: Vec<usize> = weights.iter().map(Packed::outputs).collect();
+    let channels = outputs.iter().sum();
+    let convolution = Accumulated::new(weights, input);
+    let affines: Vec<Affine> = layer.epilogue.iter().map(|affine| padded(affine, channels)).collect();
+    let segment = &lowering.segments[to];
+    let qvalues = match segment.kind {
+        Storage::Quantized(qvalues) => qvalues,
+        Storage::F32 => {
+            let results = F32Results::Affine(convolution.into(), AffineChainF32::new(channels, &affines));
+            return Ok((Results::F32(results), tile_len));
+        }
+    };
+    let results = if writes_quantized(layer) {
+        let flip = if lowering.kernels.shifted() { 0x80 } else { 0 };
+        let halo = segment.halo.as_ref().map(|halo| HaloWriter::new(segment, halo, &lowering.places[to], flip));
+        let requantize = split(&affines[0], &outputs);
+        let requantize = requantize.iter().map(|affine| Requantize::new(affine, qvalues)).collect::<Result<_>>()?;
+        QuantizedResults::AsIs(Requantized::new(convolution, requantize).into(), halo)
+    } else if let Some((requantize, chain)) = in_two_parts(&affines, qvalues, &outputs) {
+        QuantizedResults::Affine(Requantized::new(convolution, requantize).into(), chain)
+    } else {
+        QuantizedResults::Rounded(convolution.into(), AffineChainF32::new(channels, &affines), qvalues)
+    };
+    Ok((Results::Quantized(results), tile_len))
+}
+
+/// How a layer with these weights and biases is run that writes the segment `to`, and how many pixels a tile has.
+///
+/// # Errors
+/// None for a network that was checked.
+fn f32_convolution(
+    lowering: Lowering<'_>,
+    layer: &Layer,
+    to: usize,
+    (window, groups): (&Window, usize),
+    (values, bias): (&[f32], &[f32]),
+) -> Result<(Results, usize)> {
+    let (input, tile_len) = ConvolutionInput::f32(lowering, layer, window);
+    let weights = k_steps::pack_f32(lowering, layer, (window, groups), values, &input);
+    let outputs: Vec<usize> = weights.iter().map(PackedF32::outputs).collect();
+    let channels = outputs.iter().sum();
+    let (mul, add) = (vec![1.0; bias.len()], bias.to_vec());
+    let add_bias =
+        Affine { mul, add, low: f32::NEG_INFINITY, high: f32::INFINITY, function: Function::Identity, round: false };
+    let bias_clamp = split(&padded(&add_bias, channels), &outputs).iter().map(BiasClamp::new).collect::<Result<_>>()?;
+    let operator = ConvolutionF32::new(weights, bias_clamp, input).into();
+    let affines: Vec<Affine> = layer.epilogue.iter().map(|affine| padded(affine, channels)).collect();
+    let chain = || AffineChainF32::new(channels, &affines);
+    let results = match lowering.segments[to].kind {
+        Storage::Quantized(qvalues) => Results::Quantized(QuantizedResults::Rounded(operator, chain(), qvalues)),
+        Storage::F32 if affines.is_empty() => Results::F32(F32Results::AsIs(operator)),
+        Storage::F32 => Results::F32(F32Results::Affine(operator, chain())),
+    };
+    Ok((results, tile_len))
+}
+
+/// How a layer is run that writes the greatest values under a window to the segment `to`, and how many pixels a tile has.
+fn max_pool(lowering: Lowering<'_>, layer: &Layer, to: usize, window: &Window) -> (Results, usize) {
+    let segment = &lowering.segments[to];
+    if let (Some(form), Storage::Quantized(qvalues)) = (read_form(lowering, layer), segment.kind)
+        && let Some(chain) = chain(&pool_epilogue(lowering, layer, to), 4 * segment.planes, form, qvalues)
+    {
+        let pool = Pool::new(lowering, layer, window);
+        let tile_len = pool.tile_len();
+        return (Results::Quantized(QuantizedResults::Affine(MaxPool::new(pool).into(), chain)), tile_len);
+    }
+    let pool = Pool::new(lowering, layer, window);
+    let tile_len = pool.tile_len();
+    (pool_results(lowering, layer, to, PoolF32::new(pool, Reduction::Max).into()), tile_len)
+}
+
+/// As [`max_pool`], for sums.
+fn sum_pool(lowering: Lowering<'_>, layer: &Layer, to: usize, window: &Window) -> (Results, usize) {
+    let form = read_form(lowering, layer);
+    if let Some(operator) = form.and_then(|form| SumPool::new(Pool::new(lowering, layer, window), form)) {
+        let tile_len = operator.tile_len();
+        return (pool_results(lowering, layer, to, operator.into()), tile_len);
+    }
+    let pool = Pool::new(lowering, layer, window);
+    let tile_len = pool.tile_len();
+    (pool_results(lowering, layer, to, PoolF32::new(pool, Reduction::Sum).into()), tile_len)
+}
+
+/// What a layer's epilogue makes of a pool's f32 values.
+fn pool_results(lowering: Lowering<'_>, layer: &Layer, to: usize, operator: F32Operator) -> Results {
+    let segment = &lowering.segments[to];
+    let chain = AffineChainF32::new(4 * segment.planes, &pool_epilogue(lowering, layer, to));
+    match segment.kind {
+        Storage::Quantized(qvalues) => Results::Quantized(QuantizedResults::Rounded(operator, chain, qvalues)),
+        Storage::F32 => Results::F32(F32Results::Affine(operator, chain)),
+    }
+}
+
+fn pool_epilogue(lowering: Lowering<'_>, layer: &Layer, to: usize) -> Vec<Affine> {
+    layer.epilogue.iter().map(|affine| laned(affine, &lowering.segments[to])).collect()
+}
+
+/// The form of the quantized values that a pool reads, if all of them have the same.
+fn read_form(lowering: Lowering<'_>, layer: &Layer) -> Option<QuantType> {
+    let quantized = layer.reads.iter().all(|read| match affines(read, lowering.segments).last() {
+        Some(affine) => affine.gives_bytes(),
+        None => matches!(lowering.segments[read.segment].kind, Storage::Quantized(_)),
+    });
+    let signed = layer.reads.iter().filter(|read| is_signed(read, lowering.segments)).count();
+    match signed {
+        _ if !quantized => None,
+        0 => Some(QuantType::Activation),
+        n if n == layer.reads.len() => Some(QuantType::ActivationSigned),
+        _ => None,
+    }
+}
+
+/// An affine of some channels at a time.
+fn split(affine: &Affine, channels: &[usize]) -> Vec<Affine> {
+    let mut first = 0;
+    let mut part = |&channels: &usize| {
+        let range = first..first + channels;
+        first = range.end;
+        Affine { mul: affine.mul[range.clone()].to_vec(), add: affine.add[range].to_vec(), ..affine.clone() }
+    };
+    channels.iter().map(&mut part).collect()
+}
+
+/// An affine of channels that are filled up.
+pub(super) fn padded(affine: &Affine, channels: usize) -> Affine {
+    let mut affine = affine.clone();
+    affine.mul.resize(channels, 0.0);
+    affine.add.resize(channels, 0.0);
+    affine
+}
+
+/// The first affine as the convolution's, and a chain of the others, where all their results are quantized values.
+fn in_two_parts(affines: &[Affine], to: QuantType, outputs: &[usize]) -> Option<(Vec<Requantize>, AffineChain)> {
+    let (first, rest) = affines.split_first()?;
+    if rest.is_empty() || !first.gives_bytes() {
+        return None;
+    }
+    let qvalues = if first.low < 0.0 { QuantType::Signed } else { QuantType::Unsigned };
+    let requantize =
+        split(first, outputs).iter().map(|affine| Requantize::new(affine, qvalues).ok()).collect::<Option<_>>();
+    Some((requantize?, AffineChain::new(rest, qvalues, to).ok()?))
+}

@@ -1,0 +1,213 @@
+//! From stored values to those that an operator works on: quantized values, which are bytes, or f32.
+
+use std::fmt::Debug;
+use std::ops::Range;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::memory::{ScratchSize, Sources, SplitBorrow, TileScratch};
+use super::segments::{Segment, Storage, affines};
+use crate::kernels::{AffineChain, AffineChainF32, ChainInput, ChainInputF32, Kernels, Operand, PlanesMut, QuantType};
+use crate::model::fused::Read;
+use crate::quant::{Affine, Function};
+
+/// A quantized value or an f32.
+pub(super) trait Element: Copy + Default + Debug + PartialEq {
+    /// What makes such values of stored ones on their way to an operator.
+    type Prologue: Prologue<Self> + Clone + Debug + PartialEq + Serialize + DeserializeOwned;
+
+    /// Whether it is an f32.
+    const F32: bool;
+
+    /// Those that a layer can read.
+    fn stored(sources: Sources<'_>) -> SplitBorrow<'_, Self>;
+
+    /// Scratch for what an operator works on, and for the same before it is put in order.
+    fn scratch(scratch: &mut TileScratch) -> (&mut [Self], &mut [Self]);
+
+    /// How much of that scratch there is to be.
+    fn scratch_size(lengths: (usize, usize)) -> ScratchSize;
+}
+
+impl Element for u8 {
+    type Prologue = ToQuantized;
+    const F32: bool = false;
+
+    fn stored(sources: Sources<'_>) -> SplitBorrow<'_, Self> {
+        sources.bytes
+    }
+
+    fn scratch(scratch: &mut TileScratch) -> (&mut [Self], &mut [Self]) {
+        (scratch.qvalues.values(), scratch.raw_qvalues.values())
+    }
+
+    fn scratch_size((qvalues, raw_qvalues): (usize, usize)) -> ScratchSize {
+        ScratchSize { qvalues, raw_qvalues, ..ScratchSize::default() }
+    }
+}
+
+impl Element for f32 {
+    type Prologue = ToF32;
+    const F32: bool = true;
+
+    fn stored(sources: Sources<'_>) -> SplitBorrow<'_, Self> {
+        sources.floats
+    }
+
+    fn scratch(scratch: &mut TileScratch) -> (&mut [Self], &mut [Self]) {
+        (scratch.floats.values(), scratch.raw_floats.values())
+    }
+
+    fn scratch_size((floats, raw_floats): (usize, usize)) -> ScratchSize {
+        ScratchSize { floats, raw_floats, ..ScratchSize::default() }
+    }
+}
+
+/// The affines that make values of type `T` of stored ones.
+pub(super) trait Prologue<T>: Sized {
+    /// What the values become, for those of a read.
+    type To: Copy + PartialEq;
+
+    /// What a read's values become.
+    fn to(read: &Read, segments: &[Segment]) -> Self::To;
+
+    /// The affines of values that are stored like `kind`, for `channels` channels.
+    fn new(affines: &[Affine], channels: usize, kind: Storage, to: Self::To) -> Self;
+
+    /// Whether it takes values that are stored so.
+    fn takes(&self, kind: Storage) -> bool;
+
+    /// Numbers of planes and affines.
+    fn extent(&self) -> (usize, usize);
+
+    /// Applies it to stored values.
+    fn run(&self, kernels: Kernels, from: StoredPlanes<'_>, out: &mut PlanesMut<'_, T>);
+}
+
+/// Some pixels of some planes, as they are stored.
+pub(super) struct StoredPlanes<'a> {
+    pub(super) sources: Sources<'a>,
+    pub(super) kind: Storage,
+    pub(super) start: usize,
+    pub(super) plane_stride: usize,
+    /// Which planes of the prologue's these are.
+    pub(super) planes: Range<usize>,
+    pub(super) pixels: usize,
+}
+
+/// To quantized values.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) enum ToQuantized {
+    /// From quantized values.
+    Affine(AffineChain),
+    /// From either, to values stored like these.
+    Rounded(AffineChainF32, QuantType),
+}
+
+/// To f32 values, from either.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct ToF32(AffineChainF32);
+
+impl<'a> StoredPlanes<'a> {
+    fn operand(self) -> ChainInputF32<'a> {
+        let Self { sources, kind, start, plane_stride, planes, pixels } = self;
+        let input = match kind {
+            Storage::Quantized(qvalues) => Operand::Quantized(sources.bytes.from(start), qvalues),
+            Storage::F32 => Operand::F32(sources.floats.from(start)),
+        };
+        ChainInputF32 { input, plane_stride, planes, pixels }
+    }
+}
+
+impl Prologue<u8> for ToQuantized {
+    type To = QuantType;
+
+    fn to(read: &Read, segments: &[Segment]) -> QuantType {
+        if is_signed(read, segments) { QuantType::ActivationSigned } else { QuantType::Activation }
+    }
+
+    fn new(affines: &[Affine], channels: usize, kind: Storage, to: QuantType) -> Self {
+        let quantized = match kind {
+            Storage::Quantized(from) => chain(affines, channels, from, to),
+            Storage::F32 => None,
+        };
+        quantized.map_or_else(|| Self::Rounded(AffineChainF32::new(channels, affines), to), Self::Affine)
+    }
+
+    fn takes(&self, kind: Storage) -> bool {
+        matches!((self, kind), (Self::Rounded(..), _) | (_, Storage::Quantized(_)))
+    }
+
+    fn extent(&self) -> (usize, usize) {
+        match self {
+            Self::Affine(chain) => (chain.planes(), chain.affines()),
+            Self::Rounded(chain, _) => (chain.planes(), chain.affines()),
+        }
+    }
+
+    fn run(&self, kernels: Kernels, from: StoredPlanes<'_>, out: &mut PlanesMut<'_, u8>) {
+        match self {
+            Self::Affine(chain) => {
+                let StoredPlanes { sources, start, plane_stride, planes, pixels, .. } = from;
+                let input = sources.bytes.from(start);
+                kernels.affine(chain, &ChainInput { input, plane_stride, planes, pixels }, out);
+            }
+            Self::Rounded(chain, qvalues) => kernels.affine_to_quantized(chain, &from.operand(), *qvalues, out),
+        }
+    }
+}
+
+impl Prologue<f32> for ToF32 {
+    type To = ();
+
+    fn to(_: &Read, _: &[Segment]) {}
+
+    fn new(affines: &[Affine], channels: usize, _: Storage, (): ()) -> Self {
+        Self(AffineChainF32::new(channels, affines))
+    }
+
+    fn takes(&self, _: Storage) -> bool {
+        true
+    }
+
+    fn extent(&self) -> (usize, usize) {
+        (self.0.planes(), self.0.affines())
+    }
+
+    fn run(&self, kernels: Kernels, from: StoredPlanes<'_>, out: &mut PlanesMut<'_, f32>) {
+        kernels.affine_to_f32(&self.0, &from.operand(), out);
+    }
+}
+
+/// Whether what is read are quantized values below 0.
+pub(super) fn is_signed(read: &Read, segments: &[Segment]) -> bool {
+    match affines(read, segments).last() {
+        Some(affine) => affine.low < 0.0,
+        None => segments[read.segment].signed(),
+    }
+}
+
+/// An affine of channels as one of lanes; those without a channel become 0.
+pub(super) fn laned(affine: &Affine, segment: &Segment) -> Affine {
+    let spread = |values: &[f32]| {
+        let mut lanes = vec![0.0; 4 * segment.planes];
+        segment.lanes.iter().zip(values).for_each(|(&lane, &value)| lanes[lane] = value);
+        lanes
+    };
+    Affine { mul: spread(&affine.mul), add: spread(&affine.add), ..affine.clone() }
+}
+
+/// A chain of affines from quantized values to quantized values, if there can be one; without affines they stay.
+pub(super) fn chain(affines: &[Affine], channels: usize, from: QuantType, to: QuantType) -> Option<AffineChain> {
+    let (low, high) = to.range();
+    let same = [Affine {
+        mul: vec![1.0; channels],
+        add: vec![0.0; channels],
+        low,
+        high,
+        function: Function::Identity,
+        round: true,
+    }];
+    AffineChain::new(if affines.is_empty() { &same } else { affines }, from, to).ok()
+}

@@ -1,0 +1,192 @@
+//! Functions of one value that networks have where the paper's have ReLU, in f32 operations that every processor rounds alike.
+//!
+//! Nothing is left to the C library: its `exp` has other last bits on each system. Here all is made of fused multiply-adds, divisions and
+//! comparisons, so that an interpreter and vectors of any length give the same bits.
+
+use serde::{Deserialize, Serialize};
+
+use super::round;
+
+/// A function of one value.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub enum Function {
+    /// The value itself.
+    #[default]
+    Identity,
+    /// `1 / (1 + exp(-x))` (ONNX `Sigmoid`).
+    Sigmoid,
+    /// `x * sigmoid(x)`: SiLU, Swish.
+    Silu,
+    /// `min(max(alpha * x + beta, 0), 1)` (ONNX `HardSigmoid`).
+    HardSigmoid {
+        /// Factor.
+        alpha: f32,
+        /// Summand.
+        beta: f32,
+    },
+    /// `x * min(max(alpha * x + beta, 0), 1)`; ONNX `HardSwish` with 1/6 and 1/2.
+    HardSwish {
+        /// Factor.
+        alpha: f32,
+        /// Summand.
+        beta: f32,
+    },
+    /// `x` where it is at least 0, else `alpha * x` (ONNX `LeakyRelu`).
+    LeakyRelu(f32),
+    /// `x` where it is at least 0, else `alpha * (exp(x) - 1)` (ONNX `Elu`).
+    Elu(f32),
+    /// Hyperbolic tangent (ONNX `Tanh`).
+    Tanh,
+    /// The error function (ONNX `Erf`).
+    Erf,
+    /// `x * (1 + erf(x / sqrt(2))) / 2` (ONNX `Gelu`).
+    Gelu,
+    /// Of whole numbers, what a table says.
+    Table(Table),
+}
+
+/// What a function makes of the whole numbers of a range.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Table {
+    /// The first of them.
+    pub first: i32,
+    /// The results, one for each; numbers beyond the range have that of the nearest.
+    pub values: Vec<f32>,
+}
+
+impl Function {
+    /// Whether it changes nothing.
+    pub fn is_identity(&self) -> bool {
+        *self == Self::Identity
+    }
+
+    /// The result of one value.
+    pub fn apply(&self, x: f32) -> f32 {
+        let mut values = [x];
+        self.apply_all(&mut values);
+        values[0]
+    }
+
+    /// Replaces values by their results.
+    #[inline(always)]
+    pub fn apply_all(&self, values: &mut [f32]) {
+        match self {
+            Self::Identity => {}
+            Self::Sigmoid => each(values, sigmoid),
+            Self::Silu => each(values, |x| x * sigmoid(x)),
+            Self::HardSigmoid { alpha, beta } => each(values, |x| hard_sigmoid(x, *alpha, *beta)),
+            Self::HardSwish { alpha, beta } => each(values, |x| x * hard_sigmoid(x, *alpha, *beta)),
+            Self::LeakyRelu(alpha) => each(values, |x| if x >= 0.0 { x } else { alpha * x }),
+            Self::Elu(alpha) => each(values, |x| if x >= 0.0 { x } else { alpha * (exp(x) - 1.0) }),
+            Self::Tanh => each(values, |x| sigmoid(2.0 * x).mul_add(2.0, -1.0)),
+            Self::Erf => each(values, erf),
+            Self::Gelu => each(values, |x| 0.5 * x * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2))),
+            Self::Table(table) => each(values, |x| table.at(x)),
+        }
+    }
+}
+
+impl Table {
+    /// The result of a whole number.
+    #[inline(always)]
+    fn at(&self, x: f32) -> f32 {
+        let last = self.values.len().saturating_sub(1) as i32;
+        let place = (x as i32).saturating_sub(self.first).clamp(0, last);
+        self.values.get(place as usize).copied().unwrap_or(0.0)
+    }
+}
+
+#[inline(always)]
+fn each(values: &mut [f32], function: impl Fn(f32) -> f32) {
+    values.iter_mut().for_each(|value| *value = function(*value));
+}
+
+#[inline(always)]
+fn hard_sigmoid(x: f32, alpha: f32, beta: f32) -> f32 {
+    let x = x.mul_add(alpha, beta);
+    let x = if x > 0.0 { x } else { 0.0 };
+    if x < 1.0 { x } else { 1.0 }
+}
+
+#[inline(always)]
+fn sigmoid(x: f32) -> f32 {
+    1.0 / (1.0 + exp(-x))
+}
+
+/// `exp(x)` but for about 2 units of the last place: `2^n` times a polynomial of what is left.
+#[inline(always)]
+fn exp(x: f32) -> f32 {
+    // Where results leave the range of normal numbers. NaN stays NaN.
+    let x = if x < -87.0 { -87.0 } else { x };
+    let x = if x > 88.0 { 88.0 } else { x };
+    let n = round(x * std::f32::consts::LOG2_E);
+    // ln 2 in two parts, of which the first times n is exact.
+    let r = n.mul_add(-0.693_359_4, x);
+    let r = n.mul_add(2.121_944_4e-4, r);
+    // The Taylor series up to the seventh power: |r| <= ln(2) / 2.
+    let coefficients = [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0];
+    let polynomial = coefficients.into_iter().fold(1.0 / 5040.0, |sum: f32, c| sum.mul_add(r, c));
+    polynomial * f32::from_bits(((n as i32 + 127) << 23) as u32)
+}
+
+/// The error function but for 3e-7: its series where that is short, else Abramowitz and Stegun, 7.1.26.
+#[inline(always)]
+fn erf(x: f32) -> f32 {
+    let z = x.abs();
+    let t = 1.0 / z.mul_add(0.327_591_1, 1.0);
+    let coefficients = [-1.453_152, 1.421_413_7, -0.284_496_74, 0.254_829_6];
+    let polynomial = coefficients.into_iter().fold(1.061_405_4, |sum: f32, c| sum.mul_add(t, c));
+    let tail = polynomial * t * exp(-z * z);
+    let squared = x * x;
+    let series = [1.0 / 216.0, -1.0 / 42.0, 0.1, -1.0 / 3.0, 1.0];
+    let series = series.into_iter().fold(-1.0 / 1320.0, |sum: f32, c| sum.mul_add(squared, c));
+    let far = if x >= 0.0 { 1.0 - tail } else { tail - 1.0 };
+    if z < 0.5 { series * x * std::f32::consts::FRAC_2_SQRT_PI } else { far }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Against f64, over all that matters of each.
+    #[test]
+    fn functions_are_as_exact_as_f32() {
+        let silu = |x: f64| x / (1.0 + (-x).exp());
+        let erf = |x: f64| {
+            // The series, which converges everywhere; beyond 5 it is 1.
+            let term = |(sum, term): (f64, f64), n: i32| {
+                let next = -term * x * x / f64::from(n);
+                (sum + next / f64::from(2 * n + 1), next)
+            };
+            if x.abs() > 5.0 { x.signum() } else { (1..150).fold((x, x), term).0 * std::f64::consts::FRAC_2_SQRT_PI }
+        };
+        type Exact<'a> = &'a dyn Fn(f64) -> f64;
+        let cases: [(Function, Exact<'_>, f64); 8] = [
+            (Function::Sigmoid, &|x| 1.0 / (1.0 + (-x).exp()), 2e-7),
+            (Function::Silu, &silu, 2e-6),
+            (Function::HardSwish { alpha: 1.0 / 6.0, beta: 0.5 }, &|x| x * (x / 6.0 + 0.5).clamp(0.0, 1.0), 2e-6),
+            (Function::LeakyRelu(0.01), &|x| if x >= 0.0 { x } else { 0.01 * x }, 1e-6),
+            (Function::Elu(1.5), &|x| if x >= 0.0 { x } else { 1.5 * (x.exp() - 1.0) }, 4e-7),
+            (Function::Tanh, &f64::tanh, 4e-7),
+            (Function::Erf, &erf, 4e-7),
+            (Function::Gelu, &|x| 0.5 * x * (1.0 + erf(x / 2f64.sqrt())), 4e-6),
+        ];
+        for (function, exact, most) in cases {
+            for i in -12_000..=12_000 {
+                let x = i as f32 / 1000.0;
+                let (found, expected) = (f64::from(function.apply(x)), exact(f64::from(x)));
+                assert!((found - expected).abs() <= most, "{function:?} of {x}: {found}, not {expected}");
+            }
+            for x in [-1e30, -100.0, 100.0, 1e30] {
+                assert!(function.apply(x).is_finite(), "{function:?} of {x}");
+            }
+        }
+    }
+
+    #[test]
+    fn tables_end_at_their_ends() {
+        let table = Function::Table(Table { first: -2, values: vec![5.0, 6.0, 7.0] });
+        let found: Vec<f32> = [-9.0, -2.0, -1.0, 0.0, 1.0].iter().map(|&x| table.apply(x)).collect();
+        assert_eq!(found, [5.0, 5.0, 6.0, 7.0, 7.0]);
+    }
+}
