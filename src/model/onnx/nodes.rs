@@ -55,6 +55,10 @@ pub(super) fn float(name: &str, value: f32) -> AttributeProto {
     AttributeProto { name: name.into(), r#type: AttributeType::Float as i32, f: value, ..Default::default() }
 }
 
+pub(super) fn text(name: &str, value: &str) -> AttributeProto {
+    AttributeProto { name: name.into(), r#type: AttributeType::String as i32, s: value.into(), ..Default::default() }
+}
+
 /// An f32 initializer.
 pub(super) fn initializer(name: &str, tensor: &Tensor) -> TensorProto {
     TensorProto {

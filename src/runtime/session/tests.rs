@@ -1,3 +1,5 @@
+use sha2::Digest as _;
+
 use super::*;
 use crate::frame::RgbImage;
 use crate::model::{Architecture, DenseNetConfig, Weights, onnx};
@@ -71,5 +73,5 @@ fn wrong_requests_are_told_apart() {
 
 #[test]
 fn the_hash_is_the_files() {
-    assert_eq!(hash(&Sha256::digest(b"abc")), "ba7816bf8f01cfea");
+    assert_eq!(hash(&sha2::Sha256::digest(b"abc")), "ba7816bf8f01cfea");
 }

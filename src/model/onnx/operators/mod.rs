@@ -13,7 +13,7 @@ mod tests;
 
 pub(super) use check::{Opsets, check, name, understood};
 pub(super) use rules::pads_without_ceil;
-pub(super) use structure::{distinguish, sort, tidy};
+pub(super) use structure::{Names, distinguish, sort, tidy};
 
 use tract_onnx::pb::{NodeProto, attribute_proto::AttributeType};
 
