@@ -6,13 +6,17 @@ mod external;
 mod fold;
 mod fuse;
 mod growth;
+mod halves;
 mod input;
+mod layout;
 mod nodes;
 mod operators;
+mod pads;
 mod properties;
 mod quantized;
 mod raise;
 mod read;
+mod six;
 
 pub use ending::Ending;
 pub use export::export;

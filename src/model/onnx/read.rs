@@ -7,7 +7,10 @@ use tract_onnx::pb::{GraphProto, ModelProto, TensorProto, tensor_proto::DataType
 
 use super::super::{Limit, Limits, Metadata};
 use super::operators::{self, Opsets};
-use super::{Ending, Fusion, GraphInput, Outside, ending, external, fold, fuse, growth, input, properties};
+use super::{
+    Ending, Fusion, GraphInput, Outside, ending, external, fold, fuse, growth, halves, input, layout, pads, properties,
+    six,
+};
 use crate::error::{Error, ErrorKind, Result};
 
 /// An ONNX image classifier as read from its file: one f32 NCHW image of 3 channels or 1 in, scores out.
@@ -74,10 +77,19 @@ impl OnnxFile {
             return Err(refuse("the file holds no graph: it is not ONNX, or cut short"));
         }
         limits.check(Limit::Nodes, Some(proto.graph.as_ref().map_or(0, nodes)))?;
-        check_operators(&mut proto)?;
         let graph =
             proto.graph.as_mut().ok_or_else(|| refuse("the file holds no graph: it is not ONNX, or cut short"))?;
         let outside = external::load(graph, options.folder, limits, bytes.len() as u64)?;
+        halves::widen(graph);
+        for opset in proto.opset_import.iter_mut().filter(|opset| opset.version == 6) {
+            if ["", "ai.onnx"].contains(&opset.domain.as_str()) {
+                six::raise(graph).map_err(refuse)?;
+                opset.version = 7;
+            }
+        }
+        check_operators(&mut proto)?;
+        let graph =
+            proto.graph.as_mut().ok_or_else(|| refuse("the file holds no graph: it is not ONNX, or cut short"))?;
         check_values(graph)?;
         let initializer_values = count_values(graph);
         check_codes(graph)?;
@@ -95,6 +107,8 @@ impl OnnxFile {
         fuse::check_constants(graph, limits).map_err(refuse)?;
         operators::distinguish(graph);
         fuse::decode_blocks(graph, limits);
+        layout::fold(graph, limits);
+        pads::fold(graph, limits);
         let ending = ending::ending(graph, &output);
         let bytes = (bytes.len() as u64).saturating_add(outside.bytes);
         Ok(Self { metadata, input, output, ending, initializer_values, proto, outside, bytes, limits: *limits })
@@ -304,7 +318,7 @@ mod tests {
         let expected = GraphInput { name: "input".into(), channels: 3, height: 8, width: 8, channels_last: false };
         assert_eq!(file.input, expected);
         assert_eq!(file.metadata.config.unwrap().block_config, [1, 1]);
-        assert_eq!((file.ending, file.output.as_str()), (Ending::Logits, "output"));
+        assert_eq!((file.ending, file.output.as_str()), (Ending::Logits, "logits"));
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod blocks;
 mod constants;
 mod elementwise;
 mod evaluate;
+mod infer;
 mod operators;
 mod qoperator;
 mod region;
@@ -16,6 +17,7 @@ mod shapes;
 mod value;
 mod walk;
 
+pub(super) use attributes::Attributes;
 pub(super) use blocks::decode_blocks;
 pub(super) use constants::{Constant, Constants, Values};
 pub use qoperator::adds_zero_point_first;
