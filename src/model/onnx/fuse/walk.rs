@@ -270,7 +270,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Extents of what a node writes that is left to tract: of pools computed, else declared in the file, else inferred.
+    /// Extents of what a node writes that is left to tract: inferred, else declared in the file.
     fn behind(&self, node: &NodeProto) -> Vec<Option<Extents>> {
         let known = |name: &String| match self.values.get(name) {
             Some(value) => Some((value.dims(), value.kind)),
@@ -278,11 +278,7 @@ impl<'a> Walk<'a> {
         };
         let inputs: Vec<Option<Extents>> = node.input.iter().map(known).collect();
         let inferred = inferred(node, &inputs, &self.constants).unwrap_or_default();
-        let pool = ["MaxPool", "AveragePool"].contains(&node.op_type.as_str());
-        let of = |(at, name): (usize, &String)| {
-            let declared = self.declared.get(name.as_str()).filter(|_| !pool || inferred.is_empty());
-            declared.or(inferred.get(at)).cloned()
-        };
+        let of = |(at, name): (usize, &String)| inferred.get(at).or(self.declared.get(name.as_str())).cloned();
         node.output.iter().enumerate().map(of).collect()
     }
 
