@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use densight::kernels::{
     AffineChain, ChainInput, Convolve, Isa, Kernels, PIXEL_BLOCK, PlanesMut, QuantType, Requantize,
 };
-use densight::quant::Affine;
+use densight::quant::{Affine, Function};
 
 mod peak;
 
@@ -101,7 +101,14 @@ fn shape(kernels: Kernels, taps: usize, channels: usize, outputs: usize, side: u
     let mut weight = || ((0..4).map(|_| uniform()).sum::<i32>() - 126).clamp(-127, 127) as i8;
     let weights: Vec<i8> = (0..outputs * offsets.len() * 4).map(|_| weight()).collect();
     let weights = kernels.pack(&weights, &vec![0; outputs], &offsets).expect("no weight is -128");
-    let step = |n: usize, mul: f32| Affine { mul: vec![mul; n], add: vec![7.0; n], low: 0.0, high: 255.0, round: true };
+    let step = |n: usize, mul: f32| Affine {
+        mul: vec![mul; n],
+        add: vec![7.0; n],
+        function: Function::Identity,
+        low: 0.0,
+        high: 255.0,
+        round: true,
+    };
     let requantize = Requantize::new(&step(outputs, 1e-4), QuantType::Activation).expect("it fits");
     // Factors and summands of norms, no two the same.
     let mut norm = step(4 * planes, 1.0);

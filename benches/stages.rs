@@ -35,8 +35,8 @@ fn main() -> Result<()> {
         stride: 640 * 2,
         ..jpeg.clone()
     };
-    let mut small = Preprocessor::new(session.preprocessing().clone(), 32, 32);
-    let mut large = Preprocessor::new(Preprocessing::default(), 224, 224);
+    let mut small = Preprocessor::new(session.preprocessing().clone(), [3, 32, 32]);
+    let mut large = Preprocessor::new(Preprocessing::default(), [3, 224, 224]);
     let (mut small_input, mut large_input) = (vec![0.0; 3 * 32 * 32], vec![0.0; 3 * 224 * 224]);
     let report = report(&mut session, &image)?;
     let input = small_input.clone();

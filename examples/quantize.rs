@@ -6,7 +6,7 @@ use std::error::Error;
 use std::path::PathBuf;
 
 use densight::quantize::{Checked, ConcatScales, Method, Options, quantize};
-use densight::runtime::Preprocessor;
+use densight::runtime::{Model, Preprocessor};
 use densight::{Classifier, Session, SessionOptions, picture};
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -19,16 +19,16 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     // Images become values of the network's input as the model file says.
     let float = Session::open(&from, &SessionOptions::default())?;
-    let [channels, height, width] = float.input_shape();
-    let mut preprocessor = Preprocessor::new(float.preprocessing().clone(), height as u32, width as u32);
-    let mut calibration = vec![vec![0.0; channels * height * width]; images.len()];
+    let shape = float.input_shape();
+    let mut preprocessor = Preprocessor::new(float.preprocessing().clone(), shape);
+    let mut calibration = vec![vec![0.0; shape.iter().product()]; images.len()];
     for (image, input) in images.iter().zip(&mut calibration) {
         preprocessor.run(image, input)?;
     }
 
-    let limits = SessionOptions::default().limits;
-    let options = Options { method: Method::Mse, concat: ConcatScales::Segment, max_drop: None, threads: 1, limits };
-    let quantized = quantize(&std::fs::read(&from)?, &calibration, &Checked::default(), options, &mut |_, _, _| {})?;
+    let options = Options { method: Method::Mse, concat: ConcatScales::Segment, max_drop: None, threads: 1 };
+    let file = Model::open(&from, &SessionOptions::default())?.file;
+    let quantized = quantize(file, &calibration, &Checked::default(), options, &mut |_, _, _| {})?;
     std::fs::write(&to, &quantized.bytes)?;
 
     let mut int8 = Session::from_onnx(&quantized.bytes, &SessionOptions::default())?;

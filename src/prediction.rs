@@ -10,7 +10,7 @@ pub struct Prediction {
     pub class: usize,
     /// The class's name, or `class N` where the model carries no labels.
     pub label: Arc<str>,
-    /// Softmax probability, 0 to 1.
+    /// Its probability, 0 to 1, unless the output was to be taken as it is.
     pub score: f32,
 }
 
@@ -20,6 +20,32 @@ pub fn softmax(logits: &[f32]) -> Vec<f32> {
     let exponentials: Vec<f32> = logits.iter().map(|&x| (x - largest).exp()).collect();
     let sum: f32 = exponentials.iter().sum();
     exponentials.into_iter().map(|x| x / sum).collect()
+}
+
+/// How a network's output becomes scores.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Activation {
+    /// [`softmax`] over all classes.
+    Softmax,
+    /// `1 / (1 + exp(-x))` of each class.
+    Sigmoid,
+    /// `exp(x)`, of logarithms.
+    Exponential,
+    /// As it is.
+    Identity,
+}
+
+impl Activation {
+    /// The scores that an output stands for.
+    pub fn apply(self, output: &[f32]) -> Vec<f32> {
+        let each = |f: fn(f32) -> f32| output.iter().map(|&x| f(x)).collect();
+        match self {
+            Self::Softmax => softmax(output),
+            Self::Sigmoid => each(|x| 1.0 / (1.0 + (-x).exp())),
+            Self::Exponential => each(f32::exp),
+            Self::Identity => output.to_vec(),
+        }
+    }
 }
 
 /// Indices of the `k` largest scores, largest first; equal scores keep their order.
@@ -81,6 +107,17 @@ mod tests {
         let p = softmax(&[1000.0, 1001.0, 999.0]);
         assert!((p.iter().sum::<f32>() - 1.0).abs() < 1e-6);
         assert!((p[1] / p[0] - std::f32::consts::E).abs() < 1e-4);
+    }
+
+    #[test]
+    fn activations_by_hand() {
+        let near = |a: Vec<f32>, b: [f32; 2]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-6);
+        let x = [0.0, 2.0_f32.ln()];
+        assert!(near(Activation::Softmax.apply(&x), [1.0 / 3.0, 2.0 / 3.0]));
+        assert!(near(Activation::Sigmoid.apply(&x), [0.5, 2.0 / 3.0]));
+        assert!(near(Activation::Sigmoid.apply(&[-1e30, 1e30]), [0.0, 1.0]));
+        assert!(near(Activation::Exponential.apply(&x), [1.0, 2.0]));
+        assert!(near(Activation::Identity.apply(&x), x));
     }
 
     #[test]

@@ -31,6 +31,10 @@ pub(super) struct Args {
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     device: Device,
     #[command(flatten)]
+    size: super::model::SizeArgs,
+    #[command(flatten)]
+    output: super::model::OutputArgs,
+    #[command(flatten)]
     limits: super::model::LimitArgs,
     /// Pictures that are run together; times are those of all
     #[arg(long, value_name = "N", default_value = "1", conflicts_with = "stages")]
@@ -74,6 +78,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         device: args.device,
         batch,
         limits: args.limits.limits()?,
+        input_size: args.size.input_size,
+        output: args.output.output_name.clone(),
+        ..Default::default()
     };
     let mut session = super::model::open(args.model.as_deref(), &options)?;
     if args.serve {

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
+use crate::model::Scores;
 use crate::picture;
 use crate::prediction::{Prediction, StageTimes};
 use crate::runtime::{Classifier, Device, Session, SessionOptions};
@@ -35,6 +36,12 @@ pub(super) struct Args {
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     device: Device,
     #[command(flatten)]
+    size: super::model::SizeArgs,
+    #[command(flatten)]
+    output: super::model::OutputArgs,
+    #[command(flatten)]
+    scores: super::model::ScoreArgs,
+    #[command(flatten)]
     limits: super::model::LimitArgs,
     /// Print one JSON object a line for each picture
     #[arg(long)]
@@ -51,6 +58,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         threads: args.threads.get(),
         device: args.device,
         limits: args.limits.limits()?,
+        input_size: args.size.input_size,
+        output: args.output.output_name.clone(),
+        scores: args.scores.scores,
         ..Default::default()
     };
     let mut session = super::model::session(args.model.as_deref(), args.labels.as_deref(), options)?;
@@ -62,7 +72,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
                 let decode = begin.elapsed();
                 let result = session.classify(&image, args.topk.get())?;
                 let stages = StageTimes { decode, ..result.stages };
-                (text(path, &result.predictions), record(&session, path, &result.predictions, &stages))
+                (text(&session, path, &result.predictions), record(&session, path, &result.predictions, &stages))
             }
             Err(error) => {
                 failed = true;
@@ -79,11 +89,15 @@ fn print(as_json: bool, text: &str, json: &Value) -> anyhow::Result<()> {
     Ok(if as_json { super::print(&(text::json(json)? + "\n")) } else { super::print(text) }?)
 }
 
-fn text(path: &Path, predictions: &[Prediction]) -> String {
+fn text(session: &Session, path: &Path, predictions: &[Prediction]) -> String {
     let mut text = format!("{}\n", text::line(&path.display().to_string()));
     for prediction in predictions {
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "  {:5.1}%  {}", prediction.score * 100.0, text::name(&prediction.label));
+        let label = text::name(&prediction.label);
+        let _ = match session.scores() {
+            Scores::None => writeln!(text, "  {:10.4}  {label}", prediction.score),
+            Scores::Softmax | Scores::Sigmoid => writeln!(text, "  {:5.1}%  {label}", prediction.score * 100.0),
+        };
     }
     text
 }
@@ -95,6 +109,7 @@ fn record(session: &Session, path: &Path, predictions: &[Prediction], stages: &S
         "image": path.display().to_string(),
         "model": &*session.name(),
         "model_hash": &*session.hash(),
+        "scores": session.scores().to_string(),
         "predictions": predictions,
         "stages": {
             "decode_us": stages.decode.as_micros() as u64,

@@ -39,6 +39,10 @@ pub(super) struct Args {
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     device: Device,
     #[command(flatten)]
+    size: super::model::SizeArgs,
+    #[command(flatten)]
+    output: super::model::OutputArgs,
+    #[command(flatten)]
     limits: super::model::LimitArgs,
     /// Pictures that a GPU computes together
     #[arg(long, value_name = "N", default_value = "1")]
@@ -59,7 +63,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
     let open = |model: Option<&Path>| {
         let (threads, batch, limits) = (args.threads.get(), args.batch.get(), args.limits.limits()?);
-        let options = SessionOptions { threads, device: args.device, batch, limits, ..Default::default() };
+        let (input_size, output) = (args.size.input_size, args.output.output_name.clone());
+        let device = args.device;
+        let options = SessionOptions { threads, device, batch, limits, input_size, output, ..Default::default() };
         super::model::session(model, args.labels.as_deref(), options)
     };
     let mut session = open(args.model.as_deref())?;

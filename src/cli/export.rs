@@ -85,6 +85,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         config: None,
         preprocessing: Some(args.preprocessing()?),
         labels,
+        scores: None,
     };
     let bytes = onnx::export(&config, &weights, &metadata)?;
     files::write(&args.output, |file| file.write_all(&bytes))?;

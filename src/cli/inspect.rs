@@ -26,6 +26,10 @@ pub(super) struct Args {
     #[arg(long, value_name = "DEVICE", default_value = "cpu", conflicts_with_all = ["preset", "config"])]
     device: Device,
     #[command(flatten)]
+    output: super::model::OutputArgs,
+    #[command(flatten)]
+    scores: super::model::ScoreArgs,
+    #[command(flatten)]
     limits: super::model::LimitArgs,
     /// Exit with 3 if less than this share of the multiply-adds is in int8
     #[arg(long, value_name = "PERCENT", conflicts_with_all = ["preset", "config"], value_parser = percent)]
@@ -44,23 +48,29 @@ const SHORT: u8 = 3;
 /// A model or definition that cannot be read, or is none.
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let mut execution = None;
-    let mut described = match (&args.model, args.network.config()?) {
-        (Some(path), None) => {
-            let session = super::model::open(
-                Some(path),
-                &SessionOptions { device: args.device, limits: args.limits.limits()?, ..Default::default() },
-            )?;
+    let mut described = match &args.model {
+        Some(path) => {
+            let options = SessionOptions {
+                device: args.device,
+                limits: args.limits.limits()?,
+                input_size: args.network.model_size()?,
+                output: args.output.output_name.clone(),
+                scores: args.scores.scores,
+                ..Default::default()
+            };
+            let session = super::model::open(Some(path), &options)?;
             if args.executed || args.require_int8.is_some() {
                 execution = Some(session.execution()?);
             }
             of_model(&session)?
         }
-        (None, Some((name, config))) => {
+        None => {
+            let missing = || Error::new(ErrorKind::Usage, "inspect needs a model, or --preset or --config");
+            let (name, config) = args.network.config()?.ok_or_else(missing)?;
             let mut described = json!({ "name": name });
             add_costs(&mut described, &config)?;
             described
         }
-        _ => return Err(Error::new(ErrorKind::Usage, "inspect needs a model, or --preset or --config").into()),
     };
     if let Some(execution) = execution.as_ref().filter(|_| args.executed && args.json) {
         described["executed"] = serde_json::to_value(execution)?;
@@ -140,6 +150,7 @@ fn of_model(session: &Session) -> crate::error::Result<Value> {
         "hash": &*session.hash(),
         "input": input,
         "output": session.output_shape(),
+        "scores": session.scores().to_string(),
         "labels": session.labels().map(|labels| labels.iter().map(|l| l.to_string()).collect::<Vec<_>>()),
         "preprocessing": preprocessing,
     });

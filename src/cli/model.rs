@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::Limits;
+use crate::model::{Limits, Scores};
 use crate::runtime::{FellBack, Session, SessionOptions, parse_labels};
 
 /// The model inside the program; `models/README.md` says what it is.
@@ -25,6 +25,49 @@ impl LimitArgs {
     /// [`ErrorKind::Usage`] as [`Limits::set`].
     pub(super) fn limits(&self) -> Result<Limits> {
         limits(&self.allow)
+    }
+}
+
+/// How large the model's input is.
+#[derive(Debug, clap::Args)]
+pub(super) struct SizeArgs {
+    /// Height and width of the model's input, of a model that leaves them open
+    #[arg(long, value_name = "HxW", value_parser = size)]
+    pub(super) input_size: Option<[usize; 2]>,
+}
+
+/// Which output is taken, in commands that write no file.
+#[derive(Debug, clap::Args)]
+pub(super) struct OutputArgs {
+    /// Output to take of a model with several, by its name [default: the first]
+    #[arg(long, visible_alias = "output", value_name = "NAME")]
+    pub(super) output_name: Option<String>,
+}
+
+/// Which output is taken, in commands whose `--output` is a file.
+#[derive(Debug, clap::Args)]
+pub(super) struct OutputNameArgs {
+    /// Output to take of a model with several, by its name [default: the first]
+    #[arg(long, value_name = "NAME")]
+    pub(super) output_name: Option<String>,
+}
+
+/// What scores are.
+#[derive(Debug, clap::Args)]
+pub(super) struct ScoreArgs {
+    /// What the scores of classes are: softmax (one is true), sigmoid (each may be), or none (the output as it is) [default: what
+    /// the model says, or its graph ends in]
+    #[arg(long, value_name = "KIND")]
+    pub(super) scores: Option<Scores>,
+}
+
+/// Height and width: `224x224`, or `224` for both.
+pub(super) fn size(text: &str) -> std::result::Result<[usize; 2], String> {
+    let number = |text: &str| text.parse::<u16>().ok().filter(|&n| n > 0).map(usize::from);
+    let (height, width) = text.split_once(['x', 'X']).unwrap_or((text, text));
+    match (number(height), number(width)) {
+        (Some(height), Some(width)) => Ok([height, width]),
+        _ => Err("give height and width in pixels: 224x224".into()),
     }
 }
 
@@ -50,7 +93,18 @@ pub(super) fn open(model: Option<&Path>, options: &SessionOptions) -> Result<Ses
     if let Some(FellBack { to, reason }) = session.fell_back() {
         super::tell(&format!("{reason}; {to}"));
     }
+    tell_of_outputs(&session);
     Ok(session)
+}
+
+/// Tells where one of several outputs is taken that nobody named.
+pub(super) fn tell_of_outputs(session: &Session) {
+    if !session.other_outputs().is_empty() {
+        let (output, others) = (session.output_name(), session.other_outputs().join(", "));
+        super::tell(&format!(
+            "the model has several outputs, and {output} is taken: --output-name takes another ({others})"
+        ));
+    }
 }
 
 /// The labels in a file, one a line.
@@ -61,4 +115,17 @@ pub(super) fn read_labels(path: &Path) -> Result<Vec<String>> {
         return Err(Error::new(ErrorKind::Labels, format!("{} has no labels: give one a line", path.display())));
     }
     Ok(labels)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_one_number_or_two() {
+        assert_eq!((size("224"), size("5x6"), size("5X6")), (Ok([224; 2]), Ok([5, 6]), Ok([5, 6])));
+        for text in ["", "0", "5x", "5x6x7", "-1", "70000", "a"] {
+            assert!(size(text).is_err(), "{text}");
+        }
+    }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::files;
-use crate::runtime::Session;
+use crate::runtime::{Session, SessionOptions};
 
 /// Write a model as a file that loads many times faster, for this version and processors like this one
 #[derive(Debug, clap::Args)]
@@ -16,6 +16,12 @@ pub(super) struct Args {
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
     #[command(flatten)]
+    size: super::model::SizeArgs,
+    #[command(flatten)]
+    output_name: super::model::OutputNameArgs,
+    #[command(flatten)]
+    scores: super::model::ScoreArgs,
+    #[command(flatten)]
     limits: super::model::LimitArgs,
 }
 
@@ -24,7 +30,14 @@ pub(super) struct Args {
 /// # Errors
 /// A model that cannot be read, or that is not one fused network as a whole; a file that cannot be written.
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let bytes = Session::prepare(&args.model, &args.limits.limits()?)?;
+    let options = SessionOptions {
+        limits: args.limits.limits()?,
+        input_size: args.size.input_size,
+        output: args.output_name.output_name.clone(),
+        scores: args.scores.scores,
+        ..Default::default()
+    };
+    let bytes = Session::prepare(&args.model, &options)?;
     files::write(&args.output, |file| file.write_all(&bytes))?;
     Ok(ExitCode::SUCCESS)
 }

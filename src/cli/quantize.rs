@@ -16,7 +16,7 @@ use crate::frame::RgbImage;
 use crate::picture;
 use crate::quantize::report::{Skipped, html};
 use crate::quantize::{Checked, ConcatScales, Method, Options, Phase, quantize};
-use crate::runtime::{Preprocessor, Session, SessionOptions};
+use crate::runtime::{Model, Preprocessor, Session, SessionOptions};
 use crate::text;
 
 /// Make an int8 model of a float one
@@ -53,6 +53,10 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
     #[command(flatten)]
+    size: super::model::SizeArgs,
+    #[command(flatten)]
+    output_name: super::model::OutputNameArgs,
+    #[command(flatten)]
     limits: super::model::LimitArgs,
     /// Threads that compute [default: all]
     #[arg(long, value_name = "N", value_parser = super::threads::parse)]
@@ -82,16 +86,21 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         files::check(path)?;
     }
     let writing = exit_unless_writing()?;
-    let limits = args.limits.limits()?;
-    let session = Session::open(&args.model, &SessionOptions { limits, ..Default::default() })?;
-    let bytes = files::read(&args.model, limits.file).map_err(|e| Error::io(ErrorKind::Io, "read", &args.model, e))?;
+    let how = SessionOptions {
+        limits: args.limits.limits()?,
+        input_size: args.size.input_size,
+        output: args.output_name.output_name.clone(),
+        ..Default::default()
+    };
+    let session = super::model::open(Some(&args.model), &how)?;
+    let file = Model::open(&args.model, &how)?.file;
     let source = Source::open(args, &session)?;
     let (calibration, checked, skipped) = source.pictures(args, &session)?;
     drop(session);
     let threads = args.threads.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from);
-    let options = Options { method: args.method, concat: args.concat, max_drop: args.max_drop, threads, limits };
+    let options = Options { method: args.method, concat: args.concat, max_drop: args.max_drop, threads };
     let mut bar = Bar::new()?;
-    let result = quantize(&bytes, &calibration, &checked, options, &mut |phase, done, all| bar.show(phase, done, all));
+    let result = quantize(file, &calibration, &checked, options, &mut |phase, done, all| bar.show(phase, done, all));
     bar.bar.finish_and_clear();
     let mut quantized = result.map_err(|e| e.at(args.model.display()))?;
     let report = &mut quantized.report;
@@ -202,11 +211,11 @@ impl Source {
 
     /// Pictures to calibrate with, others to check with, and those that cannot be read.
     fn pictures(&self, args: &Args, session: &Session) -> Result<(Vec<Vec<f32>>, Checked, Vec<Skipped>)> {
-        let [_, height, width] = session.input_shape();
-        let mut preprocessor = Preprocessor::new(session.preprocessing().clone(), height as u32, width as u32);
+        let shape = session.input_shape();
+        let mut preprocessor = Preprocessor::new(session.preprocessing().clone(), shape);
         let mut skipped = Vec::new();
         let mut input = |index: usize, skipped: &mut Vec<Skipped>| {
-            let mut values = vec![0.0; 3 * height * width];
+            let mut values = vec![0.0; shape.iter().product()];
             match self.picture(index).and_then(|image| preprocessor.run(&image, &mut values)) {
                 Ok(()) => Some(values),
                 Err(error) => {

@@ -9,14 +9,14 @@ use std::process::ExitCode;
 use crate::error::{Error, ErrorKind, Result};
 use crate::files;
 use crate::npy::{self, Npy};
-use crate::runtime::{Device, SessionOptions};
+use crate::runtime::{Device, Session, SessionOptions};
 
 /// Run raw tensors through a network
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// ONNX model
     model: PathBuf,
-    /// NumPy file: f32 [N, 3, height, width], already as the network wants it
+    /// NumPy file: f32 [N, channels, height, width] (or channels last, as the model), already as the network wants it
     #[arg(long, value_name = "FILE")]
     input: PathBuf,
     /// NumPy file to write: f32 [N, …], the network's output for each picture
@@ -29,6 +29,10 @@ pub(super) struct Args {
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     device: Device,
     #[command(flatten)]
+    size: super::model::SizeArgs,
+    #[command(flatten)]
+    output_name: super::model::OutputNameArgs,
+    #[command(flatten)]
     limits: super::model::LimitArgs,
 }
 
@@ -37,14 +41,18 @@ pub(super) struct Args {
 /// # Errors
 /// A model or input that cannot be read, do not fit each other, or an output that cannot be written.
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let pictures = Pictures::open(&args.input)?;
     let options = SessionOptions {
         threads: args.threads.get(),
         device: args.device,
         limits: args.limits.limits()?,
+        input_size: args.size.input_size,
+        open_size: Some(pictures.size()),
+        output: args.output_name.output_name.clone(),
         ..Default::default()
     };
     let mut session = super::model::open(Some(&args.model), &options)?;
-    let (count, input) = read(&args.input, session.input_shape())?;
+    let (count, input) = pictures.read(&session)?;
     let mut output = Vec::new();
     for picture in input.chunks_exact(session.input_shape().iter().product()) {
         output.extend(session.run(picture)?);
@@ -58,26 +66,54 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// How many pictures of this shape a file holds, and their values.
-fn read(path: &Path, wanted: [usize; 3]) -> Result<(usize, Vec<f32>)> {
-    let unreadable = |e| Error::io(ErrorKind::Io, "read", path, e);
-    let file = File::open(path).map_err(unreadable)?;
-    let about = file.metadata().map_err(unreadable)?;
-    let none = |what: String| {
-        Error::new(
-            ErrorKind::Shape,
-            format!("{} is no NumPy file of f32 [N, 3, height, width]: {what}", path.display()),
-        )
-    };
-    let npy = Npy::open(file, about.is_file().then_some(about.len())).map_err(|e| none(e.to_string()).caused_by(e))?;
-    let [count, c, h, w] = npy.shape()[..] else { return Err(none(format!("it is of shape {:?}", npy.shape()))) };
-    if [c, h, w] != wanted {
-        let message = format!("{} holds pictures of {:?}, the model takes {wanted:?}", path.display(), [c, h, w]);
-        return Err(Error::new(ErrorKind::Shape, message));
+/// A NumPy file of pictures whose values are not read yet.
+struct Pictures<'a> {
+    path: &'a Path,
+    npy: Npy<File>,
+    shape: [usize; 4],
+}
+
+impl<'a> Pictures<'a> {
+    fn open(path: &'a Path) -> Result<Self> {
+        let unreadable = |e| Error::io(ErrorKind::Io, "read", path, e);
+        let file = File::open(path).map_err(unreadable)?;
+        let about = file.metadata().map_err(unreadable)?;
+        let length = about.is_file().then_some(about.len());
+        let npy = Npy::open(file, length).map_err(|e| none(path, &e.to_string()).caused_by(e))?;
+        let shape = npy.shape().try_into().map_err(|_| none(path, &format!("it is of shape {:?}", npy.shape())))?;
+        Ok(Self { path, npy, shape })
     }
-    let input: Vec<f32> = npy.values().map_err(|e| none(e.to_string()).caused_by(e))?;
-    if let Some((at, value)) = input.iter().enumerate().find(|(_, value)| !value.is_finite()) {
-        return Err(Error::new(ErrorKind::Shape, format!("{} holds {value} at position {at}", path.display())));
+
+    /// Height and width, whichever the order.
+    fn size(&self) -> [usize; 2] {
+        let [_, a, b, c] = self.shape;
+        if ![1, 3].contains(&a) && [1, 3].contains(&c) { [a, b] } else { [b, c] }
     }
-    Ok((count, input))
+
+    /// How many pictures of the session's shape there are, and their values, in planes.
+    fn read(self, session: &Session) -> Result<(usize, Vec<f32>)> {
+        let [channels, height, width] = session.input_shape();
+        let last = session.channels_last();
+        let wanted = if last { [height, width, channels] } else { [channels, height, width] };
+        let [count, a, b, c] = self.shape;
+        let path = self.path.display();
+        if [a, b, c] != wanted {
+            let message = format!("{path} holds pictures of {:?}, the model takes {wanted:?}", [a, b, c]);
+            return Err(Error::new(ErrorKind::Shape, message));
+        }
+        let input: Vec<f32> = self.npy.values().map_err(|e| none(self.path, &e.to_string()).caused_by(e))?;
+        if let Some((at, value)) = input.iter().enumerate().find(|(_, value)| !value.is_finite()) {
+            return Err(Error::new(ErrorKind::Shape, format!("{path} holds {value} at position {at}")));
+        }
+        let area = height * width;
+        let planes = |picture: &[f32]| -> Vec<f32> {
+            (0..channels * area).map(|at| picture[at % area * channels + at / area]).collect()
+        };
+        Ok((count, if last { input.chunks_exact(channels * area).flat_map(planes).collect() } else { input }))
+    }
+}
+
+fn none(path: &Path, what: &str) -> Error {
+    let message = format!("{} is no NumPy file of f32 [N, channels, height, width]: {what}", path.display());
+    Error::new(ErrorKind::Shape, message)
 }

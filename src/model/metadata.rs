@@ -1,8 +1,10 @@
 //! What travels with a network: its name, how pictures become its input, and its classes' labels.
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::DenseNetConfig;
+use crate::error::{Error, ErrorKind};
 
 /// Everything an ONNX file's `metadata_props` say under Densight's keys, as far as they are there.
 ///
@@ -12,6 +14,7 @@ use super::DenseNetConfig;
 /// | `densight.config` | [`DenseNetConfig`] as JSON |
 /// | `densight.preprocessing` | [`Preprocessing`] as JSON |
 /// | `densight.labels` | JSON array of texts, one for each class |
+/// | `densight.scores` | `softmax`, `sigmoid` or `none`: see [`Scores`] |
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Metadata {
     /// The network's name.
@@ -22,10 +25,50 @@ pub struct Metadata {
     pub preprocessing: Option<Preprocessing>,
     /// One label for each class.
     pub labels: Option<Vec<String>>,
+    /// What its scores are.
+    pub scores: Option<Scores>,
+}
+
+/// What the scores of a network's classes are. An output that is of that kind already is taken as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scores {
+    /// Probabilities that sum to 1: one class is true.
+    Softmax,
+    /// A probability for each class: several may be true, or none.
+    Sigmoid,
+    /// The output as it is.
+    None,
+}
+
+impl std::str::FromStr for Scores {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self, Error> {
+        match name {
+            "softmax" => Ok(Self::Softmax),
+            "sigmoid" => Ok(Self::Sigmoid),
+            "none" => Ok(Self::None),
+            _ => Err(Error::new(ErrorKind::Usage, format!("unknown scores '{name}': use softmax, sigmoid or none"))),
+        }
+    }
+}
+
+impl std::fmt::Display for Scores {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Softmax => "softmax",
+            Self::Sigmoid => "sigmoid",
+            Self::None => "none",
+        })
+    }
 }
 
 /// How an image becomes the network's input: resized to its height and width, then for each channel
 /// `(pixel * scale - mean) / std`, in planes (NCHW).
+///
+/// A network of one channel takes the image's luma, `0.299 red + 0.587 green + 0.114 blue` rounded to a step of 255 before it is resized,
+/// as PIL's `convert("L")`; the first of `mean` and `std` are its numbers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Preprocessing {
@@ -39,9 +82,11 @@ pub struct Preprocessing {
     pub channels: ChannelOrder,
     /// What a pixel's 0 to 255 is multiplied by first.
     pub scale: f32,
-    /// Subtracted from each channel, after `scale`.
+    /// Subtracted from each channel, after `scale`. One number is one for all.
+    #[serde(deserialize_with = "each")]
     pub mean: [f32; 3],
-    /// Divides each channel, after `mean`.
+    /// Divides each channel, after `mean`. One number is one for all.
+    #[serde(deserialize_with = "each")]
     pub std: [f32; 3],
     /// With [`ResizeKind::Fit`] and [`ResizeKind::Letterbox`]: the colour around the image, red green blue.
     pub pad: [u8; 3],
@@ -64,6 +109,15 @@ impl Default for Preprocessing {
 }
 
 impl Preprocessing {
+    /// What is taken where neither a model nor its `model.toml` says anything: of three channels the [`Default`], of a gray image its
+    /// pixels from 0 to 1.
+    pub fn of_channels(channels: usize) -> Self {
+        match channels {
+            1 => Self { mean: [0.0; 3], std: [1.0; 3], ..Self::default() },
+            _ => Self::default(),
+        }
+    }
+
     /// Checks that the numbers describe a usable transformation; the text says which does not.
     pub(crate) fn check(&self) -> Result<(), String> {
         if !(self.crop > 0.0 && self.crop <= 1.0) {
@@ -74,6 +128,25 @@ impl Preprocessing {
             return Err("scale and std must not be 0, and scale, mean and std must be finite".into());
         }
         Ok(())
+    }
+}
+
+/// Three numbers, or one for all channels, alone or as a list.
+fn each<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[f32; 3], D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Numbers {
+        One(f32),
+        List(Vec<f32>),
+    }
+    let numbers = Numbers::deserialize(deserializer).map_err(|_| D::Error::custom("expected one number or three"))?;
+    match numbers {
+        Numbers::One(number) => Ok([number; 3]),
+        Numbers::List(list) => match list[..] {
+            [number] => Ok([number; 3]),
+            [a, b, c] => Ok([a, b, c]),
+            _ => Err(D::Error::custom(format!("expected one number or three, not {}", list.len()))),
+        },
     }
 }
 
@@ -125,6 +198,16 @@ mod tests {
         assert!(Preprocessing { crop: 0.0, ..Default::default() }.check().is_err());
         assert!(Preprocessing { std: [1.0, 0.0, 1.0], ..Default::default() }.check().is_err());
         assert!(Preprocessing { mean: [f32::NAN; 3], ..Default::default() }.check().is_err());
+    }
+
+    #[test]
+    fn one_number_is_one_for_all_channels() {
+        let mean = |json: &str| serde_json::from_str::<Preprocessing>(json).map(|p| p.mean).map_err(|e| e.to_string());
+        for json in [r#"{"mean": 0.5}"#, r#"{"mean": [0.5]}"#, r#"{"mean": [0.5, 0.5, 0.5]}"#] {
+            assert_eq!(mean(json), Ok([0.5; 3]));
+        }
+        assert!(mean(r#"{"mean": [0.5, 0.5]}"#).unwrap_err().contains("one number or three, not 2"));
+        assert!(mean(r#"{"mean": "x"}"#).unwrap_err().contains("one number or three"));
     }
 
     #[test]

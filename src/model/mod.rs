@@ -17,6 +17,6 @@ pub use architecture::{Architecture, BatchNorm, Conv, DenseBlock, DenseLayer, Li
 pub use config::DenseNetConfig;
 pub use count::{Count, count};
 pub use limits::{Limit, Limits};
-pub use metadata::{ChannelOrder, Interpolation, Metadata, Preprocessing, ResizeKind};
+pub use metadata::{ChannelOrder, Interpolation, Metadata, Preprocessing, ResizeKind, Scores};
 pub use presets::{PRESETS, Preset, preset};
 pub use weights::{Tensor, Weights};

@@ -1,11 +1,11 @@
 //! How much accuracy int8 costs, and which layers stay float so that it costs no more than allowed.
 
 use super::report::Accuracy;
-use super::trial::{logits, written};
-use super::{Checked, Phase, Progress};
+use super::trial::logits;
+use super::whole::Whole;
+use super::{Candidate, Checked, Phase, Progress};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::fused::FusedNetwork;
-use crate::model::onnx::{LayerEncodings, OnnxFile};
+use crate::model::onnx::LayerEncodings;
 use crate::prediction::top_k;
 
 /// Compares what two networks say of pictures, whose classes may be known.
@@ -31,9 +31,8 @@ pub(super) fn best(logits: &[Vec<f32>]) -> Vec<usize> {
 
 /// What is tried to hold the budget.
 pub(super) struct Search<'a> {
-    pub(super) file: &'a OnnxFile,
-    pub(super) network: &'a FusedNetwork,
-    pub(super) encodings: &'a [LayerEncodings],
+    pub(super) whole: &'a Whole,
+    pub(super) best: &'a Candidate,
     /// Layers in the order in which they become float: the most harmful first.
     pub(super) order: &'a [usize],
     pub(super) checked: &'a Checked,
@@ -51,12 +50,12 @@ pub(super) struct Found {
 
 impl Search<'_> {
     fn with_float(&self, kept: usize) -> Result<Found> {
-        let mut encodings = self.encodings.to_vec();
+        let mut encodings = self.best.encodings.clone();
         for &layer in &self.order[..kept] {
             encodings[layer].input = None;
         }
-        let (_, network) = written(self.file, self.network, &encodings)?;
-        let int8 = best(&logits(&network, &self.checked.pictures, self.threads)?);
+        let written = self.best.written(self.whole, &encodings)?;
+        let int8 = best(&logits(&written.whole.file, &self.checked.pictures, self.threads)?);
         let accuracy = accuracy(self.float, &int8, &self.checked.classes, Some(self.budget));
         Ok(Found { kept, encodings, accuracy })
     }

@@ -1,6 +1,8 @@
 //! Runs a float network over pictures and keeps what its values are like.
 
 use super::histogram::Histogram;
+use super::whole::Inputs;
+use crate::error::Result;
 use crate::model::fused::{FusedNetwork, Trace};
 
 /// What was seen of one layer.
@@ -24,8 +26,16 @@ impl Seen {
     }
 }
 
-/// Runs `network` over `pictures` (values of its input); `progress` is called after each.
-pub(super) fn calibrate(network: &FusedNetwork, pictures: &[Vec<f32>], mut progress: impl FnMut()) -> Vec<Seen> {
+/// Runs `network` over `pictures`, of which `inputs` gives what it reads; `progress` is called after each.
+///
+/// # Errors
+/// As [`Inputs::of`].
+pub(super) fn calibrate(
+    network: &FusedNetwork,
+    inputs: &Inputs,
+    pictures: &[Vec<f32>],
+    mut progress: impl FnMut(),
+) -> Result<Vec<Seen>> {
     let new = |layer: &crate::model::fused::Layer| {
         let channels = network.input_shape(layer).channels;
         Seen {
@@ -39,7 +49,9 @@ pub(super) fn calibrate(network: &FusedNetwork, pictures: &[Vec<f32>], mut progr
     };
     let mut seen: Vec<Seen> = network.layers.iter().map(new).collect();
     for picture in pictures {
-        network.run_observed(&[picture], &mut |number, trace, values| {
+        let values = inputs.of(picture)?;
+        let values: Vec<&[f32]> = values.iter().map(Vec::as_slice).collect();
+        network.run_observed(&values, &mut |number, trace, values| {
             let seen = &mut seen[number];
             if trace == Trace::Result {
                 seen.result.add(values);
@@ -56,5 +68,5 @@ pub(super) fn calibrate(network: &FusedNetwork, pictures: &[Vec<f32>], mut progr
         });
         progress();
     }
-    seen
+    Ok(seen)
 }

@@ -1,6 +1,6 @@
 //! A float network becomes an int8 one.
 //!
-//! The network is brought into its fused form, run over pictures to see what ranges its values have, written as a QDQ file,
+//! Its densely connected networks are brought into their fused form, run over pictures to see what ranges its values have, written as a QDQ file,
 //! and judged as it is read back from there. Where a budget is given, the layers that cost most stay float.
 
 mod budget;
@@ -9,19 +9,21 @@ mod histogram;
 mod plan;
 pub mod report;
 mod trial;
+mod verify;
+mod whole;
 
 pub use histogram::Method;
 pub use plan::ConcatScales;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::isolate::isolated;
-use crate::model::Limits;
 use crate::model::fused::{ConvolutionWeights, FusedNetwork, Op};
-use crate::model::onnx::{LayerEncodings, OnnxFile, is_quantized};
+use crate::model::onnx::{LayerEncodings, OnnxFile};
 use crate::optimize::rewrite;
 use crate::quant::quantize_weights;
 use report::{LayerReport, Precision, Report};
-use trial::Power;
+use trial::{Power, Written};
+use whole::Whole;
 
 /// Pictures that the distance of each layer's results is measured on.
 const RESULT_PICTURES: usize = 16;
@@ -43,8 +45,6 @@ pub struct Options {
     pub max_drop: Option<f64>,
     /// Threads that run networks.
     pub threads: usize,
-    /// What the model may cost.
-    pub limits: Limits,
 }
 
 /// Pictures to measure accuracy on.
@@ -79,129 +79,120 @@ pub struct Quantized {
     pub report: Report,
 }
 
-/// The float network of a file in the form that is quantized, and the file with a node in its place.
-fn prepared(bytes: &[u8], limits: &Limits) -> Result<(OnnxFile, FusedNetwork)> {
-    let refuse = |message: String| Err(Error::new(ErrorKind::Model, message));
-    let mut file = OnnxFile::parse_within(bytes, limits)?;
-    if is_quantized(&file) {
-        return refuse("the model is quantized already: give the float model it was made from".into());
-    }
-    let fusion = file.fuse()?;
-    let reasons = || {
-        let left = fusion.opaque.iter().map(|o| format!("{} ({}): {}", o.node, o.op, o.reason)).collect::<Vec<_>>();
-        left.first().map_or(String::new(), |first| format!("; {first}"))
-    };
-    let mut networks = fusion.networks.clone();
-    let (Some(mut network), true) = (networks.pop(), networks.is_empty()) else {
-        return refuse(format!("no densely connected network was found in it, or more than one{}", reasons()));
-    };
-    if network.inputs.len() != 1 || network.inputs[0].name != file.input.name || network.outputs.len() != 1 {
-        return refuse(format!("only a part of it is densely connected{}", reasons()));
-    }
+/// A float model with its network in the form that is quantized.
+fn prepared(file: OnnxFile) -> Result<(Whole, FusedNetwork)> {
+    let whole = Whole::float(file)?;
+    let mut network = whole.network.clone();
     rewrite::fold_norms(&mut network);
     rewrite::pool_first(&mut network);
-    Ok((file, network))
+    Ok((whole, network))
 }
 
-/// Quantizes the float network in `bytes`, an ONNX file. `calibration` are values of the network's input that ranges are
-/// taken from.
+/// Quantizes the float model `file`. `calibration` are values of its input that ranges are taken from. Nodes between and behind its
+/// densely connected networks stay as they are; a warning of the report names them.
 ///
 /// # Errors
-/// [`ErrorKind::Model`] for a file that is none, is quantized already, or holds no densely connected network that reaches from
-/// its input to its output; if the budget cannot be held; [`ErrorKind::Image`] without pictures.
+/// [`ErrorKind::Model`] for a file that is quantized already, or holds no densely connected network; if the budget cannot be held; if
+/// what was written of it does not compute the same; [`ErrorKind::Image`] without pictures.
 ///
 /// # Panics
 /// If a picture has another number of values than the network's input.
 pub fn quantize(
-    bytes: &[u8],
+    file: OnnxFile,
     calibration: &[Vec<f32>],
     checked: &Checked,
     options: Options,
     progress: &mut Progress<'_>,
 ) -> Result<Quantized> {
-    let (file, original) = isolated(|| prepared(bytes, &options.limits))?;
+    let bytes_before = file.bytes;
+    let (whole, original) = isolated(|| prepared(file))?;
     if calibration.is_empty() {
         return Err(Error::new(ErrorKind::Image, "there is no picture to calibrate with"));
     }
     let threads = options.threads;
     let few = |count: usize| &calibration[..calibration.len().min(count)];
-    let float_logits = trial::logits(&original, few(SENSITIVITY_PICTURES), threads)?;
+    let float_logits = trial::logits(&whole.file, few(SENSITIVITY_PICTURES), threads)?;
+    verify::float(&whole, &original, &calibration[0], &float_logits[0])?;
+    let inputs = isolated(|| whole.inputs())?;
 
     // As it is, and equalized: the one whose logits are closer to the float network's is taken.
     let mut candidates = Vec::new();
     for equalized in [false, true] {
-        let mut network = original.clone();
+        let mut float = original.clone();
         if equalized {
             let first: &Candidate = &candidates[0];
-            plan::equalize(&mut network, &first.seen);
+            plan::equalize(&mut float, &first.seen);
         }
         let (mut done, all) = (calibration.len() * usize::from(equalized), 2 * calibration.len());
-        let seen = calibration::calibrate(&network, calibration, || {
+        let seen = calibration::calibrate(&float, &inputs, calibration, || {
             done += 1;
             progress(Phase::Calibration, done, all);
-        });
-        let encodings = plan::encodings(&network, &seen, options.method, options.concat);
-        plan::correct_biases(&mut network, &seen, &encodings);
-        let (_, found) = trial::written(&file, &network, &encodings)?;
-        let logits = trial::logits(&found, few(SENSITIVITY_PICTURES), threads)?;
-        let power = trial::output_power(&float_logits, &logits);
-        candidates.push(Candidate { equalized, network, seen, encodings, power });
+        })?;
+        let encodings = plan::encodings(&float, &seen, options.method, options.concat);
+        let mut candidate = Candidate { equalized, float, seen, encodings, power: Power::default() };
+        let written = candidate.written(&whole, &candidate.encodings)?;
+        let logits = trial::logits(&written.whole.file, few(SENSITIVITY_PICTURES), threads)?;
+        candidate.power = trial::output_power(&float_logits, &logits);
+        candidates.push(candidate);
     }
     candidates.sort_by(|a, b| b.power.decibels().total_cmp(&a.power.decibels()));
     let best = candidates.swap_remove(0);
 
-    let alone = alone(&file, &best, calibration, &float_logits, threads, progress)?;
+    let alone = alone(&whole, &best, calibration, &float_logits, threads, progress)?;
     let mut encodings = best.encodings.clone();
     let mut accuracy = None;
     if !checked.pictures.is_empty() {
-        let float = budget::best(&trial::logits(&original, &checked.pictures, threads)?);
+        let float = budget::best(&trial::logits(&whole.file, &checked.pictures, threads)?);
         if let Some(budget) = options.max_drop {
             let mut order: Vec<usize> = (0..alone.len()).filter(|&layer| alone[layer].is_some()).collect();
             let ratio = |layer: usize| alone[layer].map_or(f64::INFINITY, |power| power.decibels());
             order.sort_by(|&a, &b| ratio(a).total_cmp(&ratio(b)));
-            let (file, network, all, order) = (&file, &best.network, &best.encodings, &order);
-            let search =
-                budget::Search { file, network, encodings: all, order, checked, float: &float, budget, threads };
+            let (whole, best, order) = (&whole, &best, &order);
+            let search = budget::Search { whole, best, order, checked, float: &float, budget, threads };
             let found = search.fewest(progress)?;
             (encodings, accuracy) = (found.encodings, Some(found.accuracy));
         } else {
-            let (_, network) = trial::written(&file, &best.network, &encodings)?;
-            let int8 = budget::best(&trial::logits(&network, &checked.pictures, threads)?);
+            let written = best.written(&whole, &encodings)?;
+            let int8 = budget::best(&trial::logits(&written.whole.file, &checked.pictures, threads)?);
             accuracy = Some(budget::accuracy(&float, &int8, &checked.classes, None));
         }
     }
-    let (written, network) = trial::written(&file, &best.network, &encodings)?;
+    let written = best.written(&whole, &encodings)?;
+    let logits = trial::logits(&written.whole.file, few(SENSITIVITY_PICTURES), threads)?;
+    verify::int8(&float_logits[0], &logits[0])?;
     let scales: Vec<_> =
-        (0..encodings.len()).map(|number| real_scales(&best.network, number, &encodings[number])).collect();
-    let results = trial::result_powers(&original_as(&best, &original), &network, &scales, few(RESULT_PICTURES));
-    let logits = trial::logits(&network, few(SENSITIVITY_PICTURES), threads)?;
+        (0..encodings.len()).map(|number| real_scales(&best.float, number, &encodings[number])).collect();
+    let found_inputs = isolated(|| written.whole.inputs())?;
+    // Where channels were equalized they are scaled: the results are those of that network.
+    let results = trial::result_powers(
+        (&best.float, &inputs),
+        (&written.whole.network, &found_inputs),
+        &scales,
+        few(RESULT_PICTURES),
+    )?;
     let mut report = Report {
-        model: file.metadata.name.clone().unwrap_or_else(|| "model".into()),
+        model: whole.file.metadata.name.clone().unwrap_or_else(|| "model".into()),
         method: options.method.name().into(),
         samples: calibration.len(),
         skipped: Vec::new(),
         equalized: best.equalized,
         bias_corrected: true,
         output_sqnr_db: trial::output_power(&float_logits, &logits).decibels(),
-        int8_share: 0.0,
-        bytes_before: bytes.len() as u64,
-        bytes_after: written.len() as u64,
+        int8_share: verify::int8_share(&written.whole.file)?,
+        bytes_before,
+        bytes_after: written.bytes.len() as u64,
         accuracy,
         kept_float: Vec::new(),
         layers: layer_reports(&best, &encodings, &alone, &results),
         warnings: Vec::new(),
     };
-    let macs = |kind: Option<Precision>| {
-        let of_kind = report.layers.iter().filter(|layer| kind.is_none_or(|kind| layer.r#type == kind));
-        of_kind.map(|layer| layer.macs).sum::<u64>()
-    };
-    report.int8_share = macs(Some(Precision::Int8)) as f64 / macs(None).max(1) as f64;
     report.kept_float =
         report.layers.iter().filter(|layer| layer.r#type == Precision::F32).map(|layer| layer.name.clone()).collect();
+    report.warnings.extend(verify::kept(&whole));
     if calibration.len() < 32 {
         report.warnings.push(format!("ranges come from {} only: give 100 or more", pictures(calibration.len())));
     }
-    Ok(Quantized { bytes: written, report })
+    Ok(Quantized { bytes: written.bytes, report })
 }
 
 fn pictures(count: usize) -> String {
@@ -211,28 +202,33 @@ fn pictures(count: usize) -> String {
 /// A way to quantize, and how far its logits are from the float network's.
 struct Candidate {
     equalized: bool,
-    network: FusedNetwork,
+    /// The float network, which computes what the original does.
+    float: FusedNetwork,
     seen: Vec<calibration::Seen>,
     encodings: Vec<LayerEncodings>,
     power: Power,
 }
 
-/// The network that results are compared with: where channels were equalized the candidate's, whose channels are scaled, else the
-/// original.
-fn original_as(best: &Candidate, original: &FusedNetwork) -> FusedNetwork {
-    if best.equalized { best.network.clone() } else { original.clone() }
+impl Candidate {
+    /// The file with some encodings. The biases of those layers that are int8, and of no others, make up for what rounding their weights
+    /// takes away.
+    fn written(&self, whole: &Whole, encodings: &[LayerEncodings]) -> Result<Written> {
+        let mut network = self.float.clone();
+        plan::correct_biases(&mut network, &self.seen, encodings);
+        isolated(|| trial::written(whole, &network, encodings))
+    }
 }
 
 /// For each convolution how far the logits are from the float network's when it alone is int8.
 fn alone(
-    file: &OnnxFile,
+    whole: &Whole,
     best: &Candidate,
     calibration: &[Vec<f32>],
     float_logits: &[Vec<f32>],
     threads: usize,
     progress: &mut Progress<'_>,
 ) -> Result<Vec<Option<Power>>> {
-    let network = &best.network;
+    let network = &best.float;
     let macs: u64 = network.layers.iter().filter_map(|layer| layer.macs(network)).sum();
     let trials = best.encodings.iter().filter(|encodings| encodings.input.is_some()).count() as u64;
     let affordable = (SENSITIVITY_MACS / (macs * trials).max(1)) as usize;
@@ -243,8 +239,8 @@ fn alone(
         if encodings.input.is_some() && matches!(network.layers[number].op, Op::Convolution { .. }) {
             let mut only = vec![LayerEncodings::default(); best.encodings.len()];
             only[number] = *encodings;
-            let (_, found) = trial::written(file, network, &only)?;
-            let logits = trial::logits(&found, &calibration[..count], threads)?;
+            let written = best.written(whole, &only)?;
+            let logits = trial::logits(&written.whole.file, &calibration[..count], threads)?;
             power = Some(trial::output_power(&float_logits[..count], &logits));
         }
         powers.push(power);
@@ -270,7 +266,7 @@ fn layer_reports(
     alone: &[Option<Power>],
     results: &[Power],
 ) -> Vec<LayerReport> {
-    let network = &best.network;
+    let network = &best.float;
     let mut reports = Vec::new();
     for (number, layer) in network.layers.iter().enumerate() {
         let Op::Convolution { weights: ConvolutionWeights::Float { values, bias }, .. } = &layer.op else { continue };

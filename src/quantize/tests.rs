@@ -37,11 +37,14 @@ fn pictures(config: &DenseNetConfig, count: usize) -> Vec<Vec<f32>> {
     (0..count).map(|picture| (0..3 * side * side).map(|i| value(picture, i)).collect()).collect()
 }
 
-const OPTIONS: Options =
-    Options { method: Method::Mse, concat: ConcatScales::Segment, max_drop: None, threads: 2, limits: Limits::DEFAULT };
+const OPTIONS: Options = Options { method: Method::Mse, concat: ConcatScales::Segment, max_drop: None, threads: 2 };
+
+fn parsed(bytes: &[u8]) -> OnnxFile {
+    OnnxFile::parse(bytes).unwrap()
+}
 
 fn run(config: &DenseNetConfig, options: Options, checked: &Checked) -> Result<Quantized> {
-    quantize(&file(config), &pictures(config, 8), checked, options, &mut |_, _, _| {})
+    quantize(parsed(&file(config)), &pictures(config, 8), checked, options, &mut |_, _, _| {})
 }
 
 #[test]
@@ -75,9 +78,9 @@ fn preparing_changes_nothing_but_the_work() {
 #[test]
 fn equalizing_changes_no_result() {
     let config = config(true);
-    let (_, network) = prepared(&file(&config), &Limits::DEFAULT).unwrap();
+    let (whole, network) = prepared(parsed(&file(&config))).unwrap();
     let pictures = pictures(&config, 4);
-    let seen = calibration::calibrate(&network, &pictures, || {});
+    let seen = calibration::calibrate(&network, &whole.inputs().unwrap(), &pictures, || {}).unwrap();
     let mut equalized = network.clone();
     plan::equalize(&mut equalized, &seen);
     assert_ne!(equalized, network);
@@ -113,7 +116,7 @@ fn transitions_pool_first_and_segments_are_bytes() {
     let mut file = OnnxFile::parse(&quantized.bytes).unwrap();
     assert_eq!(file.metadata.name.as_deref(), Some("tiny"));
     let network = file.fuse().unwrap().networks.remove(0);
-    let float = prepared(&self::file(&config(true)), &Limits::DEFAULT).unwrap().1;
+    let float = prepared(parsed(&self::file(&config(true)))).unwrap().1;
     let shapes = |n: &FusedNetwork| n.layers.iter().map(|layer| layer.output).collect::<Vec<_>>();
     assert_eq!(shapes(&network), shapes(&float));
     for (number, layer) in network.layers.iter().enumerate() {
@@ -145,12 +148,11 @@ fn what_cannot_be_quantized_is_refused() {
     let config = config(true);
     let quantized = run(&config, OPTIONS, &Checked::default()).unwrap();
     let say = |bytes: &[u8], pictures: &[Vec<f32>]| {
-        quantize(bytes, pictures, &Checked::default(), OPTIONS, &mut |_, _, _| {}).unwrap_err().to_string()
+        quantize(parsed(bytes), pictures, &Checked::default(), OPTIONS, &mut |_, _, _| {}).unwrap_err().to_string()
     };
     let some = pictures(&config, 1);
     assert!(say(&quantized.bytes, &some).starts_with("the model is quantized already"));
     assert!(say(&file(&config), &[]).starts_with("there is no picture"));
-    assert!(say(b"", &some).starts_with("the file is empty"));
-    let one = quantize(&file(&config), &some, &Checked::default(), OPTIONS, &mut |_, _, _| {}).unwrap();
+    let one = quantize(parsed(&file(&config)), &some, &Checked::default(), OPTIONS, &mut |_, _, _| {}).unwrap();
     assert_eq!(one.report.warnings, ["ranges come from one picture only: give 100 or more"]);
 }

@@ -2,25 +2,31 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::whole::{Inputs, Whole};
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernels::Kernels;
-use crate::model::fused::{FusedNetwork, Layer, Trace};
-use crate::model::onnx::{LayerEncodings, OnnxFile, export_quantized};
-use crate::optimize::Engine;
+use crate::isolate::isolated;
+use crate::model::fused::{FusedNetwork, Layer, Observer, Trace};
+use crate::model::onnx::{LayerEncodings, OnnxFile, ReadOptions, export_quantized};
+use crate::runtime::Network;
 
-/// The bytes of the file, and the network that is found in it: what is judged is what any user of the file gets.
-pub(super) fn written(
-    file: &OnnxFile,
-    network: &FusedNetwork,
-    encodings: &[LayerEncodings],
-) -> Result<(Vec<u8>, FusedNetwork)> {
-    let bytes = export_quantized(file, network, encodings)?;
-    let mut written = OnnxFile::parse_within(&bytes, file.limits())?;
-    let mut found = written.fuse()?.networks;
-    if found.len() != 1 {
-        return Err(Error::new(ErrorKind::Model, "the quantized network could not be found again in its own file"));
-    }
-    Ok((bytes, found.remove(0)))
+/// A file as it was written, and read back: what is judged is what any user of the file gets.
+pub(super) struct Written {
+    pub(super) bytes: Vec<u8>,
+    pub(super) whole: Whole,
+}
+
+/// The graph of `whole` with its network as `network` is, which computes the same, and these encodings.
+///
+/// # Errors
+/// [`ErrorKind::Model`] for a file that cannot be read back.
+pub(super) fn written(whole: &Whole, network: &FusedNetwork, encodings: &[LayerEncodings]) -> Result<Written> {
+    let bytes = export_quantized(&whole.fused, network, &whole.flat, encodings)?;
+    let options = ReadOptions { limits: *whole.file.limits(), output: Some(&whole.file.output), ..Default::default() };
+    let lost = |e: Error| {
+        Error::new(ErrorKind::Model, format!("what was written of it cannot be read back: {e}")).caused_by(e)
+    };
+    let whole = OnnxFile::read(&bytes, &options).and_then(Whole::of).map_err(lost)?;
+    Ok(Written { bytes, whole })
 }
 
 /// Power of a signal and of the noise on it.
@@ -45,14 +51,20 @@ impl Power {
     }
 }
 
-/// What one network says of some pictures.
+/// What a model says of some pictures.
 ///
 /// # Errors
-/// As [`Engine::new`], and [`Kernels::from_env`].
-pub(super) fn logits(network: &FusedNetwork, pictures: &[Vec<f32>], threads: usize) -> Result<Vec<Vec<f32>>> {
-    let engine = Engine::new(network, Kernels::from_env()?)?;
+/// As [`Network::new`] and [`Network::run`].
+pub(super) fn logits(file: &OnnxFile, pictures: &[Vec<f32>], threads: usize) -> Result<Vec<Vec<f32>>> {
+    let mut file = file.clone();
+    let network = isolated(|| Network::new(&mut file, 1, false))?;
+    let scores = network.output_shape().iter().product();
+    let run = |picture: &Vec<f32>| {
+        let mut out = vec![0.0; scores];
+        network.run(picture, &mut out).map(|()| out)
+    };
     // Whole pictures side by side keep threads busier than parts of one.
-    Ok(parallel(pictures, threads, |picture| engine.run(&[picture], &mut engine.memory(1)).swap_remove(0)))
+    parallel(pictures, threads, run).into_iter().collect()
 }
 
 /// How far the logits of a network are from those of the float network.
@@ -66,23 +78,26 @@ pub(super) fn output_power(float: &[Vec<f32>], found: &[Vec<f32>]) -> Power {
 
 /// For each layer of `float`, how far the results of the layer of the same name in `found` are from it, over `pictures`.
 /// `scales` turn a result of `found` into an f32 value: factor and summand of each channel; `None` where it is one.
+///
+/// # Errors
+/// As [`Inputs::of`].
 pub(super) fn result_powers(
-    float: &FusedNetwork,
-    found: &FusedNetwork,
+    (float, float_inputs): (&FusedNetwork, &Inputs),
+    (found, found_inputs): (&FusedNetwork, &Inputs),
     scales: &[Option<Vec<(f32, f32)>>],
     pictures: &[Vec<f32>],
-) -> Vec<Power> {
+) -> Result<Vec<Power>> {
     let number_of = |layer: &Layer| float.layers.iter().position(|other| other.name == layer.name);
     let numbers: Vec<Option<usize>> = found.layers.iter().map(number_of).collect();
     let mut powers = vec![Power::default(); float.layers.len()];
     for picture in pictures {
         let mut results: Vec<Vec<f32>> = vec![Vec::new(); float.layers.len()];
-        float.run_observed(&[picture], &mut |layer, trace, values| {
+        observed(float, &float_inputs.of(picture)?, &mut |layer, trace, values| {
             if trace == Trace::Result {
                 results[layer] = values.to_vec();
             }
         });
-        found.run_observed(&[picture], &mut |layer, trace, values| {
+        observed(found, &found_inputs.of(picture)?, &mut |layer, trace, values| {
             let (Some(number), Trace::Result) = (numbers[layer], trace) else { return };
             let real = results[number].iter().copied();
             match &scales[number] {
@@ -95,7 +110,12 @@ pub(super) fn result_powers(
             }
         });
     }
-    powers
+    Ok(powers)
+}
+
+fn observed(network: &FusedNetwork, inputs: &[Vec<f32>], observer: &mut Observer<'_>) {
+    let inputs: Vec<&[f32]> = inputs.iter().map(Vec::as_slice).collect();
+    network.run_observed(&inputs, observer);
 }
 
 /// Maps items on some threads; the results are in the items' order. Whoever is free takes the next item.

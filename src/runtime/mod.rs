@@ -4,17 +4,22 @@ mod device;
 mod executed;
 mod gpu;
 mod labels;
+mod load;
 mod network;
 mod prepared;
 mod preprocess;
 mod session;
 pub(crate) mod sidecar;
+mod tensors;
 
 pub use device::{Device, check_cuda};
 pub use executed::{ComputeType, Executed, Execution, Kernel, Left, Operation};
 pub use labels::parse_labels;
+pub use load::Model;
+pub(crate) use network::Network;
 pub use preprocess::Preprocessor;
 pub use session::{FellBack, Session, SessionOptions};
+pub(crate) use tensors::Tensors;
 
 use std::sync::Arc;
 

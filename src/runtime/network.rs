@@ -15,8 +15,8 @@ use crate::model::Limits;
 use crate::model::onnx::{Fusion, OnnxFile, Opaque, writer};
 use crate::optimize::{Build, Engine, FusedOp, as_it_is, named, optimized, whole};
 
-/// A planned network: one f32 input `[1, 3, height, width]`, one f32 output.
-pub(super) struct Network {
+/// A planned network: one f32 input `[1, channels, height, width]`, one f32 output.
+pub(crate) struct Network {
     runner: Runner,
     input: [usize; 4],
     output: Vec<usize>,
@@ -34,9 +34,14 @@ enum Runner {
 }
 
 impl Network {
-    pub(super) fn new(file: &mut OnnxFile, threads: usize, stock: bool) -> Result<Self> {
-        let input = [1, 3, file.input.height, file.input.width];
-        let Fusion { networks, opaque } = if stock { Fusion::default() } else { file.fuse()? };
+    /// Plans the graph of `file`, of whose outputs the network's is left.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Model`] for a graph that cannot be run, or comes to more than its limits.
+    pub(crate) fn new(file: &mut OnnxFile, threads: usize, stock: bool) -> Result<Self> {
+        let input = shape(file);
+        file.drop_other_outputs();
+        let Fusion { networks, opaque, .. } = if stock { Fusion::default() } else { file.fuse()? };
         file.fold_constants()?;
         let how = Build { kernels: Kernels::from_env()?, threads, limits: *file.limits() };
         let model = optimized(&file.proto, networks, &how, &input).map_err(refuse)?;
@@ -57,7 +62,7 @@ impl Network {
         runtime: &dyn Runtime,
         options: &SessionOptions,
     ) -> Result<(Self, Option<Error>)> {
-        let input = [1, 3, file.input.height, file.input.width];
+        let input = shape(file);
         let mut why = None;
         if !options.stock {
             match Gpu::new(file.clone(), options.batch) {
@@ -109,11 +114,11 @@ impl Network {
         self.input
     }
 
-    pub(super) fn output_shape(&self) -> &[usize] {
+    pub(crate) fn output_shape(&self) -> &[usize] {
         &self.output
     }
 
-    pub(super) fn execution(&self) -> Result<Execution> {
+    pub(crate) fn execution(&self) -> Result<Execution> {
         match &self.runner {
             Runner::Fused(op) => Ok(Execution::of_engine(op.engine())),
             Runner::Graph { plan, opaque } => Execution::of_graph(plan.model(), opaque).map_err(unlisted),
@@ -128,7 +133,7 @@ impl Network {
 
     /// Runs pictures, each as many values as the product of the input's shape, one behind the other, and writes the outputs, each as many
     /// as that of its shape.
-    pub(super) fn run(&self, input: &[f32], out: &mut [f32]) -> Result<()> {
+    pub(crate) fn run(&self, input: &[f32], out: &mut [f32]) -> Result<()> {
         let together = if let Runner::Gpu(gpu) = &self.runner { gpu.batch() } else { 1 };
         let [values, scores] = [&self.input[..], &self.output].map(|shape| together * shape.iter().product::<usize>());
         let mut batches = input.chunks(values).zip(out.chunks_mut(scores));
@@ -179,6 +184,10 @@ impl Network {
             Runner::Graph { .. } | Runner::Device(_) => None,
         }
     }
+}
+
+fn shape(file: &OnnxFile) -> [usize; 4] {
+    [1, file.input.channels, file.input.height, file.input.width]
 }
 
 fn refuse(e: TractError) -> Error {

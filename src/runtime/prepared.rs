@@ -20,6 +20,7 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernels::Kernels;
+use crate::model::onnx::Ending;
 use crate::model::{Limit, Limits};
 use crate::optimize::Engine;
 
@@ -34,9 +35,16 @@ const MOST_PLAIN: u64 = 64 << 20;
 pub(super) struct Prepared {
     /// The model it was made from.
     pub(super) source: Source,
+    /// Files beside it that hold its weights.
+    pub(super) weights: Vec<Source>,
+    /// The model's, with its weights.
+    pub(super) sha256: [u8; 32],
     /// What is known of the network, as texts by keys.
     pub(super) metadata: Vec<(String, String)>,
-    pub(super) ends_in_softmax: bool,
+    /// What gives the network's output.
+    pub(super) ending: Ending,
+    /// Whether the model takes `[1, height, width, channels]`.
+    pub(super) channels_last: bool,
     pub(super) initializer_values: u64,
     pub(super) engine: Engine,
 }
@@ -72,6 +80,14 @@ impl Source {
         let mut file = Hashing { from: file.take(self.bytes + 1), hash: Sha256::new() };
         let read = std::io::copy(&mut file, &mut std::io::sink())?;
         Ok(read == self.bytes && file.hash.finalize()[..] == self.sha256)
+    }
+
+    /// The file `path`, which is read.
+    pub(super) fn read(path: &Path) -> std::io::Result<Self> {
+        let mut file = Hashing { from: File::open(path)?, hash: Sha256::new() };
+        let bytes = std::io::copy(&mut file, &mut std::io::sink())?;
+        let named = Self::of(path, &[]);
+        Ok(Self { bytes, sha256: file.hash.finalize().into(), ..named })
     }
 
     /// The file `path` that holds `bytes`.
@@ -116,8 +132,10 @@ impl Prepared {
     pub(super) fn into_bytes(mut self, limits: &Limits) -> Result<Vec<u8>> {
         const ENOUGH: &str = "memory is all that writing to memory can lack";
         let unfit = |what: &str| refuse(format!("it cannot be prepared: {what}"));
-        if !self.source.is_plain() {
-            return Err(unfit("its file name has characters that are not printed"));
+        if !self.sources().all(Source::is_plain) {
+            return Err(unfit(
+                "its file name has characters that are not printed, or its weights lie in a folder of their own",
+            ));
         }
         let kernels = Kernels::new(self.engine.isa()).ok_or_else(|| unfit("it is for another processor"))?;
         limits.check(Limit::Macs, Some(self.check(kernels).map_err(unfit)?))?;
@@ -146,7 +164,7 @@ impl Prepared {
         let ([input], [_]) = (self.engine.inputs(), self.engine.outputs()) else {
             return Err("it has not one input and one output");
         };
-        if input.shape.channels != 3 {
+        if ![1, 3].contains(&input.shape.channels) {
             return Err("it does not take a picture");
         }
         self.engine.check(kernels)
@@ -179,7 +197,7 @@ impl Prepared {
         }
         let mut from = Hashing { from, hash: Sha256::new() };
         let mut prepared = Self::contents(&mut from).ok_or_else(damaged)?;
-        if !prepared.source.is_plain() {
+        if !prepared.sources().all(Source::is_plain) {
             return Err(damaged().caused_by("its source is no plain file name"));
         }
         let work = prepared.check(kernels).map_err(|what| damaged().caused_by(what))?;
@@ -208,20 +226,27 @@ impl Prepared {
         rest.is_empty().then_some(contents)
     }
 
-    /// Looks whether the model it was made from, if it still is in `folder`, is the same.
+    /// The files it was made from.
+    fn sources(&self) -> impl Iterator<Item = &Source> {
+        std::iter::once(&self.source).chain(&self.weights)
+    }
+
+    /// Looks whether the files it was made from, as far as they still are in `folder`, are the same.
     ///
     /// # Errors
-    /// [`ErrorKind::Model`] if it is not.
+    /// [`ErrorKind::Model`] if one is not.
     pub(super) fn check_source(&self, folder: &Path) -> Result<()> {
-        let Source { name, bytes, written: then, .. } = &self.source;
-        let path = folder.join(name);
-        let Ok(metadata) = path.metadata() else { return Ok(()) };
-        // What is no regular file is not opened: a pipe would wait, a device need not end.
-        let same = metadata.is_file() && metadata.len() == *bytes;
-        if same && (written(&path) == *then || self.source.is_of(&path).unwrap_or(false)) {
-            return Ok(());
+        for source in self.sources() {
+            let Source { name, bytes, written: then, .. } = source;
+            let path = folder.join(name);
+            let Ok(metadata) = path.metadata() else { continue };
+            // What is no regular file is not opened: a pipe would wait, a device need not end.
+            let same = metadata.is_file() && metadata.len() == *bytes;
+            if !(same && (written(&path) == *then || source.is_of(&path).unwrap_or(false))) {
+                return Err(refuse(format!("{name} has changed since this was prepared from it: prepare it again")));
+            }
         }
-        Err(refuse(format!("{name} has changed since this was prepared from it: prepare it again")))
+        Ok(())
     }
 }
 

@@ -10,11 +10,14 @@ use crate::model::{ChannelOrder, Interpolation, Preprocessing, ResizeKind};
 /// Resizes and normalizes pictures for one network. Keeps its buffers from picture to picture.
 pub struct Preprocessor {
     how: Preprocessing,
+    channels: usize,
     height: u32,
     width: u32,
     resizer: Resizer,
-    /// The resized picture, packed RGB.
-    resized: RgbImage,
+    /// The luma of a picture, for a network of one channel.
+    gray: Vec<u8>,
+    /// The resized picture, packed: RGB, or luma alone.
+    resized: Vec<u8>,
     /// For each plane what each pixel value becomes.
     normalized: [[f32; 256]; 3],
 }
@@ -29,39 +32,45 @@ struct Placement {
 }
 
 impl Preprocessor {
-    /// For inputs of `height` by `width` pixels.
-    pub fn new(how: Preprocessing, height: u32, width: u32) -> Self {
+    /// For inputs of `channels` (3, or 1 for luma), `height` and `width` pixels.
+    ///
+    /// # Panics
+    /// For another number of channels.
+    pub fn new(how: Preprocessing, [channels, height, width]: [usize; 3]) -> Self {
+        assert!([1, 3].contains(&channels), "colours or luma, not {channels} channels");
         let plane = |c: usize| std::array::from_fn(|v| (v as f32 * how.scale - how.mean[c]) / how.std[c]);
         let normalized = [plane(0), plane(1), plane(2)];
-        let resized = RgbImage::filled(width, height, how.pad);
-        Self { how, height, width, resizer: Resizer::new(), resized, normalized }
+        let resized = vec![0; channels * height * width];
+        let (height, width) = (height as u32, width as u32);
+        Self { how, channels, height, width, resizer: Resizer::new(), gray: Vec::new(), resized, normalized }
     }
 
-    /// Resizes `image` and writes it as three planes (NCHW) to `input`.
+    /// Resizes `image` and writes it as planes (NCHW) to `input`.
     ///
     /// # Errors
     /// [`ErrorKind::Shape`] for a picture without pixels.
     ///
     /// # Panics
-    /// If `input` is not 3 * height * width long.
+    /// If `input` is not channels * height * width long.
     pub fn run(&mut self, image: &RgbImage, input: &mut [f32]) -> Result<()> {
         self.resize(image)?;
         let area = self.height as usize * self.width as usize;
-        assert_eq!(input.len(), 3 * area, "three planes of {}x{}", self.width, self.height);
+        assert_eq!(input.len(), self.channels * area, "{} planes of {}x{}", self.channels, self.width, self.height);
         for (c, (plane, table)) in input.chunks_exact_mut(area).zip(&self.normalized).enumerate() {
-            let channel = if self.how.channels == ChannelOrder::Rgb { c } else { 2 - c };
-            for (value, pixel) in plane.iter_mut().zip(self.resized.pixels.chunks_exact(3)) {
+            let rgb = self.channels == 1 || self.how.channels == ChannelOrder::Rgb;
+            let channel = if rgb { c } else { 2 - c };
+            for (value, pixel) in plane.iter_mut().zip(self.resized.chunks_exact(self.channels)) {
                 *value = table[pixel[channel] as usize];
             }
         }
         Ok(())
     }
 
-    /// The resized picture as the network is to see it, before normalization.
+    /// The resized picture as the network is to see it, before normalization: packed RGB, or luma.
     ///
     /// # Errors
     /// [`ErrorKind::Shape`] for a picture without pixels.
-    pub fn resize(&mut self, image: &RgbImage) -> Result<&RgbImage> {
+    pub fn resize(&mut self, image: &RgbImage) -> Result<&[u8]> {
         if image.width == 0 || image.height == 0 {
             return Err(Error::new(
                 ErrorKind::Shape,
@@ -71,7 +80,15 @@ impl Preprocessor {
         let failed =
             |e: &dyn std::fmt::Display| Error::new(ErrorKind::Shape, format!("the picture cannot be resized: {e}"));
         let Placement { source, target: [left, top, width, height] } = self.place(image.width, image.height);
-        let from = ImageRef::new(image.width, image.height, &image.pixels, PixelType::U8x3).map_err(|e| failed(&e))?;
+        let (kind, pixels) = match self.channels {
+            1 => {
+                self.gray.clear();
+                self.gray.extend(image.pixels.as_chunks::<3>().0.iter().copied().map(luma));
+                (PixelType::U8, &self.gray)
+            }
+            _ => (PixelType::U8x3, &image.pixels),
+        };
+        let from = ImageRef::new(image.width, image.height, pixels, kind).map_err(|e| failed(&e))?;
         let [x, y, w, h] = source;
         let filter = match self.how.interpolation {
             Interpolation::Nearest => ResizeAlg::Nearest,
@@ -80,15 +97,17 @@ impl Preprocessor {
             Interpolation::Lanczos => ResizeAlg::Convolution(FilterType::Lanczos3),
         };
         let options = ResizeOptions::new().resize_alg(filter).crop(x, y, w, h).use_alpha(false);
-        let mut to = Image::new(width, height, PixelType::U8x3);
+        let mut to = Image::new(width, height, kind);
         self.resizer.resize(&from, &mut to, &options).map_err(|e| failed(&e))?;
         if (width, height) == (self.width, self.height) {
-            self.resized.pixels.copy_from_slice(to.buffer());
+            self.resized.copy_from_slice(to.buffer());
         } else {
-            let pixels = self.width as usize * self.height as usize;
-            self.resized.pixels = self.how.pad.repeat(pixels);
-            let (left, row) = (left as usize * 3, width as usize * 3);
-            let rows = self.resized.pixels.chunks_exact_mut(self.width as usize * 3).skip(top as usize);
+            let each = self.channels;
+            let (luma, rgb) = ([luma(self.how.pad)], self.how.pad);
+            let pad = if each == 1 { &luma[..] } else { &rgb };
+            self.resized.chunks_exact_mut(each).for_each(|pixel| pixel.copy_from_slice(pad));
+            let (left, row) = (left as usize * each, width as usize * each);
+            let rows = self.resized.chunks_exact_mut(self.width as usize * each).skip(top as usize);
             for (into, from) in rows.zip(to.buffer().chunks_exact(row)) {
                 into[left..left + row].copy_from_slice(from);
             }
@@ -128,6 +147,13 @@ impl Preprocessor {
     }
 }
 
+/// `0.299 red + 0.587 green + 0.114 blue`, with PIL's rounding. Of a gray pixel it is the pixel's own value.
+fn luma([red, green, blue]: [u8; 3]) -> u8 {
+    const WEIGHTS: [u32; 3] = [19595, 38470, 7471];
+    let [r, g, b] = [red, green, blue].map(u32::from);
+    ((WEIGHTS[0] * r + WEIGHTS[1] * g + WEIGHTS[2] * b + (1 << 15)) >> 16) as u8
+}
+
 /// `[left, top, width, height]` without the last bit of rounding that would reach over the picture's edge.
 fn inside([x, y, w, h]: [f64; 4], width: f64, height: f64) -> [f64; 4] {
     [x, y, w.min(width - x), h.min(height - y)]
@@ -138,7 +164,8 @@ mod tests {
     use super::*;
 
     fn place(resize: ResizeKind, crop: f64, from: (u32, u32), to: (u32, u32)) -> Placement {
-        Preprocessor::new(Preprocessing { resize, crop, ..Default::default() }, to.1, to.0).place(from.0, from.1)
+        let to = [3, to.1 as usize, to.0 as usize];
+        Preprocessor::new(Preprocessing { resize, crop, ..Default::default() }, to).place(from.0, from.1)
     }
 
     #[test]
@@ -158,12 +185,30 @@ mod tests {
         for kind in [ResizeKind::Crop, ResizeKind::Fit, ResizeKind::Letterbox, ResizeKind::Squash] {
             for from in [(1, 1), (1, 5000), (5000, 1), (3, 2), (31, 33)] {
                 let how = Preprocessing { resize: kind, ..Default::default() };
-                let mut p = Preprocessor::new(how, 24, 40);
+                let mut p = Preprocessor::new(how, [3, 24, 40]);
                 let resized = p.resize(&RgbImage::filled(from.0, from.1, [9, 80, 200])).unwrap();
-                assert_eq!((resized.width, resized.height), (40, 24));
-                assert!(resized.pixels.chunks(3).any(|p| p == [9, 80, 200]), "{kind:?} {from:?}");
+                assert_eq!(resized.len(), 3 * 40 * 24);
+                assert!(resized.chunks(3).any(|p| p == [9, 80, 200]), "{kind:?} {from:?}");
             }
         }
+    }
+
+    #[test]
+    fn gray_networks_see_luma() {
+        let how = Preprocessing {
+            scale: 1.0,
+            channels: ChannelOrder::Bgr,
+            resize: ResizeKind::Letterbox,
+            pad: [255, 0, 0],
+            ..Preprocessing::of_channels(1)
+        };
+        let mut gray = Preprocessor::new(how, [1, 2, 4]);
+        let mut input = [0.0; 8];
+        gray.run(&RgbImage::filled(6, 6, [0, 255, 0]), &mut input).unwrap();
+        assert_eq!(input, [76.0, 150.0, 150.0, 76.0, 76.0, 150.0, 150.0, 76.0]);
+        // Of a gray picture nothing is lost.
+        assert!((0..=255).all(|v| luma([v; 3]) == v));
+        assert_eq!([[255, 0, 0], [0, 255, 0], [0, 0, 255], [13, 200, 77]].map(luma), [76, 150, 29, 130]);
     }
 
     #[test]
@@ -176,8 +221,8 @@ mod tests {
             ..Default::default()
         };
         let mut input = [0.0; 12];
-        Preprocessor::new(how, 2, 2).run(&RgbImage::filled(5, 5, [11, 22, 33]), &mut input).unwrap();
+        Preprocessor::new(how, [3, 2, 2]).run(&RgbImage::filled(5, 5, [11, 22, 33]), &mut input).unwrap();
         assert_eq!(input, [32.0, 32.0, 32.0, 32.0, 10.0, 10.0, 10.0, 10.0, 2.0, 2.0, 2.0, 2.0]);
-        assert!(Preprocessor::new(Preprocessing::default(), 2, 2).resize(&RgbImage::new(0, 3, vec![])).is_err());
+        assert!(Preprocessor::new(Preprocessing::default(), [3, 2, 2]).resize(&RgbImage::new(0, 3, vec![])).is_err());
     }
 }

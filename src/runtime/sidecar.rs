@@ -3,25 +3,38 @@
 //! ```toml
 //! name = "my network"
 //! labels = "labels.txt"          # a file beside this one, or a list: ["cat", "dog"]
+//! input_size = [224, 224]        # height and width, where the model leaves them open; one number is both
+//! output = "logits"              # of a model with several
+//! scores = "sigmoid"             # softmax, sigmoid or none
 //! [preprocessing]                # keys as in `Preprocessing`; those left out keep the model's value
 //! resize = "squash"
 //! mean = [0.5, 0.5, 0.5]
 //! ```
 
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 
 use serde::Deserialize;
 
 use super::parse_labels;
 use crate::error::{Error, ErrorKind, Result};
 use crate::files;
-use crate::model::{Metadata, Preprocessing};
+use crate::model::{Metadata, Preprocessing, Scores};
 
-#[derive(Deserialize)]
+/// A sidecar's text; without a sidecar all is as the model says.
+#[derive(Default)]
+pub(super) struct Sidecar {
+    path: PathBuf,
+    keys: Keys,
+}
+
+#[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Sidecar {
+struct Keys {
     name: Option<String>,
     labels: Option<Labels>,
+    input_size: Option<InputSize>,
+    output: Option<String>,
+    scores: Option<Scores>,
     #[serde(default)]
     preprocessing: toml::Table,
 }
@@ -33,57 +46,110 @@ enum Labels {
     List(Vec<String>),
 }
 
-/// Puts what the sidecar of `model` says over `metadata`; without a sidecar nothing changes.
-///
-/// # Errors
-/// [`ErrorKind::Config`] for a sidecar that cannot be understood, [`ErrorKind::Io`] for one that cannot be read.
-pub(super) fn apply(model: &Path, metadata: &mut Metadata) -> Result<()> {
-    let path = model.with_extension("toml");
-    let text = match files::read_text(&path) {
-        Ok(text) => text,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        Err(e) => return Err(Error::io(ErrorKind::Io, "read", &path, e)),
-    };
-    let folder = path.parent().unwrap_or(Path::new(""));
-    overlay(&text, folder, metadata).map_err(|e| e.at(path.display()))
+#[derive(Deserialize, Clone, Copy)]
+#[serde(untagged, expecting = "expected a number of pixels, or [height, width]")]
+enum InputSize {
+    Side(u16),
+    Sides([u16; 2]),
 }
 
-fn overlay(text: &str, folder: &Path, metadata: &mut Metadata) -> Result<()> {
-    let refuse = |what: String| Error::new(ErrorKind::Config, what);
-    let plain = |e: toml::de::Error| {
-        let line = e.span().map(|span| text[..span.start].lines().count().max(1));
-        let place = line.map_or(String::new(), |n| format!("line {n}: "));
-        refuse(format!("{place}{}", e.message().replace('\n', " ")))
-    };
-    let sidecar: Sidecar = toml::from_str(text).map_err(plain)?;
-    if sidecar.name.is_some() {
-        metadata.name = sidecar.name;
-    }
-    match sidecar.labels {
-        Some(Labels::List(list)) => metadata.labels = Some(list),
-        Some(Labels::File(name)) => {
-            let inside =
-                Path::new(&name).components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
-            let path = folder.join(&name);
-            // A model that comes with its sidecar must not read what is none of its business, or what never ends.
-            if !inside || path.metadata().is_ok_and(|found| !found.is_file()) {
-                return Err(refuse(format!("labels are read from a file beside it, which {name} is not")));
-            }
-            let text = files::read_text(&path).map_err(|e| Error::io(ErrorKind::Io, "read", &path, e))?;
-            metadata.labels = Some(parse_labels(&text));
+impl Sidecar {
+    /// The sidecar of `model`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] for one that cannot be understood, [`ErrorKind::Io`] for one that cannot be read.
+    pub(super) fn beside(model: &Path) -> Result<Self> {
+        let path = model.with_extension("toml");
+        match files::read_text(&path) {
+            Ok(text) => Self::parse(&text, path),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
+            Err(e) => Err(Error::io(ErrorKind::Io, "read", &path, e)),
         }
-        None => {}
     }
-    if !sidecar.preprocessing.is_empty() {
-        let base = metadata.preprocessing.clone().unwrap_or_default();
-        let mut table = toml::Table::try_from(base).map_err(|e| refuse(e.to_string()))?;
-        table.extend(sidecar.preprocessing);
-        let merged: Preprocessing =
-            table.try_into().map_err(|e: toml::de::Error| refuse(format!("preprocessing: {}", e.message())))?;
-        merged.check().map_err(|what| refuse(format!("preprocessing: {what}")))?;
-        metadata.preprocessing = Some(merged);
+
+    fn parse(text: &str, path: PathBuf) -> Result<Self> {
+        let plain = |e: toml::de::Error| {
+            let line = e.span().map(|span| text[..span.start].lines().count().max(1));
+            let place = line.map_or(String::new(), |n| format!("line {n}: "));
+            refuse(format!("{place}{}", e.message().replace('\n', " "))).at(path.display())
+        };
+        let keys: Keys = toml::from_str(text).map_err(plain)?;
+        let sidecar = Self { path, keys };
+        if sidecar.input_size().is_some_and(|size| size.contains(&0)) {
+            return Err(refuse("input_size must not be 0".into()).at(sidecar.path.display()));
+        }
+        Ok(sidecar)
     }
-    Ok(())
+
+    /// Height and width of the model's input, where the model leaves them open.
+    pub(super) fn input_size(&self) -> Option<[usize; 2]> {
+        self.keys.input_size.map(|size| match size {
+            InputSize::Side(side) => [side.into(); 2],
+            InputSize::Sides([height, width]) => [height.into(), width.into()],
+        })
+    }
+
+    /// Name of the output that is the network's.
+    pub(super) fn output(&self) -> Option<String> {
+        self.keys.output.clone()
+    }
+
+    /// Puts what it says over the `metadata` of a model that takes pictures of so many channels.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] for what cannot be understood, [`ErrorKind::Io`] for labels that cannot be read.
+    pub(super) fn apply(self, metadata: &mut Metadata, channels: usize) -> Result<()> {
+        let Self { path, keys } = self;
+        keys.apply(path.parent().unwrap_or(Path::new("")), metadata, channels).map_err(|e| e.at(path.display()))
+    }
+}
+
+impl Keys {
+    fn apply(self, folder: &Path, metadata: &mut Metadata, channels: usize) -> Result<()> {
+        if self.name.is_some() {
+            metadata.name = self.name;
+        }
+        if self.scores.is_some() {
+            metadata.scores = self.scores;
+        }
+        match self.labels {
+            Some(Labels::List(list)) => metadata.labels = Some(list),
+            Some(Labels::File(name)) => metadata.labels = Some(labels(folder, &name)?),
+            None => {}
+        }
+        if !self.preprocessing.is_empty() {
+            let base = metadata.preprocessing.clone().unwrap_or_else(|| Preprocessing::of_channels(channels));
+            let mut table = toml::Table::try_from(base).map_err(|e| refuse(e.to_string()))?;
+            table.extend(self.preprocessing);
+            let merged: Preprocessing =
+                table.try_into().map_err(|e: toml::de::Error| refuse(format!("preprocessing: {}", e.message())))?;
+            merged.check().map_err(|what| refuse(format!("preprocessing: {what}")))?;
+            metadata.preprocessing = Some(merged);
+        }
+        Ok(())
+    }
+}
+
+/// The labels in the file `name` in `folder`.
+fn labels(folder: &Path, name: &str) -> Result<Vec<String>> {
+    let inside = Path::new(name).components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+    let path = folder.join(name);
+    // A model that comes with its sidecar must not read what is none of its business, or what never ends.
+    if !inside || path.metadata().is_ok_and(|found| !found.is_file()) {
+        return Err(refuse(format!("labels are read from a file beside it, which {name} is not")));
+    }
+    let text = files::read_text(&path).map_err(|e| Error::io(ErrorKind::Io, "read", &path, e))?;
+    Ok(parse_labels(&text))
+}
+
+fn refuse(what: String) -> Error {
+    Error::new(ErrorKind::Config, what)
+}
+
+/// Puts a sidecar's text, which would be in `folder`, over what a model says of itself.
+#[cfg(any(test, fuzzing))]
+fn overlay(text: &str, folder: &Path, metadata: &mut Metadata) -> Result<()> {
+    Sidecar::parse(text, folder.join("model.toml"))?.apply(metadata, 3)
 }
 
 /// Puts a sidecar's text over what a model says of itself.
@@ -113,6 +179,13 @@ mod tests {
     }
 
     #[test]
+    fn sizes_are_one_number_or_two() {
+        let size = |text: &str| Sidecar::parse(text, PathBuf::new()).unwrap().input_size();
+        assert_eq!((size("input_size = 224"), size("input_size = [5, 6]")), (Some([224; 2]), Some([5, 6])));
+        assert_eq!(size(""), None);
+    }
+
+    #[test]
     fn labels_lie_beside_the_model() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("names.txt"), "a\nb\n").unwrap();
@@ -130,7 +203,15 @@ mod tests {
 
     #[test]
     fn mistakes_are_one_line() {
-        for text in ["nam = 'x'", "[preprocessing]\nresise = 'squash'", "[preprocessing]\ncrop = 2.0", "name ="] {
+        for text in [
+            "scores = 'logits'",
+            "input_size = 0",
+            "input_size = [1, 2, 3]",
+            "nam = 'x'",
+            "[preprocessing]\nresise = 'squash'",
+            "[preprocessing]\ncrop = 2.0",
+            "name =",
+        ] {
             let error = overlay(text, Path::new(""), &mut Metadata::default()).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Config, "{text}");
             assert!(!error.to_string().contains('\n'), "{error}");

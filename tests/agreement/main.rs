@@ -1,6 +1,7 @@
 //! Agreement with PyTorch, torchvision, thop and PIL, whose outputs lie in `tests/fixtures/peers` (`tests/peers` made them).
 
 mod counts;
+mod exported;
 mod found;
 mod networks;
 mod preprocessing;

@@ -169,7 +169,7 @@ fn tensors() {
     let model = model();
     let run =
         |input: &str| densight(folder.path(), &["run", model.to_str().unwrap(), "--input", input, "--output", "y.npy"]);
-    fails(&run("rank3.npy"), 1, &["rank3.npy", "[N, 3, height, width]"]);
+    fails(&run("rank3.npy"), 1, &["rank3.npy", "[N, channels, height, width]"]);
     fails(&run("small.npy"), 1, &["small.npy", "[3, 16, 16]", "[3, 32, 32]"]);
     fails(&run("double.npy"), 1, &["double.npy", "values of type <f8 instead of f4"]);
     fails(&run("nested.npy"), 1, &["nested.npy", "its header is not one of an array"]);

@@ -4,6 +4,7 @@ mod bad_input;
 mod camera;
 mod eval;
 mod executed;
+mod exported;
 mod files;
 mod good_input;
 mod hostile_text;

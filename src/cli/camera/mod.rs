@@ -84,7 +84,15 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         }
     };
     let (threads, device) = (settings.threads()?, settings.device());
-    let how = SessionOptions { threads, device, limits: settings.limits()?, ..Default::default() };
+    let how = SessionOptions {
+        threads,
+        device,
+        limits: settings.limits()?,
+        input_size: settings.input_size()?,
+        output: settings.output_name.clone(),
+        scores: settings.scores()?,
+        ..Default::default()
+    };
     let mut session = super::model::session(settings.model.as_deref(), settings.labels.as_deref(), how)?;
     say(&format!("model   {} ({})", session.name(), session.hash()));
     let source = camera::open(settings.input(), &source_options)?;

@@ -10,7 +10,7 @@ use super::super::threads;
 use super::usage;
 use crate::camera::{Codec, Flip, SourceOptions};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::Limits;
+use crate::model::{Limits, Scores};
 use crate::output::SinkOptions;
 use crate::pipeline::Options;
 use crate::runtime::Device;
@@ -29,6 +29,16 @@ pub(super) struct Settings {
     /// Names of the model's classes, one a line, instead of those it carries
     #[arg(long, value_name = "FILE")]
     pub(super) labels: Option<PathBuf>,
+    /// Height and width of the model's input, of a model that leaves them open
+    #[arg(long, value_name = "HxW")]
+    input_size: Option<String>,
+    /// Output to take of a model with several, by its name [default: the first]
+    #[arg(long, value_name = "NAME")]
+    pub(super) output_name: Option<String>,
+    /// What the scores of classes are: softmax (one is true), sigmoid (each may be), or none (the output as it is) [default: what
+    /// the model says, or its graph ends in]
+    #[arg(long, value_name = "KIND")]
+    scores: Option<String>,
     /// Classes to show [default: 3]
     #[arg(long, value_name = "K")]
     topk: Option<usize>,
@@ -144,6 +154,23 @@ impl Settings {
 
     pub(super) fn to_toml(&self) -> Result<String> {
         toml::to_string(self).map_err(|e| usage(e.to_string()))
+    }
+
+    /// Height and width of the model's input.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Usage`] for what is no size.
+    pub(super) fn input_size(&self) -> Result<Option<[usize; 2]>> {
+        let size = |text: &String| crate::cli::model::size(text).map_err(|what| usage(format!("input-size: {what}")));
+        self.input_size.as_ref().map(size).transpose()
+    }
+
+    /// What scores are.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Usage`] for an unknown kind.
+    pub(super) fn scores(&self) -> Result<Option<Scores>> {
+        self.scores.as_deref().map(str::parse).transpose()
     }
 
     /// What a model may cost.

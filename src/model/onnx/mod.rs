@@ -1,20 +1,31 @@
 //! Networks as ONNX files: reading, checking and writing them. The protobuf types are tract's.
 
+mod ending;
 mod export;
+mod external;
 mod fold;
 mod fuse;
 mod growth;
+mod halves;
+mod input;
+mod layout;
 mod nodes;
 mod operators;
+mod pads;
 mod properties;
 mod quantized;
+mod raise;
 mod read;
+mod six;
 
+pub use ending::Ending;
 pub use export::export;
+pub use external::Outside;
 pub use fuse::{FUSED, Fusion, Opaque, adds_zero_point_first, fuse, node_name};
+pub use input::GraphInput;
 pub use properties::{from_entries, to_entries};
 pub use quantized::{LayerEncodings, export_quantized, is_quantized};
-pub use read::{GraphInput, OnnxFile};
+pub use read::{OnnxFile, ReadOptions};
 
 use tract_onnx::pb::ModelProto;
 

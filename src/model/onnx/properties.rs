@@ -10,6 +10,7 @@ const NAME: &str = "densight.name";
 const CONFIG: &str = "densight.config";
 const PREPROCESSING: &str = "densight.preprocessing";
 const LABELS: &str = "densight.labels";
+const SCORES: &str = "densight.scores";
 
 pub(super) fn write(metadata: &Metadata) -> Vec<StringStringEntryProto> {
     let entry = |(key, value)| StringStringEntryProto { key, value };
@@ -24,6 +25,7 @@ pub fn to_entries(metadata: &Metadata) -> Vec<(String, String)> {
         (CONFIG, metadata.config.as_ref().map(|c| json(serde_json::to_string(c)))),
         (PREPROCESSING, metadata.preprocessing.as_ref().map(|p| json(serde_json::to_string(p)))),
         (LABELS, metadata.labels.as_ref().map(|l| json(serde_json::to_string(l)))),
+        (SCORES, metadata.scores.map(|scores| scores.to_string())),
     ];
     entries.into_iter().filter_map(|(key, value)| Some((key.into(), value?))).collect()
 }
@@ -45,7 +47,10 @@ pub fn from_entries<'a>(entries: impl Iterator<Item = (&'a str, &'a str)> + Clon
     if let Some(p) = &preprocessing {
         p.check().map_err(|what| broken(PREPROCESSING, &what))?;
     }
-    Ok(Metadata { name: text(NAME).map(String::from), config, preprocessing, labels: json(LABELS, text(LABELS))? })
+    let scores =
+        text(SCORES).map(|text| text.parse().map_err(|e: Error| broken(SCORES, &e.to_string()))).transpose()?;
+    let labels = json(LABELS, text(LABELS))?;
+    Ok(Metadata { name: text(NAME).map(String::from), config, preprocessing, labels, scores })
 }
 
 fn json<T: DeserializeOwned>(key: &str, text: Option<&str>) -> Result<Option<T>> {
@@ -60,6 +65,8 @@ fn broken(key: &str, what: &str) -> Error {
 mod tests {
     use super::*;
 
+    use super::super::super::Scores;
+
     #[test]
     fn metadata_survives_the_trip() {
         let metadata = Metadata {
@@ -67,6 +74,7 @@ mod tests {
             config: Some(DenseNetConfig::default()),
             preprocessing: Some(Preprocessing { mean: [0.1, 0.2, 0.3], ..Default::default() }),
             labels: Some(vec!["a".into(), "b, c".into()]),
+            scores: Some(Scores::Sigmoid),
         };
         assert_eq!(read(&write(&metadata)).unwrap(), metadata);
         assert_eq!(read(&write(&Metadata::default())).unwrap(), Metadata::default());
@@ -78,6 +86,7 @@ mod tests {
         let error = read(&entry(PREPROCESSING, r#"{"crop": 2.0}"#)).unwrap_err();
         assert!(error.to_string().contains("densight.preprocessing cannot be used: crop is 2"), "{error}");
         assert!(read(&entry(LABELS, "cat, dog")).is_err());
+        assert!(read(&entry(SCORES, "logits")).unwrap_err().to_string().contains("use softmax, sigmoid or none"));
         assert_eq!(read(&entry("author", "x")).unwrap(), Metadata::default());
     }
 }

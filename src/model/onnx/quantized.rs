@@ -4,16 +4,23 @@
 //! segment of a dense block is quantized once, where it is written; concatenations, norms and ReLUs stay in f32 values
 //! until a convolution reads them.
 
+use std::collections::{BTreeSet, HashMap};
+
 use prost::Message;
-use tract_onnx::pb::{AttributeProto, NodeProto, OperatorSetIdProto, TensorProto, tensor_proto::DataType};
+use tract_onnx::pb::{AttributeProto, NodeProto, TensorProto, tensor_proto::DataType};
 
 use super::super::Tensor;
 use super::super::fused::{Border, ConvolutionWeights, FusedNetwork, Layer, Op, Read, Window};
-use super::fuse::{FUSED, node_name};
+use super::fuse::FUSED;
 use super::nodes::{Nodes, float, initializer, int, ints, text};
+use super::operators::{self, Names};
+use super::raise::{RAISED, raise};
 use super::{OPSET, OnnxFile};
 use crate::error::{Error, ErrorKind, Result};
 use crate::quant::{Affine, Encoding, Function, quantize_weights};
+
+/// The first IR version that knows opset 13 to 17.
+const IR_VERSION: i64 = 8;
 
 /// How one layer of a network is quantized.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -24,105 +31,150 @@ pub struct LayerEncodings {
     pub result: Option<Encoding>,
 }
 
-/// The bytes of an ONNX file that holds `network`, quantized as `encodings` say, one for each layer, in the place of the first
-/// fused network of `file`, whose other nodes and metadata are kept.
+/// The bytes of an ONNX file that holds `network`, quantized as `encodings` say, one for each layer, in the place of the
+/// fused networks of `file`, whose other nodes and metadata are kept: `network` is all of them as one. Those of its inputs that are `flat`
+/// have rank 2 in the graph. A graph of an older opset is raised to one that has scales for single channels.
 ///
 /// # Errors
-/// [`ErrorKind::Model`] if the rest of the graph is of an opset that has no scales for single channels.
+/// [`ErrorKind::Model`] for a node that cannot be raised, or a graph that does not hold together.
 ///
 /// # Panics
 /// If there are not as many `encodings` as layers, or the network holds int8 weights already.
-pub fn export_quantized(file: &OnnxFile, network: &FusedNetwork, encodings: &[LayerEncodings]) -> Result<Vec<u8>> {
+pub fn export_quantized(
+    file: &OnnxFile,
+    network: &FusedNetwork,
+    flat: &BTreeSet<String>,
+    encodings: &[LayerEncodings],
+) -> Result<Vec<u8>> {
     assert_eq!(encodings.len(), network.layers.len(), "encodings for each layer");
     let mut proto = file.proto.clone();
-    let mut writer = Writer { network, nodes: Nodes::default(), tensors: Vec::new(), names: Vec::new() };
-    writer.write(encodings);
     let graph = proto.graph.as_mut().expect("a file that was read has a graph");
-    graph.node.retain(|node| !(node.op_type == FUSED && node.name == node_name(0)));
-    let alone = graph.node.is_empty();
-    // What reads the network comes behind it, what it reads in front of it.
-    let before =
-        graph.node.iter().filter(|node| node.output.iter().any(|o| network.inputs.iter().any(|i| i.name == *o)));
-    let count = before.count();
-    let behind = graph.node.split_off(count);
-    graph.node.extend(writer.nodes.list);
-    graph.node.extend(behind);
-    graph.initializer.extend(writer.tensors);
+    graph.node.retain(|node| node.op_type != FUSED);
     graph.value_info.clear();
-    let opset = proto.opset_import.iter_mut().find(|opset| opset.domain.is_empty());
-    match opset {
-        Some(opset) if opset.version >= 13 => {}
-        _ if !alone => {
-            let message = "its opset is older than 13, which has no scale for each channel: export the model again";
-            return Err(Error::new(ErrorKind::Model, message));
-        }
-        Some(opset) => opset.version = OPSET,
-        None => proto.opset_import.push(OperatorSetIdProto { domain: String::new(), version: OPSET }),
+    let alone = graph.node.is_empty();
+    // A file that was read imports ONNX's own operators.
+    for opset in proto.opset_import.iter_mut().filter(|opset| ["", "ai.onnx"].contains(&opset.domain.as_str())) {
+        raise(graph, opset.version)?;
+        opset.version = opset.version.max(if alone { OPSET } else { RAISED });
     }
+    proto.ir_version = proto.ir_version.max(IR_VERSION);
+    let mut names = Names::of(graph);
+    network.layers.iter().for_each(|layer| names.reserve(&layer.name));
+    network.outputs.iter().for_each(|output| names.reserve(&output.name));
+    let mut writer = Writer {
+        network,
+        flat,
+        nodes: Nodes::default(),
+        tensors: Vec::new(),
+        segments: Vec::new(),
+        names,
+        coded: HashMap::new(),
+    };
+    writer.write(encodings);
+    graph.node.extend(writer.nodes.list);
+    graph.initializer.extend(writer.tensors);
+    if file.input.channels_last {
+        file.input.put_channels_last(graph);
+    }
+    operators::sort(graph).map_err(|what| Error::new(ErrorKind::Model, what))?;
     proto.producer_name = env!("CARGO_PKG_NAME").into();
     proto.producer_version = env!("CARGO_PKG_VERSION").into();
     Ok(proto.encode_to_vec())
 }
 
+/// A segment as a tensor of f32 values, of rank 4, and how many times it the segment is.
+#[derive(Debug, Clone)]
+struct Segment {
+    tensor: String,
+    gain: f32,
+}
+
 struct Writer<'a> {
     network: &'a FusedNetwork,
+    flat: &'a BTreeSet<String>,
     nodes: Nodes,
     tensors: Vec<TensorProto>,
-    /// For each segment its tensor of f32 values, and how many times it the segment is.
-    names: Vec<(String, f32)>,
+    segments: Vec<Segment>,
+    names: Names,
+    /// Tensors by way of their quantized values: what was written for a tensor and an encoding.
+    coded: HashMap<(String, [u32; 4]), String>,
 }
 
 impl Writer<'_> {
     fn write(&mut self, encodings: &[LayerEncodings]) {
-        self.names = self.network.inputs.iter().map(|input| (input.name.clone(), 1.0)).collect();
+        for input in &self.network.inputs {
+            let mut tensor = input.name.clone();
+            if self.flat.contains(&tensor) {
+                let axes = self.names.fresh(&format!("{tensor}.axes"));
+                let values = [2_i64, 3].iter().flat_map(|axis| axis.to_le_bytes()).collect();
+                self.tensors.push(integers(&axes, &[2], DataType::Int64, values));
+                tensor = self.add("Unsqueeze", &format!("{tensor}.planes"), &[&tensor, &axes], vec![]);
+            }
+            self.segments.push(Segment { tensor, gain: 1.0 });
+        }
         for (layer, encodings) in self.network.layers.iter().zip(encodings) {
-            let segment = self.names.len();
             let gain = match &layer.op {
                 Op::SumPool(window) => window.len() as f32,
                 Op::Convolution { .. } | Op::MaxPool(_) => 1.0,
             };
-            let result = self.layer(layer, encodings, segment);
-            let name = match encodings.result {
+            let mut result = self.layer(layer, encodings);
+            let mut epilogue = layer.epilogue.clone();
+            if let Some(first) = epilogue.first_mut() {
+                first.mul.iter_mut().for_each(|mul| *mul *= gain);
+                result = self.stepped(&format!("{}.result", layer.name), result, &epilogue);
+            }
+            let gain = if epilogue.is_empty() { gain } else { 1.0 };
+            let tensor = match encodings.result {
                 Some(encoding) => self.coded(&result, encoding),
                 None => result,
             };
-            self.names.push((name, gain));
+            self.segments.push(Segment { tensor, gain });
         }
         for output in &self.network.outputs {
-            if self.is_output_of_last(output.name.as_str()) {
+            if self.nodes.list.iter().any(|node| node.output.contains(&output.name)) {
                 continue;
             }
             let values = self.gathered(&output.name, &output.reads);
-            self.nodes.add_to("Identity", &output.name, &[&values], vec![], output.name.clone());
+            let (op, attributes) =
+                if output.dims.len() == 2 { ("Flatten", vec![int("axis", 1)]) } else { ("Identity", vec![]) };
+            let name = self.names.fresh(&format!("{}.leaves", output.name));
+            self.nodes.add_to(op, &name, &[&values], attributes, output.name.clone());
         }
     }
 
-    /// Whether a tensor of this name was written already.
-    fn is_output_of_last(&self, name: &str) -> bool {
-        self.nodes.list.iter().any(|node| node.output.iter().any(|output| output == name))
+    /// Adds a node and gives the name of its output. Neither is one that is taken.
+    fn add(&mut self, op: &str, name: &str, inputs: &[&str], attributes: Vec<AttributeProto>) -> String {
+        let name = self.names.fresh(name);
+        self.add_layer(op, &name, inputs, attributes)
     }
 
-    /// The name under which the bare result of a segment goes out, if it does and is flat.
-    fn flat_output(&self, segment: usize) -> Option<&str> {
-        let output = self.network.outputs.iter().find(|output| match output.reads.as_slice() {
-            [read] => read.segment == segment && read.prologue.is_empty() && output.dims.len() == 2,
-            _ => false,
-        })?;
-        Some(&output.name)
+    /// As [`add`](Self::add), of a name that is reserved.
+    fn add_layer(&mut self, op: &str, name: &str, inputs: &[&str], attributes: Vec<AttributeProto>) -> String {
+        let output = self.names.fresh(&format!("{name}.out"));
+        self.nodes.add_to(op, name, inputs, attributes, output)
+    }
+
+    /// The name under which a layer's bare result leaves flat, if nothing else reads it.
+    fn flat_output(&self, segment: usize) -> Option<String> {
+        let outputs = || self.network.outputs.iter().filter(|o| o.reads.iter().any(|read| read.segment == segment));
+        let read = self.network.layers.iter().any(|layer| layer.reads.iter().any(|read| read.segment == segment));
+        let (Some(output), 1, false) = (outputs().next(), outputs().count(), read) else { return None };
+        let bare = output.reads.len() == 1 && output.reads[0].prologue.is_empty();
+        (bare && output.dims.len() == 2).then(|| output.name.clone())
     }
 
     /// Writes the nodes of one layer, gives its result's name.
-    fn layer(&mut self, layer: &Layer, encodings: &LayerEncodings, segment: usize) -> String {
+    fn layer(&mut self, layer: &Layer, encodings: &LayerEncodings) -> String {
         let name = &layer.name;
         let mut x = self.gathered(name, &layer.reads);
-        let output = format!("{name}.out");
         match &layer.op {
             Op::Convolution { window, groups, weights: ConvolutionWeights::Float { values, bias } } => {
                 let shape = self.network.input_shape(layer);
                 let whole = window.kernel == [shape.height, shape.width] && window.padding == [0; 4];
-                let flat = whole.then(|| self.flat_output(segment)).flatten().map(str::to_owned);
-                if flat.is_some() && shape.area() > 0 {
-                    x = self.nodes.add("Flatten", &format!("{name}.flat"), &[&x], vec![int("axis", 1)]);
+                let bare = layer.epilogue.is_empty() && encodings.result.is_none();
+                let flat = if whole && bare { self.flat_output(self.segments.len()) } else { None };
+                if flat.is_some() {
+                    x = self.add("Flatten", &format!("{name}.flat"), &[&x], vec![int("axis", 1)]);
                 }
                 if let Some(encoding) = encodings.input {
                     x = self.coded(&x, encoding);
@@ -146,7 +198,7 @@ impl Writer<'_> {
                         attributes.push(ints("dilations", &window.dilation.map(|n| n as i64)));
                         attributes.push(int("group", *groups as i64));
                         let inputs: Vec<&str> = [&*x, &weights].into_iter().chain(bias.as_deref()).collect();
-                        self.nodes.add_to("Conv", name, &inputs, attributes, output)
+                        self.add_layer("Conv", name, &inputs, attributes)
                     }
                 }
             }
@@ -154,14 +206,14 @@ impl Writer<'_> {
                 if let Some(encoding) = encodings.input {
                     x = self.coded(&x, encoding);
                 }
-                self.nodes.add_to("MaxPool", name, &[&x], attributes(window), output)
+                self.add_layer("MaxPool", name, &[&x], attributes(window))
             }
             Op::SumPool(window) => {
                 let shape = self.network.input_shape(layer);
                 if window.kernel == [shape.height, shape.width] {
-                    self.nodes.add_to("GlobalAveragePool", name, &[&x], vec![], output)
+                    self.add_layer("GlobalAveragePool", name, &[&x], vec![])
                 } else {
-                    self.nodes.add_to("AveragePool", name, &[&x], attributes(window), output)
+                    self.add_layer("AveragePool", name, &[&x], attributes(window))
                 }
             }
             Op::Convolution { weights: ConvolutionWeights::Int8 { .. }, .. } => panic!("{name} is int8 already"),
@@ -178,7 +230,7 @@ impl Writer<'_> {
         input: Option<Encoding>,
     ) -> (String, Option<String>) {
         let has_bias = bias.iter().any(|&b| b != 0.0);
-        let (weight, bias_name) = (format!("{name}.weight"), format!("{name}.bias"));
+        let [weight, bias_name] = ["weight", "bias"].map(|part| self.names.fresh(&format!("{name}.{part}")));
         let channels = dims[0];
         let Some(input) = input else {
             self.tensors.push(initializer(&weight, &Tensor { shape: dims.to_vec(), data: values.to_vec() }));
@@ -190,41 +242,63 @@ impl Writer<'_> {
         let (encodings, scales): (Vec<Vec<i8>>, Vec<f32>) =
             values.chunks_exact(values.len() / channels).map(quantize_weights).unzip();
         let bytes = encodings.concat().iter().map(|&qvalue| qvalue as u8).collect();
-        self.tensors.push(integers(&format!("{weight}.codes"), dims, DataType::Int8, bytes));
-        self.list(&format!("{weight}.scale"), scales.clone());
-        self.tensors.push(integers(&format!("{weight}.zero_point"), &[channels], DataType::Int8, vec![0; channels]));
-        let decoded = self.decode(&weight, true);
+        let zeros = integers("", &[channels], DataType::Int8, vec![0; channels]);
+        let decoded = self.decode(&weight, integers("", dims, DataType::Int8, bytes), scales.clone(), Some(zeros));
         if !has_bias {
             return (decoded, None);
         }
         let scales: Vec<f32> = scales.iter().map(|scale| scale * input.scale).collect();
         let qvalue = |(b, s): (&f32, &f32)| (f64::from(*b) / f64::from(*s)).round_ties_even() as i32;
         let bytes = bias.iter().zip(&scales).map(qvalue).flat_map(i32::to_le_bytes).collect();
-        self.tensors.push(integers(&format!("{bias_name}.codes"), &[channels], DataType::Int32, bytes));
-        self.list(&format!("{bias_name}.scale"), scales);
-        let bias = self.decode(&bias_name, false);
+        let bias = self.decode(&bias_name, integers("", &[channels], DataType::Int32, bytes), scales, None);
         (decoded, Some(bias))
     }
 
-    /// A decoder of the initializers `NAME.encodings`, `NAME.scale` and perhaps `NAME.zero_point`, one scale for each channel.
-    fn decode(&mut self, name: &str, zero_point: bool) -> String {
-        let inputs = [format!("{name}.codes"), format!("{name}.scale"), format!("{name}.zero_point")];
-        let inputs: Vec<&str> = inputs[..if zero_point { 3 } else { 2 }].iter().map(String::as_str).collect();
+    /// A decoder of quantized values, one scale for each channel, that gives the tensor `name`.
+    fn decode(
+        &mut self,
+        name: &str,
+        values: TensorProto,
+        scales: Vec<f32>,
+        zero_points: Option<TensorProto>,
+    ) -> String {
+        let mut inputs = vec![self.store(&format!("{name}.codes"), values)];
+        inputs.push(self.list(&format!("{name}.scale"), scales));
+        inputs.extend(zero_points.map(|zeros| self.store(&format!("{name}.zero_point"), zeros)));
+        let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
         self.nodes.add_to("DequantizeLinear", name, &inputs, vec![int("axis", 0)], name.into())
     }
 
-    fn list(&mut self, name: &str, data: Vec<f32>) {
-        self.tensors.push(initializer(name, &Tensor { shape: vec![data.len()], data }));
+    /// Stores a tensor under `name`, or one like it, which it gives.
+    fn store(&mut self, name: &str, tensor: TensorProto) -> String {
+        let name = self.names.fresh(name);
+        self.tensors.push(TensorProto { name: name.clone(), ..tensor });
+        name
+    }
+
+    fn list(&mut self, name: &str, data: Vec<f32>) -> String {
+        self.store(name, initializer("", &Tensor { shape: vec![data.len()], data }))
+    }
+
+    fn number(&mut self, name: &str, value: f32) -> String {
+        self.store(name, initializer("", &Tensor { shape: vec![], data: vec![value] }))
     }
 
     /// A tensor by way of its quantized values.
     fn coded(&mut self, x: &str, encoding: Encoding) -> String {
-        let (scale, zero_point) = (format!("{x}.scale"), format!("{x}.zero_point"));
-        self.tensors.push(initializer(&scale, &Tensor { shape: vec![], data: vec![encoding.scale] }));
-        let kind = if encoding.low < 0 { DataType::Int8 } else { DataType::Uint8 };
-        self.tensors.push(integers(&zero_point, &[], kind, vec![encoding.zero_point as u8]));
-        let quantized = self.nodes.add("QuantizeLinear", &format!("{x}.quantize"), &[x, &scale, &zero_point], vec![]);
-        self.nodes.add("DequantizeLinear", &format!("{x}.dequantize"), &[&quantized, &scale, &zero_point], vec![])
+        let Encoding { scale, zero_point, low, high } = encoding;
+        let key = (x.to_owned(), [scale.to_bits(), zero_point as u32, low as u32, high as u32]);
+        if let Some(coded) = self.coded.get(&key) {
+            return coded.clone();
+        }
+        let kind = if low < 0 { DataType::Int8 } else { DataType::Uint8 };
+        let scale = self.number(&format!("{x}.scale"), scale);
+        let zero_point = self.store(&format!("{x}.zero_point"), integers("", &[], kind, vec![zero_point as u8]));
+        let quantized = self.add("QuantizeLinear", &format!("{x}.quantize"), &[x, &scale, &zero_point], vec![]);
+        let coded =
+            self.add("DequantizeLinear", &format!("{x}.dequantize"), &[&quantized, &scale, &zero_point], vec![]);
+        self.coded.insert(key, coded.clone());
+        coded
     }
 
     /// All that is read as one tensor, after its affines.
@@ -236,7 +310,7 @@ impl Writer<'_> {
         });
         let mut parts = Vec::new();
         for (index, read) in reads.iter().enumerate() {
-            let (tensor, gain) = self.names[read.segment].clone();
+            let Segment { tensor, gain } = self.segments[read.segment].clone();
             // What the segment is a multiple of is taken up by the first affine.
             let mut affines = read.prologue.clone();
             if gain != 1.0 {
@@ -251,7 +325,7 @@ impl Writer<'_> {
             let tensors: Vec<&str> = parts.iter().map(|(tensor, ..)| tensor.as_str()).collect();
             let joined = match tensors.as_slice() {
                 [one] => (*one).to_owned(),
-                many => self.nodes.add("Concat", &format!("{name}.concat"), many, vec![int("axis", 1)]),
+                many => self.add("Concat", &format!("{name}.concat"), many, vec![int("axis", 1)]),
             };
             let affines = (0..parts[0].1.len()).map(|at| Affine {
                 mul: parts.iter().flat_map(|(_, affines, _)| affines[at].mul.clone()).collect(),
@@ -268,7 +342,7 @@ impl Writer<'_> {
         let tensors: Vec<&str> = done.iter().map(String::as_str).collect();
         match tensors.as_slice() {
             [one] => (*one).to_owned(),
-            many => self.nodes.add("Concat", &format!("{name}.concat"), many, vec![int("axis", 1)]),
+            many => self.add("Concat", &format!("{name}.concat"), many, vec![int("axis", 1)]),
         }
     }
 
@@ -280,24 +354,23 @@ impl Writer<'_> {
                 affine.mul.iter().all(|mul| (mul - 1.0).abs() < 1e-6) && affine.add.iter().all(|&add| add == 0.0);
             if !nothing {
                 let channels = affine.channels();
-                self.list(&format!("{name}.weight"), affine.mul.clone());
-                self.list(&format!("{name}.bias"), affine.add.clone());
-                self.list(&format!("{name}.mean"), vec![0.0; channels]);
-                self.list(&format!("{name}.var"), vec![1.0; channels]);
-                let parameters = ["weight", "bias", "mean", "var"].map(|part| format!("{name}.{part}"));
+                let parameters = [
+                    self.list(&format!("{name}.weight"), affine.mul.clone()),
+                    self.list(&format!("{name}.bias"), affine.add.clone()),
+                    self.list(&format!("{name}.mean"), vec![0.0; channels]),
+                    self.list(&format!("{name}.var"), vec![1.0; channels]),
+                ];
                 let inputs: Vec<&str> = [&*x].into_iter().chain(parameters.iter().map(String::as_str)).collect();
-                x = self.nodes.add("BatchNormalization", &name, &inputs, vec![float("epsilon", 0.0)]);
+                x = self.add("BatchNormalization", &name, &inputs, vec![float("epsilon", 0.0)]);
             }
             x = self.function(&name, x, &affine.function);
             x = match (affine.low, affine.high) {
                 (f32::NEG_INFINITY, f32::INFINITY) => x,
-                (0.0, f32::INFINITY) => self.nodes.add("Relu", &format!("{name}.relu"), &[&x], vec![]),
+                (0.0, f32::INFINITY) => self.add("Relu", &format!("{name}.relu"), &[&x], vec![]),
                 (low, high) => {
-                    let bounds = [format!("{name}.low"), format!("{name}.high")];
-                    for (bound, value) in bounds.iter().zip([low, high]) {
-                        self.tensors.push(initializer(bound, &Tensor { shape: vec![], data: vec![value] }));
-                    }
-                    self.nodes.add("Clip", &format!("{name}.clip"), &[&x, &bounds[0], &bounds[1]], vec![])
+                    let low = self.number(&format!("{name}.low"), low);
+                    let high = self.number(&format!("{name}.high"), high);
+                    self.add("Clip", &format!("{name}.clip"), &[&x, &low, &high], vec![])
                 }
             };
         }
@@ -312,7 +385,7 @@ impl Writer<'_> {
         let values = [0, 0, top, left, 0, 0, bottom, right].map(|n| n as i64);
         let raw_data = values.iter().flat_map(|n| n.to_le_bytes()).collect();
         self.tensors.push(integers(&pads, &[8], DataType::Int64, raw_data));
-        self.nodes.add("Pad", &format!("{name}.mirrored"), &[x, &pads], vec![text("mode", "reflect")])
+        self.add("Pad", &format!("{name}.mirrored"), &[x, &pads], vec![text("mode", "reflect")])
     }
 
     /// A tensor after a function, in operators of opset 13.
@@ -320,35 +393,32 @@ impl Writer<'_> {
         let node = |part: &str| format!("{name}.{part}");
         match function {
             Function::Identity => x,
-            Function::Sigmoid => self.nodes.add("Sigmoid", &node("sigmoid"), &[&x], vec![]),
+            Function::Sigmoid => self.add("Sigmoid", &node("sigmoid"), &[&x], vec![]),
             Function::Silu => {
-                let gate = self.nodes.add("Sigmoid", &node("sigmoid"), &[&x], vec![]);
-                self.nodes.add("Mul", &node("silu"), &[&x, &gate], vec![])
+                let gate = self.add("Sigmoid", &node("sigmoid"), &[&x], vec![]);
+                self.add("Mul", &node("silu"), &[&x, &gate], vec![])
             }
             Function::HardSigmoid { alpha, beta } => {
                 let attributes = vec![float("alpha", *alpha), float("beta", *beta)];
-                self.nodes.add("HardSigmoid", &node("gate"), &[&x], attributes)
+                self.add("HardSigmoid", &node("gate"), &[&x], attributes)
             }
             Function::HardSwish { alpha, beta } => {
                 let attributes = vec![float("alpha", *alpha), float("beta", *beta)];
-                let gate = self.nodes.add("HardSigmoid", &node("gate"), &[&x], attributes);
-                self.nodes.add("Mul", &node("swish"), &[&x, &gate], vec![])
+                let gate = self.add("HardSigmoid", &node("gate"), &[&x], attributes);
+                self.add("Mul", &node("swish"), &[&x, &gate], vec![])
             }
-            Function::LeakyRelu(alpha) => {
-                self.nodes.add("LeakyRelu", &node("leaky"), &[&x], vec![float("alpha", *alpha)])
-            }
-            Function::Elu(alpha) => self.nodes.add("Elu", &node("elu"), &[&x], vec![float("alpha", *alpha)]),
-            Function::Tanh => self.nodes.add("Tanh", &node("tanh"), &[&x], vec![]),
-            Function::Erf => self.nodes.add("Erf", &node("erf"), &[&x], vec![]),
+            Function::LeakyRelu(alpha) => self.add("LeakyRelu", &node("leaky"), &[&x], vec![float("alpha", *alpha)]),
+            Function::Elu(alpha) => self.add("Elu", &node("elu"), &[&x], vec![float("alpha", *alpha)]),
+            Function::Tanh => self.add("Tanh", &node("tanh"), &[&x], vec![]),
+            Function::Erf => self.add("Erf", &node("erf"), &[&x], vec![]),
             Function::Gelu => {
-                for (part, value) in [("root", std::f32::consts::FRAC_1_SQRT_2), ("one", 1.0), ("half", 0.5)] {
-                    self.tensors.push(initializer(&node(part), &Tensor { shape: vec![], data: vec![value] }));
-                }
-                let scaled = self.nodes.add("Mul", &node("scaled"), &[&x, &node("root")], vec![]);
-                let erf = self.nodes.add("Erf", &node("erf"), &[&scaled], vec![]);
-                let gate = self.nodes.add("Add", &node("gate"), &[&erf, &node("one")], vec![]);
-                let double = self.nodes.add("Mul", &node("double"), &[&x, &gate], vec![]);
-                self.nodes.add("Mul", &node("gelu"), &[&double, &node("half")], vec![])
+                let root = self.number(&node("root"), std::f32::consts::FRAC_1_SQRT_2);
+                let (one, half) = (self.number(&node("one"), 1.0), self.number(&node("half"), 0.5));
+                let scaled = self.add("Mul", &node("scaled"), &[&x, &root], vec![]);
+                let erf = self.add("Erf", &node("erf"), &[&scaled], vec![]);
+                let gate = self.add("Add", &node("gate"), &[&erf, &one], vec![]);
+                let double = self.add("Mul", &node("double"), &[&x, &gate], vec![]);
+                self.add("Mul", &node("gelu"), &[&double, &half], vec![])
             }
             Function::Table(_) => unreachable!("a network that is to be quantized has no quantized values"),
         }

@@ -2,7 +2,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::*;
 use crate::kernels::Isa;
-use crate::model::onnx::{OnnxFile, export};
+use crate::model::onnx::{Ending, OnnxFile, export};
 use crate::model::{Architecture, DenseNetConfig, Metadata, Weights};
 
 fn prepared(model: &str, isa: Isa) -> Prepared {
@@ -29,7 +29,10 @@ fn prepared_from(path: &Path, bytes: &[u8], isa: Isa) -> Prepared {
     Prepared {
         source: Source::of(path, bytes),
         metadata: vec![("densight.name".into(), "x".into())],
-        ends_in_softmax: false,
+        ending: Ending::Logits,
+        channels_last: false,
+        weights: Vec::new(),
+        sha256: [0; 32],
         initializer_values: 7,
         engine: Engine::new(&network, Kernels::new(isa).unwrap()).unwrap(),
     }

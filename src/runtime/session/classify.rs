@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::Session;
 use crate::error::Result;
 use crate::frame::RgbImage;
-use crate::prediction::{Prediction, StageTimes, softmax, top_k};
+use crate::prediction::{Prediction, StageTimes, top_k};
 use crate::runtime::{Classification, Classifier};
 
 impl Session {
@@ -14,7 +14,7 @@ impl Session {
     fn predictions(&self, number: usize, k: usize) -> Vec<Prediction> {
         let classes = self.classes();
         let scores = &self.scores[number * classes..][..classes];
-        let scores = if self.ends_in_softmax { scores.to_vec() } else { softmax(scores) };
+        let scores = self.head.activation.apply(scores);
         let prediction = |class| Prediction { class, label: self.labels[class].clone(), score: scores[class] };
         top_k(&scores, k).into_iter().map(prediction).collect()
     }

@@ -1,23 +1,24 @@
 //! A loaded model, ready for pictures.
 
 mod classify;
+mod head;
 
 use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::Path;
 use std::sync::Arc;
 
-use sha2::{Digest, Sha256};
-
 use super::device::Device;
+use super::load::{Model, read_rest};
 use super::network::Network;
 use super::prepared::{self, Prepared, Source};
-use super::{Execution, Preprocessor, labels, sidecar};
+use super::{Execution, Preprocessor, labels};
 use crate::cpu::most_threads;
 use crate::error::{Error, ErrorKind, Result};
 use crate::isolate::isolated;
-use crate::model::onnx::{OnnxFile, from_entries, to_entries};
-use crate::model::{DenseNetConfig, Limit, Limits, Metadata, Preprocessing};
+use crate::model::onnx::{Ending, ReadOptions, from_entries, to_entries};
+use crate::model::{DenseNetConfig, Limit, Limits, Metadata, Preprocessing, Scores};
+use head::Head;
 
 /// The greatest batch.
 const MOST_PICTURES: usize = 1024;
@@ -37,11 +38,30 @@ pub struct SessionOptions {
     pub batch: usize,
     /// What the model may cost.
     pub limits: Limits,
+    /// Height and width of the network's input, of a model that leaves them open.
+    pub input_size: Option<[usize; 2]>,
+    /// The same, where nobody else says: neither that nor the model.
+    pub open_size: Option<[usize; 2]>,
+    /// Name of the output that is the network's, of a model with several; the first if none is given.
+    pub output: Option<String>,
+    /// What the scores of the classes are; if not given, what the model says, else what its graph ends in.
+    pub scores: Option<Scores>,
 }
 
 impl Default for SessionOptions {
     fn default() -> Self {
-        Self { threads: 1, labels: None, stock: false, device: Device::Cpu, batch: 1, limits: Limits::default() }
+        Self {
+            threads: 1,
+            labels: None,
+            stock: false,
+            device: Device::Cpu,
+            batch: 1,
+            limits: Limits::default(),
+            input_size: None,
+            open_size: None,
+            output: None,
+            scores: None,
+        }
     }
 }
 
@@ -58,10 +78,21 @@ pub struct Session {
     scores: Vec<f32>,
     labels: Vec<Arc<str>>,
     labelled: bool,
-    ends_in_softmax: bool,
+    head: Head,
+    channels_last: bool,
+    output_name: String,
+    other_outputs: Vec<String>,
     config: Option<DenseNetConfig>,
     initializer_values: u64,
     fell_back: Option<FellBack>,
+}
+
+/// What is known of a model besides its network and metadata.
+struct Known {
+    sha256: [u8; 32],
+    ending: Ending,
+    channels_last: bool,
+    initializer_values: u64,
 }
 
 /// What runs a network in the place of what would have been taken.
@@ -92,9 +123,7 @@ impl Session {
                 return Self::from_prepared(prepared, options);
             }
             read_rest(file, &mut bytes, &options.limits)?.map_err(failed)?;
-            let mut file = OnnxFile::parse_within(&bytes, &options.limits)?;
-            sidecar::apply(path, &mut file.metadata)?;
-            Self::from_file(file, &bytes, &stem(path), options)
+            Self::from_model(Model::read(path, &bytes, options)?, &stem(path), options)
         };
         isolated(open).map_err(|e: Error| if e.kind() == ErrorKind::Io { e } else { e.at(path.display()) })
     }
@@ -104,8 +133,14 @@ impl Session {
     /// # Errors
     /// As [`open`](Self::open), without the files.
     pub fn from_onnx(bytes: &[u8], options: &SessionOptions) -> Result<Self> {
-        let open = || Self::from_file(OnnxFile::parse_within(bytes, &options.limits)?, bytes, "model", options);
-        isolated(open)
+        let known = ReadOptions {
+            limits: options.limits,
+            folder: None,
+            input_size: options.input_size,
+            open_size: options.open_size,
+            output: options.output.as_deref(),
+        };
+        isolated(|| Self::from_model(Model::of(bytes, &known)?, "model", options))
     }
 
     /// The ONNX file `path`, with its sidecar, as the bytes of a file that [`open`](Self::open) reads much faster: only by this
@@ -113,15 +148,20 @@ impl Session {
     ///
     /// # Errors
     /// As [`open`](Self::open); [`ErrorKind::Model`] too for a graph that is not one fused network as a whole.
-    pub fn prepare(path: &Path, limits: &Limits) -> Result<Vec<u8>> {
+    pub fn prepare(path: &Path, options: &SessionOptions) -> Result<Vec<u8>> {
         let failed = |e| Error::io(ErrorKind::Io, "read", path, e);
         let file = File::open(path).map_err(failed)?;
         let mut bytes = Vec::new();
         let prepare = || {
-            read_rest(file, &mut bytes, limits)?.map_err(failed)?;
-            let mut file = OnnxFile::parse_within(&bytes, limits)?;
-            sidecar::apply(path, &mut file.metadata)?;
+            read_rest(file, &mut bytes, &options.limits)?.map_err(failed)?;
+            let Model { mut file, sha256, .. } = Model::read(path, &bytes, options)?;
             file.metadata.name.get_or_insert_with(|| stem(path));
+            file.metadata.scores = options.scores.or(file.metadata.scores);
+            let beside = |name: &String| {
+                let path = crate::files::folder(path).join(name);
+                Source::read(&path).map_err(|e| Error::io(ErrorKind::Io, "read", &path, e))
+            };
+            let weights = file.outside.files.iter().map(beside).collect::<Result<_>>()?;
             let network = Network::new(&mut file, 1, false)?;
             let engine = network.into_engine().ok_or_else(|| {
                 let message = "tract runs some of its graph, which cannot be prepared: `inspect --executed` lists it";
@@ -129,12 +169,15 @@ impl Session {
             })?;
             let prepared = Prepared {
                 source: Source::of(path, &bytes),
+                weights,
+                sha256,
                 metadata: to_entries(&file.metadata),
-                ends_in_softmax: file.ends_in_softmax,
+                ending: file.ending,
+                channels_last: file.input.channels_last,
                 initializer_values: file.initializer_values,
                 engine,
             };
-            prepared.into_bytes(limits)
+            prepared.into_bytes(&options.limits)
         };
         isolated(prepare).map_err(|e: Error| if e.kind() == ErrorKind::Io { e } else { e.at(path.display()) })
     }
@@ -150,8 +193,13 @@ impl Session {
         Self::from_prepared(Prepared::read(bytes, &options.limits)?, &options)
     }
 
-    fn from_file(mut file: OnnxFile, bytes: &[u8], fallback: &str, options: &SessionOptions) -> Result<Self> {
+    fn from_model(model: Model, fallback: &str, options: &SessionOptions) -> Result<Self> {
         check_batch(options)?;
+        let Model { mut file, sha256, output_chosen } = model;
+        let mut other_outputs: Vec<String> = file.outputs().into_iter().map(String::from).collect();
+        other_outputs.retain(|name| !output_chosen && *name != file.output);
+        file.drop_other_outputs();
+        let output_name = file.output.clone();
         let (runtime, without) = options.device.runtime()?;
         let (network, fell_back) = match runtime {
             Some(runtime) => {
@@ -163,10 +211,14 @@ impl Session {
                 (network, without.map(|reason| FellBack { to: "running on the processor", reason }))
             }
         };
-        let (softmax, values) = (file.ends_in_softmax, file.initializer_values);
-        let hash = Sha256::digest(bytes);
-        let session = Self::build(network, file.metadata, &hash, (softmax, values), fallback, options)?;
-        Ok(Self { fell_back, ..session })
+        let known = Known {
+            sha256,
+            ending: file.ending,
+            channels_last: file.input.channels_last,
+            initializer_values: file.initializer_values,
+        };
+        let session = Self::build(network, file.metadata, &known, fallback, options)?;
+        Ok(Self { fell_back, output_name, other_outputs, ..session })
     }
 
     fn from_prepared(prepared: Prepared, options: &SessionOptions) -> Result<Self> {
@@ -175,42 +227,69 @@ impl Session {
             let message = "it is prepared for the processor: give the ONNX file to run it on a GPU";
             return Err(Error::new(ErrorKind::Device, message));
         }
-        let Prepared { source, metadata, ends_in_softmax, initializer_values, engine } = prepared;
+        let Prepared { source, sha256, metadata, ending, channels_last, initializer_values, engine, .. } = prepared;
         let metadata = from_entries(metadata.iter().map(|(key, value)| (key.as_str(), value.as_str())))?;
+        if options.input_size.is_some() || options.output.is_some() {
+            let message =
+                "it was prepared for one size and output: give them to densight prepare, or the ONNX file here";
+            return Err(Error::new(ErrorKind::Usage, message));
+        }
         let network = Network::of(engine, threads(options)?, &options.limits)?;
-        let known = (ends_in_softmax, initializer_values);
-        Self::build(network, metadata, &source.sha256, known, &source.name, options)
+        let known = Known { sha256, ending, channels_last, initializer_values };
+        Self::build(network, metadata, &known, &source.name, options)
     }
 
     fn build(
         network: Network,
         metadata: Metadata,
-        sha256: &[u8],
-        (ends_in_softmax, initializer_values): (bool, u64),
+        known: &Known,
         fallback: &str,
         options: &SessionOptions,
     ) -> Result<Self> {
         let classes = network.output_shape().iter().product();
-        let Metadata { name, preprocessing, labels: own, config } = metadata;
+        let Metadata { name, preprocessing, labels: own, config, scores } = metadata;
         let chosen = options.labels.as_ref().or(own.as_ref());
-        let preprocessing = preprocessing.unwrap_or_default();
-        let [_, _, height, width] = network.input_shape();
+        let [_, channels, height, width] = network.input_shape();
+        let preprocessing = preprocessing.unwrap_or_else(|| Preprocessing::of_channels(channels));
         Ok(Self {
             name: name.as_deref().unwrap_or(fallback).into(),
-            hash: hash(sha256).into(),
+            hash: hash(&known.sha256).into(),
             labels: labels::fit(chosen.map(Vec::as_slice), classes)?,
             labelled: chosen.is_some(),
-            preprocessor: Preprocessor::new(preprocessing.clone(), height as u32, width as u32),
+            preprocessor: Preprocessor::new(preprocessing.clone(), [channels, height, width]),
             preprocessing,
             batch: options.batch,
-            input: vec![0.0; options.batch * 3 * height * width],
+            input: vec![0.0; options.batch * channels * height * width],
             scores: vec![0.0; options.batch * classes],
-            ends_in_softmax,
+            head: Head::of(options.scores.or(scores), known.ending, classes),
+            channels_last: known.channels_last,
+            output_name: String::new(),
+            other_outputs: Vec::new(),
             config,
-            initializer_values,
+            initializer_values: known.initializer_values,
             network,
             fell_back: None,
         })
+    }
+
+    /// What the scores of the classes are.
+    pub fn scores(&self) -> Scores {
+        self.head.scores
+    }
+
+    /// Name of the output that is the network's; empty of a prepared model.
+    pub fn output_name(&self) -> &str {
+        &self.output_name
+    }
+
+    /// Names of the model's outputs that are not the network's, where nobody said which one is.
+    pub fn other_outputs(&self) -> &[String] {
+        &self.other_outputs
+    }
+
+    /// Whether the model's file takes `[1, height, width, channels]`; a session takes planes all the same.
+    pub fn channels_last(&self) -> bool {
+        self.channels_last
     }
 
     /// Channels, height and width of the network's input.
@@ -305,16 +384,6 @@ impl Session {
     pub fn memory_size(&self) -> Option<usize> {
         self.network.memory_size()
     }
-}
-
-/// Reads what is left of a model's file, which may be a device without end.
-///
-/// # Errors
-/// [`ErrorKind::Model`] for a file beyond the limit; within, the system's.
-fn read_rest(file: File, bytes: &mut Vec<u8>, limits: &Limits) -> Result<std::io::Result<usize>> {
-    let read = file.take((limits.file + 1).saturating_sub(bytes.len() as u64)).read_to_end(bytes);
-    limits.check(Limit::File, Some(bytes.len() as u64))?;
-    Ok(read)
 }
 
 /// First 16 hexadecimal digits of a SHA-256.

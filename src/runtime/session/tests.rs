@@ -1,3 +1,5 @@
+use sha2::Digest as _;
+
 use super::*;
 use crate::frame::RgbImage;
 use crate::model::{Architecture, DenseNetConfig, Weights, onnx};
@@ -71,5 +73,69 @@ fn wrong_requests_are_told_apart() {
 
 #[test]
 fn the_hash_is_the_files() {
-    assert_eq!(hash(&Sha256::digest(b"abc")), "ba7816bf8f01cfea");
+    assert_eq!(hash(&sha2::Sha256::digest(b"abc")), "ba7816bf8f01cfea");
+}
+
+/// The network with `classes` outputs and these operators behind its logits.
+fn headed(classes: usize, operators: &[&str]) -> Vec<u8> {
+    use prost::Message;
+    use tract_onnx::pb::{ModelProto, NodeProto};
+    let config =
+        DenseNetConfig { block_config: vec![1, 1], num_classes: classes, input_size: Some(8), ..Default::default() };
+    let weights = Weights::init(&Architecture::of(&config).unwrap(), 1);
+    let bytes = onnx::export(&config, &weights, &Metadata::default()).unwrap();
+    let mut proto = ModelProto::decode(bytes.as_slice()).unwrap();
+    let graph = proto.graph.as_mut().unwrap();
+    for operator in operators {
+        let from = graph.output[0].name.clone();
+        graph.output[0].name = format!("{from}.{operator}");
+        graph.node.push(NodeProto {
+            op_type: (*operator).into(),
+            name: format!("head {operator}"),
+            input: vec![from],
+            output: vec![graph.output[0].name.clone()],
+            ..Default::default()
+        });
+    }
+    proto.encode_to_vec()
+}
+
+#[test]
+fn scores_are_probabilities_whatever_the_graph_ends_in() {
+    let image = RgbImage::filled(9, 7, [40, 200, 5]);
+    let of = |classes: usize, operators: &[&str], scores: Option<Scores>| {
+        let options = SessionOptions { scores, ..Default::default() };
+        let mut session = Session::from_onnx(&headed(classes, operators), &options).unwrap();
+        let mut found = session.classify(&image, classes).unwrap().predictions;
+        found.sort_by_key(|prediction| prediction.class);
+        (session.scores(), found.iter().map(|p| p.score).collect::<Vec<f32>>())
+    };
+    let near = |a: &[f32], b: &[f32]| a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-5);
+    let (kind, softmax) = of(3, &[], None);
+    assert_eq!((kind, (softmax.iter().sum::<f32>() * 1e4).round()), (Scores::Softmax, 1e4));
+    for operators in [&["Softmax"][..], &["Softmax", "Identity"], &["LogSoftmax"], &["Softmax", "Log"]] {
+        let (kind, scores) = of(3, operators, None);
+        assert!(kind == Scores::Softmax && near(&scores, &softmax), "{operators:?}: {scores:?}");
+    }
+    let (_, logits) = of(3, &[], Some(Scores::None));
+    let sigmoids: Vec<f32> = logits.iter().map(|x| 1.0 / (1.0 + (-x).exp())).collect();
+    for (operators, asked) in [(&["Sigmoid"][..], None), (&["Sigmoid", "Identity"], None), (&[], Some(Scores::Sigmoid))]
+    {
+        let (kind, scores) = of(3, operators, asked);
+        assert!(kind == Scores::Sigmoid && near(&scores, &sigmoids), "{operators:?}: {scores:?}");
+    }
+    // One logit is no softmax, of which the result would always be 1.
+    let (kind, one) = of(1, &[], None);
+    let (_, logit) = of(1, &[], Some(Scores::None));
+    assert!(kind == Scores::Sigmoid && near(&one, &[1.0 / (1.0 + (-logit[0]).exp())]), "{one:?}");
+}
+
+#[test]
+fn what_the_model_says_of_its_scores_wins_over_its_graph() {
+    let config = DenseNetConfig { block_config: vec![1, 1], num_classes: 3, input_size: Some(8), ..Default::default() };
+    let weights = Weights::init(&Architecture::of(&config).unwrap(), 1);
+    let metadata = Metadata { scores: Some(Scores::Sigmoid), ..Default::default() };
+    let bytes = onnx::export(&config, &weights, &metadata).unwrap();
+    let session = |scores| Session::from_onnx(&bytes, &SessionOptions { scores, ..Default::default() }).unwrap();
+    assert_eq!((session(None).scores(), session(Some(Scores::None)).scores()), (Scores::Sigmoid, Scores::None));
 }

@@ -8,8 +8,7 @@
 use std::sync::OnceLock;
 
 use arbitrary::Arbitrary;
-use densight::model::Limits;
-use densight::runtime::Session;
+use densight::runtime::{Session, SessionOptions};
 use densight_fuzz::{LARGE_STEM, MIXED, QDQ, QOPERATOR, float, guarded, run};
 use sha2::{Digest, Sha256};
 
@@ -44,7 +43,7 @@ impl Parts {
     fn of(model: &[u8]) -> Self {
         let path = std::env::temp_dir().join(format!("densight-fuzz-{}.onnx", std::process::id()));
         std::fs::write(&path, model).expect("a temporary file");
-        let file = Session::prepare(&path, &Limits::default());
+        let file = Session::prepare(&path, &SessionOptions::default());
         let _ = std::fs::remove_file(&path);
         let file = file.expect("a model that can be prepared");
         let len = u64::from_le_bytes(file[72..80].try_into().expect("eight bytes")) as usize;

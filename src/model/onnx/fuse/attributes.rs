@@ -2,7 +2,7 @@
 
 use tract_onnx::pb::{AttributeProto, NodeProto};
 
-pub(super) trait Attributes {
+pub(in super::super) trait Attributes {
     fn attribute(&self, name: &str) -> Option<&AttributeProto>;
 
     fn int(&self, name: &str) -> Option<i64> {

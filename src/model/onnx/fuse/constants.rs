@@ -101,6 +101,15 @@ impl<'a> Constants<'a> {
         self.known(name)
     }
 
+    /// Extents and type of the tensor `name`, if it does not depend on the graph's input.
+    pub(super) fn extents(&self, name: &str) -> Option<(Vec<usize>, DataType)> {
+        if let Some(tensor) = self.initializers.get(name) {
+            let dims = tensor.dims.iter().map(|&dim| usize::try_from(dim).ok()).collect::<Option<_>>()?;
+            return Some((dims, DataType::try_from(tensor.data_type).ok()?));
+        }
+        self.get(name).map(|constant| (constant.dims, constant.kind))
+    }
+
     /// The tensor `name`, if it is stored or was computed.
     fn known(&self, name: &str) -> Option<Constant> {
         match self.computed.borrow().get(name) {
@@ -247,16 +256,19 @@ fn transpose<T: Copy>(values: &[T], rows: usize, columns: usize) -> Vec<T> {
 
 /// Whether [`Constants`] computes what such a node gives, so that it is worth to know its inputs.
 fn evaluates(node: &NodeProto) -> bool {
-    const OPERATORS: [&str; 25] = [
+    const OPERATORS: [&str; 29] = [
         "Abs",
         "Add",
         "Cast",
+        "CastLike",
         "Concat",
         "Constant",
+        "ConstantOfShape",
         "DequantizeLinear",
         "Div",
         "Dropout",
         "Exp",
+        "Expand",
         "Flatten",
         "Gather",
         "Identity",
@@ -267,6 +279,7 @@ fn evaluates(node: &NodeProto) -> bool {
         "Reciprocal",
         "Relu",
         "Reshape",
+        "Shape",
         "Slice",
         "Sqrt",
         "Squeeze",

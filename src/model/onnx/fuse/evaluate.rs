@@ -11,7 +11,7 @@ mod select;
 #[cfg(test)]
 mod tests;
 
-use select::{Slices, broadcast, gathered, joined, sliced};
+use select::{Slices, broadcast, expanded, filled, gathered, joined, sliced};
 
 /// The first output of `node`, whose `inputs` are known or not; `None` for what is not known, and for what an operator
 /// is not evaluated for here: an attribute or a type that would make it something else.
@@ -32,6 +32,14 @@ fn computed(node: &NodeProto, inputs: &[Option<&Constant>]) -> Option<Constant> 
         // A third input may turn training on.
         "Dropout" => input(0).filter(|_| !given(2)).cloned(),
         "Cast" => cast(input(0)?, node.int("to")?),
+        "CastLike" => cast(input(0)?, input(1)?.kind as i64),
+        "ConstantOfShape" => filled(node, input(0)?),
+        "Expand" => expanded(input(0)?, input(1)?),
+        "Shape" => {
+            let dims = input(0)?.dims.iter().map(|&dim| dim as i64).collect();
+            let some = some_of(dims, node.int("start"), node.int("end"));
+            Some(Constant { dims: vec![some.len()], values: Values::Whole(some), kind: DataType::Int64 })
+        }
         "DequantizeLinear" => dequantized(node, input(0)?, &Quantizer::of(node, inputs)?),
         "QuantizeLinear" => quantized(node, input(0)?, &Quantizer::of(node, inputs)?),
         "Reshape" | "Unsqueeze" | "Squeeze" | "Flatten" => {
@@ -77,6 +85,14 @@ fn computed(node: &NodeProto, inputs: &[Option<&Constant>]) -> Option<Constant> 
         },
         _ => None,
     }
+}
+
+/// The extents that `Shape` gives: from `start` on, to `end`, both counted from the end where negative.
+pub(super) fn some_of(dims: Vec<i64>, start: Option<i64>, end: Option<i64>) -> Vec<i64> {
+    let rank = dims.len() as i64;
+    let within = |axis: i64| (if axis < 0 { axis.saturating_add(rank) } else { axis }).clamp(0, rank) as usize;
+    let (start, end) = (within(start.unwrap_or(0)), within(end.unwrap_or(rank)));
+    dims.into_iter().take(end).skip(start).collect()
 }
 
 fn constant(node: &NodeProto) -> Option<Constant> {

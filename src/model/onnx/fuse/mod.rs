@@ -5,9 +5,11 @@
 
 mod attributes;
 mod blocks;
+mod border;
 mod constants;
 mod elementwise;
 mod evaluate;
+mod infer;
 mod operators;
 mod qoperator;
 mod region;
@@ -16,7 +18,9 @@ mod shapes;
 mod value;
 mod walk;
 
+pub(super) use attributes::Attributes;
 pub(super) use blocks::decode_blocks;
+pub(super) use border::pad_amounts;
 pub(super) use constants::{Constant, Constants, Values};
 pub use qoperator::adds_zero_point_first;
 pub(super) use qoperator::expand;
@@ -24,6 +28,8 @@ pub use region::{FUSED, node_name};
 pub(super) use sense::check_constants;
 pub use walk::Opaque;
 pub(super) use walk::name_of;
+
+use std::collections::BTreeSet;
 
 use tract_onnx::pb::GraphProto;
 
@@ -40,6 +46,8 @@ pub struct Fusion {
     /// Nodes that depend on the image and are in none of them because of what they compute; behind them, of each part that is not
     /// densely connected, the first convolution.
     pub opaque: Vec<Opaque>,
+    /// Inputs of the networks that are of rank 2 in the graph.
+    pub flat: BTreeSet<String>,
 }
 
 /// Finds densely connected networks in `graph` and replaces each with one node of operator [`FUSED`], called
@@ -48,12 +56,15 @@ pub struct Fusion {
 /// # Errors
 /// [`crate::error::ErrorKind::Model`] for a graph that comes to more than `limits`.
 pub fn fuse(graph: &mut GraphProto, input: &GraphInput, limits: &Limits) -> Result<Fusion> {
-    let shape = Shape { channels: 3, height: input.height, width: input.width };
+    let shape = Shape { channels: input.channels, height: input.height, width: input.width };
     let walk = walk::Walk::through(graph, &input.name, shape, limits)?;
     let (networks, sparse) = region::networks(&walk, region::is_dense);
     let quantized = walk.quantized();
+    let inputs = networks.iter().flat_map(|network| &network.inputs);
+    let flat = inputs.filter(|input| walk.values.get(&input.name).is_some_and(|value| value.flat));
+    let flat = flat.map(|input| input.name.clone()).collect();
     let mut opaque = walk.opaque;
     opaque.extend(sparse.iter().filter_map(|network| region::sparse(graph, network)));
     region::replace(graph, &networks, &quantized);
-    Ok(Fusion { networks, opaque })
+    Ok(Fusion { networks, opaque, flat })
 }

@@ -2,7 +2,7 @@
 
 use tract_onnx::pb::NodeProto;
 
-use super::super::super::fused::{ConvolutionWeights, Op, Shape, Window, sums_fit, zero_point_fits};
+use super::super::super::fused::{Border, ConvolutionWeights, Op, Shape, Window, sums_fit, zero_point_fits};
 use super::attributes::Attributes;
 use super::constants::TensorData;
 use super::value::{Piece, Value};
@@ -26,6 +26,16 @@ struct Kernel {
 
 pub(super) fn convolution(walk: &mut Walk<'_>, node: &NodeProto) -> Result<Value, String> {
     let value = walk.value(node, 0)?;
+    convolution_of(walk, node, value, None)
+}
+
+/// A convolution of a value, which is `mirrored` at its ends: top, left, bottom, right.
+pub(super) fn convolution_of(
+    walk: &mut Walk<'_>,
+    node: &NodeProto,
+    value: Value,
+    mirrored: Option<[usize; 4]>,
+) -> Result<Value, String> {
     let (dims, stored) = weights(walk, node)?;
     let [out, channels, height, width] = dims[..] else { return Err("its weights are not of rank 4".into()) };
     if dims.contains(&0) {
@@ -38,7 +48,17 @@ pub(super) fn convolution(walk: &mut Walk<'_>, node: &NodeProto) -> Result<Value
     if node.ints("kernel_shape").is_some_and(|shape| !shape.iter().eq(&[height as i64, width as i64])) {
         return Err("its weights do not have its kernel_shape".into());
     }
-    let window = window(node, [height, width], value.shape)?;
+    let mut window = window(node, [height, width], value.shape)?;
+    if let Some(padding) = mirrored {
+        let [top, left, bottom, right] = padding;
+        if window.padding != [0; 4] || node.text("auto_pad").is_some_and(|pad| pad != b"NOTSET" && pad != b"VALID") {
+            return Err("it pads what is padded".into());
+        }
+        if top.max(bottom) >= value.shape.height || left.max(right) >= value.shape.width {
+            return Err("more is mirrored than there is".into());
+        }
+        window = Window { padding, border: Border::Reflect, ..window };
+    }
     let bias = bias(walk, node, out)?;
     let kernel = Kernel { out, channels, groups, stored, dims: vec![out, channels, height, width], bias };
     layer(walk, node, &value, window, kernel)

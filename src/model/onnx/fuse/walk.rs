@@ -13,10 +13,11 @@ use super::super::super::fused::{Chain, Op, Shape};
 use super::super::super::{Limit, Limits};
 use super::attributes::Attributes;
 use super::constants::Constants;
-use super::evaluate::axis_of;
-use super::shapes::{declared, pooled};
+use super::evaluate::{axis_of, some_of};
+use super::infer::{Extents, inferred};
+use super::shapes::declared;
 use super::value::{Piece, Value};
-use super::{elementwise, operators as layers};
+use super::{border, elementwise, operators as layers};
 use crate::error::Result as Loaded;
 use crate::model::onnx::operators;
 
@@ -79,7 +80,11 @@ pub(super) struct Walk<'a> {
     lifted: HashMap<(String, usize), usize>,
     /// For tensors of which nothing else is known, the first region that may wait for them.
     beyond: HashMap<String, usize>,
-    declared: HashMap<&'a str, (Vec<usize>, DataType)>,
+    declared: HashMap<&'a str, Extents>,
+    /// Extents of tensors that are no values: of another rank, batch or type.
+    extents: HashMap<String, Extents>,
+    /// `Pad` nodes that mirror, by what they write: a convolution behind them takes them in, or they are left to tract.
+    mirrored: HashMap<String, &'a NodeProto>,
     limits: &'a Limits,
     /// What all layers and tensors come to so far, as [`Limits`] count it.
     macs: u64,
@@ -101,6 +106,8 @@ impl<'a> Walk<'a> {
             lifted: HashMap::new(),
             beyond: HashMap::new(),
             declared: declared(graph),
+            extents: HashMap::new(),
+            mirrored: HashMap::new(),
             limits,
             macs: 0,
             channels: 0,
@@ -111,6 +118,8 @@ impl<'a> Walk<'a> {
             walk.visit(node);
             walk.check(node)?;
         }
+        let outputs: Vec<String> = graph.output.iter().map(|output| output.name.clone()).collect();
+        walk.leave_mirrored(&outputs);
         Ok(walk)
     }
 
@@ -135,12 +144,28 @@ impl<'a> Walk<'a> {
         quantized.map(|(name, value)| (name.clone(), value.kind)).collect()
     }
 
-    fn visit(&mut self, node: &NodeProto) {
+    fn visit(&mut self, node: &'a NodeProto) {
         let Some(output) = node.output.first() else { return };
+        if border::mirrored(node, &self.constants).is_some()
+            && operators::understood(node).is_ok()
+            && self.value(node, 0).is_ok()
+        {
+            self.mirrored.insert(output.clone(), node);
+            return;
+        }
+        match self.mirrored_convolution(node) {
+            Some(value) => {
+                self.compare(output, &value);
+                self.values.insert(output.clone(), value);
+                return;
+            }
+            None => self.leave_mirrored(&node.input),
+        }
         // Other nodes are constants, or depend on nothing but what is unknown already.
         if !node.input.iter().any(|name| self.values.contains_key(name)) {
             if let Some(region) = node.input.iter().filter_map(|name| self.beyond.get(name)).max().copied() {
                 self.beyond.extend(node.output.iter().map(|name| (name.clone(), region)));
+                self.enter(node, region);
             }
             return;
         }
@@ -158,6 +183,24 @@ impl<'a> Walk<'a> {
                 self.values.insert(output.clone(), value);
             }
             Err(reason) => self.leave(node, reason),
+        }
+    }
+
+    /// A convolution that takes in the mirrored border of what it reads.
+    fn mirrored_convolution(&mut self, node: &NodeProto) -> Option<Value> {
+        let pad = *self.mirrored.get(node.input.first()?)?;
+        let fits = node.op_type == "Conv" && node.output.len() == 1 && operators::understood(node).is_ok();
+        let value = self.value(pad, 0).ok().filter(|_| fits)?;
+        let border = border::mirrored(pad, &self.constants);
+        layers::convolution_of(self, node, value, border).ok()
+    }
+
+    /// Leaves those of some tensors to tract that are mirrored.
+    fn leave_mirrored(&mut self, names: &[String]) {
+        for name in names {
+            if let Some(pad) = self.mirrored.remove(name) {
+                self.leave(pad, "what reads it is no convolution that can mirror".into());
+            }
         }
     }
 
@@ -254,16 +297,10 @@ impl<'a> Walk<'a> {
         let behind = known.iter().map(|(_, value)| value.region + 1);
         let region =
             behind.chain(node.input.iter().filter_map(|name| self.beyond.get(name).copied())).max().unwrap_or(1);
-        let shape = self.shape_behind(node, &known);
         self.needed.extend(known.into_iter().map(|(name, _)| name.clone()));
-        let name = node.output[0].clone();
         self.opaque.push(Opaque { node: name_of(node).to_owned(), op: node.op_type.clone(), reason });
         self.beyond.extend(node.output.iter().map(|name| (name.clone(), region)));
-        if let Some((shape, flat, kind)) = shape {
-            let value = self.outside(&name, shape, flat, kind, region);
-            self.compare(&name, &value);
-            self.values.insert(name, value);
-        }
+        self.enter(node, region);
     }
 
     /// Looks whether the file declares other extents than `value` has. Those of what comes behind are as wrong then, and left aside.
@@ -273,49 +310,36 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Extents of what an opaque node writes: declared in the file, or those of its inputs where it works on single values.
-    fn shape_behind(&self, node: &NodeProto, known: &[(&String, &Value)]) -> Option<(Shape, bool, DataType)> {
-        const ALIKE: [&str; 16] = [
-            "Add",
-            "Sub",
-            "Mul",
-            "Div",
-            "Max",
-            "Min",
-            "Sigmoid",
-            "HardSigmoid",
-            "HardSwish",
-            "Tanh",
-            "LeakyRelu",
-            "Elu",
-            "PRelu",
-            "Gelu",
-            "Mish",
-            "Softmax",
-        ];
-        if let ("MaxPool" | "AveragePool", Some((_, x))) = (node.op_type.as_str(), known.first())
-            && let Some(shape) = pooled(node, x.shape).filter(|_| !x.flat)
-        {
-            return Some((shape, false, x.kind));
-        }
-        if let Some((dims, kind)) = self.declared.get(node.output[0].as_str()) {
-            return match dims[..] {
-                [1, channels, height, width] => Some((Shape { channels, height, width }, false, *kind)),
-                [1, channels] => Some((Shape { channels, height: 1, width: 1 }, true, *kind)),
-                _ => None,
-            };
-        }
-        let (_, first) = known.first()?;
-        let alike = known.iter().all(|(_, v)| (v.shape, v.flat, v.kind) == (first.shape, first.flat, first.kind));
-        let all_known = known.len() == node.input.len() || matches!(node.op_type.as_str(), "PRelu");
-        (ALIKE.contains(&node.op_type.as_str()) && alike && all_known).then_some((first.shape, first.flat, first.kind))
+    /// Extents of what a node writes that is left to tract: inferred, else declared in the file.
+    fn behind(&self, node: &NodeProto) -> Vec<Option<Extents>> {
+        let known = |name: &String| match self.values.get(name) {
+            Some(value) => Some((value.dims(), value.kind)),
+            None => self.extents.get(name).cloned().or_else(|| self.constants.extents(name)),
+        };
+        let inputs: Vec<Option<Extents>> = node.input.iter().map(known).collect();
+        let inferred = inferred(node, &inputs, &self.constants).unwrap_or_default();
+        let of = |(at, name): (usize, &String)| inferred.get(at).or(self.declared.get(name.as_str())).cloned();
+        node.output.iter().enumerate().map(of).collect()
     }
-}
 
-/// The extents that `Shape` gives: from `start` on, to `end`, both counted from the end where negative.
-fn some_of(dims: Vec<i64>, start: Option<i64>, end: Option<i64>) -> Vec<i64> {
-    let rank = dims.len() as i64;
-    let within = |axis: i64| (if axis < 0 { axis.saturating_add(rank) } else { axis }).clamp(0, rank) as usize;
-    let (start, end) = (within(start.unwrap_or(0)), within(end.unwrap_or(rank)));
-    dims.into_iter().take(end).skip(start).collect()
+    /// Makes known what a node writes that is left to tract: what may be an image or features comes in from outside of `region`.
+    fn enter(&mut self, node: &NodeProto, region: usize) {
+        for (name, extents) in node.output.iter().zip(self.behind(node)) {
+            let Some((dims, kind)) = extents else { continue };
+            let value = match (&dims[..], kind) {
+                (&[1, channels, height, width], DataType::Float | DataType::Int8 | DataType::Uint8) => {
+                    self.outside(name, Shape { channels, height, width }, false, kind, region)
+                }
+                (&[1, channels], DataType::Float | DataType::Int8 | DataType::Uint8) => {
+                    self.outside(name, Shape { channels, height: 1, width: 1 }, true, kind, region)
+                }
+                _ => {
+                    self.extents.insert(name.clone(), (dims, kind));
+                    continue;
+                }
+            };
+            self.compare(name, &value);
+            self.values.insert(name.clone(), value);
+        }
+    }
 }

@@ -29,7 +29,7 @@ impl Opsets {
         };
         if !(OLDEST..=NEWEST).contains(&opset) {
             return Err(format!(
-                "the file is written in opset {opset}: Densight reads {OLDEST} to {NEWEST}, export it in one of those"
+                "the file is written in opset {opset}: Densight reads 6 to {NEWEST}, export it in one of those"
             ));
         }
         Ok(Self(versions))

@@ -13,11 +13,11 @@ mod tests;
 
 pub(super) use check::{Opsets, check, name, understood};
 pub(super) use rules::pads_without_ceil;
-pub(super) use structure::{distinguish, sort, tidy};
+pub(super) use structure::{Names, distinguish, sort, tidy};
 
 use tract_onnx::pb::{NodeProto, attribute_proto::AttributeType};
 
-/// The first opset whose operators are read: before, binary operators broadcast by attributes.
+/// The first opset whose operators are listed; opset 6, in which binary operators broadcast by attributes, is rewritten as this one.
 const OLDEST: i64 = 7;
 /// The last opset whose operators were compared with ONNX Runtime.
 const NEWEST: i64 = 27;

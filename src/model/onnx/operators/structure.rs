@@ -60,6 +60,35 @@ pub(in super::super) fn distinguish(graph: &mut GraphProto) {
     }
 }
 
+/// The names of a graph's tensors and nodes, which further ones differ from.
+#[derive(Debug, Default)]
+pub(in super::super) struct Names(HashSet<String>);
+
+impl Names {
+    pub(in super::super) fn of(graph: &GraphProto) -> Self {
+        let nodes = graph.node.iter().flat_map(|node| node.output.iter().chain(&node.input).chain([&node.name]));
+        let initializers = graph.initializer.iter().map(|tensor| &tensor.name);
+        let ends = graph.input.iter().chain(&graph.output).map(|value| &value.name);
+        Self(nodes.chain(initializers).chain(ends).cloned().collect())
+    }
+
+    /// Takes a name as it is.
+    pub(in super::super) fn reserve(&mut self, name: &str) {
+        self.0.insert(name.into());
+    }
+
+    /// Takes `name`, or one like it where it is taken.
+    pub(in super::super) fn fresh(&mut self, name: &str) -> String {
+        let mut own = name.to_owned();
+        let mut count = 1;
+        while !self.0.insert(own.clone()) {
+            count += 1;
+            own = format!("{name}.{count}");
+        }
+        own
+    }
+}
+
 /// Puts nodes in an order in which each reads what was written before.
 ///
 /// # Errors

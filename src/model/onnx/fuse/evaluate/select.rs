@@ -1,6 +1,9 @@
 //! Operators that only pick values: where each value of the result comes from.
 
-use super::super::constants::{Constant, Values};
+use tract_onnx::pb::{NodeProto, tensor_proto::DataType};
+
+use super::super::attributes::Attributes;
+use super::super::constants::{Constant, Values, decode};
 use super::product;
 
 /// Most values of a result: what is larger is left to be computed elsewhere, within the limits there.
@@ -51,6 +54,34 @@ pub(super) fn gathered(constant: &Constant, indices: &Constant, axis: i64) -> Op
         let (outer, rest) = (at / (count * inner), at % (count * inner));
         (outer * extent + indices_at[rest / inner]) * inner + rest % inner
     })
+}
+
+/// Most values of a result that is larger than what it is made of.
+const MOST_GROWN: usize = 1 << 16;
+
+/// `ConstantOfShape`: zeros, or the attribute's value.
+pub(super) fn filled(node: &NodeProto, extents: &Constant) -> Option<Constant> {
+    let dims: Vec<usize> = extents.whole()?.iter().map(|&n| usize::try_from(n).ok()).collect::<Option<_>>()?;
+    let count = product(&dims).filter(|&count| count <= MOST_GROWN)?;
+    let value = match node.attribute("value") {
+        Some(value) => decode(value.t.as_ref()?)?,
+        None => Constant { dims: vec![1], values: Values::F32(vec![0.0]), kind: DataType::Float },
+    };
+    let values = match &value.values {
+        Values::F32(values) => Values::F32(vec![*values.first()?; count]),
+        Values::Whole(values) => Values::Whole(vec![*values.first()?; count]),
+    };
+    Some(Constant { dims, values, kind: value.kind })
+}
+
+/// `Expand`.
+pub(super) fn expanded(constant: &Constant, extents: &Constant) -> Option<Constant> {
+    let to: Vec<usize> = extents.whole()?.iter().map(|&n| usize::try_from(n).ok()).collect::<Option<_>>()?;
+    let (few, many) = (product(&constant.dims)?, product(&to)?);
+    // Beside one of the two, no extent of the result is larger than those of both together.
+    few.checked_mul(many.max(1)).filter(|&count| count <= MOST_GROWN)?;
+    let (dims, places) = broadcast(&constant.dims, &to)?;
+    constant.picked(dims, |at| places[at][0])
 }
 
 /// `Concat`.

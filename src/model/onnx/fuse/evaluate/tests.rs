@@ -37,6 +37,20 @@ fn whole_numbers_are_divided_as_such_and_only_where_they_cannot_wrap() {
 }
 
 #[test]
+fn what_grows_is_computed_as_long_as_it_is_small() {
+    let of = |op: &str, inputs: &[&Constant]| given(&node(op, inputs.len(), vec![]), inputs);
+    assert_eq!(of("ConstantOfShape", &[&list(&[2, 1])]), Some(real(&[2, 1], &[0.0; 2])));
+    assert_eq!(of("ConstantOfShape", &[&list(&[1 << 20])]), None);
+    assert_eq!(of("ConstantOfShape", &[&list(&[-1])]), None);
+    let row = list(&[5, 6]);
+    assert_eq!(of("Expand", &[&row, &list(&[2, 2])]), Some(whole(&[2, 2], &[5, 6, 5, 6], DataType::Int64)));
+    assert_eq!(of("Expand", &[&row, &list(&[1, 1])]), Some(whole(&[1, 2], &[5, 6], DataType::Int64)));
+    assert_eq!(of("Expand", &[&row, &list(&[1 << 40, 2])]), None);
+    assert_eq!(of("CastLike", &[&row, &real(&[1], &[0.5])]), Some(real(&[2], &[5.0, 6.0])));
+    assert_eq!(of("Shape", &[&real(&[2, 3], &[0.0; 6])]), Some(list(&[2, 3])));
+}
+
+#[test]
 fn extents_of_a_scalar_operand_count() {
     let sum = given(&node("Add", 2, vec![]), &[&real(&[1, 1], &[1.0]), &real(&[], &[2.0])]);
     assert_eq!(sum, Some(real(&[1, 1], &[3.0])));

@@ -1,0 +1,79 @@
+//! A small network in the forms that exporters write (`tests/peers/make_exported.py`), against ONNX Runtime.
+
+use std::path::{Path, PathBuf};
+
+use densight::quantize::{Checked, ConcatScales, Method, Options, quantize};
+use densight::runtime::{Model, Session, SessionOptions};
+
+use super::{error, npy};
+
+/// Folders of `tests/fixtures/exported`, and the largest difference by largest value: of files in f16 ONNX Runtime rounds what is computed.
+const EXPORTED: [(&str, f32); 13] = [
+    ("bfloat16-weights", 1e-5),
+    ("colours-swapped", 1e-5),
+    ("gray", 1e-5),
+    ("half", 2e-3),
+    ("half-with-f32-ends", 2e-3),
+    ("keras-channels-last", 1e-5),
+    ("open-size", 1e-5),
+    ("opset-6", 1e-5),
+    ("pads-of-nothing", 1e-5),
+    ("pads-of-nothing-opset9", 1e-5),
+    ("pads-through-quantizers", 1e-5),
+    ("two-outputs", 1e-5),
+    ("weights-beside", 1e-5),
+];
+
+fn folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/exported").join(name)
+}
+
+/// How a file is opened, its input in planes, and ONNX Runtime's answer.
+fn case(name: &str) -> (PathBuf, SessionOptions, Vec<f32>, Vec<f32>) {
+    let (x, shape) = npy::<f32>(&folder(name).join("x.npy"));
+    let (truth, _) = npy::<f32>(&folder(name).join("y.npy"));
+    let [_, a, b, c] = shape[..] else { panic!("{name}: {shape:?}") };
+    let last = ![1, 3].contains(&a);
+    let planes = || (0..c).flat_map(|channel| x.iter().skip(channel).step_by(c).copied()).collect();
+    let size = if last { [a, b] } else { [b, c] };
+    let options = SessionOptions { open_size: Some(size), ..Default::default() };
+    (folder(name).join("model.onnx"), options, if last { planes() } else { x }, truth)
+}
+
+#[test]
+fn what_exporters_write_is_run_as_onnx_runtime_does() {
+    for (name, limit) in EXPORTED {
+        let (path, options, x, truth) = case(name);
+        let mut session = Session::open(&path, &options).unwrap();
+        let error = error(&session.run(&x).unwrap(), &truth);
+        assert!(error <= limit, "{name}: {error}");
+    }
+    let listed = folder("").read_dir().unwrap().filter(|entry| entry.as_ref().unwrap().path().is_dir()).count();
+    assert_eq!(listed, EXPORTED.len());
+}
+
+/// All multiplications are in Densight's kernels.
+#[test]
+fn no_form_ends_the_network() {
+    for (name, _) in EXPORTED {
+        let (path, options, ..) = case(name);
+        let execution = Session::open(&path, &options).unwrap().execution().unwrap();
+        let by_tract = execution.nodes.iter().filter(|node| node.kernel == densight::runtime::Kernel::Tract && node.macs > 0).count();
+        assert_eq!(by_tract, 0, "{name}: {:?}", execution.left);
+        assert!(execution.nodes.iter().any(|node| node.macs > 0), "{name}");
+    }
+}
+
+#[test]
+fn every_form_is_quantized() {
+    for (name, _) in EXPORTED.iter().filter(|(name, _)| *name != "pads-through-quantizers") {
+        let (path, options, x, truth) = case(name);
+        let file = Model::open(&path, &options).unwrap().file;
+        let asked = Options { method: Method::MinMax, concat: ConcatScales::Segment, max_drop: None, threads: 1 };
+        let quantized = quantize(file, &[x.clone()], &Checked::default(), asked, &mut |_, _, _| {}).unwrap();
+        let mut session = Session::from_onnx(&quantized.bytes, &options).unwrap();
+        let error = error(&session.run(&x).unwrap(), &truth);
+        assert!(error <= 0.1, "{name}: {error}");
+        assert!(quantized.report.int8_share > 0.99, "{name}: {}", quantized.report.int8_share);
+    }
+}

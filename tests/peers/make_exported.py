@@ -1,0 +1,280 @@
+"""Write the fixtures of tests/fixtures/exported: one small DenseNet in the forms that exporters write, with ONNX Runtime's answer.
+
+Each folder has `model.onnx`, its input `x.npy` and the output `y.npy` that is right. Needs numpy, onnx and onnxruntime.
+"""
+
+import pathlib
+import shutil
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+from onnx import TensorProto, helper, numpy_helper
+
+import onnx_densenet
+
+OUT = pathlib.Path(__file__).parent.parent / "fixtures" / "exported"
+README = """# Exported
+
+A small DenseNet in the forms that exporters write: `model.onnx`, its input `x.npy`, and `y.npy`, which is ONNX Runtime's answer without
+graph optimizations. `tests/peers/make_exported.py` makes them; the weights are random numbers. They are part of Densight and under its
+licence. `tests/agreement/exported.rs` runs them.
+"""
+SMALL = dict(growth=4, blocks=(2, 2), init=6, classes=5, side=16)
+LARGE = dict(growth=4, blocks=(2, 2), init=6, classes=5, side=32)
+
+
+def build(**options):
+    return onnx_densenet.build(3, **{**SMALL, **options})
+
+
+def add(graph, name, value, kind):
+    graph.initializer.append(numpy_helper.from_array(np.asarray(value, kind), name))
+    return name
+
+
+def replace(graph, at, nodes):
+    """Puts nodes in the place of the node at `at`."""
+    rest = list(graph.node)
+    del graph.node[:]
+    graph.node.extend(rest[:at] + nodes + rest[at + 1:])
+
+
+def position(graph, op):
+    return next(at for at, node in enumerate(graph.node) if node.op_type == op)
+
+
+def resize_input(model, dims):
+    del model.graph.input[:]
+    model.graph.input.append(helper.make_tensor_value_info("input", TensorProto.FLOAT, dims))
+
+
+def pads_of_nothing(opset):
+    """torch 1.x: a Pad of nothing in front of each average pool."""
+    model = build(opset=opset, attributes="few")
+    at = position(model.graph, "AveragePool")
+    pool = model.graph.node[at]
+    x = pool.input[0]
+    if opset < 11:
+        pad = helper.make_node("Pad", [x], ["pad"], name="pad", mode="constant", pads=[0] * 8, value=0.0)
+        nodes = [pad]
+    else:
+        # As torch 1.12 computes them.
+        add(model.graph, "rank", [4], np.int64)
+        add(model.graph, "zero", 0.0, np.float32)
+        zeros = numpy_helper.from_array(np.zeros(1, np.int64))
+        nodes = [helper.make_node("ConstantOfShape", ["rank"], ["zeros"], value=zeros),
+                 helper.make_node("Concat", ["zeros", "zeros"], ["more"], axis=0),
+                 helper.make_node("Cast", ["more"], ["pads"], to=TensorProto.INT64),
+                 helper.make_node("Pad", [x, "pads", "zero"], ["pad"], mode="constant")]
+    pool.input[0] = "pad"
+    replace(model.graph, at, nodes + [pool])
+    return model
+
+
+def keras():
+    """tf2onnx: Pads in front of convolution and max pool, ReLU as Clip, channels last at both ends, no bias in the end."""
+    model = onnx_densenet.build(3, **LARGE, stem="padded", opset=13)
+    graph = model.graph
+    add(graph, "low", 0.0, np.float32)
+    for node in graph.node:
+        if node.op_type == "Relu":
+            node.op_type = "Clip"
+            node.input.append("low")
+    at = position(graph, "Flatten")
+    add(graph, "list", [0, -1], np.int64)
+    flatten = graph.node[at]
+    replace(graph, at, [
+        helper.make_node("Transpose", [flatten.input[0]], ["last"], perm=[0, 2, 3, 1]),
+        helper.make_node("Reshape", ["last", "list"], [flatten.output[0]])])
+    first = helper.make_node("Transpose", ["input"], ["first"], perm=[0, 3, 1, 2])
+    graph.node[0].input[0] = "first"
+    rest = list(graph.node)
+    del graph.node[:]
+    graph.node.extend([first] + rest)
+    resize_input(model, ["n", 32, 32, 3])
+    return model
+
+
+def pads_by_axes_through_quantizers():
+    """Opset 18: axes of a Pad; quantizers between it and the convolution and pool."""
+    model = onnx_densenet.build(3, **LARGE, stem="padded", opset=18)
+    graph = model.graph
+    add(graph, "axes", [-1, 2], np.int64)
+    add(graph, "three", [3, 3, 3, 3], np.int64)
+    add(graph, "one", [1, 1, 1, 1], np.int64)
+    add(graph, "scale", 0.0625, np.float32)
+    add(graph, "zero", 100, np.uint8)
+    amounts = iter(["three", "one"])
+    for name in [node.name for node in graph.node if node.op_type == "Pad"]:
+        at = next(at for at, node in enumerate(graph.node) if node.name == name)
+        pad = graph.node[at]
+        pad.input[1] = next(amounts)
+        pad.input.append("axes")
+        output, pad.output[0] = pad.output[0], pad.output[0] + ".real"
+        replace(graph, at, [
+            pad, helper.make_node("QuantizeLinear", [pad.output[0], "scale", "zero"], [output + ".codes"]),
+            helper.make_node("DequantizeLinear", [output + ".codes", "scale", "zero"], [output])])
+    return model
+
+
+def gray():
+    model = build()
+    weight = next(t for t in model.graph.initializer if t.name == "conv0.weight")
+    weight.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weight)[:, :1] * 2, "conv0.weight"))
+    resize_input(model, [1, 1, 16, 16])
+    return model
+
+
+def open_size():
+    model = build()
+    resize_input(model, ["n", 3, "h", "w"])
+    return model
+
+
+def colours_swapped_without_shapes():
+    """BGR inside the graph, by Split and Concat, and a Slice of more than there is: nothing is declared."""
+    model = build()
+    graph = model.graph
+    add(graph, "starts", [1, 0], np.int64)
+    add(graph, "ends", [2 ** 40, 17], np.int64)
+    add(graph, "slice_axes", [2, 3], np.int64)
+    nodes = [helper.make_node("Slice", ["input", "starts", "ends", "slice_axes"], ["cut"]),
+             helper.make_node("Split", ["cut"], ["r", "g", "b"], axis=1),
+             helper.make_node("Concat", ["b", "g", "r"], ["bgr"], axis=1)]
+    graph.node[0].input[0] = "bgr"
+    rest = list(graph.node)
+    del graph.node[:]
+    graph.node.extend(nodes + rest)
+    resize_input(model, [1, 3, 17, 16])
+    return model
+
+
+def halves(ends):
+    """All of it in f16, or with f32 ends."""
+    model = build(opset=17)
+    graph = model.graph
+    for tensor in graph.initializer:
+        if tensor.data_type == TensorProto.FLOAT:
+            tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float16), tensor.name))
+    if ends:
+        graph.node[0].input[0] = "half"
+        graph.node[-1].output[0] = "half_logits"
+        nodes = [helper.make_node("Cast", ["input"], ["half"], to=TensorProto.FLOAT16), *graph.node,
+                 helper.make_node("Cast", ["half_logits"], ["logits"], to=TensorProto.FLOAT)]
+        del graph.node[:]
+        graph.node.extend(nodes)
+    else:
+        for value in [*graph.input, *graph.output]:
+            value.type.tensor_type.elem_type = TensorProto.FLOAT16
+    return model
+
+
+def opset_6():
+    """Norms as Mul and Add with an axis, as Caffe2 wrote them; and the same network in opset 7, which ONNX Runtime runs."""
+    model = build(opset=9, norm="c11", attributes="few")
+    graph, old = model.graph, onnx.ModelProto()
+    old.CopyFrom(model)
+    for tensor in old.graph.initializer:
+        if tensor.name.endswith((".scale", ".shift")):
+            tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).reshape(-1), tensor.name))
+    for node in old.graph.node:
+        if node.op_type in ("Mul", "Add"):
+            node.attribute.extend([helper.make_attribute("axis", 1), helper.make_attribute("broadcast", 1)])
+        if node.op_type == "Gemm":
+            node.attribute.append(helper.make_attribute("broadcast", 1))
+    old.opset_import[0].version = 6
+    return old, model
+
+
+def bfloat(model):
+    """Weights in bf16, each cast to f32 where it is read."""
+    graph = model.graph
+    casts = []
+    for tensor in graph.initializer:
+        if tensor.name.endswith("weight") and len(tensor.dims) == 4:
+            bits = numpy_helper.to_array(tensor).astype(np.float32).view(np.uint32) >> 16
+            name, dims = tensor.name, list(tensor.dims)
+            tensor.Clear()
+            tensor.CopyFrom(helper.make_tensor(name + ".bf16", TensorProto.BFLOAT16, dims,
+                                               bits.astype(np.uint16).tobytes(), raw=True))
+            casts.append(helper.make_node("Cast", [name + ".bf16"], [name], to=TensorProto.FLOAT))
+    rest = list(graph.node)
+    del graph.node[:]
+    graph.node.extend(casts + rest)
+    return model
+
+
+def two_outputs():
+    model = build()
+    graph = model.graph
+    logits = graph.output[0]
+    n = graph.node[-1].input[0]
+    del graph.output[:]
+    width = next(t for t in graph.initializer if t.name == "classifier.weight").dims[1]
+    graph.output.extend([helper.make_tensor_value_info(n, TensorProto.FLOAT, [1, width]), logits])
+    return model
+
+
+def declared_wrongly():
+    """Behind an Einsum, whose extents are not inferred, the file declares others."""
+    model = build()
+    graph = model.graph
+    graph.node[0].input[0] = "same"
+    rest = list(graph.node)
+    del graph.node[:]
+    graph.node.extend([helper.make_node("Einsum", ["input"], ["same"], name="same", equation="nchw->nchw")] + rest)
+    graph.value_info.append(helper.make_tensor_value_info("same", TensorProto.FLOAT, [1, 3, 8, 8]))
+    return model
+
+
+def answered(model, x):
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    kind = np.float16 if "16" in session.get_inputs()[0].type else np.float32
+    return session.run(None, {session.get_inputs()[0].name: x.astype(kind)})[0].astype(np.float32)
+
+
+def write(name, model, answering=None, x=None, external=False):
+    folder = OUT / name
+    folder.mkdir(parents=True)
+    dims = [d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim]
+    if x is None:
+        channels, height, width = dims[1:] if dims[1] in (1, 3) else (dims[3], dims[1], dims[2])
+        side = max(height, width) or 16
+        x = onnx_densenet.images(1, side, 7)[:, :channels, :height or 16, :width or 16]
+        if dims[1] not in (1, 3):
+            x = np.ascontiguousarray(x.transpose(0, 2, 3, 1))
+    y = answered(answering or model, x)
+    if external:
+        onnx.save(model, folder / "model.onnx", save_as_external_data=True, all_tensors_to_one_file=True,
+                  location="model.onnx.data", size_threshold=0)
+    else:
+        onnx.save(model, folder / "model.onnx")
+    np.save(folder / "x.npy", x)
+    np.save(folder / "y.npy", y)
+
+
+def main():
+    shutil.rmtree(OUT, ignore_errors=True)
+    write("pads-of-nothing", pads_of_nothing(13))
+    write("pads-of-nothing-opset9", pads_of_nothing(9))
+    write("keras-channels-last", keras())
+    write("pads-through-quantizers", pads_by_axes_through_quantizers())
+    write("gray", gray())
+    write("open-size", open_size(), x=onnx_densenet.images(1, 20, 7)[:, :, :14, :20])
+    write("colours-swapped", colours_swapped_without_shapes())
+    write("half", halves(False))
+    write("half-with-f32-ends", halves(True))
+    write("bfloat16-weights", bfloat(build()))
+    old, new = opset_6()
+    write("opset-6", old, answering=new)
+    write("weights-beside", build(), external=True)
+    write("two-outputs", two_outputs())
+    onnx.save(declared_wrongly(), OUT.parent / "refused" / "wrong-value-info" / "model.onnx")
+    (OUT / "README.md").write_text(README)
+
+
+if __name__ == "__main__":
+    main()
