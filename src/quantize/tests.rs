@@ -156,3 +156,129 @@ fn what_cannot_be_quantized_is_refused() {
     let one = quantize(parsed(&file(&config)), &some, &Checked::default(), OPTIONS, &mut |_, _, _| {}).unwrap();
     assert_eq!(one.report.warnings, ["ranges come from one picture only: give 100 or more"]);
 }
+
+/// The file with its graph changed.
+fn changed(bytes: &[u8], change: impl FnOnce(&mut tract_onnx::pb::ModelProto)) -> OnnxFile {
+    use prost::Message;
+    let mut proto = tract_onnx::pb::ModelProto::decode(bytes).unwrap();
+    change(&mut proto);
+    parsed(&proto.encode_to_vec())
+}
+
+/// A node in front of the first node that is called so.
+fn in_front(proto: &mut tract_onnx::pb::ModelProto, called: &str, op: &str) {
+    let graph = proto.graph.as_mut().unwrap();
+    let at = graph.node.iter().position(|node| node.name.contains(called)).unwrap();
+    let from = std::mem::replace(&mut graph.node[at].input[0], "between".into());
+    let node = tract_onnx::pb::NodeProto {
+        op_type: op.into(),
+        name: "the node".into(),
+        input: vec![from],
+        output: vec!["between".into()],
+        ..Default::default()
+    };
+    graph.node.insert(at, node);
+}
+
+#[test]
+fn nodes_between_dense_blocks_stay_and_are_named() {
+    let config = config(true);
+    let float = file(&config);
+    let file = changed(&float, |proto| in_front(proto, "transition1.norm", "Tanh"));
+    let quantized =
+        quantize(file.clone(), &pictures(&config, 8), &Checked::default(), OPTIONS, &mut |_, _, _| {}).unwrap();
+    let report = &quantized.report;
+    assert!(report.warnings[0].contains("the node (Tanh)"), "{:?}", report.warnings);
+    assert!(report.int8_share > 0.9 && report.output_sqnr_db > 20.0, "{} {}", report.int8_share, report.output_sqnr_db);
+    // Both parts are found again, and each layer of them has its own effect.
+    let written = Whole::of(parsed(&quantized.bytes)).unwrap();
+    assert_eq!(written.network.inputs.len(), 2);
+    assert_eq!(written.network.layers.iter().filter(|layer| layer.is_int8()).count(), report.layers.len());
+    assert!(report.layers.iter().all(|layer| layer.alone_sqnr_db.is_some_and(f64::is_finite)));
+    let results = |file: &OnnxFile| trial::logits(file, &pictures(&config, 1), 1).unwrap();
+    let power = trial::output_power(&results(&file), &results(&written.file));
+    assert!(power.decibels() > 20.0, "{}", power.decibels());
+}
+
+#[test]
+fn what_was_flattened_stays_flat() {
+    let config = config(true);
+    let file = changed(&file(&config), |proto| in_front(proto, "classifier", "LpNormalization"));
+    let quantized = quantize(file, &pictures(&config, 8), &Checked::default(), OPTIONS, &mut |_, _, _| {}).unwrap();
+    assert!(quantized.report.warnings[0].contains("LpNormalization"), "{:?}", quantized.report.warnings);
+    assert!(quantized.report.output_sqnr_db > 20.0);
+}
+
+#[test]
+fn older_opsets_are_raised() {
+    let config = config(true);
+    let older = |softmax: bool| {
+        changed(&file(&config), |proto| {
+            proto.opset_import[0].version = 9;
+            proto.ir_version = 3;
+            if softmax {
+                let graph = proto.graph.as_mut().unwrap();
+                let from = std::mem::replace(&mut graph.output[0].name, "scores".into());
+                let (op_type, output) = ("Softmax".into(), vec!["scores".into()]);
+                let node = tract_onnx::pb::NodeProto { op_type, input: vec![from], output, ..Default::default() };
+                graph.node.push(node);
+            }
+        })
+    };
+    for (softmax, opset) in [(false, onnx::OPSET), (true, 13)] {
+        let quantized =
+            quantize(older(softmax), &pictures(&config, 8), &Checked::default(), OPTIONS, &mut |_, _, _| {}).unwrap();
+        let written = parsed(&quantized.bytes);
+        assert_eq!((written.proto.opset_import[0].version, written.proto.ir_version), (opset, 8));
+        assert!(quantized.report.output_sqnr_db > 20.0);
+    }
+}
+
+#[test]
+fn names_of_the_graph_are_not_taken_twice() {
+    let config = config(true);
+    // As the writer would call its own tensors.
+    let file = changed(&file(&config), |proto| {
+        in_front(proto, "classifier", "Tanh");
+        let graph = proto.graph.as_mut().unwrap();
+        let taken = "features.conv0.weight.codes";
+        graph.node.iter_mut().for_each(|node| {
+            node.output
+                .iter_mut()
+                .chain(&mut node.input)
+                .filter(|name| *name == "between")
+                .for_each(|name| *name = taken.into());
+        });
+    });
+    let quantized = quantize(file, &pictures(&config, 8), &Checked::default(), OPTIONS, &mut |_, _, _| {}).unwrap();
+    assert!(quantized.report.output_sqnr_db > 20.0);
+}
+
+/// The layers' noises are independent: their powers add up to about that of the whole network.
+#[test]
+fn each_layer_alone_has_its_own_noise_and_no_other() {
+    for small in [true, false] {
+        let report = run(&config(small), OPTIONS, &Checked::default()).unwrap().report;
+        let noises = report.layers.iter().filter_map(|layer| layer.alone_sqnr_db).map(|db| 10_f64.powf(-db / 10.0));
+        let together = -10.0 * noises.sum::<f64>().log10();
+        assert!((together - report.output_sqnr_db).abs() < 3.0, "{together} dB for {}", report.output_sqnr_db);
+    }
+}
+
+#[test]
+fn what_is_noise_is_refused() {
+    let said = verify::int8(&[1.0, -2.0], &[-2.0, 1.0]).unwrap_err().to_string();
+    assert!(said.contains("noise (-5.6 dB)") && !said.contains('\n'), "{said}");
+    verify::int8(&[1.0, -2.0], &[1.1, -2.0]).unwrap();
+    let config = config(true);
+    let (whole, mut network) = prepared(parsed(&file(&config))).unwrap();
+    let picture = pictures(&config, 1).remove(0);
+    let logits = trial::logits(&whole.file, std::slice::from_ref(&picture), 1).unwrap().remove(0);
+    verify::float(&whole, &network, &picture, &logits).unwrap();
+    // As if a norm had been lost.
+    let spoilt =
+        network.layers.iter_mut().flat_map(|layer| &mut layer.reads).flat_map(|read| &mut read.prologue).next();
+    spoilt.unwrap().add.iter_mut().for_each(|add| *add += 1.0);
+    let said = verify::float(&whole, &network, &picture, &logits).unwrap_err().to_string();
+    assert!(said.contains("cannot be written") && !said.contains('\n'), "{said}");
+}
