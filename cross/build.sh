@@ -30,7 +30,7 @@ if [ -n "$engine" ]; then
 else
     toolchain
     echo "building with $(aarch64-linux-gnu-gcc --version | head -n 1) and $("${RUSTC:-rustc}" --version)"
-    "$cargo" build --profile "$profile" --target $target "$@"
+    arm_cargo build --profile "$profile" --target $target "$@"
 fi
 
 # How often disassembled code holds one of some instructions on vectors.

@@ -53,6 +53,15 @@ toolchain() {
     export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc
 }
 
+# Cargo with that toolchain. QUICK=1 optimizes nothing but Densight itself: for tests, not for what tract runs.
+arm_cargo() {
+    if [ "${QUICK:-}" = 1 ]; then
+        "$cargo" --config 'profile.release.package."*".opt-level=1' "$@"
+    else
+        "$cargo" "$@"
+    fi
+}
+
 # Everything is linked into the program: it needs nothing of the system that it runs on.
 link_statically() {
     # Once, also where one script calls another: with other flags everything is built anew.

@@ -2,6 +2,7 @@
 # Runs tests as 64-bit ARM code under QEMU.
 #
 #     cross/emulate.sh CORE...          # cortex-a53 cortex-a57 cortex-a72 cortex-a76 max: whatever `qemu-aarch64 -cpu help` lists
+#     cross/emulate.sh --stock CORE...  # and counts what tract takes without Densight, for comparison
 #     cross/emulate.sh --all CORE...    # every test, not only those of the kernels, the engine, prepared models and the int8 fixtures
 #
 # Then a table of the instructions that an inference takes, which fails where they are 2 % above benches/instructions.txt.
@@ -12,6 +13,11 @@ set -eu
 
 tests="--lib --test agreement"
 filter="kernels:: optimize:: runtime::prepared quantized::"
+stock=
+if [ "${1:-}" = --stock ]; then
+    stock=1
+    shift
+fi
 if [ "${1:-}" = --all ]; then
     shift
     # QEMU passes no Video4Linux request on, and shows this machine's /proc/cpuinfo.
@@ -46,8 +52,8 @@ fi
 
 link_statically
 # shellcheck disable=SC2086
-"$cargo" test --release --target $target $tests --no-run
-"$cargo" build --release --target $target --bin densight
+arm_cargo test --release --target $target $tests --no-run
+arm_cargo build --release --target $target --bin densight
 
 logits=$(mktemp -d)
 trap 'rm -rf "$logits"' EXIT
@@ -76,11 +82,11 @@ for core in "$@"; do
     echo "== $core"
     # shellcheck disable=SC2086
     TRACT_CPU_AARCH64_KIND=$core CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="$qemu -cpu $core" \
-        "$cargo" test --release --target $target $tests -- $filter
+        arm_cargo test --release --target $target $tests -- $filter
     if [ -n "$here" ]; then compare "$core"; fi
 done
 
-# Instructions of the model inside the programs and of the reference networks, where those are; with tract alone, for comparison.
+# Instructions of the model inside the programs and of the reference networks, where those are; with tract alone for comparison, if asked.
 qemu-aarch64 -help 2>/dev/null | grep -q -e '^-plugin' || {
     echo "SKIPPED: counting instructions, as this qemu-aarch64 takes no plugins"
     exit 0
@@ -101,6 +107,7 @@ for core in "$@"; do
             sh cross/count.sh "$core" "$model"
         fi
     done
+    [ -n "$stock" ] || continue
     for model in models/cifar10*.onnx ${large:+$large/densenet_bc100_12.onnx $large/densenet121.onnx}; do
         sh cross/count.sh --stock "$core" "$model"
     done

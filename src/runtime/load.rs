@@ -6,7 +6,7 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
-use super::session::SessionOptions;
+use super::options::SessionOptions;
 use super::sidecar::Sidecar;
 use crate::error::{Error, ErrorKind, Result};
 use crate::files;

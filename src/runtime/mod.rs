@@ -6,6 +6,7 @@ mod gpu;
 mod labels;
 mod load;
 mod network;
+mod options;
 mod prepared;
 mod preprocess;
 mod session;
@@ -17,8 +18,9 @@ pub use executed::{ComputeType, Executed, Execution, Kernel, Left, Operation};
 pub use labels::parse_labels;
 pub use load::Model;
 pub(crate) use network::Network;
+pub use options::SessionOptions;
 pub use preprocess::Preprocessor;
-pub use session::{FellBack, Session, SessionOptions};
+pub use session::{FellBack, Session};
 pub(crate) use tensors::Tensors;
 
 use std::sync::Arc;

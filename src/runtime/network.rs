@@ -7,7 +7,7 @@ use tract_onnx::pb::ModelProto;
 
 use super::executed::Execution;
 use super::gpu::Gpu;
-use super::session::SessionOptions;
+use super::options::SessionOptions;
 use crate::error::{Error, ErrorKind, Result};
 use crate::isolate::caught;
 use crate::kernels::Kernels;

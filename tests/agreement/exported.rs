@@ -58,7 +58,11 @@ fn no_form_ends_the_network() {
     for (name, _) in EXPORTED {
         let (path, options, ..) = case(name);
         let execution = Session::open(&path, &options).unwrap().execution().unwrap();
-        let by_tract = execution.nodes.iter().filter(|node| node.kernel == densight::runtime::Kernel::Tract && node.macs > 0).count();
+        let by_tract = execution
+            .nodes
+            .iter()
+            .filter(|node| node.kernel == densight::runtime::Kernel::Tract && node.macs > 0)
+            .count();
         assert_eq!(by_tract, 0, "{name}: {:?}", execution.left);
         assert!(execution.nodes.iter().any(|node| node.macs > 0), "{name}");
     }

@@ -116,7 +116,7 @@ impl FusedNetwork {
                 if !layer.reads_quantized(self) {
                     return Err("it multiplies in int8 what is not of 8 bits".into());
                 }
-                let signed = layer.reads.iter().map(|read| self.reads_signed(read));
+                let signed = layer.reads.iter().filter_map(|read| self.reads_signed(read));
                 for signed in signed {
                     let least = if signed { -128 } else { 0 };
                     check_zero_point(*input_zero_point, least, window)?;
@@ -127,19 +127,6 @@ impl FusedNetwork {
             }
         }
         Ok(())
-    }
-
-    /// Whether what is read are quantized values below 0.
-    fn reads_signed(&self, read: &Read) -> bool {
-        if let Some(affine) = read.prologue.last() {
-            return affine.low < 0.0;
-        }
-        let Some(number) = read.segment.checked_sub(self.inputs.len()) else { return false };
-        let layer = &self.layers[number];
-        match layer.epilogue.last() {
-            Some(affine) => affine.low < 0.0,
-            None => layer.reads.iter().any(|read| self.reads_signed(read)),
-        }
     }
 }
 

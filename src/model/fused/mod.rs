@@ -234,10 +234,7 @@ impl Layer {
 
     /// Whether all it reads are quantized values of 8 bits.
     pub fn reads_quantized(&self, network: &FusedNetwork) -> bool {
-        self.reads.iter().all(|read| match read.prologue.last() {
-            Some(affine) => affine.gives_bytes(),
-            None => network.holds_quantized(read.segment),
-        })
+        self.reads.iter().all(|read| network.reads_signed(read).is_some())
     }
 
     /// Whether it multiplies in int8.
@@ -291,11 +288,28 @@ impl FusedNetwork {
 
     /// Whether a segment's values are quantized values of 8 bits.
     pub fn holds_quantized(&self, segment: usize) -> bool {
-        let Some(layer) = segment.checked_sub(self.inputs.len()).map(|layer| &self.layers[layer]) else { return false };
+        self.holds_signed(segment).is_some()
+    }
+
+    /// Whether a segment's quantized values are signed; `None` where they are none, or have no form of 8 bits in common.
+    fn holds_signed(&self, segment: usize) -> Option<bool> {
+        let layer = &self.layers[segment.checked_sub(self.inputs.len())?];
         match (layer.epilogue.last(), &layer.op) {
-            (Some(affine), _) => affine.gives_bytes(),
-            (None, Op::MaxPool(_)) => layer.reads_quantized(self),
-            (None, _) => false,
+            (Some(affine), _) => affine.gives_bytes().then_some(affine.low < 0.0),
+            (None, Op::MaxPool(_)) => {
+                let mut signs = layer.reads.iter().map(|read| self.reads_signed(read));
+                let first = signs.next()??;
+                signs.all(|sign| sign == Some(first)).then_some(first)
+            }
+            (None, _) => None,
+        }
+    }
+
+    /// As for what a segment holds, for what is read.
+    pub(super) fn reads_signed(&self, read: &Read) -> Option<bool> {
+        match read.prologue.last() {
+            Some(affine) => affine.gives_bytes().then_some(affine.low < 0.0),
+            None => self.holds_signed(read.segment),
         }
     }
 

@@ -91,7 +91,7 @@ impl Place {
 
 /// Bytes of a tensor's values as they lie in a file.
 fn bytes(tensor: &TensorProto) -> Option<u64> {
-    let width = super::read::width(tensor.data_type)?;
+    let width = super::tensors::width(tensor.data_type)?;
     tensor.dims.iter().try_fold(width as u64, |all, &dim| all.checked_mul(u64::try_from(dim).ok()?))
 }
 

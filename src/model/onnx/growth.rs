@@ -8,7 +8,7 @@ use tract_onnx::pb::{GraphProto, NodeProto};
 
 use super::super::{Limit, Limits};
 use super::fuse::{Constants, name_of};
-use super::read::values;
+use super::tensors::value_count;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Operators that give no more values than their inputs have together.
@@ -106,7 +106,7 @@ pub(super) fn check(graph: &GraphProto, limits: &Limits) -> Result<()> {
     let mut sizes: HashMap<&str, Size> = HashMap::new();
     for tensor in &graph.initializer {
         let dims = tensor.dims.iter().map(|&dim| u64::try_from(dim).unwrap_or(0)).collect();
-        sizes.insert(&tensor.name, Size { values: values(tensor), ..Size::of(dims) });
+        sizes.insert(&tensor.name, Size { values: value_count(tensor), ..Size::of(dims) });
     }
     let mut bytes = 0_u64;
     for node in constant_nodes(graph) {
@@ -181,7 +181,7 @@ fn size(node: &NodeProto, inputs: &[Size], constants: &Constants<'_>) -> Option<
     }
     match op {
         "Constant" => {
-            let tensor = node.attribute.iter().find_map(|attribute| attribute.t.as_ref()).map_or(0, values);
+            let tensor = node.attribute.iter().find_map(|attribute| attribute.t.as_ref()).map_or(0, value_count);
             let lists = node.attribute.iter().map(|a| a.ints.len().max(a.floats.len()).max(a.strings.len()) as u64);
             Some(Size::at_most(tensor.max(lists.max().unwrap_or(0)).max(1)))
         }

@@ -9,7 +9,7 @@ use tract_onnx::pb::{
 
 use super::nodes::{ints, value};
 use super::operators::Names;
-use super::read::refuse;
+use super::refuse;
 use crate::error::Result;
 
 /// Name and size of the image a graph takes.

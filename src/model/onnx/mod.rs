@@ -17,6 +17,9 @@ mod quantized;
 mod raise;
 mod read;
 mod six;
+mod tensors;
+#[cfg(test)]
+pub(crate) mod testing;
 
 pub use ending::Ending;
 pub use export::export;
@@ -29,6 +32,8 @@ pub use read::{OnnxFile, ReadOptions};
 
 use tract_onnx::pb::ModelProto;
 
+use crate::error::{Error, ErrorKind};
+
 /// Opset of the files written here.
 pub const OPSET: i64 = 17;
 
@@ -39,4 +44,9 @@ pub fn writer(proto: &ModelProto, tensor: &str) -> String {
         Some(node) => format!("node {} ({})", operators::name(node), node.op_type),
         None => format!("tensor {tensor}"),
     }
+}
+
+/// A file that is not read.
+fn refuse(message: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Model, message)
 }

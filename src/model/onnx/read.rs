@@ -3,15 +3,16 @@
 use std::path::Path;
 
 use prost::Message;
-use tract_onnx::pb::{GraphProto, ModelProto, TensorProto, tensor_proto::DataType};
+use tract_onnx::pb::{GraphProto, ModelProto, tensor_proto::DataType};
 
 use super::super::{Limit, Limits, Metadata};
 use super::operators::{self, Opsets};
+use super::tensors::{first_nan, is_whole, value_count};
 use super::{
     Ending, Fusion, GraphInput, Outside, ending, external, fold, fuse, growth, halves, input, layout, pads, properties,
-    six,
+    refuse, six,
 };
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 
 /// An ONNX image classifier as read from its file: one f32 NCHW image of 3 channels or 1 in, scores out.
 #[derive(Debug, Clone)]
@@ -211,12 +212,7 @@ fn check_codes(graph: &GraphProto) -> Result<()> {
 }
 
 fn count_values(graph: &GraphProto) -> u64 {
-    graph.initializer.iter().map(values).fold(0, u64::saturating_add)
-}
-
-/// How many values a tensor has, by its extents; the greatest number there is where they are more.
-pub(super) fn values(tensor: &TensorProto) -> u64 {
-    tensor.dims.iter().map(|&dim| u64::try_from(dim).unwrap_or(0)).fold(1, u64::saturating_mul)
+    graph.initializer.iter().map(value_count).fold(0, u64::saturating_add)
 }
 
 /// How many nodes a graph has, those of inner graphs among them.
@@ -248,48 +244,6 @@ fn check_values(graph: &GraphProto) -> Result<()> {
     Ok(())
 }
 
-/// Whether a tensor holds as many values as its extents say; of types that are not read, that is not known.
-fn is_whole(tensor: &TensorProto) -> bool {
-    let count = tensor.dims.iter().try_fold(1_usize, |count, &dim| count.checked_mul(usize::try_from(dim).ok()?));
-    let Some(count) = count else { return false };
-    let Some(width) = width(tensor.data_type) else { return true };
-    let listed = match DataType::try_from(tensor.data_type) {
-        Ok(DataType::Float) => tensor.float_data.len(),
-        Ok(DataType::Double) => tensor.double_data.len(),
-        Ok(DataType::Int64) => tensor.int64_data.len(),
-        _ => tensor.int32_data.len(),
-    };
-    if tensor.raw_data.is_empty() { listed == count } else { count.checked_mul(width) == Some(tensor.raw_data.len()) }
-}
-
-/// Bytes of one value of a type; `None` for types that are not read.
-pub(super) fn width(data_type: i32) -> Option<usize> {
-    match DataType::try_from(data_type).ok()? {
-        DataType::Double | DataType::Int64 => Some(8),
-        DataType::Float | DataType::Int32 => Some(4),
-        DataType::Float16 | DataType::Bfloat16 | DataType::Int16 | DataType::Uint16 => Some(2),
-        DataType::Int8 | DataType::Uint8 | DataType::Bool => Some(1),
-        _ => None,
-    }
-}
-
-fn first_nan(tensor: &TensorProto) -> Option<usize> {
-    let raw = &tensor.raw_data;
-    match DataType::try_from(tensor.data_type) {
-        Ok(DataType::Float) if raw.is_empty() => tensor.float_data.iter().position(|v| v.is_nan()),
-        Ok(DataType::Float) => raw.chunks_exact(4).position(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]).is_nan()),
-        Ok(DataType::Double) if raw.is_empty() => tensor.double_data.iter().position(|v| v.is_nan()),
-        Ok(DataType::Double) => raw.as_chunks::<8>().0.iter().position(|b| f64::from_le_bytes(*b).is_nan()),
-        Ok(DataType::Float16) => raw.chunks_exact(2).position(|b| half::f16::from_le_bytes([b[0], b[1]]).is_nan()),
-        Ok(DataType::Bfloat16) => raw.chunks_exact(2).position(|b| half::bf16::from_le_bytes([b[0], b[1]]).is_nan()),
-        _ => None,
-    }
-}
-
-pub(super) fn refuse(message: impl Into<String>) -> Error {
-    Error::new(ErrorKind::Model, message)
-}
-
 #[cfg(test)]
 mod tests {
     use tract_onnx::pb::{ValueInfoProto, tensor_shape_proto::dimension, type_proto};
@@ -297,6 +251,7 @@ mod tests {
     use super::super::super::{Architecture, DenseNetConfig, Weights};
     use super::super::nodes::{initializer, value};
     use super::*;
+    use crate::error::ErrorKind;
 
     fn good() -> Vec<u8> {
         let config = DenseNetConfig { block_config: vec![1, 1], input_size: Some(8), ..Default::default() };

@@ -11,59 +11,18 @@ use std::sync::Arc;
 use super::device::Device;
 use super::load::{Model, read_rest};
 use super::network::Network;
+use super::options::SessionOptions;
 use super::prepared::{self, Prepared, Source};
 use super::{Execution, Preprocessor, labels};
 use crate::cpu::most_threads;
 use crate::error::{Error, ErrorKind, Result};
 use crate::isolate::isolated;
 use crate::model::onnx::{Ending, ReadOptions, from_entries, to_entries};
-use crate::model::{DenseNetConfig, Limit, Limits, Metadata, Preprocessing, Scores};
+use crate::model::{DenseNetConfig, Limit, Metadata, Preprocessing, Scores};
 use head::Head;
 
 /// The greatest batch.
 const MOST_PICTURES: usize = 1024;
-
-/// What to ask of a [`Session`].
-#[derive(Debug, Clone)]
-pub struct SessionOptions {
-    /// Threads the network runs on, up to [`most_threads`]; 1 means the calling thread alone.
-    pub threads: usize,
-    /// Labels that replace the model's own.
-    pub labels: Option<Vec<String>>,
-    /// Leave the whole graph to tract, to compare with.
-    pub stock: bool,
-    /// Where the network runs.
-    pub device: Device,
-    /// Pictures that are classified together at most: a GPU computes as many at a time, the processor one after another.
-    pub batch: usize,
-    /// What the model may cost.
-    pub limits: Limits,
-    /// Height and width of the network's input, of a model that leaves them open.
-    pub input_size: Option<[usize; 2]>,
-    /// The same, where nobody else says: neither that nor the model.
-    pub open_size: Option<[usize; 2]>,
-    /// Name of the output that is the network's, of a model with several; the first if none is given.
-    pub output: Option<String>,
-    /// What the scores of the classes are; if not given, what the model says, else what its graph ends in.
-    pub scores: Option<Scores>,
-}
-
-impl Default for SessionOptions {
-    fn default() -> Self {
-        Self {
-            threads: 1,
-            labels: None,
-            stock: false,
-            device: Device::Cpu,
-            batch: 1,
-            limits: Limits::default(),
-            input_size: None,
-            open_size: None,
-            output: None,
-            scores: None,
-        }
-    }
-}
 
 /// A loaded model: preprocessing, network and labels. It is reusable, and can be sent to another thread.
 pub struct Session {

@@ -3,11 +3,11 @@
 use tract_onnx::pb::{NodeProto, tensor_proto::DataType};
 
 use super::attributes::Attributes;
-use super::constants::Constant;
+use super::constant::Constant;
 use super::evaluate::{axis_of, quantized_kind, range};
 use super::qoperator::adds_zero_point_first;
+use super::state::Walk;
 use super::value::Value;
-use super::walk::Walk;
 use crate::quant::Function;
 
 /// The value a node gives, if it is such an operator.

@@ -3,7 +3,7 @@
 use tract_onnx::pb::{NodeProto, tensor_proto::DataType};
 
 use super::attributes::Attributes;
-use super::constants::{Constant, Values, decode};
+use super::constant::{Constant, Values, decode};
 use crate::model::onnx::operators;
 use crate::quant::round;
 

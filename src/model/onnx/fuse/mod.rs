@@ -6,6 +6,7 @@
 mod attributes;
 mod blocks;
 mod border;
+mod constant;
 mod constants;
 mod elementwise;
 mod evaluate;
@@ -15,19 +16,21 @@ mod qoperator;
 mod region;
 mod sense;
 mod shapes;
+mod state;
 mod value;
 mod walk;
 
 pub(super) use attributes::Attributes;
 pub(super) use blocks::decode_blocks;
 pub(super) use border::pad_amounts;
-pub(super) use constants::{Constant, Constants, Values};
+pub(super) use constant::{Constant, Values};
+pub(super) use constants::Constants;
 pub use qoperator::adds_zero_point_first;
 pub(super) use qoperator::expand;
 pub use region::{FUSED, node_name};
 pub(super) use sense::check_constants;
-pub use walk::Opaque;
-pub(super) use walk::name_of;
+pub use state::Opaque;
+pub(super) use state::name_of;
 
 use std::collections::BTreeSet;
 
@@ -57,7 +60,7 @@ pub struct Fusion {
 /// [`crate::error::ErrorKind::Model`] for a graph that comes to more than `limits`.
 pub fn fuse(graph: &mut GraphProto, input: &GraphInput, limits: &Limits) -> Result<Fusion> {
     let shape = Shape { channels: input.channels, height: input.height, width: input.width };
-    let walk = walk::Walk::through(graph, &input.name, shape, limits)?;
+    let walk = state::Walk::through(graph, &input.name, shape, limits)?;
     let (networks, sparse) = region::networks(&walk, region::is_dense);
     let quantized = walk.quantized();
     let inputs = networks.iter().flat_map(|network| &network.inputs);

@@ -5,8 +5,8 @@ use tract_onnx::pb::NodeProto;
 use super::super::super::fused::{Border, ConvolutionWeights, Op, Shape, Window, sums_fit, zero_point_fits};
 use super::attributes::Attributes;
 use super::constants::TensorData;
+use super::state::Walk;
 use super::value::{Piece, Value};
-use super::walk::Walk;
 
 /// Largest window whose sum of u8 quantized values is exact in f32.
 const EXACT_SUM: usize = (1 << 24) / 255;

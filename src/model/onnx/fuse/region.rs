@@ -6,7 +6,7 @@ use tract_onnx::pb::{GraphProto, NodeProto, tensor_proto::DataType};
 
 use super::super::super::fused::{Chain, FusedNetwork, Input, Layer, Op, Output, factor};
 use super::super::nodes::int;
-use super::walk::{Draft, Opaque, Source, Walk};
+use super::state::{Draft, Opaque, Source, Walk};
 
 /// Operator of the nodes that stand for fused networks. Node `NAME` with number i is called `densight.fused.i`.
 pub const FUSED: &str = "DensightFused";

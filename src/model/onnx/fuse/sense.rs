@@ -4,7 +4,8 @@ use tract_onnx::pb::{GraphProto, NodeProto, tensor_proto::DataType};
 
 use super::super::super::Limits;
 use super::attributes::Attributes;
-use super::constants::{Constant, Constants};
+use super::constant::Constant;
+use super::constants::Constants;
 use crate::model::onnx::operators;
 
 /// Refuses constants with which no network can have been trained, by node.

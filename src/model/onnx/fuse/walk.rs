@@ -5,91 +5,26 @@
 //! Layers up to the first opaque nodes are region 0; what depends on such a node is region 1, and so on: within a region
 //! nothing has to wait for what is outside of it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use tract_onnx::pb::{GraphProto, NodeProto, tensor_proto::DataType};
 
-use super::super::super::fused::{Chain, Op, Shape};
+use super::super::super::fused::Shape;
 use super::super::super::{Limit, Limits};
 use super::attributes::Attributes;
 use super::constants::Constants;
 use super::evaluate::{axis_of, some_of};
 use super::infer::{Extents, inferred};
 use super::shapes::declared;
-use super::value::{Piece, Value};
+use super::state::{Opaque, Walk, name_of};
+use super::value::Value;
 use super::{border, elementwise, operators as layers};
 use crate::error::Result as Loaded;
 use crate::model::onnx::operators;
 
-/// Where a segment comes from.
-#[derive(Debug)]
-pub(super) enum Source {
-    /// From outside of its region.
-    Input { name: String, shape: Shape, region: usize },
-    /// A layer.
-    Layer(Draft),
-}
-
-/// A layer whose chains are not yet split between writers and affine chains.
-#[derive(Debug)]
-pub(super) struct Draft {
-    pub(super) name: String,
-    pub(super) op: Op,
-    pub(super) reads: Vec<Piece>,
-    pub(super) output: Shape,
-    pub(super) region: usize,
-}
-
-impl Source {
-    pub(super) fn region(&self) -> usize {
-        match self {
-            Self::Input { region, .. } | Self::Layer(Draft { region, .. }) => *region,
-        }
-    }
-}
-
-/// A node's name, or its first output's where it has none.
-pub(in super::super) fn name_of(node: &NodeProto) -> &str {
-    let output = node.output.first().map_or("", String::as_str);
-    if node.name.is_empty() { output } else { &node.name }
-}
-
-/// A node that is left to tract, and why.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Opaque {
-    /// Name of the node, or of its first output where it has none.
-    pub node: String,
-    /// Its operator.
-    pub op: String,
-    /// Why it is not fused.
-    pub reason: String,
-}
-
 /// Operators that may read quantized values.
 const QUANTIZED: [&str; 9] =
     ["Cast", "Clip", "DequantizeLinear", "Flatten", "Identity", "MaxPool", "Reshape", "Squeeze", "Unsqueeze"];
-
-/// What walking a graph gave.
-pub(super) struct Walk<'a> {
-    pub(super) constants: Constants<'a>,
-    pub(super) values: HashMap<String, Value>,
-    pub(super) sources: Vec<Source>,
-    pub(super) opaque: Vec<Opaque>,
-    /// Tensors that are needed as such: by opaque nodes, by another region, or as outputs of the graph.
-    pub(super) needed: HashSet<String>,
-    lifted: HashMap<(String, usize), usize>,
-    /// For tensors of which nothing else is known, the first region that may wait for them.
-    beyond: HashMap<String, usize>,
-    declared: HashMap<&'a str, Extents>,
-    /// Extents of tensors that are no values: of another rank, batch or type.
-    extents: HashMap<String, Extents>,
-    /// `Pad` nodes that mirror, by what they write: a convolution behind them takes them in, or they are left to tract.
-    mirrored: HashMap<String, &'a NodeProto>,
-    limits: &'a Limits,
-    /// What all layers and tensors come to so far, as [`Limits`] count it.
-    macs: u64,
-    channels: u64,
-}
 
 impl<'a> Walk<'a> {
     /// Walks `graph`, whose input `input` has `shape`.
@@ -225,39 +160,6 @@ impl<'a> Walk<'a> {
 
     fn is_quantized(&self, name: &str) -> bool {
         self.values.get(name).is_some_and(|value| value.kind != DataType::Float)
-    }
-
-    /// The value of an input of a node.
-    pub(super) fn value(&self, node: &NodeProto, input: usize) -> Result<Value, String> {
-        let name = node.input.get(input).ok_or("it lacks an input")?;
-        self.values.get(name).cloned().ok_or_else(|| format!("nothing is known of its input {name}"))
-    }
-
-    /// Adds a layer and gives its bare result.
-    pub(super) fn layer(&mut self, node: &NodeProto, op: Op, reads: Vec<Piece>, output: Shape, region: usize) -> Value {
-        let name = name_of(node).to_owned();
-        let (Op::Convolution { window, .. } | Op::MaxPool(window) | Op::SumPool(window)) = &op;
-        let each = match &op {
-            Op::Convolution { groups, .. } => {
-                reads.iter().map(|piece| piece.chain.channels() as u64).sum::<u64>() / *groups as u64
-            }
-            Op::MaxPool(_) | Op::SumPool(_) => 1,
-        };
-        let macs = each.saturating_mul(window.len() as u64).saturating_mul(output.len() as u64);
-        self.macs = self.macs.saturating_add(macs);
-        self.sources.push(Source::Layer(Draft { name, op, reads, output, region }));
-        let piece = Piece { source: self.sources.len() - 1, chain: Chain::new(output.channels) };
-        Value { pieces: vec![piece], shape: output, flat: false, region, kind: DataType::Float }
-    }
-
-    /// A tensor that comes from outside of `region`.
-    fn outside(&mut self, name: &str, shape: Shape, flat: bool, kind: DataType, region: usize) -> Value {
-        let next = self.sources.len();
-        let source = *self.lifted.entry((name.into(), region)).or_insert(next);
-        if source == next {
-            self.sources.push(Source::Input { name: name.into(), shape, region });
-        }
-        Value { pieces: vec![Piece { source, chain: Chain::new(shape.channels) }], shape, flat, region, kind }
     }
 
     fn concat(&mut self, node: &NodeProto) -> Result<Value, String> {

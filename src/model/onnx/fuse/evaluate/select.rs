@@ -3,7 +3,7 @@
 use tract_onnx::pb::{NodeProto, tensor_proto::DataType};
 
 use super::super::attributes::Attributes;
-use super::super::constants::{Constant, Values, decode};
+use super::super::constant::{Constant, Values, decode};
 use super::product;
 
 /// Most values of a result: what is larger is left to be computed elsewhere, within the limits there.
