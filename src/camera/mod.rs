@@ -108,6 +108,8 @@ pub enum Codec {
     Nv12,
     /// One JPEG a frame.
     Mjpeg,
+    /// Brightness alone, 8 bits.
+    Grey,
 }
 
 impl Codec {
@@ -117,6 +119,7 @@ impl Codec {
             Self::Yuyv => "YUYV",
             Self::Nv12 => "NV12",
             Self::Mjpeg => "MJPEG",
+            Self::Grey => "GREY",
         }
     }
 }
@@ -129,7 +132,8 @@ impl std::str::FromStr for Codec {
             "yuyv" => Ok(Self::Yuyv),
             "nv12" => Ok(Self::Nv12),
             "mjpeg" | "mjpg" => Ok(Self::Mjpeg),
-            _ => Err(Error::new(ErrorKind::Usage, format!("unknown codec '{name}': use yuyv, nv12 or mjpeg"))),
+            "grey" | "gray" => Ok(Self::Grey),
+            _ => Err(Error::new(ErrorKind::Usage, format!("unknown codec '{name}': use yuyv, nv12, mjpeg or grey"))),
         }
     }
 }
@@ -199,7 +203,7 @@ mod tests {
 
     #[test]
     fn codecs_have_names() {
-        for codec in [Codec::Yuyv, Codec::Nv12, Codec::Mjpeg] {
+        for codec in [Codec::Yuyv, Codec::Nv12, Codec::Mjpeg, Codec::Grey] {
             assert_eq!(codec.name().parse::<Codec>().unwrap(), codec);
         }
         assert_eq!("h264".parse::<Codec>().unwrap_err().kind(), ErrorKind::Usage);
