@@ -1,5 +1,6 @@
 use super::*;
 
+use crate::model::onnx::altered::{behind, changed, in_front};
 use crate::model::{Architecture, DenseNetConfig, Metadata, Tensor, onnx};
 
 fn config(small_inputs: bool) -> DenseNetConfig {
@@ -157,34 +158,18 @@ fn what_cannot_be_quantized_is_refused() {
     assert_eq!(one.report.warnings, ["ranges come from one picture only: give 100 or more"]);
 }
 
-/// The file with its graph changed.
-fn changed(bytes: &[u8], change: impl FnOnce(&mut tract_onnx::pb::ModelProto)) -> OnnxFile {
-    use prost::Message;
-    let mut proto = tract_onnx::pb::ModelProto::decode(bytes).unwrap();
-    change(&mut proto);
-    parsed(&proto.encode_to_vec())
-}
-
-/// A node in front of the first node that is called so.
-fn in_front(proto: &mut tract_onnx::pb::ModelProto, called: &str, op: &str) {
-    let graph = proto.graph.as_mut().unwrap();
-    let at = graph.node.iter().position(|node| node.name.contains(called)).unwrap();
-    let from = std::mem::replace(&mut graph.node[at].input[0], "between".into());
-    let node = tract_onnx::pb::NodeProto {
-        op_type: op.into(),
-        name: "the node".into(),
-        input: vec![from],
-        output: vec!["between".into()],
-        ..Default::default()
+/// A file, with its graph changed, as it is read.
+macro_rules! altered {
+    ($bytes:expr, $change:expr) => {
+        parsed(&changed($bytes, $change))
     };
-    graph.node.insert(at, node);
 }
 
 #[test]
 fn nodes_between_dense_blocks_stay_and_are_named() {
     let config = config(true);
     let float = file(&config);
-    let file = changed(&float, |proto| in_front(proto, "transition1.norm", "Tanh"));
+    let file = altered!(&float, |proto| in_front(proto, "transition1.norm", "Tanh"));
     let quantized =
         quantize(file.clone(), &pictures(&config, 8), &Checked::default(), OPTIONS, &mut |_, _, _| {}).unwrap();
     let report = &quantized.report;
@@ -203,7 +188,7 @@ fn nodes_between_dense_blocks_stay_and_are_named() {
 #[test]
 fn what_was_flattened_stays_flat() {
     let config = config(true);
-    let file = changed(&file(&config), |proto| in_front(proto, "classifier", "LpNormalization"));
+    let file = altered!(&file(&config), |proto| in_front(proto, "classifier", "LpNormalization"));
     let quantized = quantize(file, &pictures(&config, 8), &Checked::default(), OPTIONS, &mut |_, _, _| {}).unwrap();
     assert!(quantized.report.warnings[0].contains("LpNormalization"), "{:?}", quantized.report.warnings);
     assert!(quantized.report.output_sqnr_db > 20.0);
@@ -213,15 +198,11 @@ fn what_was_flattened_stays_flat() {
 fn older_opsets_are_raised() {
     let config = config(true);
     let older = |softmax: bool| {
-        changed(&file(&config), |proto| {
+        altered!(&file(&config), |proto| {
             proto.opset_import[0].version = 9;
             proto.ir_version = 3;
             if softmax {
-                let graph = proto.graph.as_mut().unwrap();
-                let from = std::mem::replace(&mut graph.output[0].name, "scores".into());
-                let (op_type, output) = ("Softmax".into(), vec!["scores".into()]);
-                let node = tract_onnx::pb::NodeProto { op_type, input: vec![from], output, ..Default::default() };
-                graph.node.push(node);
+                behind(proto, "Softmax");
             }
         })
     };
@@ -238,7 +219,7 @@ fn older_opsets_are_raised() {
 fn names_of_the_graph_are_not_taken_twice() {
     let config = config(true);
     // As the writer would call its own tensors.
-    let file = changed(&file(&config), |proto| {
+    let file = altered!(&file(&config), |proto| {
         in_front(proto, "classifier", "Tanh");
         let graph = proto.graph.as_mut().unwrap();
         let taken = "features.conv0.weight.codes";

@@ -1,5 +1,7 @@
 //! Networks as ONNX files: reading, checking and writing them. The protobuf types are tract's.
 
+#[cfg(test)]
+pub(crate) mod altered;
 mod ending;
 mod export;
 mod external;
