@@ -12,6 +12,8 @@ pub enum PixelFormat {
     Yuyv,
     /// A full-size Y plane, then one half-size plane of interleaved U V (V4L2 `NV12`).
     Nv12,
+    /// One byte a pixel, its brightness from 0 to 255 (V4L2 `GREY`).
+    Gray8,
     /// One complete JPEG picture (V4L2 `MJPG`), possibly without Huffman tables.
     Jpeg,
 }
@@ -27,7 +29,7 @@ pub struct Frame {
     pub width: u32,
     /// Height in pixels; 0 when only the JPEG header knows.
     pub height: u32,
-    /// Bytes from one row to the next of `Yuyv` and of both planes of `Nv12`; drivers may pad rows.
+    /// Bytes from one row to the next of `Yuyv`, `Gray8` and of both planes of `Nv12`; drivers may pad rows.
     pub stride: u32,
     /// Position in the source's own sequence, from 0; gaps are frames the device itself lost.
     pub sequence: u64,

@@ -21,6 +21,7 @@ pub fn decode(frame: &Frame, flip: Flip) -> Result<RgbImage> {
         PixelFormat::Rgb8 => rgb(frame),
         PixelFormat::Yuyv => yuyv(frame),
         PixelFormat::Nv12 => nv12(frame),
+        PixelFormat::Gray8 => gray(frame),
         PixelFormat::Jpeg => decode_jpeg(&frame.data),
     };
     match (decoded, &frame.origin) {
@@ -34,6 +35,13 @@ fn rgb(frame: &Frame) -> Result<RgbImage> {
     let row = expect_size(frame, "RGB", 3 * u64::from(frame.width), 3 * u64::from(frame.width), frame.height)?;
     let length = row * frame.height as usize;
     Ok(RgbImage::new(frame.width, frame.height, frame.data[..length].to_vec()))
+}
+
+fn gray(frame: &Frame) -> Result<RgbImage> {
+    let stride = expect_size(frame, "GREY", u64::from(frame.stride), u64::from(frame.width), frame.height)?;
+    let rows = frame.data.chunks_exact(stride).take(frame.height as usize);
+    let pixels = rows.flat_map(|row| row[..frame.width as usize].iter().flat_map(|&v| [v; 3])).collect();
+    Ok(RgbImage::new(frame.width, frame.height, pixels))
 }
 
 fn yuyv(frame: &Frame) -> Result<RgbImage> {
@@ -168,6 +176,14 @@ mod tests {
     }
 
     #[test]
+    fn gray_with_padded_rows_is_gray() {
+        let data = vec![1, 2, 3, 9, 4, 5, 255, 9];
+        let image = decode(&frame(PixelFormat::Gray8, 3, 2, 4, data.clone()), Flip::None).unwrap();
+        assert_eq!((image.pixel(2, 0), image.pixel(0, 1), image.pixel(2, 1)), ([3; 3], [4; 3], [255; 3]));
+        assert!(decode(&frame(PixelFormat::Gray8, 3, 2, 4, data[..7].to_vec()), Flip::None).is_err());
+    }
+
+    #[test]
     fn jpeg_decodes_with_and_without_its_tables() {
         let jpeg = sample(48, 32);
         let with = decode(&frame(PixelFormat::Jpeg, 0, 0, 0, jpeg.clone()), Flip::None).unwrap();
@@ -180,7 +196,7 @@ mod tests {
 
     #[test]
     fn huge_and_empty_pictures_are_refused() {
-        for format in [PixelFormat::Rgb8, PixelFormat::Yuyv, PixelFormat::Nv12] {
+        for format in [PixelFormat::Rgb8, PixelFormat::Yuyv, PixelFormat::Nv12, PixelFormat::Gray8] {
             for (width, height, stride) in [(0, 4, 16), (4, 0, 16), (u32::MAX, u32::MAX, u32::MAX)] {
                 assert!(decode(&frame(format, width, height, stride, vec![0; 256]), Flip::None).is_err());
             }

@@ -111,6 +111,8 @@ pub enum Codec {
     Nv12,
     /// One JPEG a frame.
     Mjpeg,
+    /// Brightness alone, 8 bits.
+    Grey,
 }
 
 impl Codec {
@@ -120,6 +122,7 @@ impl Codec {
             Self::Yuyv => "YUYV",
             Self::Nv12 => "NV12",
             Self::Mjpeg => "MJPEG",
+            Self::Grey => "GREY",
         }
     }
 }
@@ -132,7 +135,8 @@ impl std::str::FromStr for Codec {
             "yuyv" => Ok(Self::Yuyv),
             "nv12" => Ok(Self::Nv12),
             "mjpeg" | "mjpg" => Ok(Self::Mjpeg),
-            _ => Err(Error::new(ErrorKind::Usage, format!("unknown codec '{name}': use yuyv, nv12 or mjpeg"))),
+            "grey" | "gray" => Ok(Self::Grey),
+            _ => Err(Error::new(ErrorKind::Usage, format!("unknown codec '{name}': use yuyv, nv12, mjpeg or grey"))),
         }
     }
 }
@@ -255,7 +259,7 @@ mod tests {
 
     #[test]
     fn codecs_have_names() {
-        for codec in [Codec::Yuyv, Codec::Nv12, Codec::Mjpeg] {
+        for codec in [Codec::Yuyv, Codec::Nv12, Codec::Mjpeg, Codec::Grey] {
             assert_eq!(codec.name().parse::<Codec>().unwrap(), codec);
         }
         assert_eq!("h264".parse::<Codec>().unwrap_err().kind(), ErrorKind::Usage);

@@ -74,7 +74,8 @@ fn every_form_is_quantized() {
         let (path, options, x, truth) = case(name);
         let file = Model::open(&path, &options).unwrap().file;
         let asked = Options { method: Method::MinMax, concat: ConcatScales::Segment, max_drop: None, threads: 1 };
-        let quantized = quantize(file, &[x.clone()], &Checked::default(), asked, &mut |_, _, _| {}).unwrap();
+        let quantized =
+            quantize(file, std::slice::from_ref(&x), &Checked::default(), asked, &mut |_, _, _| {}).unwrap();
         let mut session = Session::from_onnx(&quantized.bytes, &options).unwrap();
         let error = error(&session.run(&x).unwrap(), &truth);
         assert!(error <= 0.1, "{name}: {error}");

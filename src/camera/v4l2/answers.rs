@@ -23,6 +23,7 @@ pub(super) fn codec(fourcc: [u8; 4]) -> Option<Codec> {
     match &fourcc {
         b"YUYV" => Some(Codec::Yuyv),
         b"NV12" => Some(Codec::Nv12),
+        b"GREY" => Some(Codec::Grey),
         b"MJPG" | b"JPEG" => Some(Codec::Mjpeg),
         _ => None,
     }

@@ -51,6 +51,8 @@ pub(super) fn choose<'a>(modes: &'a [Mode], options: &SourceOptions) -> Option<(
         Codec::Yuyv => 0,
         Codec::Nv12 => 1,
         Codec::Mjpeg => 2,
+        // Last: there is no colour in it.
+        Codec::Grey => 3,
     };
     let area = |mode: &Mode| u64::from(mode.width) * u64::from(mode.height);
     let best = candidates

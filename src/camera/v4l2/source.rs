@@ -74,6 +74,7 @@ impl Camera {
         let format = match self.codec {
             Codec::Yuyv => PixelFormat::Yuyv,
             Codec::Nv12 => PixelFormat::Nv12,
+            Codec::Grey => PixelFormat::Gray8,
             Codec::Mjpeg => PixelFormat::Jpeg,
         };
         // Instant is CLOCK_MONOTONIC on Linux, the clock of the driver's time stamps.

@@ -57,7 +57,7 @@ pub(super) struct Settings {
     /// Frames a second to ask of a camera
     #[arg(long, value_name = "FPS")]
     input_rate: Option<u32>,
-    /// Encoding to ask of a camera: yuyv, nv12 or mjpeg
+    /// Encoding to ask of a camera: yuyv, nv12, mjpeg or grey
     #[arg(long, value_name = "CODEC")]
     input_codec: Option<Codec>,
     /// Turn pictures over: none, horizontal, vertical or both (180 degrees) [default: none]

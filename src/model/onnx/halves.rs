@@ -42,7 +42,7 @@ fn tensor(tensor: &mut TensorProto) {
         _ => return,
     };
     // An odd byte is found later: the tensor is not whole.
-    if tensor.raw_data.len() % 2 != 0 {
+    if !tensor.raw_data.len().is_multiple_of(2) {
         return;
     }
     let stored = tensor.raw_data.as_chunks::<2>().0.iter().map(|bytes| u16::from_le_bytes(*bytes));

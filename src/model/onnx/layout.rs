@@ -83,7 +83,10 @@ mod tests {
     use super::super::nodes::{Nodes, ints};
     use super::*;
 
-    fn left(list: Vec<(&str, &[&str], Option<&[i64]>)>) -> Vec<String> {
+    /// An operator, its inputs, and the order of a transposition.
+    type Listed<'a> = (&'a str, &'a [&'a str], Option<&'a [i64]>);
+
+    fn left(list: Vec<Listed<'_>>) -> Vec<String> {
         let mut nodes = Nodes::default();
         for (op, inputs, perm) in list {
             let name = format!("n{}", nodes.list.len());

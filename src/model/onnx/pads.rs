@@ -51,6 +51,14 @@ pub(super) fn fold(graph: &mut GraphProto, limits: &Limits) {
     graph.value_info.retain(|info| !changed.contains(&info.name));
 }
 
+/// What a `Pad` moves into.
+struct Cone<'a> {
+    /// Convolutions and pools, with the padding that they have then: top, left, bottom, right.
+    windows: Vec<(usize, [i64; 4])>,
+    /// The tensors on the way.
+    passed: Vec<&'a str>,
+}
+
 struct Folding<'a> {
     nodes: &'a [NodeProto],
     constants: Constants<'a>,
@@ -102,7 +110,7 @@ impl<'a> Folding<'a> {
             }
             self.cone(node, amounts, self.value(node)?)
         };
-        if let Some((windows, passed)) = moved() {
+        if let Some(Cone { windows, passed }) = moved() {
             self.dropped.insert(at);
             self.padding.extend(windows);
             self.changed.extend(passed);
@@ -117,13 +125,8 @@ impl<'a> Folding<'a> {
         }
     }
 
-    /// What reads a `Pad` of `value`, with its padding then, and the tensors on the way; `None` if it cannot move into all of it.
-    fn cone(
-        &self,
-        pad: &'a NodeProto,
-        amounts: [i64; 4],
-        value: f64,
-    ) -> Option<(Vec<(usize, [i64; 4])>, Vec<&'a str>)> {
+    /// What reads a `Pad` of `value`; `None` if it cannot move into all of it.
+    fn cone(&self, pad: &'a NodeProto, amounts: [i64; 4], value: f64) -> Option<Cone<'a>> {
         let mut windows = Vec::new();
         let mut passed = Vec::new();
         let mut open: Vec<(&str, f64)> = vec![(pad.output.first()?, value)];
@@ -143,7 +146,7 @@ impl<'a> Folding<'a> {
                 }
             }
         }
-        (!windows.is_empty()).then_some((windows, passed))
+        (!windows.is_empty()).then_some(Cone { windows, passed })
     }
 
     /// What a value becomes in a node that treats each value by itself; `None` for other nodes.

@@ -4,6 +4,9 @@ use super::super::super::super::{Limits, Tensor};
 use super::super::super::nodes::{Nodes, float, initializer, int, ints, text};
 use super::*;
 
+/// An operator, its inputs and attributes, and the extents of what it gives; none where they cannot be told.
+type Case = (&'static str, &'static [&'static str], Vec<AttributeProto>, &'static [usize]);
+
 /// Extents of a node's outputs, by ONNX's own shape inference as recorded here, for an `x` of `[1, 4, 6, 9]`.
 fn of(op: &str, inputs: &[&str], attributes: Vec<AttributeProto>, outputs: usize) -> Option<Vec<Vec<usize>>> {
     let mut nodes = Nodes::default();
@@ -49,7 +52,7 @@ fn of(op: &str, inputs: &[&str], attributes: Vec<AttributeProto>, outputs: usize
 
 #[test]
 fn extents_are_onnxs() {
-    let cases: Vec<(&str, &[&str], Vec<AttributeProto>, &[usize])> = vec![
+    let cases: Vec<Case> = vec![
         ("Sigmoid", &["x"], vec![], &[1, 4, 6, 9]),
         ("Add", &["x", "column"], vec![], &[1, 4, 6, 9]),
         ("Gather", &["x", "order"], vec![int("axis", 1)], &[1, 3, 6, 9]),
