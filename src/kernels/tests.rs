@@ -16,9 +16,9 @@ fn all() -> Vec<Kernels> {
 }
 
 /// A reproducible source of numbers.
-struct Values(u64);
+struct Numbers(u64);
 
-impl Values {
+impl Numbers {
     fn next(&mut self) -> u32 {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) as u32
@@ -47,7 +47,7 @@ const KINDS: [Pattern; 5] =
     [Pattern::Random, Pattern::Greatest, Pattern::Least, Pattern::Alternating, Pattern::Extremes];
 
 impl Pattern {
-    fn pick(self, numbers: &mut Values, i: usize, least: i32, greatest: i32) -> i32 {
+    fn pick(self, numbers: &mut Numbers, i: usize, least: i32, greatest: i32) -> i32 {
         match self {
             Self::Random => least + numbers.below((greatest - least + 1) as usize) as i32,
             Self::Greatest => greatest,
@@ -101,7 +101,7 @@ struct Case {
 }
 
 fn case(outputs: usize, steps: usize, pixels: usize, x: Pattern, w: Pattern, store: usize, seed: u64) -> Case {
-    let mut numbers = Values(seed);
+    let mut numbers = Numbers(seed);
     let (planes, slack) = (steps.div_ceil(3) + 1, numbers.below(9));
     let plane_stride = 4 * (pixels + slack);
     let input: Vec<u8> = (0..planes * plane_stride).map(|i| x.pick(&mut numbers, i, 0, 255) as u8).collect();
@@ -210,7 +210,7 @@ proptest! {
 }
 
 fn reading(planes: usize, pixels: usize, count: usize, from: QuantType, store: usize, kind: Pattern, seed: u64) {
-    let mut numbers = Values(seed);
+    let mut numbers = Numbers(seed);
     let (low, high, to) = STORES[store];
     let middle = [(-128.0, 127.0, true), (0.0, f32::INFINITY, false), (f32::NEG_INFINITY, f32::INFINITY, true)];
     let steps: Vec<Affine> = (0..count)

@@ -8,18 +8,26 @@ use densight::runtime::{Model, Session, SessionOptions};
 use super::{error, npy};
 
 /// Folders of `tests/fixtures/exported`, and the largest difference by largest value: of files in f16 ONNX Runtime rounds what is computed.
-const EXPORTED: [(&str, f32); 13] = [
+const EXPORTED: [(&str, f32); 21] = [
     ("bfloat16-weights", 1e-5),
     ("colours-swapped", 1e-5),
+    ("depthwise", 1e-5),
+    ("dilated", 1e-5),
+    ("gelu", 1e-5),
     ("gray", 1e-5),
+    ("grouped", 1e-5),
     ("half", 2e-3),
     ("half-with-f32-ends", 2e-3),
+    ("hard-swish", 1e-5),
     ("keras-channels-last", 1e-5),
+    ("leaky-relu", 1e-5),
+    ("mirrored", 1e-5),
     ("open-size", 1e-5),
     ("opset-6", 1e-5),
     ("pads-of-nothing", 1e-5),
     ("pads-of-nothing-opset9", 1e-5),
     ("pads-through-quantizers", 1e-5),
+    ("silu", 1e-5),
     ("two-outputs", 1e-5),
     ("weights-beside", 1e-5),
 ];

@@ -216,6 +216,98 @@ def two_outputs():
     return model
 
 
+def in_place_of_relu(make):
+    """Each ReLU as `make` says: nodes from x to y, with constants."""
+    model = build(opset=13)
+    graph = model.graph
+    for node in [node for node in graph.node if node.op_type == "Relu"]:
+        number = lambda name, value: add(graph, f"{node.output[0]}.{name}", value, np.float32)
+        nodes = make(node.input[0], node.output[0], number)
+        replace(graph, list(graph.node).index(node), nodes)
+    return model
+
+
+def silu(x, y, _):
+    return [helper.make_node("Sigmoid", [x], [y + ".gate"]), helper.make_node("Mul", [x, y + ".gate"], [y])]
+
+
+def hard_swish(x, y, number):
+    return [
+        helper.make_node("Add", [x, number("three", 3)], [y + ".moved"]),
+        helper.make_node("Clip", [y + ".moved", number("zero", 0), number("six", 6)], [y + ".gate"]),
+        helper.make_node("Div", [y + ".gate", number("sixth", 6)], [y + ".share"]),
+        helper.make_node("Mul", [x, y + ".share"], [y]),
+    ]
+
+
+def gelu(x, y, number):
+    return [
+        helper.make_node("Div", [x, number("root", 2**0.5)], [y + ".scaled"]),
+        helper.make_node("Erf", [y + ".scaled"], [y + ".erf"]),
+        helper.make_node("Add", [y + ".erf", number("one", 1)], [y + ".gate"]),
+        helper.make_node("Mul", [x, y + ".gate"], [y + ".double"]),
+        helper.make_node("Mul", [y + ".double", number("half", 0.5)], [y]),
+    ]
+
+
+def leaky(x, y, _):
+    return [helper.make_node("LeakyRelu", [x], [y], alpha=0.1)]
+
+
+def windows(change):
+    """Each 3x3 convolution of a dense layer as `change` says: nodes in its place."""
+    model = build(opset=13)
+    graph, numbers = model.graph, np.random.default_rng(5)
+    weights = {tensor.name: tensor.dims for tensor in graph.initializer}
+    for node in [node for node in graph.node if node.op_type == "Conv" and list(weights[node.input[1]][2:]) == [3, 3]]:
+        if weights[node.input[1]][1] == 3:
+            continue  # The stem.
+        replace(graph, list(graph.node).index(node), change(graph, node, weights[node.input[1]][1], numbers))
+    return model
+
+
+def attribute(node, name, value):
+    kept = [a for a in node.attribute if a.name != name]
+    del node.attribute[:]
+    node.attribute.extend(kept + [helper.make_attribute(name, value)])
+
+
+def depthwise(graph, node, channels, numbers):
+    """A depthwise 3x3 in front, as in HarDNet-DS."""
+    x, y = node.input[0], node.output[0] + ".depthwise"
+    weights = add(graph, y + ".weight", numbers.normal(0, 0.4, (channels, 1, 3, 3)), np.float32)
+    node.input[0] = y
+    return [helper.make_node("Conv", [x, weights], [y], name=y, kernel_shape=[3, 3], pads=[1] * 4, group=channels), node]
+
+
+def grouped(graph, node, channels, numbers):
+    """Two groups in front, as in CondenseNet."""
+    x, y = node.input[0], node.output[0] + ".grouped"
+    weights = add(graph, y + ".weight", numbers.normal(0, 0.3, (channels, channels // 2, 1, 1)), np.float32)
+    node.input[0] = y
+    return [helper.make_node("Conv", [x, weights], [y], name=y, kernel_shape=[1, 1], group=2), node]
+
+
+def dilated(graph, node, channels, numbers):
+    attribute(node, "dilations", [2, 2])
+    attribute(node, "pads", [2] * 4)
+    return [node]
+
+
+def mirrored(graph, node, channels, numbers):
+    """A blur of the mirrored image in front, as in timm's networks with anti-aliasing."""
+    x, y = node.input[0], node.output[0] + ".blur"
+    blur = np.outer([1, 2, 1], [1, 2, 1]) / 16
+    weights = add(graph, y + ".weight", np.tile(blur, (channels, 1, 1, 1)), np.float32)
+    pads = add(graph, y + ".pads", [0, 0, 1, 1, 0, 0, 1, 1], np.int64)
+    node.input[0] = y
+    return [
+        helper.make_node("Pad", [x, pads], [y + ".padded"], name=y + ".pad", mode="reflect"),
+        helper.make_node("Conv", [y + ".padded", weights], [y], name=y, kernel_shape=[3, 3], group=channels),
+        node,
+    ]
+
+
 def declared_wrongly():
     """Behind an Einsum, whose extents are not inferred, the file declares others."""
     model = build()
@@ -272,6 +364,10 @@ def main():
     write("opset-6", old, answering=new)
     write("weights-beside", build(), external=True)
     write("two-outputs", two_outputs())
+    for name, make in [("silu", silu), ("hard-swish", hard_swish), ("gelu", gelu), ("leaky-relu", leaky)]:
+        write(name, in_place_of_relu(make))
+    for name, change in [("depthwise", depthwise), ("grouped", grouped), ("dilated", dilated), ("mirrored", mirrored)]:
+        write(name, windows(change))
     onnx.save(declared_wrongly(), OUT.parent / "refused" / "wrong-value-info" / "model.onnx")
     (OUT / "README.md").write_text(README)
 

@@ -84,7 +84,7 @@ pub fn export_quantized(
 
 /// A segment as a tensor of f32 values, of rank 4, and how many times it the segment is.
 #[derive(Debug, Clone)]
-struct Segment {
+struct WrittenSegment {
     tensor: String,
     gain: f32,
 }
@@ -94,7 +94,7 @@ struct Writer<'a> {
     flat: &'a BTreeSet<String>,
     nodes: Nodes,
     tensors: Vec<TensorProto>,
-    segments: Vec<Segment>,
+    segments: Vec<WrittenSegment>,
     names: Names,
     /// Tensors by way of their quantized values: what was written for a tensor and an encoding.
     coded: HashMap<(String, [u32; 4]), String>,
@@ -110,7 +110,7 @@ impl Writer<'_> {
                 self.tensors.push(integers(&axes, &[2], DataType::Int64, values));
                 tensor = self.add("Unsqueeze", &format!("{tensor}.planes"), &[&tensor, &axes], vec![]);
             }
-            self.segments.push(Segment { tensor, gain: 1.0 });
+            self.segments.push(WrittenSegment { tensor, gain: 1.0 });
         }
         for (layer, encodings) in self.network.layers.iter().zip(encodings) {
             let gain = match &layer.op {
@@ -128,7 +128,7 @@ impl Writer<'_> {
                 Some(encoding) => self.coded(&result, encoding),
                 None => result,
             };
-            self.segments.push(Segment { tensor, gain });
+            self.segments.push(WrittenSegment { tensor, gain });
         }
         for output in &self.network.outputs {
             if self.nodes.list.iter().any(|node| node.output.contains(&output.name)) {
@@ -310,7 +310,7 @@ impl Writer<'_> {
         });
         let mut parts = Vec::new();
         for (index, read) in reads.iter().enumerate() {
-            let Segment { tensor, gain } = self.segments[read.segment].clone();
+            let WrittenSegment { tensor, gain } = self.segments[read.segment].clone();
             // What the segment is a multiple of is taken up by the first affine.
             let mut affines = read.prologue.clone();
             if gain != 1.0 {

@@ -80,6 +80,69 @@ def relu(graph: Graph, x: str) -> str:
     return graph.add("Relu", [x], graph.shape(x))
 
 
+def function(graph: Graph, x: str) -> str:
+    """A function of one value, as one operator or as those that exporters make of it."""
+    shape = graph.shape(x)
+    single = [("Sigmoid", {}), ("Tanh", {}), ("LeakyRelu", {"alpha": graph.pick(None, 0.1, 0.3)})]
+    single += [("Elu", {"alpha": graph.pick(None, 1.5)}), ("HardSigmoid", {"alpha": graph.pick(None, 0.25)})]
+    if graph.opset >= 14:
+        single.append(("HardSwish", {}))
+    way = graph.pick("single", "silu", "silu", "silu", "hard swish", "gelu", "PRelu")
+    if way == "silu":
+        return graph.add("Mul", _turned(graph, x, graph.add("Sigmoid", [x], shape)), shape)
+    if way == "hard swish":
+        return _hard_swish(graph, x)
+    if way == "gelu" and graph.opset >= 9:
+        return _gelu(graph, x)
+    if way == "PRelu":
+        return graph.add("PRelu", [x, constant(graph, np.asarray([0.2], np.float32), 0.9)], shape)
+    op, attributes = graph.rng.choice(single)
+    return graph.add(op, [x], shape, **attributes)
+
+
+def _turned(graph: Graph, a: str, b: str) -> list[str]:
+    return graph.pick([a, b], [b, a])
+
+
+def _hard_swish(graph: Graph, x: str) -> str:
+    shape = graph.shape(x)
+    if graph.chance(0.3):
+        gate = graph.add("HardSigmoid", [x], shape, alpha=1 / 6)
+        return graph.add("Mul", _turned(graph, x, gate), shape)
+    gate = graph.add("Add", [x, constant(graph, np.float32(3), 0.9)], shape)
+    if graph.opset < 11:
+        gate = graph.add("Clip", [gate], shape, min=0.0, max=6.0)
+    else:
+        bounds = [constant(graph, np.float32(bound), 0.9) for bound in (0, 6)]
+        gate = graph.add("Clip", [gate] + bounds, shape)
+    six = constant(graph, np.float32(6), 0.9)
+    if graph.chance(0.5):
+        return graph.add("Mul", _turned(graph, x, graph.add("Div", [gate, six], shape)), shape)
+    return graph.add("Div", [graph.add("Mul", _turned(graph, x, gate), shape), six], shape)
+
+
+def _gelu(graph: Graph, x: str) -> str:
+    shape = graph.shape(x)
+    y = graph.add("Div", [x, constant(graph, np.float32(2**0.5), 0.9)], shape)
+    y = graph.add("Add", [graph.add("Erf", [y], shape), constant(graph, np.float32(1), 0.9)], shape)
+    half = constant(graph, np.float32(0.5), 0.9)
+    if graph.chance(0.5):
+        return graph.add("Mul", [graph.add("Mul", _turned(graph, x, y), shape), half], shape)
+    return graph.add("Mul", _turned(graph, x, graph.add("Mul", [y, half], shape)), shape)
+
+
+def mirrored_convolution(graph: Graph, x: str, out: int) -> str:
+    """A convolution of an image that a `Pad` mirrored at its ends; height and width stay."""
+    channels, height, width = graph.shape(x)[1:]
+    if min(height, width) < 2 or graph.opset < 11:
+        return convolution(graph, x, out, (3, 3), keep_size=True)
+    pads = constant(graph, np.asarray([0, 0, 1, 1, 0, 0, 1, 1], np.int64), 0.9)
+    x = graph.add("Pad", [x, pads], (1, channels, height + 2, width + 2), mode="reflect")
+    group = channels if graph.chance(0.6) and out % channels == 0 else 1
+    weight = constants.weights(graph, graph.normal((out, channels // group, 3, 3), 0.4))
+    return graph.add("Conv", [x, weight], (1, out, height, width), kernel_shape=[3, 3], group=group)
+
+
 def clip(graph: Graph, x: str) -> str:
     """`Clip` with both bounds or one."""
     low, high = graph.pick(

@@ -92,6 +92,8 @@ def _normed(graph: Graph, x: str, rate: float) -> str:
     """What stands in front of a convolution of a DenseNet: norm and ReLU mostly."""
     if graph.chance(0.5):
         return fused.relu(graph, fused.norm(graph, x))
+    if graph.chance(0.25):
+        return fused.function(graph, fused.norm(graph, x))
     return _sprinkled(graph, x, rate)
 
 
@@ -115,6 +117,13 @@ def _layer(graph: Graph, x: str, rate: float) -> str:
         x = fused.convolution(graph, x, graph.width(2, 10), (1, 1), keep_size=True)
         x = _normed(graph, x, rate)
     kernel = graph.pick((1, 1), (3, 3), (3, 3), (3, 3), (5, 5), (1, 3), (3, 2), (2, 2), (7, 7))
+    if graph.chance(0.12):
+        # Depthwise, or in some groups; a 1x1 behind it makes the growth.
+        channels = graph.shape(x)[1]
+        group = graph.rng.choice([channels] + [g for g in range(1, channels + 1) if channels % g == 0])
+        x, kernel = fused.convolution(graph, x, channels, kernel, keep_size=True, group=group), (1, 1)
+    if graph.chance(0.05):
+        return fused.mirrored_convolution(graph, x, growth)
     x = fused.convolution(graph, x, growth, kernel, keep_size=True)
     return _sprinkled(graph, x, rate, 1) if graph.chance(0.3) else x
 

@@ -72,7 +72,7 @@ pub(super) unsafe fn neon(args: &ConvolveF32Args) {
 }
 
 /// Where a tile is.
-struct TileAt<'a> {
+struct F32Tile<'a> {
     /// The first output channel.
     first: usize,
     /// The weights of its four.
@@ -83,14 +83,14 @@ struct TileAt<'a> {
 
 /// Calls `run` with each tile, and its number of vectors: `most` or fewer.
 #[inline(always)]
-fn for_tiles<V: Vector>(args: &ConvolveF32Args, most: usize, run: impl Fn(TileAt<'_>, usize)) {
+fn for_tiles<V: Vector>(args: &ConvolveF32Args, most: usize, run: impl Fn(F32Tile<'_>, usize)) {
     let vectors = args.pixels / V::PIXELS;
     let tiles = vectors.div_ceil(most);
     for tile in 0..tiles {
         // Tiles of as equal sizes as can be: a short one would keep too few accumulators busy.
         let (begin, end) = (vectors * tile / tiles, vectors * (tile + 1) / tiles);
         for (first, weights) in args.packed.blocks() {
-            run(TileAt { first, weights, pixel: V::PIXELS * begin }, end - begin);
+            run(F32Tile { first, weights, pixel: V::PIXELS * begin }, end - begin);
         }
     }
 }
@@ -101,8 +101,8 @@ fn for_tiles<V: Vector>(args: &ConvolveF32Args, most: usize, run: impl Fn(TileAt
 /// What the fields of `args` promise must hold, and the tile must be inside its range of pixels. The function that this is inlined into must
 /// enable the instructions of `V`.
 #[inline(always)]
-unsafe fn tile<V: Vector, const N: usize>(args: &ConvolveF32Args, at: TileAt<'_>) {
-    let TileAt { first, weights, pixel } = at;
+unsafe fn tile<V: Vector, const N: usize>(args: &ConvolveF32Args, at: F32Tile<'_>) {
+    let F32Tile { first, weights, pixel } = at;
     // SAFETY: the caller enables the instructions. All pixels of the tile can be read at each offset and written to each plane, and a block has
     // 16 weights for each offset.
     unsafe {

@@ -27,7 +27,8 @@ pub(in super::super) fn pad_amounts(node: &NodeProto, constants: &Constants<'_>)
 
 /// Rows and columns that a node mirrors around an image: top, left, bottom, right.
 pub(super) fn mirrored(node: &NodeProto, constants: &Constants<'_>) -> Option<[usize; 4]> {
-    if node.op_type != "Pad" || node.text("mode") != Some(b"reflect") {
+    let understood = node.attribute.iter().all(|attribute| ["mode", "pads"].contains(&attribute.name.as_str()));
+    if node.op_type != "Pad" || node.text("mode") != Some(b"reflect") || !understood || node.output.len() != 1 {
         return None;
     }
     let amounts = pad_amounts(node, constants)?;

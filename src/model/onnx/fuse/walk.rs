@@ -81,10 +81,7 @@ impl<'a> Walk<'a> {
 
     fn visit(&mut self, node: &'a NodeProto) {
         let Some(output) = node.output.first() else { return };
-        if border::mirrored(node, &self.constants).is_some()
-            && operators::understood(node).is_ok()
-            && self.value(node, 0).is_ok()
-        {
+        if border::mirrored(node, &self.constants).is_some() && self.value(node, 0).is_ok() {
             self.mirrored.insert(output.clone(), node);
             return;
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use tract_onnx::pb::{AttributeProto, GraphProto, NodeProto, OperatorSetIdProto, attribute_proto::AttributeType};
 
 use super::table::TABLE;
-use super::{Allowed, Attribute, MICROSOFT, NEWEST, OLDEST, Operator};
+use super::{Allowed, Attribute, Definition, MICROSOFT, NEWEST, OLDEST};
 
 /// The versions of operators that a file imports, by domain; `""` is ONNX's own.
 #[derive(Debug, Clone, Default)]
@@ -100,7 +100,7 @@ fn check_node(node: &NodeProto, opsets: &Opsets) -> Result<(), String> {
     }
 }
 
-fn row(node: &NodeProto, opsets: &Opsets) -> Result<&'static Operator, String> {
+fn row(node: &NodeProto, opsets: &Opsets) -> Result<&'static Definition, String> {
     let domain = plain_domain(&node.domain);
     let version = opsets.version(domain);
     let mut rows = TABLE.iter().filter(|row| row.name == node.op_type && row.domain == domain).peekable();
@@ -116,7 +116,7 @@ fn row(node: &NodeProto, opsets: &Opsets) -> Result<&'static Operator, String> {
         .ok_or_else(|| format!("Densight does not know version {version} of this operator"))
 }
 
-fn check_counts(node: &NodeProto, row: &Operator) -> Result<(), String> {
+fn check_counts(node: &NodeProto, row: &Definition) -> Result<(), String> {
     let within = |count: usize, (least, greatest): (usize, usize), what: &str| match count {
         n if n < least => Err(format!("it has {n} {what}s, and needs {least}")),
         n if n > greatest => Err(format!("it has {n} {what}s, and takes {greatest}")),

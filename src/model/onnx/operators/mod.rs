@@ -26,7 +26,7 @@ const MICROSOFT: &str = "com.microsoft";
 
 /// An operator as some opsets define it.
 #[derive(Debug)]
-struct Operator {
+struct Definition {
     name: &'static str,
     /// `""` for ONNX's own.
     domain: &'static str,
@@ -71,7 +71,7 @@ enum Allowed {
     Texts(&'static [&'static str]),
 }
 
-impl Operator {
+impl Definition {
     const fn new(name: &'static str, since: i64, inputs: (usize, usize), attributes: &'static [Attribute]) -> Self {
         let opsets = (since, NEWEST);
         Self { name, domain: "", opsets, inputs, gaps: &[], outputs: (1, 1), attributes, rule: None }

@@ -105,7 +105,7 @@ fn forbidden(name: &str, values: Allowed, kind: AttributeType) -> Option<Attribu
 }
 
 /// A node with as little as the row asks for.
-fn least(row: &Operator) -> NodeProto {
+fn least(row: &Definition) -> NodeProto {
     let mut attribute: Vec<AttributeProto> = row.attributes.iter().filter(|a| a.required).map(allowed).collect();
     if row.name == "Constant" {
         attribute.push(allowed(&row.attributes[0]));
@@ -131,7 +131,7 @@ fn checked(node: NodeProto, opset: i64) -> Result<(), String> {
     check(&graph, &[], &opsets(opset))
 }
 
-fn opset_of(row: &Operator) -> i64 {
+fn opset_of(row: &Definition) -> i64 {
     if row.domain.is_empty() { row.opsets.0 } else { NEWEST }
 }
 
