@@ -109,67 +109,18 @@ pub fn quantize(
     if calibration.is_empty() {
         return Err(Error::new(ErrorKind::Image, "there is no picture to calibrate with"));
     }
-    let threads = options.threads;
-    let few = |count: usize| &calibration[..calibration.len().min(count)];
-    let float_logits = trial::logits(&whole.file, few(SENSITIVITY_PICTURES), threads)?;
+    let few = &calibration[..calibration.len().min(SENSITIVITY_PICTURES)];
+    let float_logits = trial::logits(&whole.file, few, options.threads)?;
     verify::float(&whole, &original, &calibration[0], &float_logits[0])?;
     let inputs = isolated(|| whole.inputs())?;
-
-    // As it is, and equalized: the one whose logits are closer to the float network's is taken.
-    let mut candidates = Vec::new();
-    for equalized in [false, true] {
-        let mut float = original.clone();
-        if equalized {
-            let first: &Candidate = &candidates[0];
-            plan::equalize(&mut float, &first.seen);
-        }
-        let (mut done, all) = (calibration.len() * usize::from(equalized), 2 * calibration.len());
-        let seen = calibration::calibrate(&float, &inputs, calibration, || {
-            done += 1;
-            progress(Phase::Calibration, done, all);
-        })?;
-        let encodings = plan::encodings(&float, &seen, options.method, options.concat);
-        let mut candidate = Candidate { equalized, float, seen, encodings, power: Power::default() };
-        let written = candidate.written(&whole, &candidate.encodings)?;
-        let logits = trial::logits(&written.whole.file, few(SENSITIVITY_PICTURES), threads)?;
-        candidate.power = trial::output_power(&float_logits, &logits);
-        candidates.push(candidate);
-    }
-    candidates.sort_by(|a, b| b.power.decibels().total_cmp(&a.power.decibels()));
-    let best = candidates.swap_remove(0);
-
-    let alone = alone(&whole, &best, calibration, &float_logits, threads, progress)?;
-    let mut encodings = best.encodings.clone();
-    let mut accuracy = None;
-    if !checked.pictures.is_empty() {
-        let float = budget::best(&trial::logits(&whole.file, &checked.pictures, threads)?);
-        if let Some(budget) = options.max_drop {
-            let mut order: Vec<usize> = (0..alone.len()).filter(|&layer| alone[layer].is_some()).collect();
-            let ratio = |layer: usize| alone[layer].map_or(f64::INFINITY, |power| power.decibels());
-            order.sort_by(|&a, &b| ratio(a).total_cmp(&ratio(b)));
-            let (whole, best, order) = (&whole, &best, &order);
-            let search = budget::Search { whole, best, order, checked, float: &float, budget, threads };
-            let found = search.fewest(progress)?;
-            (encodings, accuracy) = (found.encodings, Some(found.accuracy));
-        } else {
-            let written = best.written(&whole, &encodings)?;
-            let int8 = budget::best(&trial::logits(&written.whole.file, &checked.pictures, threads)?);
-            accuracy = Some(budget::accuracy(&float, &int8, &checked.classes, None));
-        }
-    }
+    let work = Work { whole: &whole, inputs: &inputs, calibration, few, float_logits: &float_logits, options };
+    let best = work.best(&original, progress)?;
+    let alone = work.alone(&best, progress)?;
+    let (encodings, accuracy) = work.within_budget(&best, &alone, checked, progress)?;
     let written = best.written(&whole, &encodings)?;
-    let logits = trial::logits(&written.whole.file, few(SENSITIVITY_PICTURES), threads)?;
+    let logits = trial::logits(&written.whole.file, few, options.threads)?;
     verify::int8(&float_logits[0], &logits[0])?;
-    let scales: Vec<_> =
-        (0..encodings.len()).map(|number| real_scales(&best.float, number, &encodings[number])).collect();
-    let found_inputs = isolated(|| written.whole.inputs())?;
-    // Where channels were equalized they are scaled: the results are those of that network.
-    let results = trial::result_powers(
-        (&best.float, &inputs),
-        (&written.whole.network, &found_inputs),
-        &scales,
-        few(RESULT_PICTURES),
-    )?;
+    let results = work.results(&best, &encodings, &written)?;
     let mut report = Report {
         model: whole.file.metadata.name.clone().unwrap_or_else(|| "model".into()),
         method: options.method.name().into(),
@@ -195,6 +146,103 @@ pub fn quantize(
     Ok(Quantized { bytes: written.bytes, report })
 }
 
+/// What all steps of a quantization need.
+struct Work<'a> {
+    whole: &'a Whole,
+    inputs: &'a whole::Inputs,
+    calibration: &'a [Vec<f32>],
+    /// The calibration pictures that logits are compared on, and the float network's logits.
+    few: &'a [Vec<f32>],
+    float_logits: &'a [Vec<f32>],
+    options: Options,
+}
+
+impl Work<'_> {
+    /// The network as it is, and equalized: the one whose logits are closer to the float network's.
+    fn best(&self, original: &FusedNetwork, progress: &mut Progress<'_>) -> Result<Candidate> {
+        let mut candidates = Vec::new();
+        for equalized in [false, true] {
+            let mut float = original.clone();
+            if equalized {
+                let first: &Candidate = &candidates[0];
+                plan::equalize(&mut float, &first.seen);
+            }
+            let (mut done, all) = (self.calibration.len() * usize::from(equalized), 2 * self.calibration.len());
+            let seen = calibration::calibrate(&float, self.inputs, self.calibration, || {
+                done += 1;
+                progress(Phase::Calibration, done, all);
+            })?;
+            let encodings = plan::encodings(&float, &seen, self.options.method, self.options.concat);
+            let mut candidate = Candidate { equalized, float, seen, encodings, power: Power::default() };
+            let written = candidate.written(self.whole, &candidate.encodings)?;
+            let logits = trial::logits(&written.whole.file, self.few, self.options.threads)?;
+            candidate.power = trial::output_power(self.float_logits, &logits);
+            candidates.push(candidate);
+        }
+        candidates.sort_by(|a, b| b.power.decibels().total_cmp(&a.power.decibels()));
+        Ok(candidates.swap_remove(0))
+    }
+
+    /// The encodings that hold the budget, if there is one, and what the pictures to check say of them.
+    fn within_budget(
+        &self,
+        best: &Candidate,
+        alone: &[Option<Power>],
+        checked: &Checked,
+        progress: &mut Progress<'_>,
+    ) -> Result<(Vec<LayerEncodings>, Option<report::Accuracy>)> {
+        let (whole, threads) = (self.whole, self.options.threads);
+        if checked.pictures.is_empty() {
+            return Ok((best.encodings.clone(), None));
+        }
+        let float = budget::best(&trial::logits(&whole.file, &checked.pictures, threads)?);
+        if let Some(budget) = self.options.max_drop {
+            let mut order: Vec<usize> = (0..alone.len()).filter(|&layer| alone[layer].is_some()).collect();
+            let ratio = |layer: usize| alone[layer].map_or(f64::INFINITY, |power| power.decibels());
+            order.sort_by(|&a, &b| ratio(a).total_cmp(&ratio(b)));
+            let search = budget::Search { whole, best, order: &order, checked, float: &float, budget, threads };
+            let found = search.fewest(progress)?;
+            return Ok((found.encodings, Some(found.accuracy)));
+        }
+        let written = best.written(whole, &best.encodings)?;
+        let int8 = budget::best(&trial::logits(&written.whole.file, &checked.pictures, threads)?);
+        let accuracy = budget::accuracy(&float, &int8, &checked.classes, None);
+        Ok((best.encodings.clone(), Some(accuracy)))
+    }
+
+    /// For each convolution how far the logits are from the float network's when it alone is int8.
+    fn alone(&self, best: &Candidate, progress: &mut Progress<'_>) -> Result<Vec<Option<Power>>> {
+        let network = &best.float;
+        let macs: u64 = network.layers.iter().filter_map(|layer| layer.macs(network)).sum();
+        let trials = best.encodings.iter().filter(|encodings| encodings.input.is_some()).count() as u64;
+        let affordable = (SENSITIVITY_MACS / (macs * trials).max(1)) as usize;
+        let count = affordable.clamp(1, SENSITIVITY_PICTURES).min(self.calibration.len());
+        let mut powers = Vec::new();
+        for (number, encodings) in best.encodings.iter().enumerate() {
+            let mut power = None;
+            if encodings.input.is_some() && matches!(network.layers[number].op, Op::Convolution { .. }) {
+                let mut only = vec![LayerEncodings::default(); best.encodings.len()];
+                only[number] = *encodings;
+                let written = best.written(self.whole, &only)?;
+                let logits = trial::logits(&written.whole.file, &self.calibration[..count], self.options.threads)?;
+                power = Some(trial::output_power(&self.float_logits[..count], &logits));
+            }
+            powers.push(power);
+            progress(Phase::Sensitivity, number + 1, best.encodings.len());
+        }
+        Ok(powers)
+    }
+
+    /// How far each layer's results are from those of the float network: of the equalized one, whose channels are scaled alike.
+    fn results(&self, best: &Candidate, encodings: &[LayerEncodings], written: &Written) -> Result<Vec<Power>> {
+        let scales: Vec<_> =
+            (0..encodings.len()).map(|number| real_scales(&best.float, number, &encodings[number])).collect();
+        let inputs = isolated(|| written.whole.inputs())?;
+        let few = &self.calibration[..self.calibration.len().min(RESULT_PICTURES)];
+        trial::result_powers((&best.float, self.inputs), (&written.whole.network, &inputs), &scales, few)
+    }
+}
+
 fn pictures(count: usize) -> String {
     if count == 1 { "one picture".into() } else { format!("{count} pictures") }
 }
@@ -217,36 +265,6 @@ impl Candidate {
         plan::correct_biases(&mut network, &self.seen, encodings);
         isolated(|| trial::written(whole, &network, encodings))
     }
-}
-
-/// For each convolution how far the logits are from the float network's when it alone is int8.
-fn alone(
-    whole: &Whole,
-    best: &Candidate,
-    calibration: &[Vec<f32>],
-    float_logits: &[Vec<f32>],
-    threads: usize,
-    progress: &mut Progress<'_>,
-) -> Result<Vec<Option<Power>>> {
-    let network = &best.float;
-    let macs: u64 = network.layers.iter().filter_map(|layer| layer.macs(network)).sum();
-    let trials = best.encodings.iter().filter(|encodings| encodings.input.is_some()).count() as u64;
-    let affordable = (SENSITIVITY_MACS / (macs * trials).max(1)) as usize;
-    let count = affordable.clamp(1, SENSITIVITY_PICTURES).min(calibration.len());
-    let mut powers = Vec::new();
-    for (number, encodings) in best.encodings.iter().enumerate() {
-        let mut power = None;
-        if encodings.input.is_some() && matches!(network.layers[number].op, Op::Convolution { .. }) {
-            let mut only = vec![LayerEncodings::default(); best.encodings.len()];
-            only[number] = *encodings;
-            let written = best.written(whole, &only)?;
-            let logits = trial::logits(&written.whole.file, &calibration[..count], threads)?;
-            power = Some(trial::output_power(&float_logits[..count], &logits));
-        }
-        powers.push(power);
-        progress(Phase::Sensitivity, number + 1, best.encodings.len());
-    }
-    Ok(powers)
 }
 
 /// What turns a layer's accumulators into f32 values; `None` for a layer that is not int8.

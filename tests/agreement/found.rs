@@ -12,7 +12,7 @@ const FLOAT: f32 = 1e-3;
 const QUANTIZED: f32 = 2e-2;
 
 /// Folders of `tests/fixtures/found`: `model.onnx`, `x.npy`, ONNX Runtime's `y.npy`.
-const FOUND: [(&str, f32); 34] = [
+const FOUND: [(&str, f32); 35] = [
     ("average-counts-beyond-padding", QUANTIZED),
     ("axes-from-a-cast", QUANTIZED),
     ("blocked-dequantize", FLOAT),
@@ -20,6 +20,7 @@ const FOUND: [(&str, f32); 34] = [
     ("celu-alpha", FLOAT),
     ("constant-of-higher-rank", FLOAT),
     ("fold-norms-through-quantizer", QUANTIZED),
+    ("function-beside-none", FLOAT),
     ("halves-between-scales", QUANTIZED),
     ("halves-of-means", QUANTIZED),
     ("initializers-listed-as-inputs", FLOAT),

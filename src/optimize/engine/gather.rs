@@ -114,12 +114,14 @@ impl<T: Element> Gather<T> {
 
 impl<To: PartialEq> Group<To> {
     fn is_followed_by(&self, next: &Self) -> bool {
-        let bounds = |affine: &Affine| (affine.low, affine.high, affine.round);
+        let alike =
+            |a: &Affine, b: &Affine| (a.low, a.high, a.round, &a.function) == (b.low, b.high, b.round, &b.function);
         self.kind == next.kind
             && self.to == next.to
             && self.place.plane_stride == next.place.plane_stride
             && self.place.start + self.planes * self.place.plane_stride == next.place.start
-            && self.affines.iter().map(bounds).eq(next.affines.iter().map(bounds))
+            && self.affines.len() == next.affines.len()
+            && self.affines.iter().zip(&next.affines).all(|(a, b)| alike(a, b))
     }
 
     fn append(&mut self, next: Self) {

@@ -39,6 +39,30 @@ fn random_int8_networks_give_the_interpreters_bits() {
     }
 }
 
+/// Sums have another order, and nothing else differs.
+#[test]
+fn random_float_networks_give_the_interpreters_values() {
+    for seed in 0..cases() {
+        let network = random::network(seed, NumberKind::Float);
+        network.check().unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        let inputs = random::inputs(&network, seed);
+        let expected = network.run(&inputs.iter().map(Vec::as_slice).collect::<Vec<_>>());
+        let first = run(&network, &inputs, Kernels::scalar(), 1);
+        for (found, expected) in first.iter().zip(&expected) {
+            let largest = expected.iter().fold(1e-3_f32, |most, value| most.max(value.abs()));
+            let worst = found.iter().zip(expected).fold(0.0_f32, |most, (a, b)| most.max((a - b).abs()));
+            assert!(worst <= 2e-4 * largest, "seed {seed}: off by {worst} of {largest}\n{network:#?}");
+        }
+        for kernels in Isa::ALL.into_iter().filter_map(Kernels::new) {
+            assert!(
+                run(&network, &inputs, kernels, 1 + seed as usize % 2) == first,
+                "seed {seed} on {}",
+                kernels.isa()
+            );
+        }
+    }
+}
+
 /// As far as f32 is exact, whatever the order of its sums.
 #[test]
 fn random_mixed_networks_give_the_interpreters_bits_where_sums_are_exact() {

@@ -57,7 +57,7 @@ impl Chain {
         let (factor, one) = last.uniform().filter(|_| last.is_open())?;
         let erf = found.function == Function::Erf && !found.is_bounded() && !found.round;
         let near = |a: f64, b: f64| (a - b).abs() <= NEARLY * b.abs();
-        let root = near(alpha, std::f64::consts::FRAC_1_SQRT_2) && beta == 0.0;
+        let root = near(alpha, std::f64::consts::FRAC_1_SQRT_2) && beta.abs() <= NEARLY;
         (erf && root && near(one, factor)).then(|| {
             let mut chain = self.clone();
             chain.function(Function::Gelu);
@@ -79,8 +79,9 @@ impl Chain {
     fn relative(&self, found: &Wide) -> Option<(f64, f64)> {
         let identity = Wide::identity(self.channels);
         let last = self.affines.last().filter(|last| last.is_open()).unwrap_or(&identity);
-        let alpha = found.mul.first()? / last.mul.first()?;
-        let beta = found.add.first()? - alpha * last.add.first()?;
+        let channel = last.mul.iter().position(|&mul| mul != 0.0)?;
+        let alpha = found.mul.get(channel)? / last.mul[channel];
+        let beta = found.add.get(channel)? - alpha * last.add[channel];
         let near = |a: f64, b: f64| (a - b).abs() <= 1e-9 * a.abs().max(b.abs()).max(1.0);
         let mut channels = last.mul.iter().zip(&last.add).zip(found.mul.iter().zip(&found.add));
         let same = channels.all(|((m, a), (mul, add))| near(m * alpha, *mul) && near(a * alpha + beta, *add));
