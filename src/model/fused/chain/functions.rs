@@ -66,7 +66,7 @@ impl Chain {
         })
     }
 
-    /// The affines of this chain that differ from `x`: those in place of its last affine, or behind it.
+    /// The affines of this chain that differ from `x`: those in place of its last affine, or behind all of `x`.
     fn behind(&self, x: &Self) -> Option<&[Wide]> {
         let same = match x.affines.last() {
             Some(last) if last.is_open() => x.len() - 1,
