@@ -1,5 +1,6 @@
-//! Rewrites float networks so that there is less to compute; results stay the same up to rounding. Each states when it holds.
-//! None moves anything across a quantizer: the values that a file quantizes stay the same.
+//! Rewrites float networks so that there is less to compute; results stay the same up to rounding.
+//!
+//! Each states when it holds. None moves anything across a quantizer: the values that a file quantizes stay the same.
 
 use crate::model::fused::{ConvolutionWeights, FusedNetwork, Op, Shape, Window};
 use crate::quant::{Affine, Function};
@@ -20,9 +21,10 @@ pub fn only_reader(network: &FusedNetwork, segment: usize) -> Option<usize> {
     }
 }
 
-/// A float convolution whose sums reach its only reader as they are: nothing is rounded or bounded in between. Only then may
-/// the reader's first operation move into the convolution, or change places with it. The only constructor is [`Unrounded::of`],
-/// so that a rewrite that takes one cannot skip the check.
+/// A float convolution whose sums reach its only reader as they are: nothing is rounded or bounded in between.
+///
+/// Only then may the reader's first operation move into the convolution, or change places with it. The only constructor is
+/// [`Unrounded::of`], so that a rewrite that takes one cannot skip the check.
 struct Unrounded {
     /// Index of the convolution.
     layer: usize,
@@ -78,10 +80,11 @@ fn fold_norm(network: &mut FusedNetwork, found: &Unrounded) {
     affine.add.fill(0.0);
 }
 
-/// Pools before a transition's 1x1 convolution instead of behind it: a quarter of the multiply-adds remains. The two commute
-/// for an `Unrounded` 1x1 convolution whose only reader is an average pool without a prologue and with windows side by side.
-/// The convolution then reads averages and has the pool's epilogue, whose first affine expected sums: it is multiplied by the
-/// window's size. Without an epilogue, each reader's first affine is.
+/// Pools before a transition's 1x1 convolution instead of behind it: a quarter of the multiply-adds remains.
+///
+/// The two commute for an `Unrounded` 1x1 convolution whose only reader is an average pool without a prologue and with windows
+/// side by side. The convolution then reads averages and has the pool's epilogue, whose first affine expected sums: it is
+/// multiplied by the window's size. Without an epilogue, each reader's first affine is.
 pub fn pool_first(network: &mut FusedNetwork) {
     for number in 0..network.layers.len() {
         let Some(found) = Unrounded::of(network, number) else { continue };

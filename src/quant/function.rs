@@ -1,6 +1,7 @@
-//! Functions that networks apply in place of the paper's ReLU, in f32 operations that every processor rounds alike. The C
-//! library is not used: the last bits of its `exp` differ between systems. Fused multiply-adds, divisions and comparisons give
-//! the same bits in the interpreter and in vectors of any length.
+//! Functions that networks apply in place of the paper's ReLU, in f32 operations that every processor rounds alike.
+//!
+//! The C library is not used: the last bits of its `exp` differ between systems. Fused multiply-adds, divisions and comparisons
+//! give the same bits in the interpreter and in vectors of any length.
 
 use serde::{Deserialize, Serialize};
 

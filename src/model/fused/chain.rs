@@ -203,10 +203,11 @@ impl Chain {
         (0..count).flat_map(|number| self.affines_of(number)).collect()
     }
 
-    /// Affine `number`, as two where a single one would differ from ONNX. Quantized values that are not rounded again become
-    /// `(value - zero_point) * scale`, so that the zero point becomes exactly 0; `value * scale - zero_point * scale` would
-    /// miss it by the product's rounding. Where ties are frequent, as with scales that are powers of two, values are rounded
-    /// before the zero point is added.
+    /// Affine `number`, as two where a single one would differ from ONNX.
+    ///
+    /// Quantized values that are not rounded again become `(value - zero_point) * scale`, so that the zero point becomes
+    /// exactly 0; `value * scale - zero_point * scale` would miss it by the product's rounding. Where ties are frequent, as
+    /// with scales that are powers of two, values are rounded before the zero point is added.
     fn affines_of(&self, number: usize) -> Vec<Affine> {
         let wide = &self.affines[number];
         if let Some(rescale) = &wide.rescale {

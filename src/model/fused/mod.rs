@@ -1,7 +1,8 @@
-//! A network in the form that runs: convolutions and pools, and nothing between them but [`Affine`]s. Norms, ReLUs, quantizers
-//! and concatenations are not layers here. A layer's output is a *segment*, kept as it was written; its readers name it
-//! together with a prologue ([`Read`]). A dense block is then a list of layers each of which reads one segment more than the
-//! last: nothing is copied, and segments keep the scales they were written with.
+//! A network in the form that runs: convolutions and pools, and nothing between them but [`Affine`]s.
+//!
+//! Norms, ReLUs, quantizers and concatenations are not layers here. A layer's output is a *segment*, kept as it was written;
+//! its readers name it together with a prologue ([`Read`]). A dense block is then a list of layers each of which reads one
+//! segment more than the last: nothing is copied, and segments keep the scales they were written with.
 //!
 //! [`FusedNetwork::run`] interprets it value by value. It is the oracle that faster code must match bit for bit.
 

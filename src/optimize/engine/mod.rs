@@ -1,7 +1,8 @@
-//! Runs a fused network with the kernels. Int8 results equal those of [`FusedNetwork::run`] bit for bit. When an engine is
-//! made, memory is planned ([`memory_plan`]), weights are packed, and each layer is lowered to a task; a run allocates nothing.
-//! A layer's input goes through its prologue in tiles that stay in the cache ([`input`]); a 3x3 reads its input where the 1x1
-//! before it wrote it, padding included ([`halo`]). Threads take a task's tiles from a queue.
+//! Runs a fused network with the kernels. Int8 results equal those of [`FusedNetwork::run`] bit for bit.
+//!
+//! When an engine is made, memory is planned ([`memory_plan`]), weights are packed, and each layer is lowered to a task; a run
+//! allocates nothing. A layer's input goes through its prologue in tiles that stay in the cache ([`input`]); a 3x3 reads its
+//! input where the 1x1 before it wrote it, padding included ([`halo`]). Threads take a task's tiles from a queue.
 
 mod check;
 mod convolve;

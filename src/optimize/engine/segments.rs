@@ -28,9 +28,11 @@ pub(super) struct Segment {
     pub(super) loading: Vec<Affine>,
 }
 
-/// Padding and shifted copies of a segment, so that a convolution can read it in place. Rows follow one another without a gap:
-/// a window that reaches beyond the side of the image would read the end of the previous row, or the beginning of the next. For
-/// each column shift there is therefore a copy of the segment's planes in which those columns hold padding.
+/// Padding and shifted copies of a segment, so that a convolution can read it in place.
+///
+/// Rows follow one another without a gap: a window that reaches beyond the side of the image would read the end of the previous
+/// row, or the beginning of the next. For each column shift there is therefore a copy of the segment's planes in which those
+/// columns hold padding.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Halo {
     /// The quantized value that represents 0, as u8.

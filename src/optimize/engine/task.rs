@@ -1,5 +1,6 @@
-//! A lowered layer: an operator, its tiles, and the epilogue. A tile's input stays in the cache until it is used; threads take
-//! the tiles from a queue.
+//! A lowered layer: an operator, its tiles, and the epilogue.
+//!
+//! A tile's input stays in the cache until it is used; threads take the tiles from a queue.
 
 use std::sync::Mutex;
 

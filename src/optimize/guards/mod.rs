@@ -1,7 +1,9 @@
-//! Guards against tract's faults. Each operator that tract makes of a node is wrapped in a guard: its inputs' extents are
-//! checked before tract's rules run, some of which read out of bounds; and operators with wrong results are wired differently.
-//! Each wiring states tract's fault; `docs/tract.md` lists the faults with the smallest graph that shows each. The tests here
-//! show that the faults still exist in the version they name, so that an update of tract shows which guards can go.
+//! Guards against tract's faults.
+//!
+//! Each operator that tract makes of a node is wrapped in a guard: its inputs' extents are checked before tract's rules run,
+//! some of which read out of bounds; and operators with wrong results are wired differently. Each wiring states tract's fault;
+//! `docs/tract.md` lists the faults with the smallest graph that shows each. The tests here show that the faults still exist in
+//! the version they name, so that an update of tract shows which guards can go.
 
 mod checks;
 mod quantizers;
