@@ -108,7 +108,8 @@ struct Pass<'a> {
 }
 
 impl AffineChain {
-    /// The affines from quantized values stored as `from` to quantized values stored as `to`. Channels are filled up to a multiple of 4.
+    /// The affines from quantized values stored as `from` to quantized values stored as `to`. Channels are padded to a multiple
+    /// of 4.
     ///
     /// # Errors
     /// If results of the last affine do not fit `to`, if values could be beyond 2^30, or if an affine has a function.

@@ -95,7 +95,7 @@ impl Packed {
                 chains.is_empty() && ends.is_empty() && whole && each(offsets.len(), *outputs)
             }
         };
-        // Distances between offsets are exact as long as no offset exceeds 2^31.
+        // Distances between offsets are exact as long as all are below 2^31.
         fits && furthest.is_none_or(|furthest| furthest <= i32::MAX as u32)
     }
 }
@@ -245,7 +245,7 @@ impl Packed {
         self.furthest
     }
 
-    /// Where each step's quantized values begin.
+    /// Each step's absolute offset.
     fn absolute(&self) -> impl Iterator<Item = u32> {
         let relative = self.isa == Isa::Neon;
         let steps = self.offsets.len().saturating_sub(usize::from(relative));
@@ -288,7 +288,7 @@ impl Packed {
         })
     }
 
-    /// What accumulators of a block's channel `o` start from where activations are not shifted.
+    /// The initial accumulators of a block's channel `o`, for activations that are not shifted.
     pub(super) fn start(&self, block: Block<'_>, o: usize) -> i32 {
         let init = self.init[block.first + o];
         let all = || self.products(block, o).flat_map(|(_, weights)| weights).collect::<Vec<i8>>();
@@ -296,7 +296,7 @@ impl Packed {
     }
 }
 
-/// Offsets that are each counted from the one before, the first from `base`; or, without, as they are.
+/// Absolute offsets: with `base`, each is relative to the previous one, the first to `base`.
 fn absolute(offsets: &[u32], base: Option<u32>) -> impl Iterator<Item = u32> {
     let mut last = base.unwrap_or(0);
     offsets.iter().map(move |&offset| {
@@ -305,7 +305,7 @@ fn absolute(offsets: &[u32], base: Option<u32>) -> impl Iterator<Item = u32> {
     })
 }
 
-/// Where a channel's weights of a step stand in a block of `width` channels.
+/// The index of a channel's weights of a step in a block of `width` channels.
 fn place(isa: Isa, width: usize, step: usize, o: usize) -> usize {
     if isa == Isa::I8mm {
         CHANNEL_BLOCK * (step / 2 * 2 * width + 2 * o + step % 2)
@@ -332,12 +332,12 @@ fn blocks(isa: Isa, outputs: usize) -> impl Iterator<Item = (usize, usize)> {
     })
 }
 
-/// A step's weights for four channels as one or two sets whose sum they are, so that `vpmaddubsw` is exact on each.
+/// Splits a step's weights for four channels into one or two sets that add up to them, such that `vpmaddubsw` is exact on each.
 ///
 /// It adds the products of two neighbours, u8 by s8, in 16 bits, and saturates. With x in 0..=255 and weights a and b, the
 /// sum lies between 255 times the sum of the negative ones of a and b and 255 times that of the positive ones. If the signs
 /// differ, one weight counts, and 255 * 127 = 32385 fits. If not, a + b counts: 255 * 128 = 32640 fits, 255 * 129 = 32895
-/// does not. So where |a + b| exceeds 128, what b has too much goes to the second set, where it stands beside 0: at most 126.
+/// does not. So where |a + b| exceeds 128, the excess of b goes to the second set, next to a 0: at most 126.
 fn split(weights: [[i8; 4]; 4]) -> [Option<[[i8; 4]; 4]>; 2] {
     let (mut first, mut second) = (weights, [[0; 4]; 4]);
     for (first, second) in

@@ -50,7 +50,7 @@ impl Vector for Avx2 {
     #[inline]
     #[target_feature(enable = "avx2,fma")]
     unsafe fn clamp(values: __m256, low: __m256, high: __m256) -> __m256 {
-        // The second operand is what a maximum with NaN gives.
+        // A maximum with NaN returns the second operand.
         _mm256_min_ps(_mm256_max_ps(values, low), high)
     }
 
@@ -63,7 +63,7 @@ impl Vector for Avx2 {
     #[inline]
     #[target_feature(enable = "avx2,fma")]
     unsafe fn add_chains([a, b, c, d]: [__m256; 4]) -> __m256 {
-        // In each 128 bits, neighbours are added: of each channel two chains, then the two sums.
+        // Pairwise sums in each 128 bits: of two chains of each channel, then of the two sums.
         _mm256_hadd_ps(_mm256_hadd_ps(a, b), _mm256_hadd_ps(c, d))
     }
 

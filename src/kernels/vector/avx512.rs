@@ -50,7 +50,7 @@ impl Vector for Avx512 {
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw")]
     unsafe fn clamp(values: __m512, low: __m512, high: __m512) -> __m512 {
-        // The second operand is what a maximum with NaN gives.
+        // A maximum with NaN returns the second operand.
         _mm512_min_ps(_mm512_max_ps(values, low), high)
     }
 

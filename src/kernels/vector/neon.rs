@@ -1,4 +1,4 @@
-//! ARMv8.0, and all that came later.
+//! NEON of ARMv8.0 and later.
 
 use core::arch::aarch64::*;
 
@@ -51,7 +51,7 @@ impl Vector for Neon {
     #[inline]
     #[target_feature(enable = "neon")]
     unsafe fn clamp(values: float32x4_t, low: float32x4_t, high: float32x4_t) -> float32x4_t {
-        // `maxnm` gives the number where the other is NaN.
+        // `maxnm` returns the other operand if one is NaN.
         vminnmq_f32(vmaxnmq_f32(values, low), high)
     }
 
@@ -64,7 +64,7 @@ impl Vector for Neon {
     #[inline]
     #[target_feature(enable = "neon")]
     unsafe fn add_chains([a, b, c, d]: [float32x4_t; 4]) -> float32x4_t {
-        // Neighbours are added: of each channel two chains, then the two sums.
+        // Pairwise sums: of two chains of each channel, then of the two sums.
         vpaddq_f32(vpaddq_f32(a, b), vpaddq_f32(c, d))
     }
 
