@@ -63,10 +63,10 @@ impl Kernels {
     #[inline]
     pub fn vectorize<R>(self, work: impl FnOnce() -> R) -> R {
         match self.isa {
-            // SAFETY: that there is a `Kernels` proves that the processor has the instructions.
+            // SAFETY: a `Kernels` exists only if the processor has the instructions.
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => unsafe { avx2(work) },
-            // SAFETY: that there is a `Kernels` for AVX-512 proves that the processor has F and BW.
+            // SAFETY: a `Kernels` for AVX-512 exists only if the processor has F and BW.
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512Vnni => unsafe { avx512(work) },
             // The other instruction sets' vectors are the architecture's baseline, for which all code is compiled.

@@ -125,7 +125,7 @@ impl Kernels {
     /// What the fields of `args` and `destination` promise must hold.
     unsafe fn run_convolve(self, args: &ConvolveArgs, destination: &Destination) {
         use super::Isa;
-        // SAFETY: the caller checked `args` and `destination`; that there is a `Kernels` proves that the processor has the instructions.
+        // SAFETY: the caller checked `args` and `destination`; a `Kernels` exists only if the processor has the instructions.
         unsafe {
             match self.isa() {
                 #[cfg(target_arch = "x86_64")]

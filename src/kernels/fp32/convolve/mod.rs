@@ -77,7 +77,7 @@ impl Kernels {
     /// What the fields of `args` promise must hold.
     unsafe fn run_convolve_f32(self, args: &ConvolveF32Args) {
         use super::super::Isa;
-        // SAFETY: the caller checked `args`; that there is a `Kernels` proves that the processor has the instructions.
+        // SAFETY: the caller checked `args`; a `Kernels` exists only if the processor has the instructions.
         unsafe {
             match self.isa() {
                 #[cfg(target_arch = "x86_64")]
