@@ -69,8 +69,8 @@ pub fn quantize_weights(channel: &[f32]) -> (Vec<i8>, f32) {
     (channel.iter().map(|&w| encoding.quantize(w) as i8).collect(), encoding.scale)
 }
 
-/// A quantized u8 as s8, 128 lower, for instructions that multiply s8 by s8. `sum(x * w)` is then `sum(shift(x) * w) +
-/// shift_correction(w)`; padding must be shifted too.
+/// A quantized u8 as s8, 128 lower, for instructions that multiply s8 by s8. `sum(x * w)` is then
+/// `sum(shift(x) * w) + shift_correction(w)`; padding must be shifted too.
 pub fn shift(qvalue: u8) -> i8 {
     (qvalue ^ 0x80) as i8
 }

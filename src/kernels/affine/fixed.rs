@@ -3,9 +3,9 @@
 //! There are only 256 possible inputs, so candidates can be tried on all of them when an affine chain is made. Suitable
 //! integers nearly always exist, and a kernel then needs half the instructions that floats need.
 //!
-//! With `mulhrs(a, b) = (a * b + 2^14) >> 15` and sums saturating to 16 bits, `qvalue = saturate8(mulhrs(mulhrs(256 * x,
-//! factor) + summand, back)) + middle`, where `x` is the input minus the middle of its range, `middle` is the middle of the
-//! results' range, and `back` is 2^15 divided by the unit of the sum.
+//! With `mulhrs(a, b) = (a * b + 2^14) >> 15` and sums saturating to 16 bits,
+//! `qvalue = saturate8(mulhrs(mulhrs(256 * x, factor) + summand, back)) + middle`, where `x` is the input minus the middle of its
+//! range, `middle` is the middle of the results' range, and `back` is 2^15 divided by the unit of the sum.
 
 use serde::{Deserialize, Serialize};
 

@@ -152,8 +152,8 @@ impl ChainInputF32<'_> {
 }
 
 impl Kernels {
-    /// Applies a chain, with f32 results: `out[plane][p][i]` is the result for the value at `input[plane * plane_stride + 4 p +
-    /// i]`, of channel `4 * (planes.start + plane) + i`.
+    /// Applies a chain, with f32 results: `out[plane][p][i]` is the result for the value at
+    /// `input[plane * plane_stride + 4 p + i]`, of channel `4 * (planes.start + plane) + i`.
     ///
     /// # Panics
     /// If `out` has another number of planes or they are shorter than `4 * pixels`, if the chain does not have these planes, or

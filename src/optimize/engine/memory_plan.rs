@@ -18,8 +18,8 @@ use crate::optimize::memory_planner::{self, Extent};
 /// Bytes of a cache line.
 const LINE: usize = 64;
 
-/// The place of a segment: value `lane % 4` of pixel `p` of plane `lane / 4` is at `start + (lane / 4) * plane_stride + 4 * p +
-/// lane % 4`. All fields count values, which are bytes or f32.
+/// The place of a segment: value `lane % 4` of pixel `p` of plane `lane / 4` is at
+/// `start + (lane / 4) * plane_stride + 4 * p + lane % 4`. All fields count values, which are bytes or f32.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Placement {
     /// The first value of the first plane.
