@@ -1,8 +1,8 @@
-//! Packed weights as bytes, which are most of a stored network: they are read straight to where they stay.
+//! Packed weights as bytes, which are most of a stored network: they are read straight into their final buffer.
 
 use std::io::{Read, Result, Write};
 
-/// Weights, and how many there are to be. Numbers are little-endian.
+/// Weights, and their expected number. Values are little-endian.
 #[derive(Debug)]
 pub enum Blob<'a> {
     /// s8.
@@ -11,7 +11,7 @@ pub enum Blob<'a> {
     Reals(&'a mut Vec<f32>, usize),
 }
 
-/// Weights that are converted at once.
+/// Number of weights that are converted at a time.
 const PART: usize = 4096;
 
 impl Blob<'_> {
@@ -33,7 +33,7 @@ impl Blob<'_> {
     /// Reads the weights.
     ///
     /// # Errors
-    /// Those of `from`; an early end too.
+    /// Those of `from`, and an early end.
     pub fn read(self, from: &mut impl Read) -> Result<()> {
         let mut bytes = [0; 4 * PART];
         match self {

@@ -1,16 +1,16 @@
-//! The way in: kernels of one instruction set that the processor has.
+//! The entry point: kernels of one instruction set that the processor has.
 
 use super::Isa;
 use crate::error::Result;
 
-/// The kernels of one instruction set. That there is one proves that the processor has it.
+/// The kernels of one instruction set. A value exists only if the processor has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Kernels {
     isa: Isa,
 }
 
 impl Kernels {
-    /// The best kernels for this processor.
+    /// The fastest kernels for this processor.
     pub fn best() -> Self {
         Self { isa: Isa::best() }
     }
@@ -20,7 +20,7 @@ impl Kernels {
         Isa::available().contains(&isa).then_some(Self { isa })
     }
 
-    /// The kernels that the environment variable `DENSIGHT_ISA` names; without it the best.
+    /// The kernels that the environment variable `DENSIGHT_ISA` names; without it the fastest.
     ///
     /// # Errors
     /// [`crate::error::ErrorKind::Usage`] for an unknown name, or an instruction set that this processor lacks.
@@ -31,7 +31,7 @@ impl Kernels {
         }
     }
 
-    /// The definition of what all kernels do, for every processor.
+    /// The scalar kernels, which define the results of all and run on every processor.
     pub fn scalar() -> Self {
         Self { isa: Isa::Scalar }
     }
@@ -54,22 +54,22 @@ impl Kernels {
         self.isa.shifted()
     }
 
-    /// The byte that stands for 0 in activations: what padding is filled with.
+    /// The byte that represents 0 in activations and fills padding.
     pub fn zero(self) -> u8 {
         if self.shifted() { 0x80 } else { 0 }
     }
 
-    /// Calls `work` compiled for the instruction set: loops in it use its vectors, as far as the compiler sees how.
+    /// Calls `work` compiled for the instruction set, so that the compiler can vectorize its loops.
     #[inline]
     pub fn vectorize<R>(self, work: impl FnOnce() -> R) -> R {
         match self.isa {
-            // SAFETY: that there is a `Kernels` proves that the processor has the instructions.
+            // SAFETY: a `Kernels` exists only if the processor has the instructions.
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => unsafe { avx2(work) },
-            // SAFETY: that there is a `Kernels` for AVX-512 proves that the processor has F and BW.
+            // SAFETY: a `Kernels` for AVX-512 exists only if the processor has F and BW.
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512Vnni => unsafe { avx512(work) },
-            // What every processor of the architecture has is what all code is compiled for.
+            // The other instruction sets' vectors are the architecture's baseline, for which all code is compiled.
             _ => work(),
         }
     }

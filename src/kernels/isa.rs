@@ -1,4 +1,4 @@
-//! The instruction sets that there are kernels for.
+//! The instruction sets that have kernels.
 
 use std::fmt;
 
@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 use crate::cpu;
 use crate::error::{Error, ErrorKind, Result};
 
-/// An instruction set that there are kernels for.
+/// An instruction set that has kernels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Isa {
-    /// What every processor has.
+    /// Portable code.
     Scalar,
     /// ARMv8-A without extensions: Cortex-A53, A57, A72.
     Neon,
@@ -25,7 +25,7 @@ pub enum Isa {
 }
 
 impl Isa {
-    /// All of them; of two that one processor can have the better one comes later.
+    /// All instruction sets; on a processor that has several, a later one is faster.
     pub const ALL: [Self; 6] = [Self::Scalar, Self::Neon, Self::Dotprod, Self::I8mm, Self::Avx2, Self::Avx512Vnni];
 
     /// Its name, which [`Isa::named`] knows.
@@ -40,7 +40,7 @@ impl Isa {
         }
     }
 
-    /// Names of the processor's features that it needs, as [`cpu::features`] calls them.
+    /// The processor features that it needs, by their names in [`cpu::features`].
     fn needs(self) -> &'static [&'static str] {
         match self {
             Self::Scalar => &[],
@@ -52,7 +52,7 @@ impl Isa {
         }
     }
 
-    /// Those that this processor has and this build has kernels for, the best last.
+    /// The instruction sets that this processor and this build have, the fastest last.
     pub fn available() -> Vec<Self> {
         let features = cpu::features();
         let has = |name: &str| features.iter().any(|feature| feature.present && feature.name == name);
@@ -61,15 +61,15 @@ impl Isa {
         Self::ALL.into_iter().filter(|isa| built(*isa) && isa.needs().iter().all(|name| has(name))).collect()
     }
 
-    /// The best that this processor has.
+    /// The fastest that this processor has.
     pub fn best() -> Self {
         Self::available().last().copied().unwrap_or(Self::Scalar)
     }
 
-    /// The one that a person asks for by its name.
+    /// The instruction set of this name.
     ///
     /// # Errors
-    /// If there is none of that name, or this processor does not have it.
+    /// If there is none of this name, or this processor does not have it.
     pub fn named(name: &str) -> Result<Self> {
         let available = Self::available();
         available.iter().find(|isa| isa.name() == name).copied().ok_or_else(|| {

@@ -1,14 +1,14 @@
-//! The kernels: one list of operations, each in scalar code and once for every instruction set, all with the same bits.
+//! The kernels: a few operations, each in scalar code and for every instruction set, all with the same bits.
 //!
 //! # Layout
 //!
-//! Quantized values are bytes in planes of four channels, `[channels / 4][pixels][4]`. Pixels are the rows of an image one after
-//! another at the caller's plane stride: kernels know nothing of rows, they work on a range of pixels whose length is a multiple
-//! of [`Kernels::pixel_multiple`]. All of it is read and written, padding between rows included. Channels that fill up a group of four
+//! Quantized values are bytes in planes of four channels, `[channels / 4][pixels][4]`. Pixels are the rows of an image one
+//! after another; the caller chooses the plane stride. Kernels know nothing of rows: they work on a range of pixels whose
+//! length is a multiple of [`Kernels::pixel_multiple`], all of which is read and written. Channels that pad a group of four
 //! have weights, `mul` and `add` of 0.
 //!
-//! Any alignment is right. Fastest are planes that begin at multiples of 64 bytes, an odd number of those apart: then few
-//! vectors cross cache lines, and planes do not share cache sets.
+//! Any alignment works. Fastest are planes that begin at multiples of 64 bytes, an odd number of those apart: then few vectors
+//! cross cache lines, and planes do not share cache sets.
 //!
 //! # Operations
 //!
@@ -16,20 +16,20 @@
 //! |---|---|---|
 //! | [`Kernels::convolve`] | activations | quantized values |
 //! | [`Kernels::convolve_raw`] | activations | accumulators, i32 |
-//! | [`Kernels::affine`] | quantized values | quantized values: what norm, ReLU and requantizing make of features before a convolution reads them |
+//! | [`Kernels::affine`] | quantized values | quantized values, by norm, ReLU and requantizing in front of a convolution |
 //! | [`Kernels::convolve_f32`] | f32 | f32 |
 //! | [`Kernels::affine_to_f32`] | either | f32 |
 //! | [`Kernels::affine_to_quantized`] | either | quantized values |
 //!
-//! Each operation has a folder: `mod.rs` says what it does and checks its arguments, `scalar.rs` is the definition, `vector.rs` has one
-//! body for the vectors of all instruction sets, other files are named after the only one that they are for. [`Kernels`] is the only way in, and exists only for an instruction
-//! set that the processor has.
+//! Each operation has a folder: `mod.rs` documents it and checks its arguments, `scalar.rs` is the definition, `vector.rs` has
+//! one body for the vectors of all instruction sets, other files are named after their instruction set. [`Kernels`] is the only
+//! entry point, and exists only for an instruction set that the processor has.
 //!
 //! # Shifted activations
 //!
-//! Some instructions multiply s8 by s8 only. Their kernels keep activations 128 lower ([`Kernels::shifted`]): whoever
-//! writes activations writes them so, padding is [`Kernels::zero`], and packed weights hold the correction. [`QuantType`]
-//! names what bytes stand for, so that callers need not care.
+//! Some instructions multiply s8 by s8 only. Their kernels store activations 128 lower ([`Kernels::shifted`]): all writers of
+//! activations shift them, padding is [`Kernels::zero`], and packed weights hold the correction. [`QuantType`] names the
+//! encoding of bytes, so that callers need not care.
 
 // Tiles are indexed by output channel and vector, in step with the vectors and weights that belong to them.
 #![allow(clippy::needless_range_loop)]
@@ -58,7 +58,7 @@ pub use planes::{PlanesMut, TileQueue};
 pub use quant_type::QuantType;
 pub use thread_pool::ThreadPool;
 
-/// Ranges of pixels that are multiples of this suit every instruction set; some take half of it ([`Kernels::pixel_multiple`]).
+/// Ranges of pixels that are multiples of this suit every instruction set; some also take half of it ([`Kernels::pixel_multiple`]).
 pub const PIXEL_BLOCK: usize = 16;
 
 /// Channels of one plane.

@@ -36,10 +36,10 @@ impl<'a, T> PlanesMut<'a, T> {
         Self { start: buffer.as_mut_ptr(), planes, plane_stride, len, buffer: PhantomData }
     }
 
-    /// Two of them: the elements before `at` of each plane, and those from there on.
+    /// Splits each plane into the elements before `at` and those from there on.
     ///
     /// # Panics
-    /// If planes have less than `at` elements.
+    /// If planes have fewer than `at` elements.
     pub fn split_at(self, at: usize) -> (Self, Self) {
         assert!(at <= self.len, "cannot split planes of {} at {at}", self.len);
         let rest = self.len - at;
@@ -109,7 +109,7 @@ impl<'a, T> PlanesMut<'a, T> {
     }
 }
 
-/// Ranges of the same planes, which threads take one after another, each as it has time.
+/// A queue of tiles: ranges of the same planes, which threads take one at a time.
 #[derive(Debug)]
 pub struct TileQueue<'a, T> {
     planes: PlanesMut<'a, T>,
@@ -121,20 +121,20 @@ pub struct TileQueue<'a, T> {
 unsafe impl<T: Send> Sync for TileQueue<'_, T> {}
 
 impl<'a, T> TileQueue<'a, T> {
-    /// Ranges of `tile_len` elements of each plane; the last may be shorter.
+    /// Divides planes into tiles of `tile_len` elements of each plane; the last may be shorter.
     ///
     /// # Panics
-    /// If tiles are empty.
+    /// If `tile_len` is 0.
     pub fn new(planes: PlanesMut<'a, T>, tile_len: usize) -> Self {
         assert!(tile_len > 0, "tiles of nothing");
         Self { planes, tile_len, next: AtomicUsize::new(0) }
     }
 
-    /// The next range: where it begins in each plane, and the range itself. `None` when all are taken.
+    /// The next tile: its start in each plane, and its elements. `None` when all are taken.
     pub fn take(&self) -> Option<(usize, PlanesMut<'_, T>)> {
         let begin = self.next.fetch_add(1, Ordering::Relaxed).checked_mul(self.tile_len)?;
         let len = self.planes.len.checked_sub(begin).filter(|rest| *rest > 0)?.min(self.tile_len);
-        // No element twice: every `begin` is given once, and ranges are at most `tile_len` long.
+        // No element is given twice: every `begin` is given once, and ranges are at most `tile_len` long.
         let start = self.planes.start.wrapping_add(begin);
         Some((
             begin,

@@ -1,8 +1,8 @@
-//! What the bytes of a buffer stand for.
+//! The encoding of the bytes of a buffer.
 
 use serde::{Deserialize, Serialize};
 
-/// What the bytes of a buffer of quantized values stand for.
+/// The encoding of the bytes of a buffer of quantized values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum QuantType {
     /// s8.
@@ -11,8 +11,8 @@ pub enum QuantType {
     Unsigned,
     /// u8 in the form that the kernels' convolutions read: 128 lower for shifted ones.
     Activation,
-    /// s8 in the form that the kernels' convolutions read, to which it is the u8 that is 128 higher: a convolution of these
-    /// starts from `init - 128 * sum(weights)`.
+    /// s8 in the form that the kernels' convolutions read: to them it is a u8 that is 128 higher, and the convolution starts
+    /// from `init - 128 * sum(weights)`.
     ActivationSigned,
 }
 
@@ -22,7 +22,7 @@ impl QuantType {
         matches!(self, Self::Signed | Self::ActivationSigned)
     }
 
-    /// What the low byte of a quantized value is xored with to store it, for kernels that keep activations shifted or not.
+    /// The byte with which a quantized value's low byte is xored to store it, for kernels with shifted activations or without.
     pub(super) fn flip(self, shifted: bool) -> u8 {
         match self {
             Self::Signed | Self::Unsigned => 0,

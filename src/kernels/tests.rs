@@ -8,7 +8,7 @@ use proptest::sample::select;
 use super::*;
 use crate::quant::{Affine, Function};
 
-/// The kernels to test; says which cannot be.
+/// The kernels to test; prints those that this processor lacks.
 fn all() -> Vec<Kernels> {
     let missing = Isa::ALL.into_iter().filter(|isa| Kernels::new(*isa).is_none());
     missing.for_each(|isa| println!("SKIPPED kernels for {isa}: this processor does not have them"));
@@ -33,7 +33,7 @@ impl Numbers {
     }
 }
 
-/// How adversarial inputs are.
+/// How extreme inputs are.
 #[derive(Debug, Clone, Copy)]
 enum Pattern {
     Random,
@@ -70,7 +70,7 @@ impl Pattern {
     }
 }
 
-/// Bounds and quantized values that go together.
+/// Bounds with a matching type.
 const STORES: [(f32, f32, QuantType); 8] = [
     (0.0, 255.0, QuantType::Unsigned),
     (0.0, 255.0, QuantType::Activation),
@@ -82,7 +82,7 @@ const STORES: [(f32, f32, QuantType); 8] = [
     (-127.0, 100.0, QuantType::Signed),
 ];
 
-/// The quantized value that a byte stands for, of kernels that keep activations shifted or not.
+/// The quantized value that a byte represents, for kernels with shifted activations or without.
 fn qvalue(qvalues: QuantType, byte: u8, kernels: Kernels) -> i32 {
     let byte = byte ^ qvalues.flip(kernels.shifted());
     if qvalues.is_signed() { i32::from(byte as i8) } else { i32::from(byte) }
@@ -138,7 +138,7 @@ impl Case {
         (0..outputs).flat_map(|o| (0..self.pixels).map(move |p| acc(o, p))).collect()
     }
 
-    /// What a kernel is given: the input as it stores activations, and its packed weights.
+    /// A kernel's operands: the input in its encoding of activations, and packed weights.
     fn packed(&self, kernels: Kernels) -> (Vec<u8>, Packed) {
         let input = self.input.iter().map(|x| x ^ kernels.zero()).collect();
         (input, kernels.pack(&self.weights, &self.init, &self.offsets).unwrap())
@@ -148,7 +148,7 @@ impl Case {
         let accumulators = self.accumulators();
         let (outputs, pixels) = (self.init.len(), self.pixels);
         let requantize = Requantize::new(&self.step, self.qvalues).unwrap();
-        // Planes are further apart than pixels reach; what lies between stays as it is.
+        // Planes have a gap between them, which must stay unchanged.
         let plane_stride = pixels + 5;
         for kernels in all().into_iter().filter(|kernels| pixels.is_multiple_of(kernels.pixel_multiple())) {
             let (input, weights) = self.packed(kernels);
@@ -256,7 +256,7 @@ fn every_number_of_outputs_and_steps() {
     }
 }
 
-/// Where kernels add products in 16 bits: weights of steps that sum up to as much as just fits, or to a little more.
+/// For kernels that add products in 16 bits: weights whose sums just fit, or just do not.
 #[test]
 fn sums_at_the_limits_of_16_bits() {
     for pattern in
@@ -337,7 +337,7 @@ fn stored_weights_come_back_and_damaged_ones_do_no_harm() {
             for change in [0x01, 0x41, 0x80, 0xff] {
                 let mut damaged = stored.clone();
                 damaged[place] ^= change;
-                // Refused, or another one: at once, and without a panic.
+                // Either refused or another valid one, quickly and without a panic.
                 let _ = postcard::from_bytes::<Packed>(&damaged);
             }
         }

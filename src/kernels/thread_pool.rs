@@ -1,4 +1,4 @@
-//! Threads that work on one thing together.
+//! A pool of threads that run the same work together.
 
 use std::cell::UnsafeCell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -6,17 +6,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{JoinHandle, Thread};
 
-/// How often a thread looks for work before it sleeps, and for the others' end before it lets them have its core. Between two
-/// layers there is work within microseconds; between two images a thread is asleep.
+/// Iterations that a thread spins for work before it parks, and for the others to finish before it yields its core. Between two
+/// layers work comes within microseconds; between two images threads sleep.
 const SPINS: usize = 4000;
 
-/// What every thread is to do, called with its number.
+/// The work of every thread, called with its index.
 type Work<'a> = dyn Fn(usize) + Sync + 'a;
 
 /// A fixed number of threads, the caller's among them, that do the same work at the same time.
 ///
-/// Starting a work costs about a microsecond while the others still look for it, and a wake-up where they sleep. Nothing is
-/// allocated.
+/// Starting work takes about a microsecond while the others spin, and a wake-up if they sleep. Nothing is allocated.
 #[derive(Debug)]
 pub struct ThreadPool {
     shared: Arc<Shared>,
@@ -24,9 +23,9 @@ pub struct ThreadPool {
 }
 
 struct Shared {
-    /// Number of the newest work.
+    /// Counts the works started.
     turn: AtomicUsize,
-    /// Threads other than the caller that have not finished it.
+    /// Number of threads other than the caller that have not finished the current work.
     busy: AtomicUsize,
     work: UnsafeCell<Option<&'static Work<'static>>>,
     over: AtomicBool,
@@ -47,7 +46,7 @@ impl ThreadPool {
     /// A thread pool of `threads` threads, of which the caller of [`ThreadPool::run`] is one.
     ///
     /// # Panics
-    /// If there is no thread, or the system has no thread for one.
+    /// If `threads` is 0, or a thread cannot be started.
     pub fn new(threads: usize) -> Self {
         assert!(threads > 0, "a thread pool without threads");
         let shared = Arc::new(Shared {
@@ -70,7 +69,7 @@ impl ThreadPool {
         1 + self.others.len()
     }
 
-    /// Every thread calls `work` once, with its number from 0 on; returns when all have.
+    /// Every thread calls `work` once, with its index from 0 on; returns when all have finished.
     ///
     /// # Panics
     /// If `work` panics in any thread.
@@ -100,14 +99,14 @@ impl ThreadPool {
 }
 
 impl Shared {
-    /// What a thread other than the caller does all its life.
+    /// The loop of each thread other than the caller.
     fn serve(&self, index: usize) {
         let mut seen = 0;
         loop {
             let mut spins = 0;
             while self.turn.load(Ordering::Acquire) == seen {
                 spins += 1;
-                // A wake-up that came before the sleep ends it at once.
+                // If the wake-up came first, `park` returns at once.
                 if spins < SPINS { std::hint::spin_loop() } else { std::thread::park() }
             }
             seen = seen.wrapping_add(1);
@@ -131,7 +130,7 @@ impl Drop for ThreadPool {
         self.shared.turn.fetch_add(1, Ordering::Release);
         for other in self.others.drain(..) {
             other.thread().unpark();
-            // A thread never ends by a panic.
+            // Panics are caught in the thread, so joining does not fail.
             let _ = other.join();
         }
     }

@@ -1,4 +1,4 @@
-//! What a graph costs, before anything of it is optimized or run.
+//! The cost of a graph, computed before it is optimized or run.
 
 use tract_core::internal::*;
 use tract_core::ops::cnn::{MaxPool, SumPool};
@@ -7,13 +7,13 @@ use super::FusedOp;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Limit, Limits};
 
-/// Bytes that tract keeps for each place of a pool's window: where it is, and how far that is from the first.
+/// Bytes that tract keeps for each value of a pool's window: its position, and the distance from the first.
 const PLACE: u64 = 48;
 
-/// Looks whether `model` is within the limits of activations and multiply-adds.
+/// Checks that `model` is within the limits on activations and multiply-adds.
 ///
 /// # Errors
-/// [`ErrorKind::Model`] naming the first node that is beyond, or whose extents are not known.
+/// [`ErrorKind::Model`] naming the first node beyond a limit, or with unknown extents.
 pub(super) fn check(model: &TypedModel, limits: &Limits) -> TractResult<()> {
     let order = model.eval_order()?;
     let mut last = vec![0; model.nodes.len()];
@@ -31,7 +31,7 @@ pub(super) fn check(model: &TypedModel, limits: &Limits) -> TractResult<()> {
         macs = macs.saturating_add(work(model, node)?);
         limits.check(Limit::Activations, Some(bytes)).map_err(at)?;
         limits.check(Limit::Macs, Some(macs)).map_err(at)?;
-        // What nobody needs any more makes room.
+        // Tensors that are not needed any more are freed.
         ends.push((last[node.id].max(time), size));
         ends.retain(|&(end, size)| {
             let over = end <= time;
@@ -42,7 +42,7 @@ pub(super) fn check(model: &TypedModel, limits: &Limits) -> TractResult<()> {
     Ok(())
 }
 
-/// Values of a tensor.
+/// Number of values of a tensor.
 fn volume(fact: &TypedFact) -> Result<u64> {
     let unknown = || {
         let message = format!("its extents {:?} depend on values: export the model with a fixed size", fact.shape);
@@ -52,22 +52,22 @@ fn volume(fact: &TypedFact) -> Result<u64> {
     Ok(dims.iter().fold(1, |all, &dim| all.saturating_mul(dim as u64)))
 }
 
-/// Bytes of all that a node writes.
+/// Bytes of a node's outputs.
 fn written(node: &TypedNode) -> Result<u64> {
     let size =
         |output: &Outlet<TypedFact>| Ok(volume(&output.fact)?.saturating_mul(output.fact.datum_type.size_of() as u64));
     node.outputs.iter().map(size).try_fold(0_u64, |all, size: Result<u64>| Ok(all.saturating_add(size?)))
 }
 
-/// Places of a pool's window.
+/// Number of values in a pool's window.
 fn places(node: &TypedNode) -> u64 {
     let pool = node.op_as::<MaxPool>().map(|pool| &pool.pool_spec);
     let pool = pool.or_else(|| node.op_as::<SumPool>().map(|pool| &pool.pool_spec));
     pool.map_or(0, |spec| spec.kernel_shape.iter().fold(1, |all: u64, &side| all.saturating_mul(side as u64)))
 }
 
-/// What a node computes, in multiply-adds: those that tract counts, and at least one for each value that it writes; pools look at
-/// all of a window for each.
+/// Multiply-adds of a node: those that tract counts, and at least one for each value written, or for each value under a pool's
+/// window.
 fn work(model: &TypedModel, node: &TypedNode) -> TractResult<u64> {
     if let Some(fused) = node.op_as::<FusedOp>() {
         return Ok(fused.engine().layers().iter().fold(0, |all, layer| all.saturating_add(layer.macs)));

@@ -18,12 +18,12 @@ pub struct FusedOp(Arc<Inner>);
 struct Inner {
     engine: Engine,
     threads: usize,
-    /// Memory that no run uses at the moment.
+    /// Memory that no run is using.
     free: Mutex<Vec<Memory>>,
 }
 
 impl FusedOp {
-    /// The operator for `network`, computed with `kernels` by `threads` threads.
+    /// The operator for `network`, run with `kernels` on `threads` threads.
     ///
     /// # Errors
     /// As [`Engine::new`] and [`of`](Self::of).
@@ -31,27 +31,27 @@ impl FusedOp {
         Self::of(Engine::new(network, kernels)?, threads, limits)
     }
 
-    /// The operator that `engine` is, run by `threads` threads.
+    /// The operator for `engine`, run on `threads` threads.
     ///
     /// # Errors
-    /// [`crate::error::ErrorKind::Model`] where it needs more memory than `limits` allow.
+    /// [`crate::error::ErrorKind::Model`] if it needs more memory than `limits` allow.
     pub fn of(engine: Engine, threads: usize, limits: &Limits) -> Result<Self> {
         limits.check(Limit::Activations, engine.memory_size(threads))?;
         let free = Mutex::new(vec![engine.memory(threads)]);
         Ok(Self(Arc::new(Inner { engine, threads, free })))
     }
 
-    /// What runs it, if no copy of the operator is left elsewhere.
+    /// Its engine, if no other copy of the operator exists.
     pub fn into_engine(self) -> Option<Engine> {
         Arc::into_inner(self.0).map(|inner| inner.engine)
     }
 
-    /// What runs it.
+    /// Its engine.
     pub fn engine(&self) -> &Engine {
         &self.0.engine
     }
 
-    /// Writes the only output for one image to `out`, and allocates nothing as long as no other thread runs it too.
+    /// Writes the only output for one image to `out`; allocates nothing unless another thread runs the same operator.
     ///
     /// # Panics
     /// As [`Engine::run_into`].
@@ -59,7 +59,7 @@ impl FusedOp {
         self.with_memory(|engine, memory| engine.run_into(inputs, memory, out));
     }
 
-    /// Bytes of all activations, and all that is computed on the way.
+    /// Bytes of all activations and scratch.
     pub fn memory_size(&self) -> usize {
         self.with_memory(|_, memory| memory.size())
     }

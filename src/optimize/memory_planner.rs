@@ -1,20 +1,19 @@
-//! Memory that is shared by what does not live at the same time.
+//! Places buffers such that those with disjoint live ranges share memory.
 
 use std::ops::Range;
 
 use crate::model::fused::FusedNetwork;
 
-/// A piece of memory.
+/// A buffer to be placed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Extent {
-    /// First and last time that it is used.
+    /// Its live range.
     pub(super) life: Range<usize>,
     /// Values in it.
     pub(super) size: usize,
 }
 
-/// When each segment is written first and read last: inputs are written at time 0, layers at those from 1 on, and outputs
-/// read at the end.
+/// The live range of each segment: inputs are written at time 0, layers from time 1 on, and outputs are read at the end.
 pub(super) fn live_ranges(network: &FusedNetwork) -> Vec<Range<usize>> {
     let inputs = network.inputs.len();
     let segments = inputs + network.layers.len();
@@ -29,20 +28,20 @@ pub(super) fn live_ranges(network: &FusedNetwork) -> Vec<Range<usize>> {
     live_ranges
 }
 
-/// Puts the groups of `a` and `b` together: each of their members has the least of them as its head. Returns that.
+/// Merges the groups of `a` and `b`; the least member is the head of all. Returns it.
 pub(super) fn join(heads: &mut [usize], a: usize, b: usize) -> usize {
     let (to, from) = (a.min(b), a.max(b));
     heads.iter_mut().filter(|head| **head == from).for_each(|head| *head = to);
     to
 }
 
-/// From the first to the last time of any; never, of none.
+/// The span from the first to the last time of any; empty for none.
 pub(super) fn union<'a>(live_ranges: impl IntoIterator<Item = &'a Range<usize>>) -> Range<usize> {
     let both = |a: Range<usize>, b: Range<usize>| a.start.min(b.start)..a.end.max(b.end);
     live_ranges.into_iter().cloned().reduce(both).unwrap_or_default()
 }
 
-/// The start of each: the largest first, each as low as those allow that live at the same time; and the size of all.
+/// The start of each buffer, and the total size. Largest first, each as low as possible beside those alive at the same time.
 pub(super) fn place(extents: &[Extent]) -> (Vec<usize>, usize) {
     let mut order: Vec<usize> = (0..extents.len()).collect();
     order.sort_by_key(|&e| std::cmp::Reverse(extents[e].size));

@@ -1,7 +1,7 @@
 //! Fused networks as operators of tract's graph.
 //!
-//! [`crate::model::onnx::fuse`] finds densely connected networks in the file and leaves a node in the place of each; here
-//! tract reads the graph around them, gets an operator for each of those nodes, and optimizes the whole.
+//! [`crate::model::onnx::fuse`] finds densely connected networks in the file and replaces each by a node; here tract reads the
+//! graph around them, gets an operator for each of those nodes, and optimizes the whole.
 
 mod cost;
 mod engine;
@@ -29,23 +29,23 @@ use crate::model::fused::FusedNetwork;
 use crate::model::onnx::node_name;
 use placed::Placed;
 
-/// How a graph is made ready.
+/// Settings for building a graph.
 #[derive(Debug, Clone, Copy)]
 pub struct Build {
-    /// What computes fused networks.
+    /// The kernels that run fused networks.
     pub kernels: Kernels,
-    /// Threads that do.
+    /// Number of threads that run them.
     pub threads: usize,
-    /// What all of the graph may cost.
+    /// Limits on the cost of the whole graph.
     pub limits: Limits,
 }
 
-/// The graph of `proto` with `networks` in the place of the nodes that stand for them, optimized by tract. The graph's one input
-/// is f32 of the shape `input`.
+/// The graph of `proto` with `networks` in place of their nodes, optimized by tract. The graph's one input is f32 of the shape
+/// `input`.
 ///
 /// # Errors
-/// Tract's, for operators it does not know or shapes it cannot tell; [`crate::error::Error`] for what [`Engine::new`] refuses, and
-/// for more than [`Build::limits`] allow.
+/// tract's, for unknown operators or shapes that cannot be inferred; [`crate::error::Error`] if [`Engine::new`] refuses a
+/// network, or the graph costs more than [`Build::limits`] allow.
 pub fn optimized(
     proto: &ModelProto,
     networks: Vec<FusedNetwork>,
@@ -65,7 +65,7 @@ pub fn optimized(
     model.into_decluttered().and_then(TypedModel::into_optimized).map_err(named)
 }
 
-/// The graph as it is, for a runtime that optimizes it in its own way.
+/// The graph as it is, for a runtime that optimizes it itself.
 ///
 /// # Errors
 /// As [`optimized`].
@@ -74,14 +74,14 @@ pub fn as_it_is(proto: &ModelProto, input: &[usize]) -> TractResult<TypedModel> 
 }
 
 fn read(proto: &ModelProto, input: &[usize]) -> TractResult<tract_onnx::prelude::InferenceModel> {
-    // Shapes that the file states of values inside may name the symbolic batch: they are inferred afresh.
+    // The file's shapes of intermediate values may name the symbolic batch: they are inferred afresh.
     let onnx = guards::guarded().with_ignore_value_info(true).with_ignore_output_shapes(true);
     let mut model = onnx.model_for_proto_model(proto)?;
     model.set_input_fact(0, f32::fact(input).into())?;
     Ok(model)
 }
 
-/// The operator that is all of `model`: it reads the model's input and gives its output.
+/// The operator that makes up all of `model`, if there is one: it reads the model's input and gives its output.
 pub fn whole(model: &TypedModel) -> Option<FusedOp> {
     let ([input], [output]) = (model.input_outlets().ok()?, model.output_outlets().ok()?) else { return None };
     let node = model.node(output.node);

@@ -1,4 +1,4 @@
-//! A fused network in the place of its node, while tract finds extents.
+//! A fused network in place of its node, while tract infers shapes.
 
 use tract_core::internal::*;
 use tract_onnx::pb::ModelProto;
@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorKind};
 use crate::model::fused::{Input, Shape};
 use crate::model::onnx::writer;
 
-/// The operator, and who writes each of its inputs, for people.
+/// The operator, and for messages the writer of each of its inputs.
 #[derive(Debug, Clone)]
 pub(super) struct Placed {
     op: FusedOp,
@@ -23,8 +23,8 @@ impl Placed {
         Self { op, writers }
     }
 
-    /// Looks whether input `number` has the extents that the network was made for. Behind a node that is left to tract these are
-    /// what the file declares, which may be anything.
+    /// Checks that input `number` has the extents that the network was made for. Behind a node that is left to tract these are
+    /// what the file declares, which may be wrong.
     fn check(&self, number: usize, dims: &[TDim]) -> TractResult<()> {
         let Some(Input { name, shape }) = self.op.engine().inputs().get(number) else { return Ok(()) };
         let &Shape { channels, height, width } = shape;

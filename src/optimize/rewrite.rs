@@ -1,11 +1,11 @@
-//! Rewrites float networks so that less is left to compute; what they compute stays the same but for rounding.
+//! Rewrites float networks so that there is less to compute; results stay the same up to rounding.
 //!
-//! Each says when it holds. None moves anything across a rounding: what a file rounds is rounded of the same values after it.
+//! Each states when it holds. None moves anything across a quantizer: the values that a file quantizes stay the same.
 
 use crate::model::fused::{ConvolutionWeights, FusedNetwork, Op, Shape, Window};
 use crate::quant::{Affine, Function};
 
-/// Who reads a segment: numbers of layers, and whether an output does too.
+/// The readers of a segment: indices of layers, and whether an output reads it too.
 pub fn readers(network: &FusedNetwork, segment: usize) -> (Vec<usize>, bool) {
     let layers = network.layers.iter().enumerate();
     let reads = layers.filter(|(_, layer)| layer.reads.iter().any(|read| read.segment == segment));
@@ -13,7 +13,7 @@ pub fn readers(network: &FusedNetwork, segment: usize) -> (Vec<usize>, bool) {
     (reads.map(|(number, _)| number).collect(), outputs)
 }
 
-/// The layer that alone reads `segment`, and reads nothing else.
+/// The layer that is the only reader of `segment` and reads nothing else.
 pub fn only_reader(network: &FusedNetwork, segment: usize) -> Option<usize> {
     match readers(network, segment) {
         (layers, false) if layers.len() == 1 && network.layers[layers[0]].reads.len() == 1 => Some(layers[0]),
@@ -21,14 +21,14 @@ pub fn only_reader(network: &FusedNetwork, segment: usize) -> Option<usize> {
     }
 }
 
-/// A float convolution whose sums reach one affine chain as they are: nothing was rounded or bounded in between.
+/// A float convolution whose sums reach its only reader as they are: nothing is rounded or bounded in between.
 ///
-/// Only then may what the affine chain does first move into the convolution, or change places with it. It can be had from
-/// [`Unrounded::of`] alone, so that a rewrite that takes one cannot forget to look.
+/// Only then may the reader's first operation move into the convolution, or change places with it. The only constructor is
+/// [`Unrounded::of`], so that a rewrite that takes one cannot skip the check.
 struct Unrounded {
-    /// Number of the convolution.
+    /// Index of the convolution.
     layer: usize,
-    /// Number of the layer that alone reads it, and reads nothing else.
+    /// Index of the layer that is its only reader and reads nothing else.
     reader: usize,
 }
 
@@ -41,11 +41,11 @@ impl Unrounded {
     }
 }
 
-/// Folds the norm that the only affine chain of a float convolution begins with into its weights and bias: the second norm of a
-/// layer, the norm of the stem.
+/// Folds the norm with which the only reader of a float convolution begins into the convolution's weights and bias: the second
+/// norm of a dense layer, the norm of the stem.
 ///
 /// Holds for an `Unrounded` convolution: `(sum(x * w) + b) * mul + add = sum(x * (w * mul)) + (b * mul + add)`, where the
-/// products stay finite and the affine chain's first affine rounds nothing. Its bounds stay where they are.
+/// products stay finite and the first affine of the reader's prologue does not round. Its bounds stay where they are.
 pub fn fold_norms(network: &mut FusedNetwork) {
     for number in 0..network.layers.len() {
         if let Some(found) = Unrounded::of(network, number) {
@@ -80,11 +80,11 @@ fn fold_norm(network: &mut FusedNetwork, found: &Unrounded) {
     affine.add.fill(0.0);
 }
 
-/// Pools before a transition's 1x1 convolution, and not behind it: a quarter of the multiply-adds is left.
+/// Pools before a transition's 1x1 convolution instead of behind it: a quarter of the multiply-adds remains.
 ///
-/// The two commute for an `Unrounded` 1x1 convolution that nothing but an average pool reads, with nothing done to its sums
-/// on the way, and whose windows lie side by side. What the pool writes is then the convolution's, and takes up that the pool
-/// gave a sum: its first affine, or that of each affine chain where the pool writes what it has.
+/// The two commute for an `Unrounded` 1x1 convolution whose only reader is an average pool without a prologue and with windows
+/// side by side. The convolution then reads averages and has the pool's epilogue, whose first affine expected sums: it is
+/// multiplied by the window's size. Without an epilogue, each reader's first affine is.
 pub fn pool_first(network: &mut FusedNetwork) {
     for number in 0..network.layers.len() {
         let Some(found) = Unrounded::of(network, number) else { continue };
@@ -96,7 +96,7 @@ pub fn pool_first(network: &mut FusedNetwork) {
     }
 }
 
-/// The pool takes the place of the convolution, and the other way round.
+/// The pool and the convolution change places.
 fn swap(network: &mut FusedNetwork, &Unrounded { layer: first, reader: second }: &Unrounded, window: Window) {
     let values = window.len() as f32;
     let entering = network.input_shape(&network.layers[first]).channels;
@@ -107,7 +107,7 @@ fn swap(network: &mut FusedNetwork, &Unrounded { layer: first, reader: second }:
     std::mem::swap(&mut front.name, &mut back.name);
     front.output = Shape { channels: entering, ..leaving };
     back.reads[0].prologue = vec![factor(1.0 / values, entering)];
-    // Who came behind the pool expected the sum.
+    // The affines behind the pool expected the sum.
     if let Some(affine) = back.epilogue.first_mut() {
         affine.mul.iter_mut().for_each(|mul| *mul *= values);
         return;
@@ -124,7 +124,7 @@ fn swap(network: &mut FusedNetwork, &Unrounded { layer: first, reader: second }:
     }
 }
 
-/// The affine of one factor for all channels.
+/// The affine that multiplies all channels by one factor.
 pub fn factor(factor: f32, channels: usize) -> Affine {
     Affine {
         mul: vec![factor; channels],

@@ -1,18 +1,17 @@
-//! Rewrites change no answer: random networks give the same before and after.
+//! Rewrites change no result: random networks give the same before and after.
 
 use super::rewrite::{fold_norms, only_reader, pool_first};
 use crate::model::fused::random::{self, NumberKind};
 use crate::model::fused::{ConvolutionWeights, FusedNetwork, Op};
 
-/// How many random networks are tried.
+/// Number of random networks.
 const CASES: u64 = 2000;
 
 fn slices(values: &[Vec<f32>]) -> Vec<&[f32]> {
     values.iter().map(Vec::as_slice).collect()
 }
 
-/// What the interpreter gives, if nothing that layers read and compute needs more digits than f32 has: then any order of sums
-/// gives the same.
+/// The interpreter's outputs, if all intermediate values are exact in f32, so that sums do not depend on their order.
 pub(super) fn exactly(network: &FusedNetwork, inputs: &[Vec<f32>]) -> Option<Vec<Vec<f32>>> {
     let mut exact = true;
     let outputs = network.run_observed(&slices(inputs), &mut |_, _, values| {
@@ -33,8 +32,8 @@ const REWRITES: [(&str, Rewrite); 3] = [
     }),
 ];
 
-/// The random networks hold what rewrites have to leave alone: a float convolution whose results are rounded before their only
-/// affine chain norms them, and one whose pool is rounded.
+/// The random networks contain cases that rewrites must leave alone: a float convolution whose results are rounded before their
+/// only reader's norm, and one whose pool is rounded.
 #[test]
 fn random_networks_hold_what_must_not_be_moved() {
     let (mut rounded, mut pooled) = (0, 0);

@@ -1,30 +1,30 @@
-//! Everything that happens to a value between two convolutions, as one affine function for each channel.
+//! The operations on a value between two convolutions, as one affine function for each channel.
 
 use super::{Function, round};
 
 /// `bound(round(function(fma(value, mul, add))))` with a `mul` and `add` for each channel.
 ///
-/// Norms, ReLU, `DequantizeLinear`, `QuantizeLinear` and the scales of a convolution's accumulators are all of this form,
-/// and so is any of them after another, as long as no rounding comes between. Where values are quantized values, the bounds are whole
-/// numbers: rounding may then come before or after bounding.
+/// Norms, ReLU, `DequantizeLinear`, `QuantizeLinear` and the scales of a convolution's accumulators all have this form, and so
+/// has any sequence of them without a rounding in between. The bounds of quantized values are whole numbers, so rounding and
+/// bounding commute.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Affine {
     /// Factor of each channel.
     pub mul: Vec<f32>,
     /// Summand of each channel.
     pub add: Vec<f32>,
-    /// Applied to the sum: ReLU is none, but a bound.
+    /// Applied to the sum. ReLU is not a function here but a bound.
     pub function: Function,
     /// The least result; negative infinity without a bound.
     pub low: f32,
     /// The greatest result; infinity without a bound.
     pub high: f32,
-    /// Whether the result is a whole number: a code.
+    /// Whether the result is rounded to a whole number: a quantized value.
     pub round: bool,
 }
 
 impl Affine {
-    /// The affine of one value. For NaN the least result.
+    /// The result for one value; for NaN, `low`.
     pub fn apply(&self, channel: usize, value: f32) -> f32 {
         let value = self.function.apply(value.mul_add(self.mul[channel], self.add[channel]));
         let value = if value > self.low { value.min(self.high) } else { self.low };
@@ -53,7 +53,7 @@ mod tests {
     }
 
     proptest! {
-        /// A product of two f32 and its sum with a third are exact in f64, but for sums whose terms lie far apart.
+        /// A product of two f32 and its sum with a third are exact in f64, unless the terms differ greatly in magnitude.
         #[test]
         fn requantizing_is_rounding_the_exact_value(acc in -20_000_000i32..20_000_000, mul in 1e-6f32..1e-3, add in -200f32..200.0) {
             let exact = f64::from(acc as f32) * f64::from(mul) + f64::from(add);

@@ -1,26 +1,26 @@
-//! F32 values as quantized values, and quantized values of one kind as another.
+//! Quantizing and dequantizing, and the shift between u8 and s8.
 
-/// The nearest whole number, of two equally near the even one.
+/// The nearest whole number, ties to even.
 pub fn round(value: f32) -> f32 {
     value.round_ties_even()
 }
 
-/// How quantized values stand for f32 values: `real = scale * (qvalue - zero_point)`, with quantized values from `low` to `high`
-/// (ONNX `QuantizeLinear` and `DequantizeLinear`).
+/// How quantized values represent f32 values: `real = scale * (qvalue - zero_point)`, with quantized values from `low` to
+/// `high` (ONNX `QuantizeLinear` and `DequantizeLinear`).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Encoding {
-    /// What one affine of the code is worth; above 0.
+    /// The difference between the reals of neighbouring quantized values; above 0.
     pub scale: f32,
-    /// The code of 0.
+    /// The quantized value of 0.
     pub zero_point: i32,
-    /// The least code.
+    /// The least quantized value.
     pub low: i32,
-    /// The greatest code.
+    /// The greatest quantized value.
     pub high: i32,
 }
 
 impl Encoding {
-    /// u8 with zero point 0, for what is never negative: `greatest` becomes 255.
+    /// u8 with zero point 0, for values that are never negative: `greatest` becomes 255.
     pub fn unsigned(greatest: f32) -> Self {
         Self { scale: usable(greatest / 255.0), zero_point: 0, low: 0, high: 255 }
     }
@@ -37,29 +37,29 @@ impl Encoding {
         Self { scale: usable(magnitude / 127.0), zero_point: 0, low: -128, high: 127 }
     }
 
-    /// The code of `real`: beyond the ends, the end; for NaN the least.
+    /// The quantized value of `real`, clamped to the range; for NaN the least.
     pub fn quantize(&self, real: f32) -> i32 {
         let qvalue = round(real / self.scale) + self.zero_point as f32;
         if qvalue > self.low as f32 { qvalue.min(self.high as f32) as i32 } else { self.low }
     }
 
-    /// What `qvalue` stands for.
+    /// The real that `qvalue` represents.
     pub fn dequantize(&self, qvalue: i32) -> f32 {
         self.scale * (qvalue - self.zero_point) as f32
     }
 
-    /// `real` as it is after the trip through its code.
+    /// `real` quantized and dequantized.
     pub fn through(&self, real: f32) -> f32 {
         self.dequantize(self.quantize(real))
     }
 }
 
-/// Scales must be above 0, and their inverse finite: what is always 0 gets a scale all the same.
+/// Scales must be above 0 and have a finite inverse: a tensor that is always 0 gets one too.
 fn usable(scale: f32) -> f32 {
     if scale >= f32::MIN_POSITIVE && scale.is_finite() { scale } else { 1.0 }
 }
 
-/// Greatest magnitude of a weight's code. -128 is left out, so that weights are symmetric.
+/// Greatest magnitude of a quantized weight. -128 is left out, so that weights are symmetric.
 pub const WEIGHT_MAX: i8 = 127;
 
 /// The quantized values of one output channel's weights, and their scale.
@@ -69,13 +69,13 @@ pub fn quantize_weights(channel: &[f32]) -> (Vec<i8>, f32) {
     (channel.iter().map(|&w| encoding.quantize(w) as i8).collect(), encoding.scale)
 }
 
-/// A u8 code as s8, 128 lower, for instructions that multiply s8 by s8. `sum(x * w)` is then
-/// `sum(shift(x) * w) + shift_correction(w)`, where padding too is shifted.
+/// A quantized u8 as s8, 128 lower, for instructions that multiply s8 by s8. `sum(x * w)` is then
+/// `sum(shift(x) * w) + shift_correction(w)`; padding must be shifted too.
 pub fn shift(qvalue: u8) -> i8 {
     (qvalue ^ 0x80) as i8
 }
 
-/// What the sum over `shift(x) * w` is short of the sum over `x * w`.
+/// The difference between `sum(x * w)` and `sum(shift(x) * w)`.
 pub fn shift_correction(weights: &[i8]) -> i32 {
     128 * weights.iter().map(|&w| i32::from(w)).sum::<i32>()
 }
@@ -87,8 +87,8 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// Against exact arithmetic: f64 holds the quotient of two f32 closely enough to tell which code is nearest,
-        /// but where it is a tie up to f32's rounding.
+        /// Against exact arithmetic: f64 holds the quotient of two f32 precisely enough to tell which quantized value is
+        /// nearest, except at ties within f32's rounding.
         #[test]
         fn codes_are_the_nearest(real in -1e4f32..1e4, scale in 1e-4f32..10.0, zero_point in 0i32..=255) {
             let encoding = Encoding { scale, zero_point, low: 0, high: 255 };
@@ -107,7 +107,7 @@ mod tests {
         #[test]
         fn the_trip_costs_half_a_step_inside_the_range(real in -3.0f32..5.0) {
             let encoding = Encoding::asymmetric(-3.0, 5.0);
-            // The zero point is rounded, which moves the ends by half an affine.
+            // The zero point is rounded, which moves the ends by half a step.
             prop_assert!((encoding.through(real) - real).abs() <= encoding.scale * 1.001);
             prop_assert_eq!(encoding.through(0.0), 0.0);
         }

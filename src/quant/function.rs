@@ -1,7 +1,7 @@
-//! Functions of one value that networks have where the paper's have ReLU, in f32 operations that every processor rounds alike.
+//! Functions that networks apply in place of the paper's ReLU, in f32 operations that every processor rounds alike.
 //!
-//! Nothing is left to the C library: its `exp` has other last bits on each system. Here all is made of fused multiply-adds, divisions and
-//! comparisons, so that an interpreter and vectors of any length give the same bits.
+//! The C library is not used: the last bits of its `exp` differ between systems. Fused multiply-adds, divisions and comparisons
+//! give the same bits in the interpreter and in vectors of any length.
 
 use serde::{Deserialize, Serialize};
 
@@ -41,26 +41,26 @@ pub enum Function {
     Erf,
     /// `x * (1 + erf(x / sqrt(2))) / 2` (ONNX `Gelu`).
     Gelu,
-    /// Of whole numbers, what a table says.
+    /// A table over whole numbers.
     Table(Table),
 }
 
-/// What a function makes of the whole numbers of a range.
+/// A function's results for a range of whole numbers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Table {
-    /// The first of them.
+    /// The first whole number.
     pub first: i32,
-    /// The results, one for each; numbers beyond the range have that of the nearest.
+    /// The result for each; whole numbers beyond the range are clamped to it.
     pub values: Vec<f32>,
 }
 
 impl Function {
-    /// Whether it changes nothing.
+    /// Whether it is the identity.
     pub fn is_identity(&self) -> bool {
         *self == Self::Identity
     }
 
-    /// The result of one value.
+    /// The result for one value.
     pub fn apply(&self, x: f32) -> f32 {
         let mut values = [x];
         self.apply_all(&mut values);
@@ -87,7 +87,7 @@ impl Function {
 }
 
 impl Table {
-    /// The result of a whole number.
+    /// The result for a whole number.
     #[inline(always)]
     fn at(&self, x: f32) -> f32 {
         let last = self.values.len().saturating_sub(1) as i32;
@@ -113,23 +113,23 @@ fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + exp(-x))
 }
 
-/// `exp(x)` but for about 2 units of the last place: `2^n` times a polynomial of what is left.
+/// `exp(x)` within about 2 units in the last place: `2^n` times a polynomial of the remainder.
 #[inline(always)]
 fn exp(x: f32) -> f32 {
-    // Where results leave the range of normal numbers. NaN stays NaN.
+    // Beyond these, results leave the range of normal numbers. NaN stays NaN.
     let x = if x < -87.0 { -87.0 } else { x };
     let x = if x > 88.0 { 88.0 } else { x };
     let n = round(x * std::f32::consts::LOG2_E);
-    // ln 2 in two parts, of which the first times n is exact.
+    // ln 2 in two parts; the product of the first and n is exact.
     let r = n.mul_add(-0.693_359_4, x);
     let r = n.mul_add(2.121_944_4e-4, r);
-    // The Taylor series up to the seventh power: |r| <= ln(2) / 2.
+    // The Taylor series up to the seventh power, for |r| <= ln(2) / 2.
     let coefficients = [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0];
     let polynomial = coefficients.into_iter().fold(1.0 / 5040.0, |sum: f32, c| sum.mul_add(r, c));
     polynomial * f32::from_bits(((n as i32 + 127) << 23) as u32)
 }
 
-/// The error function but for 3e-7: its series where that is short, else Abramowitz and Stegun, 7.1.26.
+/// The error function within 3e-7: its series near 0, elsewhere Abramowitz and Stegun, 7.1.26.
 #[inline(always)]
 fn erf(x: f32) -> f32 {
     let z = x.abs();
@@ -148,7 +148,7 @@ fn erf(x: f32) -> f32 {
 mod tests {
     use super::*;
 
-    /// Against f64, over all that matters of each.
+    /// Against f64, over the relevant range of each.
     #[test]
     fn functions_are_as_exact_as_f32() {
         let silu = |x: f64| x / (1.0 + (-x).exp());

@@ -1,15 +1,15 @@
-//! The int8 rules, in one place and in scalar code. Every kernel on every instruction set gives the same bits as these.
+//! The int8 rules in scalar code. Every kernel on every instruction set gives the same bits.
 //!
 //! | what | form |
 //! |---|---|
-//! | weights | s8, symmetric, one scale for each output channel: real = scale * code |
-//! | what a convolution reads | u8; zero point 0 after a ReLU |
-//! | features, between layers | s8, one scale for each segment: the channels one layer wrote |
+//! | weights | s8, symmetric, one scale for each output channel: real = scale * quantized |
+//! | a convolution's input | u8; zero point 0 after a ReLU |
+//! | features, between layers | s8, one scale for each segment: the output of one layer |
 //! | accumulators | i32, exact |
-//! | from accumulator or code to the next code | one [`Affine`]: `round(fma(value, mul, add))`, between two bounds |
+//! | from accumulator or quantized value to the next | one [`Affine`]: `round(fma(value, mul, add))`, between two bounds |
 //!
 //! Rounding is half to even, as ONNX's `QuantizeLinear` rounds and as the vector instructions of x86 and ARM do by
-//! default. Multiply and add are fused, rounded once, which all of those can do too.
+//! default. Multiply and add are fused and rounded once, which they support too.
 
 mod affine;
 mod encoding;

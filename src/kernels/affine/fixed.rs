@@ -1,12 +1,11 @@
-//! An affine in 16-bit integers, where those give the same quantized values.
+//! Affines in 16-bit integers, where these give the same quantized values.
 //!
-//! There are only 256 quantized values to read: whether integers give the same as the affine can be tried on all of them when an affine
-//! chain is made. Nearly always some integers do, and then a kernel needs half the instructions that floats need.
+//! There are only 256 possible inputs, so candidates can be tried on all of them when an affine chain is made. Suitable
+//! integers nearly always exist, and a kernel then needs half the instructions that floats need.
 //!
 //! With `mulhrs(a, b) = (a * b + 2^14) >> 15` and sums saturating to 16 bits,
-//! `qvalue = saturate8(mulhrs(mulhrs(256 * x, factor) + summand, back)) + middle`, where `x` is the quantized value read less that
-//! which lies in the middle of its range, `middle` is that of the results, and `back` is 2^15 divided by the unit in which the
-//! sum is held.
+//! `qvalue = saturate8(mulhrs(mulhrs(256 * x, factor) + summand, back)) + middle`, where `x` is the input minus the middle of its
+//! range, `middle` is the middle of the results' range, and `back` is 2^15 divided by the unit of the sum.
 
 use serde::{Deserialize, Serialize};
 
@@ -20,12 +19,12 @@ pub(super) struct Fixed {
     pub(super) back: [i16; CHANNEL_BLOCK],
 }
 
-/// How far from the nearest integers to look.
+/// How far from the nearest integers to search.
 const REACH: i32 = 3;
 
 impl Fixed {
-    /// Integers that give, for four channels, what `qvalue` gives of each `x` in -128..=127 less `middle`; `mul` and `add` are
-    /// about the factor and summand that lead from `x` to that.
+    /// Integers for four channels whose results equal `qvalue(x) - middle` for each `x` in -128..=127; `mul` and `add`
+    /// approximate that function.
     pub(super) fn find(
         mul: [f64; CHANNEL_BLOCK],
         add: [f64; CHANNEL_BLOCK],
@@ -64,7 +63,7 @@ fn channel(mul: f64, add: f64, qvalues: &[i32; 256]) -> Option<(i16, i16, i16)> 
     None
 }
 
-/// What kernels compute.
+/// The kernels' computation.
 fn evaluate(x: i32, factor: i32, summand: i32, back: i32) -> i32 {
     let mulhrs = |a: i32, b: i32| (a * b + (1 << 14)) >> 15;
     mulhrs(saturate(mulhrs(256 * x, factor) + summand), back).clamp(-128, 127)
@@ -78,7 +77,7 @@ fn saturate(value: i32) -> i32 {
 mod tests {
     use super::*;
 
-    /// What `find` promises is checked by kernels' tests; here, that it mostly finds something.
+    /// The kernels' tests check the results of `find`; this one, that it mostly succeeds.
     #[test]
     fn nearly_all_steps_have_integers() {
         let planes = 1000;

@@ -1,5 +1,5 @@
-//! From the quantized values that layers wrote to those that a convolution reads: norm, ReLU and requantizing of all features before a
-//! dense layer.
+//! From the stored quantized values to those that a convolution reads: norm, ReLU and requantizing of all features in front of
+//! a dense layer.
 
 use std::ops::Range;
 
@@ -16,20 +16,20 @@ mod vector;
 
 use fixed::Fixed;
 
-/// One or more [`Affine`]s from quantized values to quantized values, one after another, made ready for kernels.
+/// A sequence of [`Affine`]s from quantized values to quantized values, in the form that kernels take.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "AffineChainFields")]
 pub struct AffineChain {
     /// `[channels / 4][affines]`: the four channels' factors, then their summands.
     factors: Vec<[[f32; CHANNEL_BLOCK]; 2]>,
     bounds: Vec<ClampRound>,
-    /// Of each plane, integers for each affine that give the same; none where there are none.
+    /// For each plane the integers of each affine that give the same results; empty if there are none.
     fixed: Vec<Vec<Fixed>>,
     from: QuantType,
     to: QuantType,
 }
 
-/// What an affine does with all channels alike.
+/// The part of an affine that is the same for all channels.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(super) struct ClampRound {
     pub(super) low: f32,
@@ -37,7 +37,7 @@ pub(super) struct ClampRound {
     pub(super) round: bool,
 }
 
-/// What is stored of it, in this order.
+/// The serialized fields, in this order.
 #[derive(Deserialize)]
 struct AffineChainFields {
     factors: Vec<[[f32; CHANNEL_BLOCK]; 2]>,
@@ -61,32 +61,32 @@ impl TryFrom<AffineChainFields> for AffineChain {
     }
 }
 
-/// What to read: planes of quantized values.
+/// The input: planes of quantized values.
 #[derive(Debug, Clone)]
 pub struct ChainInput<'a> {
     /// The quantized values, from the first pixel of the first plane on.
     pub input: &'a [u8],
     /// Bytes from one plane to the next.
     pub plane_stride: usize,
-    /// Which planes of the affine chain's these are.
+    /// The indices of these planes among the chain's.
     pub planes: Range<usize>,
     /// Number of pixels, a multiple of [`Kernels::pixel_multiple`].
     pub pixels: usize,
 }
 
-/// What a kernel needs, checked: all pixels of all planes can be read and written.
+/// A kernel's arguments, checked: all pixels of all planes can be read and written.
 struct AffineArgs<'a> {
     /// As [`AffineChain`]'s, from the first plane on.
     factors: &'a [[[f32; CHANNEL_BLOCK]; 2]],
     bounds: &'a [ClampRound],
     fixed: &'a [Vec<Fixed>],
-    /// Whether input is s8, and what it is xored with before.
+    /// Whether the input is s8, after being xored with `flip_in`.
     signed: bool,
     flip_in: u8,
-    /// Whether results are s8, and what they are xored with after.
+    /// Whether results are s8, before being xored with `flip_out`.
     to_signed: bool,
     flip_out: u8,
-    /// Whether bounds of the last affine are not those that saturating conversions have anyway.
+    /// Whether the bounds of the last affine are narrower than those of saturating conversions.
     clamp: bool,
     pixels: usize,
     input: *const u8,
@@ -98,23 +98,24 @@ struct AffineArgs<'a> {
 /// One or two affines of a plane in integers. Between passes bytes are `x` of [`fixed`].
 struct Pass<'a> {
     fixed: &'a [Fixed],
-    /// May be the same as `to`.
+    /// May equal `to`.
     from: *const u8,
     to: *mut u8,
-    /// What bytes read are xored with to be `x`, and results to be bytes to write.
+    /// Bytes read are xored with this to give `x`, and results with `flip_out` to give the bytes written.
     flip_in: u8,
     flip_out: u8,
     pixels: usize,
 }
 
 impl AffineChain {
-    /// The affines from quantized values stored as `from` to quantized values stored as `to`. Channels are filled up to a multiple of 4.
+    /// The affines from quantized values stored as `from` to quantized values stored as `to`. Channels are padded to a multiple
+    /// of 4.
     ///
     /// # Errors
     /// If results of the last affine do not fit `to`, if values could be beyond 2^30, or if an affine has a function.
     ///
     /// # Panics
-    /// If there is no affine, or if affines disagree about the number of channels or it is no multiple of 4.
+    /// If there is no affine, if affines have different numbers of channels, or if that number is not a multiple of 4.
     pub fn new(affines: &[Affine], from: QuantType, to: QuantType) -> Result<Self> {
         let channels = affines.last().expect("at least one affine").channels();
         assert_eq!(channels % CHANNEL_BLOCK, 0, "{channels} channels are no whole planes");
@@ -150,8 +151,8 @@ impl AffineChain {
     }
 }
 
-/// Refuses affines whose last results do not fit `to`, or whose values could be beyond 2^30: below that, none is infinite or NaN,
-/// and all are i32 when rounded.
+/// Refuses affines whose last results do not fit `to`, or whose values could exceed 2^30: below that, none is infinite or NaN,
+/// and all fit i32 when rounded.
 fn check(factors: &[[[f32; CHANNEL_BLOCK]; 2]], bounds: &[ClampRound], to: QuantType) -> Result<()> {
     let mut greatest = 255.0;
     for (affine, ClampRound { low, high, round }) in bounds.iter().enumerate() {
@@ -176,7 +177,7 @@ fn check(factors: &[[[f32; CHANNEL_BLOCK]; 2]], bounds: &[ClampRound], to: Quant
     Ok(())
 }
 
-/// Integers that give the same as the affines do for a plane.
+/// Integers that give the same results as the affines for a plane.
 fn fixed(affines: &[Affine], plane: usize, from: QuantType, to: QuantType) -> Option<Vec<Fixed>> {
     let between = affines.iter().rev().skip(1).rev();
     if !between.clone().all(Affine::gives_bytes) {
@@ -192,7 +193,7 @@ fn fixed(affines: &[Affine], plane: usize, from: QuantType, to: QuantType) -> Op
         .collect()
 }
 
-/// Integers that give the same as an affine does for a plane.
+/// Integers that give the same results as an affine for a plane.
 fn fixed_affine(affine: &Affine, plane: usize, from: QuantType, to: QuantType) -> Option<Fixed> {
     let middle = |qvalues: QuantType| if qvalues.is_signed() { 0 } else { 128 };
     let lane = |lane: usize| plane * CHANNEL_BLOCK + lane;
@@ -205,8 +206,8 @@ fn fixed_affine(affine: &Affine, plane: usize, from: QuantType, to: QuantType) -
 }
 
 impl AffineArgs<'_> {
-    /// The passes over a plane that do its affines in integers, two at a time: the first reads the input, those behind it what the
-    /// one before has written, which is still near.
+    /// The passes over a plane that compute its affines in integers, two at a time: the first reads the input, each later one
+    /// the previous one's results, which are still in the cache.
     fn passes(&self, plane: usize) -> impl Iterator<Item = Pass<'_>> {
         let middle = |signed: bool| if signed { 0 } else { 0x80 };
         let (flip_in, flip_out) = (self.flip_in ^ middle(self.signed), self.flip_out ^ middle(self.to_signed));
@@ -225,12 +226,12 @@ impl AffineArgs<'_> {
 }
 
 impl Kernels {
-    /// Applies a chain: `out[plane][p][i]` is what its affines make of the quantized value at `input[plane * plane_stride + 4 p + i]`,
-    /// of channel `4 * (planes.start + plane) + i`.
+    /// Applies a chain: `out[plane][p][i]` is the result for the quantized value at `input[plane * plane_stride + 4 p + i]`, of
+    /// channel `4 * (planes.start + plane) + i`.
     ///
     /// # Panics
-    /// If `out` has not as many planes or they are shorter than `4 * pixels`, if the affine chain has no such planes, or if the
-    /// range of pixels is no multiple of [`Kernels::pixel_multiple`] or ends beyond a plane of the input.
+    /// If `out` has another number of planes or they are shorter than `4 * pixels`, if the chain does not have these planes, or
+    /// if `pixels` is not a multiple of [`Kernels::pixel_multiple`] or exceeds a plane of the input.
     pub fn affine(self, chain: &AffineChain, operand: &ChainInput, out: &mut PlanesMut<u8>) {
         let args = self.affine_args(chain, operand, out);
         #[cfg(feature = "check-kernels")]
@@ -243,7 +244,7 @@ impl Kernels {
         }
     }
 
-    /// Checks what is read and written.
+    /// Checks the input's and the output's ranges.
     fn affine_args<'a>(self, chain: &'a AffineChain, operand: &ChainInput, out: &mut PlanesMut<u8>) -> AffineArgs<'a> {
         let ChainInput { input, plane_stride, planes: Range { start, end }, pixels } = *operand;
         assert!(start <= end && end <= chain.planes(), "planes {start} to {end} of {}", chain.planes());
@@ -283,7 +284,7 @@ impl Kernels {
     /// What the fields of `args` promise must hold.
     unsafe fn run_affine(self, args: &AffineArgs) {
         use super::Isa;
-        // SAFETY: the caller checked `args`; that there is a `Kernels` proves that the processor has the instructions.
+        // SAFETY: the caller checked `args`; a `Kernels` exists only if the processor has the instructions.
         unsafe {
             match self.isa() {
                 #[cfg(target_arch = "x86_64")]
@@ -298,7 +299,7 @@ impl Kernels {
     }
 }
 
-/// What the scalar kernel makes of it, `[planes][pixels][4]`.
+/// The scalar kernel's results, `[planes][pixels][4]`.
 #[cfg(feature = "check-kernels")]
 fn checked(args: &AffineArgs) -> Vec<u8> {
     let planes = args.factors.len() / args.bounds.len();

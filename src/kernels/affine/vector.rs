@@ -45,7 +45,7 @@ pub(super) unsafe fn neon(args: &AffineArgs) {
 /// What the fields of `args` promise must hold; the function that this is inlined into must enable the instructions of `V`.
 #[inline(always)]
 unsafe fn affine<V: Vector>(args: &AffineArgs) {
-    // One affine that ends with u8 over their full range: the saturating conversions are its bounds.
+    // One affine to u8 over the full range: the saturating conversions are its bounds.
     let simple = args.bounds.len() == 1 && !args.clamp && !args.to_signed && args.flip_in == 0;
     for (plane, (factors, fixed)) in args.factors.chunks_exact(args.bounds.len()).zip(args.fixed).enumerate() {
         for pass in args.passes(plane) {
@@ -73,7 +73,7 @@ unsafe fn affine<V: Vector>(args: &AffineArgs) {
     }
 }
 
-/// Does a pass, with the integers of its affines.
+/// Runs a pass, with the integers of its affines.
 ///
 /// # Safety
 /// As [`affine`]; all pixels of the pass can be read and written.

@@ -1,8 +1,8 @@
 //! AVX2 with FMA: `vpmaddubsw` multiplies u8 by s8 and adds two products to i16, `vpmaddwd` by 1 two of those to i32.
 //!
-//! The first saturates. Weights are packed so that it never does: some steps are the sum of two, see `packed`.
+//! The first can saturate. Weights are packed so that it never does: some k-steps are split in two, see `packed`.
 //!
-//! A vector is a step of 8 pixels. A tile keeps accumulators for 4 output channels of 2 vectors.
+//! A vector is a k-step of 8 pixels. A tile keeps accumulators for 4 output channels of 2 vectors.
 
 use core::arch::x86_64::*;
 

@@ -1,8 +1,8 @@
 //! AVX-512 with VNNI: `vpdpbusd` multiplies u8 by s8 and adds four products to i32, exactly.
 //!
-//! A vector is a step of 16 pixels. A tile keeps accumulators for 8 output channels of 3 vectors, which leaves registers
-//! for the vectors and for a step's weights of one channel, repeated. While a tile's vectors are near, all blocks
-//! of output channels go over them.
+//! A vector is a k-step of 16 pixels. A tile keeps accumulators for 8 output channels of 3 vectors, which leaves registers for
+//! the vectors and for a k-step's weights of one channel, repeated. All blocks of output channels are computed while a tile's
+//! vectors are in the cache.
 
 use core::arch::x86_64::*;
 
@@ -20,7 +20,7 @@ pub(super) unsafe fn convolve(args: &ConvolveArgs, destination: &Destination) {
     let vectors = args.pixels / PIXELS;
     let tiles = vectors.div_ceil(3);
     for tile in 0..tiles {
-        // Tiles of as equal sizes as can be: a short one would keep too few accumulators busy.
+        // Tiles of nearly equal sizes: a short one would keep too few accumulators busy.
         let (begin, end) = (vectors * tile / tiles, vectors * (tile + 1) / tiles);
         for block in args.packed.blocks() {
             let at = TileAt { block, vector: begin };

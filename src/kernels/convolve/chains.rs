@@ -1,32 +1,33 @@
-//! In which order NEON adds the steps of a block: in chains whose products are added up in 16 bits.
+//! The order in which NEON adds the k-steps of a block: in chains whose products are added up in 16 bits.
 //!
 //! A lane of 16 bits holds the products of one channel, and activations are shifted, |x| <= 128: where the |weights| of a lane
-//! add up to at most 255, the sum is at most 32640 and fits. Two steps always fit, and weights are mostly small: many more do
-//! if they are chosen, for each of a block's lanes.
+//! add up to at most 255, the sum is at most 32640 and fits. Two k-steps always fit; as most weights are small, many more do if
+//! they are chosen well.
 
 use super::CHANNEL_BLOCK;
 
-/// Sums of 16 bits that a block's products go to: four channels of a step for each of two output channels.
+/// Number of 16-bit sums of a block: four channels of a k-step for each of two output channels.
 const LANES: usize = 2 * CHANNEL_BLOCK;
 
-/// Steps of a chain at most.
+/// The most k-steps of a chain.
 const LONGEST: usize = 16;
 
 /// The most that the weights of a lane may sum up to in a chain: 128 * 255 = 32640 fits 16 bits.
 const SUM: u16 = 255;
 
-/// How many steps to look at for the next of a chain: the greatest and the least.
+/// How many of the largest and of the smallest k-steps are candidates for the next of a chain.
 const WINDOW: usize = 64;
 
-/// Chains of steps whose products fit 16 bits in each lane, where `steps` are each step's weights for the two channels of a block.
+/// Chains of k-steps whose products fit 16 bits in each lane; `steps` holds each k-step's weights for the two channels of a
+/// block.
 ///
-/// Each chain has an even number of steps; `None` is one of zeros. Two steps always fit: 2 * 127 = 254.
+/// Each chain has an even number of k-steps; `None` is a k-step of zeros. Two always fit: 2 * 127 = 254.
 pub(super) fn chains(steps: &[[[i8; CHANNEL_BLOCK]; 2]]) -> Vec<Vec<Option<usize>>> {
     let size =
         |step: &[[i8; CHANNEL_BLOCK]; 2]| std::array::from_fn(|lane| step.as_flattened()[lane].unsigned_abs().into());
     let sizes: Vec<[u16; LANES]> = steps.iter().map(size).collect();
     let total = |step: usize| sizes[step].iter().sum::<u16>();
-    // Great ones first: small ones fit beside whatever comes.
+    // Large ones first: small ones fit beside any.
     let mut left: Vec<usize> = (0..steps.len()).collect();
     left.sort_by_key(|&step| std::cmp::Reverse(total(step)));
     let mut chains = Vec::new();
@@ -35,7 +36,7 @@ pub(super) fn chains(steps: &[[[i8; CHANNEL_BLOCK]; 2]]) -> Vec<Vec<Option<usize
         let mut chain = Vec::new();
         while chain.len() < LONGEST {
             let fullest = |step: usize| (0..LANES).map(|lane| sums[lane] + sizes[step][lane]).max().unwrap_or(0);
-            // What adds much in all and leaves most room in the fullest lane.
+            // Prefers a large total that leaves the most room in the fullest lane.
             let cost = |place: usize| {
                 let (step, first) = (left[place], chain.is_empty());
                 let most = fullest(step);
@@ -63,7 +64,7 @@ pub(super) fn chains(steps: &[[[i8; CHANNEL_BLOCK]; 2]]) -> Vec<Vec<Option<usize
     chains
 }
 
-/// Whether these are chains, told by their pairs of steps with a 0 after each block's, of blocks that end at `ends`.
+/// Whether `chains`, the numbers of pairs of k-steps with a 0 after each block's, match blocks that end at `ends`.
 pub(super) fn fit(chains: &[u8], ends: &[u32]) -> bool {
     let Some((0, chains)) = chains.split_last() else { return chains.is_empty() && ends.is_empty() };
     if chains.iter().any(|&pairs| usize::from(pairs) > LONGEST / 2) {

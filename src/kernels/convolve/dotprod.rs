@@ -1,8 +1,8 @@
 //! ARMv8.2 dot products: `sdot` multiplies s8 by s8 and adds four products to i32, exactly. Activations are shifted.
 //!
-//! A vector is a step of 4 pixels; the weights of a step for 4 output channels are one vector, of which each channel's four are
-//! an element. A tile keeps accumulators for 12 output channels of 2 vectors, which leaves just the registers for what two steps
-//! load; the last channels come in eights or fours.
+//! A vector is a k-step of 4 pixels; the weights of a k-step for 4 output channels are one vector with an element of four
+//! weights for each channel. A tile keeps accumulators for 12 output channels of 2 vectors, which leaves just enough registers
+//! for the loads of two k-steps; the last channels come in blocks of eight or four.
 //!
 //! The loops are written in assembly: the instruction has no stable intrinsic, and no accumulator may leave its register.
 
@@ -36,7 +36,7 @@ pub(super) unsafe fn convolve(args: &ConvolveArgs, destination: &Destination) {
     }
 }
 
-/// Adds pairs of steps, whose quantized values are at these offsets and whose weights follow one another, to `N` times 4 channels.
+/// Adds pairs of k-steps, with input at these offsets and consecutive weights, to `N` times 4 channels.
 type Add<const N: usize> = unsafe fn(&mut [VectorSums; N], *const u8, &[[u32; 2]], &[i8]);
 
 /// Computes a block of `N` times 4 output channels for 8 pixels.
@@ -64,7 +64,7 @@ unsafe fn tile<const N: usize>(
     }
 }
 
-/// Four channels' products of a step: `$w` is the register of their weights, `$x` and `$y` hold the quantized values.
+/// Four channels' products of a k-step: `$w` is the register of their weights, `$x` and `$y` hold the quantized values.
 macro_rules! four {
     ($w:literal, $x:literal, $y:literal, $($a:literal, $b:literal, $lane:literal),*) => {
         concat!($(
@@ -92,8 +92,8 @@ macro_rules! third {
     };
 }
 
-/// A function that adds pairs of steps to `$n` times 4 channels: `$line`s load weights and multiply, `$operand`s are the accumulators'
-/// registers.
+/// Declares a function that adds pairs of k-steps to `$n` times 4 channels: `$line`s load weights and multiply, `$operand`s are
+/// the accumulators' registers.
 macro_rules! add {
     ($name:ident($sums:ident: $n:literal), [$($line:expr),+ $(,)?], {$($operand:tt)*}) => {
         /// # Safety

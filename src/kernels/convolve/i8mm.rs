@@ -1,7 +1,7 @@
 //! ARMv8.6: `usmmla` multiplies 2x8 of u8 by 8x2 of s8 and adds to i32, exactly.
 //!
-//! Its rows are two pixels' quantized values of two steps: the vectors of two steps, 4 pixels each, are interleaved. Its columns are two
-//! output channels' weights of two steps. A tile keeps accumulators for 4 output channels of 4 vectors.
+//! Its rows are two pixels' quantized values of two k-steps: the vectors of two k-steps, 4 pixels each, are interleaved. Its
+//! columns are two output channels' weights of two k-steps. A tile keeps accumulators for 4 output channels of 4 vectors.
 //!
 //! The loop is written in assembly: the instruction has no stable intrinsic, and no accumulator may leave its register.
 
@@ -46,7 +46,7 @@ pub(super) unsafe fn convolve(args: &ConvolveArgs, destination: &Destination) {
     }
 }
 
-/// Adds pairs of steps to the accumulators of 16 pixels.
+/// Adds pairs of k-steps to the accumulators of 16 pixels.
 ///
 /// # Safety
 /// 64 bytes must be readable from `input` plus each offset on, and 32 weights for each pair of them. The processor must have

@@ -1,8 +1,8 @@
-//! Convolutions of every shape as one sum over steps.
+//! Convolutions of every shape as one sum over k-steps.
 //!
-//! A step is four input channels of one tap: 16 products for four pixels of one output channel. Where a step's quantized values
-//! begin is an offset of its own, so that a 1x1, a 3x3 and a 7x7 with stride 2 (on an input split by phase) are the same
-//! loop, and nothing is copied to be convolved.
+//! A k-step (step, for short) is four input channels of one tap: 16 products for four pixels of one output channel. Each step
+//! has its own offset into the input, so that a 1x1, a 3x3 and a 7x7 with stride 2 (on an input split by phase) are the same
+//! loop.
 
 use super::{CHANNEL_BLOCK, Kernels, PlanesMut};
 
@@ -30,10 +30,10 @@ pub use packed::Packed;
 pub use requantize::Requantize;
 pub(super) use requantize::{bounds_fit, refusal};
 
-/// What to convolve.
+/// The operands of a convolution.
 ///
 /// `acc[o][p] = init[o] + sum over steps s and i in 0..4 of x[offsets[s] + 4 p + i] * weights[o][s][i]`, in i32, where `x`
-/// is the u8 that a byte of `input` stands for ([`Activation`](super::QuantType::Activation)).
+/// is the u8 that a byte of `input` represents ([`Activation`](super::QuantType::Activation)).
 #[derive(Debug, Clone, Copy)]
 pub struct Convolve<'a> {
     /// Planes of activations.
@@ -44,14 +44,14 @@ pub struct Convolve<'a> {
     pub pixels: usize,
 }
 
-/// What a kernel reads, checked: `4 * pixels` bytes from `input` on can be read at each offset.
+/// A kernel's input, checked: `4 * pixels` bytes from `input` on can be read at each offset.
 struct ConvolveArgs<'a> {
     input: *const u8,
     packed: &'a Packed,
     pixels: usize,
 }
 
-/// What a kernel writes, checked: every block of pixels of every plane.
+/// A kernel's output, checked: every block of pixels of every plane can be written.
 enum Destination<'a> {
     /// `[outputs / 4][pixels][4]` quantized values, their low bytes xored with `flip`; planes are `plane_stride` bytes apart.
     Quantized { requantize: &'a Requantize, flip: u8, start: *mut u8, plane_stride: usize },
@@ -60,13 +60,13 @@ enum Destination<'a> {
 }
 
 impl Kernels {
-    /// Convolves and requantizes: `out[o / 4][p][o % 4]` is the quantized value `requantize` makes of `acc[o][p]`, see [`Convolve`].
+    /// Convolves and requantizes: `out[o / 4][p][o % 4]` is `acc[o][p]` after `requantize`, see [`Convolve`].
     ///
     /// `out` has a plane of at least `4 * pixels` bytes for each four output channels.
     ///
     /// # Panics
-    /// If weights were packed for other kernels, if numbers of steps, output channels or planes disagree, or if a range of
-    /// pixels ends beyond its buffer.
+    /// If weights were packed for other kernels, if numbers of steps, output channels or planes do not match, or if a range of
+    /// pixels exceeds its buffer.
     pub fn convolve(self, operand: &Convolve, requantize: &Requantize, out: &mut PlanesMut<u8>) {
         let outputs = operand.weights.outputs();
         assert_eq!(requantize.channels(), outputs, "channels to requantize");
@@ -107,7 +107,7 @@ impl Kernels {
         checked::same(&expected, out, operand.pixels, self);
     }
 
-    /// Checks what is read.
+    /// Checks the input's range.
     fn convolve_args<'a>(self, operand: &Convolve<'a>) -> ConvolveArgs<'a> {
         let Convolve { input, weights: packed, pixels } = *operand;
         assert_eq!(packed.isa(), self.isa(), "weights are packed for other kernels");
@@ -125,7 +125,7 @@ impl Kernels {
     /// What the fields of `args` and `destination` promise must hold.
     unsafe fn run_convolve(self, args: &ConvolveArgs, destination: &Destination) {
         use super::Isa;
-        // SAFETY: the caller checked `args` and `destination`; that there is a `Kernels` proves that the processor has the instructions.
+        // SAFETY: the caller checked `args` and `destination`; a `Kernels` exists only if the processor has the instructions.
         unsafe {
             match self.isa() {
                 #[cfg(target_arch = "x86_64")]
@@ -144,7 +144,7 @@ impl Kernels {
     }
 }
 
-/// The scalar kernel beside each call of another.
+/// The scalar kernel, run beside each call of another.
 #[cfg(feature = "check-kernels")]
 mod checked {
     use super::*;
@@ -168,7 +168,7 @@ mod checked {
         out
     }
 
-    /// Panics where the first `len` of a plane differ from what is expected.
+    /// Panics if the first `len` elements of a plane differ from the expected ones.
     pub(super) fn same<T: PartialEq + std::fmt::Debug>(
         expected: &[T],
         out: &mut PlanesMut<T>,

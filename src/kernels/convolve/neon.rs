@@ -1,11 +1,11 @@
 //! ARMv8.0: `smull` and `smlal` multiply s8 by s8 to i16, `sadalp` adds two of those to i32. Activations are shifted.
 //!
-//! Products are added in 16 bits over a chain of steps: with |x| <= 128 they fit where a lane's weights sum up to 255 at most,
-//! which packing sees to, see [`chains`](super::chains). A vector is a step of 4 pixels. A tile keeps, for 2 output
-//! channels of 3 vectors, or 2 at the end of a range, the chain's sums, and accumulators of two i32 for each pixel.
+//! Products are added in 16 bits over a chain of steps: with |x| <= 128 they fit if the magnitudes of a lane's weights add up
+//! to at most 255, which packing ensures, see [`chains`](super::chains). A vector is a step of 4 pixels. For 2 output channels
+//! of 3 vectors (2 at the end of a range) a tile keeps the chain's sums, and accumulators of two i32 for each pixel.
 //!
-//! The loop is written in assembly: it needs every register there is. Of the code for the longest chain, a shorter one jumps
-//! over the beginning.
+//! The loop is written in assembly: it needs every register. It is unrolled for the longest chain; a shorter one jumps over the
+//! beginning.
 
 use core::arch::aarch64::int32x4_t;
 use core::arch::asm;
@@ -14,7 +14,7 @@ use core::mem::MaybeUninit;
 use super::neon_store::store;
 use super::{ConvolveArgs, Destination};
 
-/// Tiles that go over the same weights while those are near.
+/// Number of tiles that use the same weights while these are in the cache.
 const TILES: usize = 2;
 
 /// Convolves.
@@ -23,7 +23,7 @@ const TILES: usize = 2;
 /// What the fields of `args` and `destination` promise must hold.
 #[target_feature(enable = "neon")]
 pub(super) unsafe fn convolve(args: &ConvolveArgs, destination: &Destination) {
-    // What is left by tiles of 12 pixels is 0, 8 or 4, which are 8 and 8 instead.
+    // Tiles of 12 pixels leave 0, 8 or 4; with 4 left, the last 16 are two tiles of 8.
     let eights = [0, 2, 1][args.pixels % 12 / 4];
     let twelves = (args.pixels - 8 * eights) / 12;
     // SAFETY: `args` and `destination` were checked, and tiles are inside the range of pixels, of which there are none or 8 and more.
@@ -36,7 +36,7 @@ pub(super) unsafe fn convolve(args: &ConvolveArgs, destination: &Destination) {
 /// Accumulators of 4 output channels, of `V` vectors of 4 pixels.
 type Tile<const V: usize> = [[int32x4_t; 4]; V];
 
-/// Where a kernel reads: it goes on to the next block by itself.
+/// A kernel's read pointers, which advance to the next block.
 #[derive(Clone, Copy)]
 struct Cursor {
     /// Quantized values.
@@ -63,7 +63,7 @@ unsafe fn tiles<const V: usize>(
     let (deltas, weights, chains) = (deltas.as_ptr(), weights.as_ptr(), chains.as_ptr());
     for near in (0..count).step_by(TILES) {
         let pixels = pixel + 4 * V * near..pixel + 4 * V * count.min(near + TILES);
-        // The first tile's; those of the others are as far apart as their pixels.
+        // The first tile's; the others' are their pixels' distance apart.
         let x = args.input.wrapping_add(4 * pixels.start + offset as usize);
         let mut cursor = Cursor { x, deltas, weights, chains };
         for (plane, init) in args.packed.init().as_chunks::<4>().0.iter().enumerate() {
@@ -94,13 +94,13 @@ macro_rules! products {
     };
 }
 
-/// Instructions that only a tile of 3 vectors has.
+/// Instructions for tiles of 3 vectors only.
 macro_rules! third {
     (2, $($line:expr),+) => { "" };
     (3, $($line:expr),+) => { concat!($($line, "\n"),+) };
 }
 
-/// Reads the vectors of a step, and goes on by `$delta`.
+/// Reads the vectors of a step, and advances by `$delta`.
 macro_rules! read {
     (2, $delta:literal) => {
         concat!("ld1 {{v0.16b, v1.16b}}, [{x}], ", $delta, "\n")
@@ -123,7 +123,7 @@ macro_rules! step {
     };
 }
 
-/// Two steps; `$first` is the instruction that multiplies in the first of them.
+/// Two steps; `$first` is the first one's multiply instruction.
 macro_rules! pair {
     ($vectors:tt, $first:literal) => {
         concat!(
@@ -137,8 +137,9 @@ macro_rules! pair {
     };
 }
 
-/// A function that writes the accumulators of 4 output channels and `$vectors` times 4 pixels to `acc`, two channels at a time. `$pair` is
-/// the number of instructions of a pair of steps, `$back` that of bytes from behind two channels' results to where the next two begin.
+/// Declares a function that writes the accumulators of 4 output channels and `$vectors` times 4 pixels to `acc`, two channels
+/// at a time. `$pair` is the number of instructions of a pair of steps, `$back` that of bytes from behind two channels' results
+/// to where the next two begin.
 macro_rules! sum {
     ($name:ident, $vectors:tt, $pair:literal, $back:literal) => {
         /// # Safety

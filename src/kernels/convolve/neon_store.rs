@@ -1,4 +1,4 @@
-//! What kernels for ARM do with accumulators.
+//! How the ARM kernels store accumulators.
 
 use core::arch::aarch64::*;
 
@@ -74,7 +74,7 @@ unsafe fn qvalues<const V: usize, const SIGNED: bool, const CLAMP: bool>(
         if CLAMP {
             scaled = scaled.map(|scaled| vmaxq_f32(vminq_f32(scaled, high), low));
         }
-        // Beyond i32 this saturates.
+        // Saturates beyond i32.
         let value = scaled.map(|scaled| vcvtnq_s32_f32(scaled));
         let qvalues = veorq_u8(vqtbl1q_u8(narrow(value, SIGNED), transpose), flip);
         // SAFETY: 16 bytes for each vector can be written at `place`.

@@ -1,9 +1,9 @@
-//! Weights as the kernels of one instruction set read them, with the places that each is multiplied with.
+//! Weights in the order in which the kernels of one instruction set read them, with the input offset of each step.
 //!
-//! Output channels come in blocks, as many as a kernel keeps accumulators for; a block's steps come one after another, and
-//! of a step four weights for each channel: `[blocks][steps][channels of the block][4]`.
+//! Output channels come in blocks, as many as a kernel keeps accumulators for; a block's steps follow one another, each with
+//! four weights for each channel: `[blocks][steps][channels of the block][4]`.
 //!
-//! | instruction set | channels of a block | what else |
+//! | instruction set | channels of a block | also |
 //! |---|---|---|
 //! | scalar | 4 | |
 //! | neon | 2 | an order of steps for each block, see [`chains`](super::chains); offsets lead from each step to the next |
@@ -26,14 +26,14 @@ use crate::quant::{WEIGHT_MAX, shift_correction};
 pub struct Packed {
     isa: Isa,
     outputs: usize,
-    /// What accumulators start from, with the correction for shifted activations.
+    /// Initial accumulators, with the correction for shifted activations.
     init: Vec<i32>,
-    /// Where each step's quantized values begin; for AVX2 and NEON those of one block after another. NEON: where the first's do, then how
-    /// far it is from each to the next, also to the next block's (modulo 2^32), and a 0.
+    /// Each step's input offset; for AVX2 and NEON for each block. NEON: the first offset, then the distance from each to the
+    /// next, across blocks too (modulo 2^32), and a 0.
     offsets: Vec<u32>,
-    /// AVX2 and NEON: where each block ends in `offsets`.
+    /// AVX2 and NEON: the end of each block in `offsets`.
     ends: Vec<u32>,
-    /// NEON: how many pairs of steps each chain has; a 0 after each block's.
+    /// NEON: the number of pairs of steps of each chain; a 0 after each block's.
     chains: Vec<u8>,
     /// The greatest offset.
     #[serde(skip)]
@@ -44,7 +44,7 @@ pub struct Packed {
     len: usize,
 }
 
-/// What is stored of it, in this order.
+/// The serialized fields, in this order.
 #[derive(Deserialize)]
 struct PackedFields {
     isa: Isa,
@@ -59,7 +59,7 @@ struct PackedFields {
 impl TryFrom<PackedFields> for Packed {
     type Error = &'static str;
 
-    /// Kernels rely on what is checked here: they go through offsets and weights by pointer.
+    /// Kernels rely on these checks: they read offsets and weights through pointers.
     fn try_from(stored: PackedFields) -> std::result::Result<Self, Self::Error> {
         let PackedFields { isa, outputs, init, offsets, ends, chains, len } = stored;
         let mut packed = Self { isa, outputs, init, offsets, ends, chains, furthest: None, weights: Vec::new(), len };
@@ -69,10 +69,10 @@ impl TryFrom<PackedFields> for Packed {
 }
 
 impl Packed {
-    /// Whether there are as many of each as the kernels of its instruction set go through.
+    /// Whether all lengths are those that the kernels of its instruction set read.
     fn is_consistent(&self) -> bool {
         let Self { isa, outputs, init, offsets, ends, chains, len, furthest, .. } = self;
-        // Only of as many outputs as there are values are the blocks counted.
+        // Checked before blocks are counted: the number of outputs is that of `init`.
         if !outputs.is_multiple_of(CHANNEL_BLOCK) || init.len() != *outputs {
             return false;
         }
@@ -95,7 +95,7 @@ impl Packed {
                 chains.is_empty() && ends.is_empty() && whole && each(offsets.len(), *outputs)
             }
         };
-        // Where offsets lead from each step to the next, they do so exactly as long as none is beyond 2^31.
+        // Distances between offsets are exact as long as all are below 2^31.
         fits && furthest.is_none_or(|furthest| furthest <= i32::MAX as u32)
     }
 }
@@ -103,25 +103,25 @@ impl Packed {
 /// A block of output channels.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Block<'a> {
-    /// The first channel, and how many there are.
+    /// The first channel, and the number of channels.
     pub(super) first: usize,
     pub(super) width: usize,
     pub(super) offsets: &'a [u32],
-    /// What offsets count from: each from the one before, or all from 0.
+    /// If set, offsets are relative to the previous one, the first to this; else they are absolute.
     base: Option<u32>,
     pub(super) weights: &'a [i8],
 }
 
 impl Kernels {
-    /// Packs `weights`, `[outputs][steps][4]`, and what accumulators start from, `[outputs]`, for these kernels. `offsets` say
-    /// where in the input the quantized values of each step's first pixel begin, in bytes: in any order, as often as wanted.
+    /// Packs `weights`, `[outputs][steps][4]`, and initial accumulators `init`, `[outputs]`, for these kernels. `offsets` are
+    /// the positions of each step's first pixel in the input, in bytes, in any order and with repetitions.
     ///
     /// # Errors
-    /// If a weight is -128, which is left out of the int8 rules: two products of it would not fit 16 bits.
+    /// If a weight is -128, which the int8 rules exclude: two products of it would not fit 16 bits.
     ///
     /// # Panics
-    /// If the number of outputs is no multiple of 4, if there are not four weights for each output and offset, or if an offset is
-    /// 2^31 or more.
+    /// If the number of outputs is not a multiple of 4, if there are not four weights for each output and offset, or if an
+    /// offset is 2^31 or more.
     pub fn pack(self, weights: &[i8], init: &[i32], offsets: &[u32]) -> Result<Packed> {
         let (isa, outputs) = (self.isa(), init.len());
         let channel = CHANNEL_BLOCK * offsets.len();
@@ -202,7 +202,7 @@ impl Packed {
                 (0..offsets.len()).map(|step| [four(first, step), four(first + 1, step)]).collect();
             let chains = chains::chains(&fours);
             for step in chains.iter().flatten() {
-                // A step of zeros may read what any other may.
+                // A step of zeros may read at any step's offset.
                 let offset = offsets[step.unwrap_or(0)];
                 self.offsets.push(offset.wrapping_sub(std::mem::replace(&mut last, offset)));
                 self.weights.extend(step.map_or([0; 2 * CHANNEL_BLOCK].as_slice(), |step| fours[step].as_flattened()));
@@ -215,12 +215,12 @@ impl Packed {
 }
 
 impl Packed {
-    /// Its weights, to be stored or read apart from all else.
+    /// Its weights, which are stored apart.
     pub fn blob(&mut self) -> Blob<'_> {
         Blob::Quantized(&mut self.weights, self.len)
     }
 
-    /// The kernels it is packed for.
+    /// The instruction set that it is packed for.
     pub fn isa(&self) -> Isa {
         self.isa
     }
@@ -235,7 +235,7 @@ impl Packed {
         self.len
     }
 
-    /// What accumulators start from.
+    /// Initial accumulators.
     pub(super) fn init(&self) -> &[i32] {
         &self.init
     }
@@ -245,15 +245,15 @@ impl Packed {
         self.furthest
     }
 
-    /// Where each step's quantized values begin.
+    /// Each step's absolute offset.
     fn absolute(&self) -> impl Iterator<Item = u32> {
         let relative = self.isa == Isa::Neon;
         let steps = self.offsets.len().saturating_sub(usize::from(relative));
         absolute(&self.offsets[..steps], relative.then_some(0))
     }
 
-    /// What NEON goes through, from the first block's first step to the last's last: the first offset, how far it is from each to
-    /// the next, weights and chains.
+    /// The data that NEON reads from the first block's first step to the last block's last: the first offset, distances,
+    /// weights and chains.
     #[cfg(target_arch = "aarch64")]
     pub(super) fn stream(&self) -> (u32, &[u32], &[i8], &[u8]) {
         assert!(self.isa == Isa::Neon && self.weights.len() == self.len, "weights are packed for NEON, and complete");
@@ -288,7 +288,7 @@ impl Packed {
         })
     }
 
-    /// What accumulators of a block's channel `o` start from where activations are not shifted.
+    /// The initial accumulators of a block's channel `o`, for activations that are not shifted.
     pub(super) fn start(&self, block: Block<'_>, o: usize) -> i32 {
         let init = self.init[block.first + o];
         let all = || self.products(block, o).flat_map(|(_, weights)| weights).collect::<Vec<i8>>();
@@ -296,7 +296,7 @@ impl Packed {
     }
 }
 
-/// Offsets that are each counted from the one before, the first from `base`; or, without, as they are.
+/// Absolute offsets: with `base`, each is relative to the previous one, the first to `base`.
 fn absolute(offsets: &[u32], base: Option<u32>) -> impl Iterator<Item = u32> {
     let mut last = base.unwrap_or(0);
     offsets.iter().map(move |&offset| {
@@ -305,7 +305,7 @@ fn absolute(offsets: &[u32], base: Option<u32>) -> impl Iterator<Item = u32> {
     })
 }
 
-/// Where a channel's weights of a step stand in a block of `width` channels.
+/// The index of a channel's weights of a step in a block of `width` channels.
 fn place(isa: Isa, width: usize, step: usize, o: usize) -> usize {
     if isa == Isa::I8mm {
         CHANNEL_BLOCK * (step / 2 * 2 * width + 2 * o + step % 2)
@@ -332,12 +332,12 @@ fn blocks(isa: Isa, outputs: usize) -> impl Iterator<Item = (usize, usize)> {
     })
 }
 
-/// A step's weights for four channels as one or two sets whose sum they are, so that `vpmaddubsw` is exact on each.
+/// Splits a step's weights for four channels into one or two sets that add up to them, such that `vpmaddubsw` is exact on each.
 ///
 /// It adds the products of two neighbours, u8 by s8, in 16 bits, and saturates. With x in 0..=255 and weights a and b, the
 /// sum lies between 255 times the sum of the negative ones of a and b and 255 times that of the positive ones. If the signs
 /// differ, one weight counts, and 255 * 127 = 32385 fits. If not, a + b counts: 255 * 128 = 32640 fits, 255 * 129 = 32895
-/// does not. So where |a + b| exceeds 128, what b has too much goes to the second set, where it stands beside 0: at most 126.
+/// does not. So where |a + b| exceeds 128, the excess of b goes to the second set, next to a 0: at most 126.
 fn split(weights: [[i8; 4]; 4]) -> [Option<[[i8; 4]; 4]>; 2] {
     let (mut first, mut second) = (weights, [[0; 4]; 4]);
     for (first, second) in

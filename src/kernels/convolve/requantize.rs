@@ -6,8 +6,8 @@ use super::super::{CHANNEL_BLOCK, QuantType};
 use crate::error::{Error, ErrorKind, Result};
 use crate::quant::{Affine, Function};
 
-/// A [`Affine`] from accumulators to quantized values, made ready for kernels: always with as many factors as summands, which kernels read
-/// by pointer.
+/// An [`Affine`] from accumulators to quantized values, in the form that kernels take: always with as many factors as summands,
+/// which kernels read through pointers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "RequantizeFields")]
 pub struct Requantize {
@@ -15,13 +15,13 @@ pub struct Requantize {
     pub(super) add: Vec<f32>,
     pub(super) low: f32,
     pub(super) high: f32,
-    /// Whether kernels must bound values before they become integers. They need not where the bounds are those that
-    /// saturating conversions have anyway, and no value can be beyond i32.
+    /// Whether kernels must clamp values before converting them to integers. They need not if the bounds are those of
+    /// saturating conversions, and no value exceeds i32.
     pub(super) clamp: bool,
     qvalues: QuantType,
 }
 
-/// What is stored of it, in this order.
+/// The serialized fields, in this order.
 #[derive(Deserialize)]
 struct RequantizeFields {
     mul: Vec<f32>,
@@ -43,10 +43,10 @@ impl TryFrom<RequantizeFields> for Requantize {
 }
 
 impl Requantize {
-    /// The affine, whose results are stored as `qvalues`. Channels are those of the convolution, filled up to a multiple of 4.
+    /// The affine, whose results are stored as `qvalues`. Channels are those of the convolution, padded to a multiple of 4.
     ///
     /// # Errors
-    /// If results do not fit the quantized values, if factors or summands are not finite, or if bounds are no whole numbers.
+    /// If results do not fit the quantized values, if factors or summands are not finite, or if bounds are not whole numbers.
     pub fn new(affine: &Affine, qvalues: QuantType) -> Result<Self> {
         let Affine { mul, add, low, high, function, round } = affine.clone();
         if !function.is_identity() {
@@ -59,7 +59,7 @@ impl Requantize {
         if !mul.iter().chain(&add).all(|x| x.is_finite()) {
             return Err(refusal("a scale that is not finite".into()));
         }
-        // |acc| is at most 2^31: then |fma(acc, mul, add)| is less.
+        // |acc| is at most 2^31, so |fma(acc, mul, add)| does not exceed this.
         let small = mul.iter().all(|m| m.abs() <= 0.5) && add.iter().all(|a| a.abs() <= (1 << 29) as f32);
         let clamp = !small || (low, high) != qvalues.range();
         Ok(Self { mul, add, low, high, clamp, qvalues })
@@ -83,7 +83,7 @@ impl Requantize {
     }
 }
 
-/// Refuses an affine whose results are not `qvalues`: those from `low` to `high`, rounded or not.
+/// Refuses an affine whose results, from `low` to `high` and rounded if `round`, do not fit `qvalues`.
 pub(in super::super) fn bounds_fit(low: f32, high: f32, rounds: bool, qvalues: QuantType) -> Result<()> {
     let (least, greatest) = qvalues.range();
     let whole = rounds && low.fract() == 0.0 && high.fract() == 0.0;
@@ -93,7 +93,7 @@ pub(in super::super) fn bounds_fit(low: f32, high: f32, rounds: bool, qvalues: Q
     Err(refusal(format!("results from {low} to {high} that are to be {qvalues:?} quantized values")))
 }
 
-/// Numbers that kernels cannot work with.
+/// The error for parameters that kernels do not support.
 pub(in super::super) fn refusal(operand: String) -> Error {
     Error::new(ErrorKind::Model, format!("cannot run in int8: {operand}"))
 }

@@ -67,12 +67,12 @@ impl CapturedGraph {
         let mut arrays = Arrays::new(&stream, program).map_err(failed("lacks memory for the network"))?;
         let mut launch_all =
             || program.tasks.iter().zip(&functions).try_for_each(|(task, f)| launch(&stream, f, task, &mut arrays));
-        // Once at once: kernels are loaded when they are launched first, which must not be while recording.
+        // Run once before capturing: the first launch loads the kernels, which must not happen during capture.
         launch_all().and_then(|()| stream.synchronize()).map_err(failed("does not run the kernels"))?;
         let mode = CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
         stream.begin_capture(mode).map_err(failed("records nothing"))?;
         let launched = launch_all();
-        // In any case, or the stream would go on recording.
+        // Even after an error, or the stream would stay in capture mode.
         let graph = stream.end_capture(CUgraphInstantiate_flags(0));
         launched.map_err(failed("does not record the kernels"))?;
         let graph = graph.map_err(failed("does not take the graph"))?;
@@ -80,8 +80,8 @@ impl CapturedGraph {
         Ok(Self { graph, arrays, _functions: functions, stream })
     }
 
-    /// Runs all tasks on `images`, f32 `[images, channels, area]`, and writes the results of as many; waits for them. There may be
-    /// fewer than the program is for: the others' places hold what was there, and their results are not fetched.
+    /// Runs all tasks on `images`, f32 `[images, channels, area]`, writes as many results, and waits for them. There may be
+    /// fewer images than the program is for: the remaining places hold old values, and their results are not fetched.
     ///
     /// # Errors
     /// [`ErrorKind::Device`] with CUDA's reason.
@@ -123,7 +123,7 @@ fn functions(context: &Arc<CudaContext>, capability: (i32, i32), program: &Progr
     program.tasks.iter().map(function).collect()
 }
 
-/// Puts a task on the stream.
+/// Launches a task on the stream.
 fn launch(
     stream: &Arc<CudaStream>,
     function: &CudaFunction,
@@ -144,7 +144,7 @@ fn launch(
     unsafe { builder.launch(config) }.map(drop)
 }
 
-/// Opening a missing library would panic.
+/// Checks for the libraries, because opening a missing one would panic.
 fn check_libraries() -> Result<()> {
     // SAFETY: they open a library and close it again.
     let (driver, compiler) =

@@ -48,20 +48,20 @@ pub(super) fn ptx(capability: (i32, i32), folder: Option<&Path>) -> Result<Strin
     // The compiler's text ends in a NUL.
     let text = compiled.to_src().trim_end_matches('\0').to_owned();
     if let Some(path) = kept {
-        // A start that cannot keep it is slower, and no worse; so is one that finds it lost with the power.
+        // If it cannot be kept, or is lost in a power failure, the next start is merely slower.
         let _ = std::fs::create_dir_all(files::folder(&path));
         let _ = files::write_unsynced(&path, |file| std::io::Write::write_all(file, text.as_bytes()));
     }
     Ok(text)
 }
 
-/// The folder for what programs keep for their next start: `$XDG_CACHE_HOME`, else `~/.cache`.
+/// The user's cache folder for this program: `$XDG_CACHE_HOME`, else `~/.cache`.
 pub(super) fn folder() -> Option<PathBuf> {
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     Some(set("XDG_CACHE_HOME").or_else(|| Some(set("HOME")?.join(".cache")))?.join("densight"))
 }
 
-/// A last look at what was kept: each kernel's end is there.
+/// Whether a cached file is complete.
 fn is_whole(text: &str) -> bool {
     text.contains(".version") && text.contains(".entry load") && text.trim_end().ends_with('}')
 }

@@ -1,6 +1,6 @@
 // Convolutions, pools and the loading of the input of a densely connected network, in f16 with sums in f32.
 //
-// Values of a image lie pixel by pixel; what is read together lies in one region, so that a dense block is one buffer whose pixels
+// Values of an image lie pixel by pixel; segments that are read together lie in one region, so that a dense block is one buffer whose pixels
 // have room for all its channels. Channels come in groups of four: one load of 8 bytes. Where a struct says "first", it is an index into
 // the array named beside it. `src/kernels/cuda/tasks.rs` declares the same structs; sizes and ranges were checked there.
 //
@@ -11,10 +11,10 @@ typedef unsigned short u16;
 
 const u32 NONE = 0xffffffffu;
 const u32 ROWS = 16;
-// Steps of a convolution that are on their way from memory at once.
+// Steps of a convolution whose loads are in flight at the same time.
 const int DEPTH = 3;
 
-// A window over a image.
+// A window over an image.
 struct WindowParams {
     u32 kernel_height, kernel_width, stride_height, stride_width, top, left;
     u32 height, width, out_height, out_width;
@@ -46,7 +46,7 @@ struct PoolParams {
     u32 from, from_stride, groups;
     AffineParams read, write;
     u32 to, to_stride;
-    // The greatest value; else the sum.
+    // 1: the greatest value. 0: the sum.
     u32 greatest;
 };
 
@@ -61,7 +61,7 @@ __device__ __forceinline__ float to_float(u16 half) {
     return value;
 }
 
-// To the nearest f16; what is too great becomes the greatest, so that nothing becomes infinite.
+// To the nearest f16; clamped to the largest finite values.
 __device__ __forceinline__ u16 to_half(float value) {
     u16 half;
     asm("cvt.rn.f16.f32 %0, %1;" : "=h"(half) : "f"(fminf(fmaxf(value, -65504.0f), 65504.0f)));
@@ -183,7 +183,7 @@ __device__ __forceinline__ void consume(float (&sums)[TILES][COLUMNS][4], Stage<
     }
 }
 
-// The corners of rows `first` and `first + 8`; those of rows behind the last lie where nothing is read.
+// The corners of rows `first` and `first + 8`; those of rows behind the last are placed outside the image.
 __device__ __forceinline__ void take_corners(Corner (&corners)[2], const WindowParams &w, u32 first) {
     for (int i = 0; i < 2; i++) {
         const u32 pixel = first + 8 * i;
@@ -201,8 +201,8 @@ __device__ __forceinline__ void store(u16 *arena, float *results, const float *p
     else arena[place] = to_half(value);
 }
 
-// A block computes 16 pixels of 8 * COLUMNS outputs. Each warp takes every so-and-so-many step of 16 products for all of
-// them; their sums are added at the end. A lane holds rows lane / 4 and lane / 4 + 8, and of each step the group lane % 4.
+// A block computes 16 pixels of 8 * COLUMNS outputs. Of n warps, each takes every n-th step of 16 products for all of them;
+// the warps' sums are added at the end. A lane holds rows lane / 4 and lane / 4 + 8, and of each step the group lane % 4.
 template <int COLUMNS, int MOST_WARPS>
 __device__ void convolve(u16 *arena, const u16 *weights, const float *params, float *results, const ConvolveParams &c) {
     __shared__ float sums[MOST_WARPS][ROWS][8 * COLUMNS];

@@ -1,5 +1,5 @@
-//! Densely connected networks on an NVIDIA GPU: what is launched ([`GpuTask`]), the kernels in `dense.cu`, and tasks recorded on the GPU
-//! that is there ([`CapturedGraph`], features `cuda-12` and `cuda-13`).
+//! Densely connected networks on an NVIDIA GPU: tasks ([`GpuTask`]), the kernels in `dense.cu`, and tasks captured on the GPU
+//! at hand ([`CapturedGraph`], features `cuda-12` and `cuda-13`).
 
 #[cfg(any(feature = "cuda-12", feature = "cuda-13"))]
 mod captured;
@@ -20,5 +20,5 @@ pub use tasks::{
     Words,
 };
 
-/// The kernels, in CUDA C++; NVRTC compiles them for the GPU that is there.
+/// The kernels, in CUDA C++; NVRTC compiles them for the GPU at hand.
 pub const SOURCE: &str = include_str!("dense.cu");

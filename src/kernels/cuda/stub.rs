@@ -1,11 +1,11 @@
-//! In the place of what runs tasks on a GPU, in programs that were built without CUDA.
+//! Replaces the GPU runtime in programs built without CUDA.
 
 use std::convert::Infallible;
 
 use super::Program;
 use crate::error::{Error, ErrorKind, Result};
 
-/// Tasks on a GPU: there is none in this program.
+/// Never exists in a program without CUDA.
 #[derive(Debug)]
 pub struct CapturedGraph(Infallible);
 

@@ -1,11 +1,11 @@
-//! What the kernels of `dense.cu` are told: structs of 32-bit words, declared there in the same order.
+//! The arguments of the kernels of `dense.cu`: structs of 32-bit words, declared there in the same order.
 
 use half::f16;
 
-/// No step.
+/// An absent affine.
 pub const NONE: u32 = u32::MAX;
 
-/// Declares such a struct, and how its words are listed.
+/// Declares such a struct and its [`Words`].
 macro_rules! words {
     ($(#[$about:meta])* $name:ident { $($(#[$field_about:meta])* $field:ident: $type:ty,)* }) => {
         $(#[$about])*
@@ -23,7 +23,7 @@ macro_rules! words {
     };
 }
 
-/// What consists of 32-bit words.
+/// A value that consists of 32-bit words.
 pub trait Words {
     /// Appends them.
     fn push(&self, words: &mut Vec<u32>);
@@ -151,10 +151,10 @@ words! {
     }
 }
 
-/// What is launched once.
+/// One kernel launch.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum GpuTask {
-    /// The images come in.
+    /// Loads the images.
     Load(LoadParams),
     /// A convolution.
     Convolve(ConvolveParams),
@@ -162,7 +162,7 @@ pub enum GpuTask {
     Pool(PoolParams),
 }
 
-/// Blocks that give all of a GPU work: a data centre's has about as many multiprocessors.
+/// Blocks that keep a whole GPU busy: a data centre's GPU has about as many multiprocessors.
 const BLOCKS: u32 = 128;
 
 /// How a task is spread over a GPU.
@@ -189,7 +189,7 @@ impl GpuTask {
                 let grid = |rows, columns| [pixels.div_ceil(rows), outputs.div_ceil(columns)];
                 let enough = |[across, down]: [u32; 2]| across.saturating_mul(down) >= BLOCKS;
                 let (wide, wider, narrow, narrower) = (grid(128, 32), grid(128, 64), grid(16, 32), grid(16, 8));
-                // Great blocks read the weights seldom, small ones are many: as great as they can be while all of a GPU has work.
+                // Larger blocks read the weights less often: blocks are as large as possible while the whole GPU is busy.
                 let (kernel, grid, most_warps) = match outputs {
                     33.. if enough(wider) => return Launch { kernel: "convolve_128x64", grid: wider, threads: 128 },
                     9.. if enough(wide) => return Launch { kernel: "convolve_128x32", grid: wide, threads: 128 },
@@ -197,7 +197,7 @@ impl GpuTask {
                     _ => ("convolve_16x8", narrower, 16),
                 };
                 let steps = (task.window.kernel_height * task.window.kernel_width * task.groups).div_ceil(4);
-                // A warp should have some steps to hide the time that loads take.
+                // A warp should have several steps, to hide the latency of loads.
                 let warps = (steps / 3).clamp(1, most_warps);
                 Launch { kernel, grid, threads: 32 * warps }
             }
@@ -219,7 +219,7 @@ impl GpuTask {
 /// Lengths of the arrays that tasks index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BufferSizes {
-    /// Values of f16 between the tasks.
+    /// F16 values between the tasks.
     pub arena: usize,
     /// Weights, f16.
     pub weights: usize,
@@ -231,28 +231,28 @@ pub struct BufferSizes {
     pub results: usize,
 }
 
-/// All that is launched for some images.
+/// The tasks for a number of images, with weights and parameters.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Program {
     /// Tasks, in order.
     pub tasks: Vec<GpuTask>,
     /// Weights of all convolutions.
     pub weights: Vec<f16>,
-    /// Factors and summands of all steps.
+    /// Factors and summands of all affines.
     pub params: Vec<f32>,
     /// Lengths of these and of the other arrays.
     pub sizes: BufferSizes,
 }
 
 impl Program {
-    /// Whether the arrays are as long as said, and each task is within them.
+    /// Whether the arrays have the lengths in `sizes`, and each task stays within them.
     pub fn fits(&self) -> bool {
         let Self { tasks, weights, params, sizes } = self;
         (weights.len(), params.len()) == (sizes.weights, sizes.params) && tasks.iter().all(|task| task.fits(sizes))
     }
 }
 
-/// Items from `first` on, `stride` apart, each of so many values.
+/// Items from index `first` on, `stride` values apart.
 struct Span {
     first: u32,
     items: u64,
@@ -266,7 +266,7 @@ impl Span {
         u64::from(self.first).saturating_add(last).saturating_add(u64::from(self.values)) <= length as u64
     }
 
-    /// Whether each group of four is at a multiple of four, as loads need it.
+    /// Whether each group of four is aligned to four, as loads require.
     fn is_aligned(&self) -> bool {
         self.first.is_multiple_of(4) && self.stride.is_multiple_of(4)
     }
@@ -277,7 +277,7 @@ impl WindowParams {
         u64::from(self.kernel_height) * u64::from(self.kernel_width)
     }
 
-    /// Pixels of all inputs; `None` if the window is none, or the numbers do not fit each other.
+    /// Pixels of all inputs; `None` if the window is invalid or its fields are inconsistent.
     fn input_pixels(&self) -> Option<u64> {
         let area = u64::from(self.out_height) * u64::from(self.out_width);
         let small = [self.height, self.width, self.top, self.left, self.kernel_height, self.kernel_width];
@@ -301,7 +301,7 @@ impl AffineParams {
 }
 
 impl GpuTask {
-    /// Whether all it reads and writes is within arrays of these lengths: kernels check no bounds.
+    /// Whether it reads and writes only within arrays of these lengths: kernels check no bounds.
     pub fn fits(&self, sizes: &BufferSizes) -> bool {
         match self {
             Self::Load(task) => {

@@ -1,6 +1,6 @@
-//! Any values to f32 values or quantized values, for the few places where values are not quantized values before and after.
+//! Affines from or to f32 values, for the few places where values are not quantized on both sides.
 //!
-//! There is one body for all instruction sets: the compiler makes vectors of it ([`Kernels::vectorize`]).
+//! There is one body for all instruction sets, which the compiler vectorizes ([`Kernels::vectorize`]).
 
 use std::ops::Range;
 
@@ -10,7 +10,7 @@ use super::super::affine::ClampRound;
 use super::super::{CHANNEL_BLOCK, Kernels, PIXEL_BLOCK, PlanesMut, QuantType};
 use crate::quant::{Affine, Function, round};
 
-/// Any number of [`Affine`]s, one after another.
+/// A sequence of any number of [`Affine`]s.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "AffineChainF32Fields", into = "AffineChainF32Fields")]
 pub struct AffineChainF32 {
@@ -20,14 +20,14 @@ pub struct AffineChainF32 {
     planes: usize,
 }
 
-/// What an affine does with all channels alike.
+/// The part of an affine that is the same for all channels.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct ChainStep {
     function: Function,
     bounds: ClampRound,
 }
 
-/// An affine chain without repetitions, as it is stored.
+/// The serialized form of an affine chain, without repetitions.
 #[derive(Serialize, Deserialize)]
 struct AffineChainF32Fields {
     factors: Vec<[[f32; CHANNEL_BLOCK]; 2]>,
@@ -55,36 +55,36 @@ impl TryFrom<AffineChainF32Fields> for AffineChainF32 {
     }
 }
 
-/// Values of a block of a plane. The compiler makes vectors of loops as long as this, and plain code of shorter ones.
+/// Values of a pixel block of a plane. The compiler vectorizes loops of this length, but not shorter ones.
 const LANES: usize = CHANNEL_BLOCK * PIXEL_BLOCK;
 
-/// Where values come from.
+/// The source of values.
 #[derive(Debug, Clone, Copy)]
 pub enum Operand<'a> {
-    /// Quantized values, stored like these.
+    /// Quantized values of this type.
     Quantized(&'a [u8], QuantType),
     /// F32 values.
     F32(&'a [f32]),
 }
 
-/// What to read: planes of values.
+/// The input: planes of values.
 #[derive(Debug, Clone)]
 pub struct ChainInputF32<'a> {
     /// The values, from the first pixel of the first plane on.
     pub input: Operand<'a>,
     /// Values from one plane to the next.
     pub plane_stride: usize,
-    /// Which planes of the affine chain's these are.
+    /// The indices of these planes among the chain's.
     pub planes: Range<usize>,
     /// Number of pixels, a multiple of [`Kernels::pixel_multiple`].
     pub pixels: usize,
 }
 
 impl AffineChainF32 {
-    /// The affines of `channels` channels, a multiple of 4. Without affines values stay as they are.
+    /// The affines over `channels` channels, a multiple of 4. Without affines it is the identity.
     ///
     /// # Panics
-    /// If affines are of another number of channels.
+    /// If an affine has another number of channels.
     pub fn new(channels: usize, affines: &[Affine]) -> Self {
         assert_eq!(channels % CHANNEL_BLOCK, 0, "{channels} channels are no whole planes");
         assert!(affines.iter().all(|affine| affine.channels() == channels), "affines of {channels} channels");
@@ -109,7 +109,7 @@ impl AffineChainF32 {
         self.affines.len()
     }
 
-    /// Does the affines to values of a plane.
+    /// Applies the affines to values of a plane.
     #[inline(always)]
     fn apply(&self, plane: usize, values: &mut [f32; LANES]) {
         let factors = &self.factors[plane * self.affines.len()..];
@@ -135,7 +135,7 @@ impl AffineChainF32 {
 }
 
 impl ChainInputF32<'_> {
-    /// Checks that all can be read and written.
+    /// Checks that all values can be read and written.
     fn check<T>(&self, chain: &AffineChainF32, pixel_multiple: usize, out: &PlanesMut<'_, T>) {
         let Self { input, plane_stride, planes: Range { start, end }, pixels } = self;
         assert!(start <= end && *end <= chain.planes, "planes {start} to {end} of {}", chain.planes);
@@ -152,12 +152,12 @@ impl ChainInputF32<'_> {
 }
 
 impl Kernels {
-    /// Applies a chain, to f32 values: `out[plane][p][i]` is what its affines make of the value at
+    /// Applies a chain, with f32 results: `out[plane][p][i]` is the result for the value at
     /// `input[plane * plane_stride + 4 p + i]`, of channel `4 * (planes.start + plane) + i`.
     ///
     /// # Panics
-    /// If `out` has not as many planes or they are shorter than `4 * pixels`, if the affine chain has no such planes, or if the
-    /// range of pixels is no multiple of [`Kernels::pixel_multiple`] or ends beyond a plane of the input.
+    /// If `out` has another number of planes or they are shorter than `4 * pixels`, if the chain does not have these planes, or
+    /// if `pixels` is not a multiple of [`Kernels::pixel_multiple`] or exceeds a plane of the input.
     pub fn affine_to_f32(self, chain: &AffineChainF32, operand: &ChainInputF32<'_>, out: &mut PlanesMut<'_, f32>) {
         operand.check(chain, self.pixel_multiple(), out);
         self.vectorize(
@@ -168,7 +168,7 @@ impl Kernels {
         );
     }
 
-    /// As [`Kernels::affine_to_f32`], to quantized values that are stored like `qvalues`: the low bytes of the results.
+    /// As [`Kernels::affine_to_f32`], with quantized results stored as `qvalues`: their low bytes.
     ///
     /// # Panics
     /// As [`Kernels::affine_to_f32`].
@@ -192,7 +192,7 @@ impl Kernels {
     }
 }
 
-/// Applies it block by block; behind the last whole one half a block may be left.
+/// Applies it block by block; half a block may remain at the end.
 #[inline(always)]
 fn read<T: Copy + Default>(
     chain: &AffineChainF32,

@@ -1,4 +1,4 @@
-//! Bounds that all processors apply alike.
+//! Bounds that give the same bits on all processors.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,8 +7,8 @@ use crate::quant::Affine;
 
 /// The least and the greatest result of an affine.
 ///
-/// A bound of zero has the sign that makes maximum and minimum the same everywhere: instructions disagree about which of two
-/// zeros is greater, but with a positive zero below and a negative one above all of them give the bound.
+/// The sign of a zero bound is chosen so that results are the same everywhere: instructions disagree about which of two zeros
+/// is greater, but with a positive zero as lower and a negative one as upper bound all of them return the bound.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(super) struct Bounds {
     pub(super) low: f32,
@@ -19,7 +19,7 @@ impl Bounds {
     /// The bounds of an affine.
     ///
     /// # Errors
-    /// If there is nothing between them.
+    /// If they are empty.
     pub(super) fn of(affine: &Affine) -> Result<Self> {
         let Affine { low, high, .. } = *affine;
         if low <= high {
@@ -29,14 +29,14 @@ impl Bounds {
         Err(refusal(format!("results bounded to {low} to {high}")))
     }
 
-    /// The value or the bound it is beyond; the lower one for NaN.
+    /// The clamped value; the lower bound for NaN.
     pub(super) fn apply(self, value: f32) -> f32 {
         let value = if value > self.low { value } else { self.low };
         if value < self.high { value } else { self.high }
     }
 }
 
-/// Numbers that kernels cannot work with.
+/// The error for parameters that kernels do not support.
 pub(super) fn refusal(operand: String) -> Error {
     Error::new(ErrorKind::Model, format!("cannot run in f32: {operand}"))
 }

@@ -1,8 +1,8 @@
-//! The kernels for f32 values, f32, where a network or a part of it has no quantized values.
+//! The f32 kernels, for networks or parts of them without quantized values.
 //!
-//! Planes, blocks of pixels and steps are those of the int8 kernels, with values in place of bytes: `[channels / 4][pixels][4]`,
-//! distances and offsets counted in values. Here too all instruction sets give the same bits: each multiplication is fused
-//! with its addition, and sums have one order.
+//! Planes, pixel blocks and k-steps are those of the int8 kernels, with f32 in place of bytes: `[channels / 4][pixels][4]`,
+//! with strides and offsets in values. All instruction sets give the same bits here too: each multiplication is fused with its
+//! addition, and the order of sums is fixed.
 
 use super::{Blob, CHANNEL_BLOCK, Kernels, PlanesMut};
 

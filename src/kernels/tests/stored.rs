@@ -1,4 +1,4 @@
-//! What kernels take pointers into cannot be read from a file in which lengths contradict each other.
+//! Structures that kernels read through pointers cannot be deserialized with inconsistent lengths.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use super::super::*;
 use crate::quant::{Affine, Function};
 
-/// What is read of some fields, one behind the other as they are stored.
+/// Deserializes from fields, in their stored order.
 fn read<T: DeserializeOwned>(fields: impl Serialize) -> Option<T> {
     postcard::from_bytes(&postcard::to_allocvec(&fields).unwrap()).ok()
 }
@@ -81,7 +81,7 @@ fn weights_are_as_many_as_offsets_take() {
         assert!(packed(isa, 8, &[0, 4], &[], &[], 64));
         assert!(!packed(isa, 8, &[0, 4], &[], &[], 63) && !packed(isa, 8, &[0, 4], &[2], &[], 64));
         assert!(!packed(isa, 8, &[0, 4], &[], &[0], 64) && !packed(isa, 8, &[0, 1 << 31], &[], &[], 64));
-        // Of some the kernels take two affines at a time.
+        // Some kernels take two steps at a time.
         assert_eq!(packed(isa, 8, &[0, 4, 8], &[], &[], 96), ![Isa::Dotprod, Isa::I8mm].contains(&isa));
     }
     assert!(packed(Isa::Avx2, 8, &[0, 4, 8], &[1, 3], &[], 48));

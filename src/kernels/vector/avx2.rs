@@ -16,14 +16,14 @@ impl Vector for Avx2 {
     #[inline]
     #[target_feature(enable = "avx2,fma")]
     unsafe fn load(from: *const f32) -> __m256 {
-        // SAFETY: the caller sees to it that 8 values can be read.
+        // SAFETY: the caller ensures that 8 values can be read.
         unsafe { _mm256_loadu_ps(from) }
     }
 
     #[inline]
     #[target_feature(enable = "avx2,fma")]
     unsafe fn store(to: *mut f32, values: __m256) {
-        // SAFETY: the caller sees to it that 8 values can be written.
+        // SAFETY: the caller ensures that 8 values can be written.
         unsafe { _mm256_storeu_ps(to, values) }
     }
 
@@ -50,7 +50,7 @@ impl Vector for Avx2 {
     #[inline]
     #[target_feature(enable = "avx2,fma")]
     unsafe fn clamp(values: __m256, low: __m256, high: __m256) -> __m256 {
-        // The second operand is what a maximum with NaN gives.
+        // A maximum with NaN returns the second operand.
         _mm256_min_ps(_mm256_max_ps(values, low), high)
     }
 
@@ -63,7 +63,7 @@ impl Vector for Avx2 {
     #[inline]
     #[target_feature(enable = "avx2,fma")]
     unsafe fn add_chains([a, b, c, d]: [__m256; 4]) -> __m256 {
-        // In each 128 bits, neighbours are added: of each channel two chains, then the two sums.
+        // Pairwise sums in each 128 bits: of two chains of each channel, then of the two sums.
         _mm256_hadd_ps(_mm256_hadd_ps(a, b), _mm256_hadd_ps(c, d))
     }
 
@@ -72,7 +72,7 @@ impl Vector for Avx2 {
     unsafe fn load_quantized<const SIGNED: bool, const FLIP: bool>(from: *const u8, flip: u8) -> [__m256; 4] {
         let mut values = [_mm256_setzero_ps(); 4];
         for (i, value) in values.iter_mut().enumerate() {
-            // SAFETY: the caller sees to it that 32 bytes can be read.
+            // SAFETY: the caller ensures that 32 bytes can be read.
             let mut bytes = unsafe { _mm_loadl_epi64(from.add(8 * i).cast()) };
             if FLIP {
                 bytes = _mm_xor_si128(bytes, _mm_set1_epi8(flip as i8));
@@ -92,14 +92,14 @@ impl Vector for Avx2 {
         let [low, high] = [[values[0], values[1]], [values[2], values[3]]].map(|[a, b]| _mm256_packs_epi32(a, b));
         let packed = if signed { _mm256_packs_epi16(low, high) } else { _mm256_packus_epi16(low, high) };
         let bytes = _mm256_xor_si256(_mm256_permutevar8x32_epi32(packed, order), _mm256_set1_epi8(flip as i8));
-        // SAFETY: the caller sees to it that 32 bytes can be written.
+        // SAFETY: the caller ensures that 32 bytes can be written.
         unsafe { _mm256_storeu_si256(to.cast(), bytes) };
     }
 
     #[inline]
     #[target_feature(enable = "avx2,fma")]
     unsafe fn load_bytes(from: *const u8, flip: u8) -> __m256i {
-        // SAFETY: the caller sees to it that 32 bytes can be read.
+        // SAFETY: the caller ensures that 32 bytes can be read.
         _mm256_xor_si256(unsafe { _mm256_loadu_si256(from.cast()) }, _mm256_set1_epi8(flip as i8))
     }
 
@@ -107,7 +107,7 @@ impl Vector for Avx2 {
     #[target_feature(enable = "avx2,fma")]
     unsafe fn store_bytes(to: *mut u8, values: __m256i, flip: u8) {
         let bytes = _mm256_xor_si256(values, _mm256_set1_epi8(flip as i8));
-        // SAFETY: the caller sees to it that 32 bytes can be written.
+        // SAFETY: the caller ensures that 32 bytes can be written.
         unsafe { _mm256_storeu_si256(to.cast(), bytes) };
     }
 

@@ -16,14 +16,14 @@ impl Vector for Avx512 {
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw")]
     unsafe fn load(from: *const f32) -> __m512 {
-        // SAFETY: the caller sees to it that 16 values can be read.
+        // SAFETY: the caller ensures that 16 values can be read.
         unsafe { _mm512_loadu_ps(from) }
     }
 
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw")]
     unsafe fn store(to: *mut f32, values: __m512) {
-        // SAFETY: the caller sees to it that 16 values can be written.
+        // SAFETY: the caller ensures that 16 values can be written.
         unsafe { _mm512_storeu_ps(to, values) }
     }
 
@@ -50,7 +50,7 @@ impl Vector for Avx512 {
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw")]
     unsafe fn clamp(values: __m512, low: __m512, high: __m512) -> __m512 {
-        // The second operand is what a maximum with NaN gives.
+        // A maximum with NaN returns the second operand.
         _mm512_min_ps(_mm512_max_ps(values, low), high)
     }
 
@@ -78,7 +78,7 @@ impl Vector for Avx512 {
     unsafe fn load_quantized<const SIGNED: bool, const FLIP: bool>(from: *const u8, flip: u8) -> [__m512; 4] {
         let mut values = [_mm512_setzero_ps(); 4];
         for (i, value) in values.iter_mut().enumerate() {
-            // SAFETY: the caller sees to it that 64 bytes can be read.
+            // SAFETY: the caller ensures that 64 bytes can be read.
             let mut bytes = unsafe { _mm_loadu_si128(from.add(16 * i).cast()) };
             if FLIP {
                 bytes = _mm_xor_si128(bytes, _mm_set1_epi8(flip as i8));
@@ -98,14 +98,14 @@ impl Vector for Avx512 {
         let [low, high] = [[values[0], values[1]], [values[2], values[3]]].map(|[a, b]| _mm512_packs_epi32(a, b));
         let packed = if signed { _mm512_packs_epi16(low, high) } else { _mm512_packus_epi16(low, high) };
         let bytes = _mm512_xor_si512(_mm512_permutexvar_epi32(order, packed), _mm512_set1_epi8(flip as i8));
-        // SAFETY: the caller sees to it that 64 bytes can be written.
+        // SAFETY: the caller ensures that 64 bytes can be written.
         unsafe { _mm512_storeu_si512(to.cast(), bytes) };
     }
 
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw")]
     unsafe fn load_bytes(from: *const u8, flip: u8) -> __m512i {
-        // SAFETY: the caller sees to it that 64 bytes can be read.
+        // SAFETY: the caller ensures that 64 bytes can be read.
         _mm512_xor_si512(unsafe { _mm512_loadu_si512(from.cast()) }, _mm512_set1_epi8(flip as i8))
     }
 
@@ -113,7 +113,7 @@ impl Vector for Avx512 {
     #[target_feature(enable = "avx512f,avx512bw")]
     unsafe fn store_bytes(to: *mut u8, values: __m512i, flip: u8) {
         let bytes = _mm512_xor_si512(values, _mm512_set1_epi8(flip as i8));
-        // SAFETY: the caller sees to it that 64 bytes can be written.
+        // SAFETY: the caller ensures that 64 bytes can be written.
         unsafe { _mm512_storeu_si512(to.cast(), bytes) };
     }
 

@@ -1,7 +1,7 @@
-//! The vectors of an instruction set, as far as the kernels need them that have one body for all: affines and float convolutions.
+//! Vectors of an instruction set, for the kernels that have one body for all: affines and float convolutions.
 //!
-//! Bodies are `#[inline(always)]` and generic over [`Vector`]. An entry for each instruction set, which enables it, is what they are inlined
-//! into, and then the operations of [`Vector`] are inlined into that.
+//! Bodies are `#[inline(always)]` and generic over [`Vector`]. They and the operations of [`Vector`] are inlined into an entry
+//! function for each instruction set, which enables it.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -17,11 +17,11 @@ pub(super) use avx512::Avx512;
 #[cfg(target_arch = "aarch64")]
 pub(super) use neon::Neon;
 
-/// Vectors and what is done with them.
+/// Vectors and their operations.
 ///
 /// # Safety
-/// Of all functions: the processor must have the instruction set. Where there is a pointer, as many values as the vector has must be
-/// readable or writable from there on.
+/// For all functions the processor must have the instruction set. From a pointer on, as many values as the vector has must be
+/// readable or writable.
 pub(super) trait Vector {
     /// Values of four channels of [`Vector::PIXELS`] pixels.
     type F32: Copy;
@@ -37,17 +37,17 @@ pub(super) trait Vector {
     unsafe fn load(from: *const f32) -> Self::F32;
     /// Writes values.
     unsafe fn store(to: *mut f32, values: Self::F32);
-    /// One value, everywhere.
+    /// One value in all lanes.
     unsafe fn splat(value: f32) -> Self::F32;
     /// Four values, one for each channel.
     unsafe fn repeat(values: &[f32; 4]) -> Self::F32;
     /// `a * b + c`, rounded once.
     unsafe fn mul_add(a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32;
-    /// Values, or the bound that they are beyond; the lower one for NaN.
+    /// Values clamped to the bounds; `low` for NaN.
     unsafe fn clamp(values: Self::F32, low: Self::F32, high: Self::F32) -> Self::F32;
     /// The nearest whole numbers, ties to even.
     unsafe fn round(values: Self::F32) -> Self::F32;
-    /// Of each pixel the sums of four output channels: `channels[o]` has the four chains of channel `o`, which are added as
+    /// For each pixel the sums of four output channels: `channels[o]` has the four chains of channel `o`, which are added as
     /// `(chain[0] + chain[1]) + (chain[2] + chain[3])`.
     unsafe fn add_chains(channels: [Self::F32; 4]) -> Self::F32;
 
@@ -62,7 +62,7 @@ pub(super) trait Vector {
     unsafe fn store_bytes(to: *mut u8, values: Self::Bytes, flip: u8);
     /// s8 times 256, in two halves.
     unsafe fn widen(values: Self::Bytes) -> [Self::I16; 2];
-    /// Saturates i16 to s8; undoes the order of [`Vector::widen`].
+    /// Saturates i16 to s8, in the order before [`Vector::widen`].
     unsafe fn narrow(halves: [Self::I16; 2]) -> Self::Bytes;
     /// Four values, one for each channel.
     unsafe fn repeat_i16(values: &[i16; 4]) -> Self::I16;

@@ -1,4 +1,4 @@
-//! ARMv8.0, and all that came later.
+//! NEON of ARMv8.0 and later.
 
 use core::arch::aarch64::*;
 
@@ -18,14 +18,14 @@ impl Vector for Neon {
     #[inline]
     #[target_feature(enable = "neon")]
     unsafe fn load(from: *const f32) -> float32x4_t {
-        // SAFETY: the caller sees to it that 4 values can be read.
+        // SAFETY: the caller ensures that 4 values can be read.
         unsafe { vld1q_f32(from) }
     }
 
     #[inline]
     #[target_feature(enable = "neon")]
     unsafe fn store(to: *mut f32, values: float32x4_t) {
-        // SAFETY: the caller sees to it that 4 values can be written.
+        // SAFETY: the caller ensures that 4 values can be written.
         unsafe { vst1q_f32(to, values) }
     }
 
@@ -51,7 +51,7 @@ impl Vector for Neon {
     #[inline]
     #[target_feature(enable = "neon")]
     unsafe fn clamp(values: float32x4_t, low: float32x4_t, high: float32x4_t) -> float32x4_t {
-        // `maxnm` gives the number where the other is NaN.
+        // `maxnm` returns the other operand if one is NaN.
         vminnmq_f32(vmaxnmq_f32(values, low), high)
     }
 
@@ -64,14 +64,14 @@ impl Vector for Neon {
     #[inline]
     #[target_feature(enable = "neon")]
     unsafe fn add_chains([a, b, c, d]: [float32x4_t; 4]) -> float32x4_t {
-        // Neighbours are added: of each channel two chains, then the two sums.
+        // Pairwise sums: of two chains of each channel, then of the two sums.
         vpaddq_f32(vpaddq_f32(a, b), vpaddq_f32(c, d))
     }
 
     #[inline]
     #[target_feature(enable = "neon")]
     unsafe fn load_quantized<const SIGNED: bool, const FLIP: bool>(from: *const u8, flip: u8) -> [float32x4_t; 4] {
-        // SAFETY: the caller sees to it that 16 bytes can be read.
+        // SAFETY: the caller ensures that 16 bytes can be read.
         let mut bytes = unsafe { vld1q_u8(from) };
         if FLIP {
             bytes = veorq_u8(bytes, vdupq_n_u8(flip));
@@ -91,14 +91,14 @@ impl Vector for Neon {
     #[target_feature(enable = "neon")]
     unsafe fn store_quantized(to: *mut u8, values: [float32x4_t; 4], signed: bool, flip: u8) {
         let bytes = narrow(values.map(|values| vcvtnq_s32_f32(values)), signed);
-        // SAFETY: the caller sees to it that 16 bytes can be written.
+        // SAFETY: the caller ensures that 16 bytes can be written.
         unsafe { vst1q_u8(to, veorq_u8(bytes, vdupq_n_u8(flip))) };
     }
 
     #[inline]
     #[target_feature(enable = "neon")]
     unsafe fn load_bytes(from: *const u8, flip: u8) -> int8x16_t {
-        // SAFETY: the caller sees to it that 16 bytes can be read.
+        // SAFETY: the caller ensures that 16 bytes can be read.
         vreinterpretq_s8_u8(veorq_u8(unsafe { vld1q_u8(from) }, vdupq_n_u8(flip)))
     }
 
@@ -106,7 +106,7 @@ impl Vector for Neon {
     #[target_feature(enable = "neon")]
     unsafe fn store_bytes(to: *mut u8, values: int8x16_t, flip: u8) {
         let bytes = veorq_u8(vreinterpretq_u8_s8(values), vdupq_n_u8(flip));
-        // SAFETY: the caller sees to it that 16 bytes can be written.
+        // SAFETY: the caller ensures that 16 bytes can be written.
         unsafe { vst1q_u8(to, bytes) };
     }
 

@@ -1,23 +1,23 @@
-//! Affine functions, bounds and roundings in a row, put together as far as that changes nothing.
+//! Sequences of affine functions, bounds and roundings, merged as far as that changes no result.
 
 use super::wide::{Rescale, Wide};
 use crate::quant::{Affine, Encoding};
 
-/// How far a number may be from a whole one that it is meant to be: scales are f32 in the file.
+/// Tolerance for recognizing whole numbers: the file's scales are rounded to f32.
 const NEARLY: f64 = 1e-3;
 
-/// What happens to the values of some channels, in the order it is pushed. Numbers are f64, so that putting functions
-/// together loses nothing; [`Chain::affines`] rounds them once.
+/// The operations on the values of some channels, in the order they are pushed. Parameters are f64, so that merging loses
+/// nothing; [`Chain::affines`] rounds them once.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Chain {
     channels: usize,
     affines: Vec<Wide>,
-    /// Whether what comes in is known to be whole numbers: quantized values, or sums of them.
+    /// Whether the input is known to be whole numbers: quantized values, or sums of them.
     whole: bool,
 }
 
 impl Chain {
-    /// Nothing done to the values of `channels` channels.
+    /// The identity on `channels` channels.
     pub fn new(channels: usize) -> Self {
         Self { channels, affines: Vec::new(), whole: false }
     }
@@ -27,10 +27,10 @@ impl Chain {
         self.channels
     }
 
-    /// `value * mul + add`, each with one number for each channel.
+    /// `value * mul + add`, with one factor and summand for each channel.
     ///
     /// # Panics
-    /// If there are not as many numbers as channels.
+    /// If the numbers of factors, summands and channels differ.
     pub fn affine(&mut self, mul: &[f64], add: &[f64]) {
         assert_eq!((mul.len(), add.len()), (self.channels, self.channels), "one number a channel");
         let next = Wide { mul: mul.into(), add: add.into(), ..Wide::identity(0) };
@@ -58,12 +58,12 @@ impl Chain {
         }
     }
 
-    /// ONNX `QuantizeLinear`: quantized values from `low` to `high`; `scale` has one number for each channel.
+    /// ONNX `QuantizeLinear`: quantized values from `low` to `high`; one scale for each channel.
     pub fn quantize(&mut self, scale: &[f64], zero_point: &[f64], low: f64, high: f64) {
         self.encode(scale, zero_point, (low, high), true);
     }
 
-    /// As [`quantize`](Self::quantize), but for values half-way between two: the zero point is added before they are rounded.
+    /// As [`quantize`](Self::quantize) except at ties: the zero point is added before rounding.
     pub fn quantize_with_zero_point(&mut self, scale: &[f64], zero_point: &[f64], low: f64, high: f64) {
         self.encode(scale, zero_point, (low, high), false);
     }
@@ -82,7 +82,7 @@ impl Chain {
         self.merge_shift();
     }
 
-    /// What a quantizer that comes next is, where the values are decoded ones, and perhaps bounded, and no more was done to them.
+    /// The next quantizer as a rescaling, if the values were only dequantized and perhaps bounded.
     fn rescale(&self, scale: &[f64], zero_point: &[f64]) -> Option<Rescale> {
         let (last, before) = self.affines.split_last()?;
         let range = match before.last() {
@@ -110,7 +110,7 @@ impl Chain {
         self.decode(scale, &add);
     }
 
-    /// [`affine`](Self::affine) of whole numbers: of quantized values, or of sums of them.
+    /// [`affine`](Self::affine) on whole numbers: quantized values, or sums of them.
     ///
     /// # Panics
     /// As `affine`.
@@ -119,7 +119,7 @@ impl Chain {
         self.affine(mul, add);
     }
 
-    /// A rounding affine that only moves the quantized values of the one before is that one, moved.
+    /// Merges a rounding affine that only shifts the quantized values of the one before it.
     fn merge_shift(&mut self) {
         let [.., before, last] = self.affines.as_slice() else { return };
         let Some((mul, add)) = last.uniform() else { return };
@@ -136,7 +136,7 @@ impl Chain {
         self.affines.last_mut().expect("there is one").bound(last.low, last.high);
     }
 
-    /// Moves the quantized values of the last affine.
+    /// Shifts the quantized values of the last affine.
     fn shift(&mut self, by: f64) {
         if let Some(last) = self.affines.last_mut() {
             last.add.iter_mut().chain(&mut last.zero_points).for_each(|add| *add += by);
@@ -147,7 +147,7 @@ impl Chain {
         }
     }
 
-    /// If the values are decoded quantized values of one encoding: the chain up to the quantized values, and the encoding.
+    /// If the chain ends in dequantizing with one encoding: the chain up to the quantized values, and the encoding.
     pub fn qvalues(&self) -> Option<(Self, Encoding)> {
         let [.., before, last] = self.affines.as_slice() else { return None };
         let (scale, add) = last.uniform()?;
@@ -157,7 +157,7 @@ impl Chain {
             return None;
         }
         let zero_point = zero_point.round();
-        // A bound on the decoded value (ReLU behind the decoder) is one on the quantized value.
+        // A bound on the dequantized value (ReLU behind the dequantizer) is one on the quantized value.
         let bound = |real: f64| if real.is_infinite() { real } else { real / scale + zero_point };
         let (low, high) = (bound(last.low), bound(last.high));
         let whole = |qvalue: f64| qvalue.is_infinite() || (qvalue - qvalue.round()).abs() < NEARLY;
@@ -172,7 +172,7 @@ impl Chain {
         Some((qvalues, Encoding { scale: scale as f32, zero_point: zero_point as i32, low, high }))
     }
 
-    /// The same quantized values, each moved by `by`.
+    /// The same quantized values, each shifted by `by`.
     ///
     /// # Panics
     /// If the chain does not end in quantized values.
@@ -183,17 +183,17 @@ impl Chain {
         self
     }
 
-    /// How many affines at the beginning are the same as those of `other`.
+    /// Number of leading affines that are the same as those of `other`.
     pub fn common(&self, other: &Self) -> usize {
         self.affines.iter().zip(&other.affines).take_while(|(a, b)| a == b).count()
     }
 
-    /// How many of the first `affines` affines there are up to the last that gives quantized values.
+    /// Of the first `affines` affines, the number up to and including the last that gives quantized values.
     pub fn quantized_within(&self, affines: usize) -> usize {
         self.affines[..affines].iter().rposition(|affine| affine.round).map_or(0, |last| last + 1)
     }
 
-    /// The affines from number `from` on.
+    /// The affines from index `from` on.
     pub fn affines(&self, from: usize) -> Vec<Affine> {
         (from..self.len()).flat_map(|number| self.affines_of(number)).collect()
     }
@@ -203,11 +203,11 @@ impl Chain {
         (0..count).flat_map(|number| self.affines_of(number)).collect()
     }
 
-    /// Affine `number`, in two where one would give something else than ONNX says.
+    /// Affine `number`, as two where a single one would differ from ONNX.
     ///
-    /// Quantized values that are not rounded again become `(value - zero_point) * scale`: the zero point is exactly 0 then, which
-    /// `value * scale - zero_point * scale` misses by what the product is rounded by. Where scales are powers of two, values
-    /// lie half-way between two again and again, and are rounded before the zero point is added.
+    /// Quantized values that are not rounded again become `(value - zero_point) * scale`, so that the zero point becomes
+    /// exactly 0; `value * scale - zero_point * scale` would miss it by the product's rounding. Where ties are frequent, as
+    /// with scales that are powers of two, values are rounded before the zero point is added.
     fn affines_of(&self, number: usize) -> Vec<Affine> {
         let wide = &self.affines[number];
         if let Some(rescale) = &wide.rescale {
@@ -234,7 +234,7 @@ impl Chain {
         self.affines.len()
     }
 
-    /// Whether nothing is done.
+    /// Whether it is the identity.
     pub fn is_empty(&self) -> bool {
         self.affines.is_empty()
     }

@@ -1,12 +1,11 @@
-//! What a fused network has to be like so that it can be run: shapes that fit, affines of as many channels as values, numbers
-//! that are finite, sums that fit 32 bits.
+//! Checks that a fused network can be run: matching shapes and channel counts, finite parameters, sums that fit 32 bits.
 
 use super::{Border, ConvolutionWeights, FusedNetwork, Layer, Op, Read, Shape, Window};
 use crate::error::{Error, ErrorKind, Result};
 use crate::quant::Affine;
 
 impl FusedNetwork {
-    /// Looks whether the network can be run as it is.
+    /// Checks that the network can be run as it is.
     ///
     /// # Errors
     /// [`ErrorKind::Model`] naming the first layer that cannot, and why.
@@ -130,11 +129,11 @@ impl FusedNetwork {
     }
 }
 
-/// The greatest distance of an input's zero point from its values: what is centred fits 16 bits, whatever the value.
+/// The greatest magnitude of an input's zero point: values minus the zero point then fit 16 bits.
 const FARTHEST: i32 = 1 << 14;
 
-/// Looks whether an int8 convolution can have this zero point, for values from `least` to `least + 255`: padding is of it, so
-/// that it has to be one of them where there is padding.
+/// Checks the zero point of an int8 convolution over values from `least` to `least + 255`. Padding is filled with the zero
+/// point, which must then be in that range.
 fn check_zero_point(zero_point: i32, least: i32, window: &Window) -> Result<(), String> {
     let among = (least..=least + 255).contains(&zero_point);
     if among || window.padding == [0; 4] && zero_point.abs() <= FARTHEST {
@@ -143,8 +142,8 @@ fn check_zero_point(zero_point: i32, least: i32, window: &Window) -> Result<(), 
     Err(format!("padding of {zero_point} is beyond the values from {least} to {}", least + 255))
 }
 
-/// Whether no sum of products can leave i32: each of `each` weights meets a value that lies at most 255 from the end of its
-/// range, and that range at most as far as the zero point is from 0.
+/// Whether no sum of products can overflow i32: each of an output's `each` weights is multiplied by a value at most 255 + 128 +
+/// |`input_zero_point`| from its zero point.
 pub(in super::super) fn sums_fit(values: &[i8], zero_points: &[i16], each: usize, input_zero_point: i32) -> bool {
     let farthest = 255 + 128 + i64::from(input_zero_point.unsigned_abs());
     values.chunks_exact(each).enumerate().all(|(out, weights)| {
@@ -173,7 +172,7 @@ fn check_window(window: &Window, from: Shape, to: Shape) -> Result<(), String> {
     }
 }
 
-/// How many values there are; none, or too many to count, is an error.
+/// Number of values; an error if it is 0 or too large.
 fn volume(shape: Shape) -> Result<usize, String> {
     let Shape { channels, height, width } = shape;
     let values = channels.checked_mul(height).and_then(|plane| plane.checked_mul(width)).filter(|&values| values > 0);
@@ -207,7 +206,7 @@ mod tests {
     use super::*;
     use crate::quant::Function;
 
-    /// One thing made wrong in a network that is right.
+    /// A valid network with one field made invalid.
     #[test]
     fn whatever_does_not_fit_is_found() {
         let good = || random::network(3, random::NumberKind::Int8);

@@ -1,18 +1,17 @@
-//! What all affine chains of a segment do to it first is done once, by its writer.
+//! Moves the affines that all readers of a segment apply first to its writer, where they are done once.
 
 use super::{Chain, Layer, Read};
 
-/// A use of a segment: by whom it is read does not matter here.
+/// One read of a segment, whoever the reader is.
 pub(in super::super) struct Use<'a> {
     /// Which segment.
     pub(in super::super) segment: usize,
-    /// All that happens to it from the layer's bare result on.
+    /// The operations on it from the layer's bare result on.
     pub(in super::super) chain: &'a Chain,
 }
 
-/// The affines that belong to each segment's writer, as a number of affines from the beginning of every affine chain's chain: up to the
-/// last affine that gives quantized values and that all affine chains share. Segments are then kept as quantized values, not as
-/// accumulators.
+/// The affines that belong to each segment's writer, as a number of leading affines of every reader's chain: up to the last one
+/// that gives quantized values and that all readers share. Segments are then kept as quantized values, not as accumulators.
 fn shared(uses: &[Use<'_>], segments: usize) -> Vec<usize> {
     let mut first: Vec<Option<(&Chain, usize)>> = vec![None; segments];
     for Use { segment, chain } in uses {
@@ -23,7 +22,7 @@ fn shared(uses: &[Use<'_>], segments: usize) -> Vec<usize> {
     first.into_iter().map(|slot| slot.map_or(0, |(chain, common)| chain.quantized_within(common))).collect()
 }
 
-/// Splits every reader's chain between the reader and the writer of what it reads. `readers` are those of each layer, then those of each
+/// Splits every reader's chain between the reader and the segment's writer. `readers` are those of each layer, then those of each
 /// output; the first `inputs` segments have no writer.
 pub(in super::super) fn factor(inputs: usize, layers: &mut [Layer], readers: &[Vec<(usize, Chain)>]) -> Vec<Vec<Read>> {
     let uses: Vec<Use<'_>> =

@@ -1,33 +1,33 @@
-//! Runs a fused network value by value, as plainly as that can be written.
+//! Runs a fused network value by value, in the plainest code.
 
 use super::{ConvolutionWeights, FusedNetwork, Layer, Op, Read, Shape, Window};
 use crate::quant::Affine;
 
-/// Values of some planes of `height` by `width`, one plane behind the other. Quantized values are whole numbers.
+/// Values of consecutive planes of `height` by `width`. Quantized values are whole numbers.
 type Planes = Vec<f32>;
 
 /// What an [`Observer`] is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trace {
-    /// What the layer reads, after its prologues.
+    /// The layer's input, after its prologues.
     Input,
-    /// What the layer computed, before its epilogue.
+    /// The layer's bare result, before its epilogue.
     Result,
 }
 
-/// Sees, and may change, what a layer of this number reads and computes.
+/// Sees, and may change, the input and the result of the layer with this index.
 pub type Observer<'a> = dyn FnMut(usize, Trace, &mut [f32]) + 'a;
 
 impl FusedNetwork {
-    /// The outputs for one image; `inputs` are as many values as the inputs' shapes have.
+    /// The outputs for one image; `inputs` holds the values of each input, as many as its shape has.
     ///
     /// # Panics
-    /// If there are not as many inputs, or an input has another number of values.
+    /// If the number of inputs, or of an input's values, is not the network's.
     pub fn run(&self, inputs: &[&[f32]]) -> Vec<Vec<f32>> {
         self.run_observed(inputs, &mut |_, _, _| {})
     }
 
-    /// As [`run`](Self::run), showing each layer's work to `observer`.
+    /// As [`run`](Self::run), showing each layer's input and result to `observer`.
     ///
     /// # Panics
     /// As [`run`](Self::run).
@@ -50,7 +50,7 @@ impl FusedNetwork {
         self.outputs.iter().map(|output| self.gather(&output.reads, &segments)).collect()
     }
 
-    /// The segments that are read, one behind the other, each value after its prologue.
+    /// The concatenation of the segments that are read, after their prologues.
     fn gather(&self, reads: &[Read], segments: &[Planes]) -> Planes {
         let mut all = Planes::new();
         for read in reads {
@@ -62,7 +62,7 @@ impl FusedNetwork {
     }
 }
 
-/// Does affines to values in planes of `area` values.
+/// Applies affines to values in planes of `area` values.
 fn apply(affines: &[Affine], values: &mut [f32], area: usize) {
     for affine in affines {
         for (channel, plane) in values.chunks_exact_mut(area).enumerate() {
@@ -71,7 +71,7 @@ fn apply(affines: &[Affine], values: &mut [f32], area: usize) {
     }
 }
 
-/// The bare result of a layer for what it reads, of shape `shape`.
+/// The bare result of a layer for an input of shape `shape`.
 fn compute(layer: &Layer, input: &[f32], shape: Shape) -> Planes {
     match &layer.op {
         Op::Convolution {
@@ -105,8 +105,8 @@ fn compute(layer: &Layer, input: &[f32], shape: Shape) -> Planes {
     }
 }
 
-/// A convolution by its definition, but with the innermost loop along whole planes: the input is padded, each weight
-/// is multiplied with everything it meets at stride 1, and results between strides are left out at the end.
+/// A convolution by its definition, with the innermost loop along whole planes: the input is padded, the convolution computed
+/// at stride 1, and results between strides are left out at the end.
 fn convolve<X: Copy + Default, W: Copy, S: Copy + Default>(
     input: &[X],
     shape: Shape,
@@ -132,7 +132,7 @@ fn convolve<X: Copy + Default, W: Copy, S: Copy + Default>(
     }
     let ([kernel_height, kernel_width], [down, right]) = (window.kernel, window.dilation);
     let [span_height, span_width] = window.span();
-    // The last place where the whole window is inside, counted along the rows.
+    // Positions along the rows, up to the last where the whole window is inside.
     let places = (height - span_height) * width + (width - span_width) + 1;
     let mut sums = vec![S::default(); places];
     let mut result = Vec::with_capacity(output.len());
@@ -161,7 +161,7 @@ fn convolve<X: Copy + Default, W: Copy, S: Copy + Default>(
     result
 }
 
-/// Each result from the values that are under the window and inside the image: first those of each column, then the columns.
+/// Reduces the values under each window that are inside the image: first down each column, then across the columns.
 fn pool(input: &[f32], shape: Shape, window: &Window, output: Shape, reduce: impl Fn(f32, f32) -> f32) -> Planes {
     let [top, left, ..] = window.padding;
     let inside = |place: usize, stride: usize, kernel: usize, before: usize, side: usize| {

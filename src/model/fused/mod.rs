@@ -1,11 +1,10 @@
-//! A network as it is run: convolutions and pools, and nothing between them but [`Affine`]s.
+//! A network in the form that runs: convolutions and pools, and nothing between them but [`Affine`]s.
 //!
-//! Norms, ReLUs, quantizers and concatenations are no layers here. What a layer wrote is a *segment*, kept as it was
-//! written; whoever reads it names it and says what is done to it on the way ([`Read`]). A dense block is then a list of
-//! layers each of which reads one segment more than the last: nothing is copied, and segments keep the scales they were
-//! written with.
+//! Norms, ReLUs, quantizers and concatenations are not layers here. A layer's output is a *segment*, kept as it was written;
+//! its readers name it together with a prologue ([`Read`]). A dense block is then a list of layers each of which reads one
+//! segment more than the last: nothing is copied, and segments keep the scales they were written with.
 //!
-//! [`FusedNetwork::run`] interprets it value by value. It is the oracle that faster code has to equal bit for bit.
+//! [`FusedNetwork::run`] interprets it value by value. It is the oracle that faster code must match bit for bit.
 
 mod chain;
 mod check;
@@ -36,12 +35,12 @@ pub struct Shape {
 }
 
 impl Shape {
-    /// Values in one plane; the greatest number there is where they are more.
+    /// Values in one plane; saturates.
     pub fn area(&self) -> usize {
         self.height.saturating_mul(self.width)
     }
 
-    /// Values in all planes; the greatest number there is where they are more.
+    /// Values in all planes; saturates.
     pub fn len(&self) -> usize {
         self.channels.saturating_mul(self.area())
     }
@@ -52,41 +51,42 @@ impl Shape {
     }
 }
 
-/// All channels of a segment, each value having gone through the prologue.
+/// All channels of a segment, read through a prologue.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Read {
-    /// Which segment: the inputs come first, then what each layer wrote.
+    /// Index of the segment: the inputs come first, then each layer's output.
     pub segment: usize,
-    /// What is done to each value, in order.
+    /// Applied to each value, in order.
     pub prologue: Vec<Affine>,
 }
 
-/// Where a convolution or pool looks.
+/// The window of a convolution or pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Window {
     /// Height and width.
     pub kernel: [usize; 2],
-    /// Step down and to the right.
+    /// Vertical and horizontal step.
     pub stride: [usize; 2],
     /// Rows and columns around the image: top, left, bottom, right.
     pub padding: [usize; 4],
-    /// Rows from one row of the kernel to the next, and columns; of pools 1.
+    /// Vertical and horizontal distance between the kernel's taps; 1 for pools.
     pub dilation: [usize; 2],
-    /// What padding is.
+    /// What padding holds.
     pub border: Border,
 }
 
 /// What lies around an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Border {
-    /// What stands for 0; in a pool nothing.
+    /// The value that represents 0; in a pool padding does not count.
     Zero,
     /// The image mirrored at its outermost row or column, which is not repeated (ONNX `Pad`, `reflect`).
     Reflect,
 }
 
 impl Border {
-    /// The row or column of an image of `side` of them at `place`, counted from `before` in front of the first; `None` where there is none.
+    /// The row or column at `place` of an image with `side` of them and `before` of padding in front, from which `place` is
+    /// counted; `None` in zero padding.
     pub(crate) fn place(self, place: usize, before: usize, side: usize) -> Option<usize> {
         match (place.checked_sub(before), self) {
             (Some(inside), _) if inside < side => Some(inside),
@@ -109,7 +109,7 @@ impl Window {
         [along(0), along(1)]
     }
 
-    /// Height and width of the output for an input of `height` by `width`; `None` where nothing is left.
+    /// Height and width of the output for an input of `height` by `width`; `None` if it would be empty.
     pub fn output(&self, height: usize, width: usize) -> Option<[usize; 2]> {
         let [top, left, bottom, right] = self.padding;
         let along = |side: usize, before: usize, after: usize, axis: usize| {
@@ -119,7 +119,7 @@ impl Window {
         Some([along(height, top, bottom, 0)?, along(width, left, right, 1)?])
     }
 
-    /// Values under the window; the greatest number there is where they are more.
+    /// Values under the window; saturates.
     pub fn len(&self) -> usize {
         self.kernel[0].saturating_mul(self.kernel[1])
     }
@@ -140,38 +140,38 @@ pub enum ConvolutionWeights {
         values: Vec<i8>,
         /// Zero point of each output channel's weights; empty where all are 0.
         zero_points: Vec<i16>,
-        /// The quantized value that stands for 0 in what is read; padding is of it.
+        /// The quantized value that represents 0 in the input; also fills padding.
         input_zero_point: i32,
     },
     /// F32 values: `sum(x * w) + bias[out]`.
     Float {
         /// The weights.
         values: Vec<f32>,
-        /// One summand for each output channel.
+        /// The bias of each output channel.
         bias: Vec<f32>,
     },
 }
 
-/// What a layer computes of what it reads.
+/// The operation of a layer.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Op {
-    /// A convolution; a fully connected layer is one whose window is its whole input.
+    /// A convolution; a fully connected layer is one whose window covers its whole input.
     Convolution {
-        /// Where it looks.
+        /// Its window.
         window: Window,
-        /// Into how many groups channels are divided: outputs of a group are made of the inputs of that group only.
+        /// Number of groups of channels: a group's outputs are computed from that group's inputs only.
         groups: usize,
         /// Its weights.
         weights: ConvolutionWeights,
     },
     /// The greatest value under the window; padding does not count.
     MaxPool(Window),
-    /// The sum of the values under the window, first down its columns, then across, without padding. An average is this and a factor in the
-    /// affines.
+    /// The sum of the values under the window, first down its columns, then across, without padding. An average is this with a
+    /// factor in the affines.
     SumPool(Window),
 }
 
-/// Which of [`Op`] it is, for listings.
+/// The kind of an [`Op`], for listings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OpKind {
     /// A convolution.
@@ -194,7 +194,7 @@ impl OpKind {
 }
 
 impl Op {
-    /// Which it is.
+    /// Its kind.
     pub fn kind(&self) -> OpKind {
         match self {
             Self::Convolution { .. } => OpKind::Convolution,
@@ -211,16 +211,16 @@ pub struct Layer {
     pub name: String,
     /// What it computes.
     pub op: Op,
-    /// Its input: these segments, one behind the other.
+    /// Its input: the concatenation of these segments.
     pub reads: Vec<Read>,
-    /// What is done to each result before it becomes the layer's segment.
+    /// Applied to each result before it is written to the layer's segment.
     pub epilogue: Vec<Affine>,
     /// Shape of the segment.
     pub output: Shape,
 }
 
 impl Layer {
-    /// Multiply-adds of one image; `None` for a pool.
+    /// Multiply-adds for one image; `None` for a pool.
     pub fn macs(&self, network: &FusedNetwork) -> Option<u64> {
         match &self.op {
             Op::Convolution { window, groups, .. } => {
@@ -232,7 +232,7 @@ impl Layer {
         }
     }
 
-    /// Whether all it reads are quantized values of 8 bits.
+    /// Whether its input is all quantized values of 8 bits.
     pub fn reads_quantized(&self, network: &FusedNetwork) -> bool {
         self.reads.iter().all(|read| network.reads_signed(read).is_some())
     }
@@ -243,14 +243,14 @@ impl Layer {
     }
 }
 
-/// What leaves the network under a name.
+/// An output of the network.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Output {
     /// Name of the tensor.
     pub name: String,
-    /// Its extents, with the batch of 1 in front.
+    /// Its extents, including the batch of 1 in front.
     pub dims: Vec<usize>,
-    /// Segments it consists of, one behind the other.
+    /// The segments whose concatenation it is.
     pub reads: Vec<Read>,
 }
 
@@ -263,14 +263,14 @@ pub struct Input {
     pub shape: Shape,
 }
 
-/// Layers in the order they are run.
+/// A network: its layers in execution order, its inputs and outputs.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct FusedNetwork {
-    /// F32 values that come in; the first segments.
+    /// The f32 inputs; they are the first segments.
     pub inputs: Vec<Input>,
     /// The layers; each writes one segment.
     pub layers: Vec<Layer>,
-    /// F32 values that go out.
+    /// The f32 outputs.
     pub outputs: Vec<Output>,
 }
 
@@ -291,7 +291,7 @@ impl FusedNetwork {
         self.holds_signed(segment).is_some()
     }
 
-    /// Whether a segment's quantized values are signed; `None` where they are none, or have no form of 8 bits in common.
+    /// Whether a segment's quantized values are signed; `None` if they are not quantized, or do not all fit one type of 8 bits.
     fn holds_signed(&self, segment: usize) -> Option<bool> {
         let layer = &self.layers[segment.checked_sub(self.inputs.len())?];
         match (layer.epilogue.last(), &layer.op) {
@@ -305,7 +305,7 @@ impl FusedNetwork {
         }
     }
 
-    /// As for what a segment holds, for what is read.
+    /// As [`Self::holds_signed`], for the values after a read's prologue.
     pub(super) fn reads_signed(&self, read: &Read) -> Option<bool> {
         match read.prologue.last() {
             Some(affine) => affine.gives_bytes().then_some(affine.low < 0.0),
@@ -313,7 +313,7 @@ impl FusedNetwork {
         }
     }
 
-    /// Shape of what a layer reads: its segments one behind the other.
+    /// Shape of a layer's input, the concatenation of its segments.
     pub fn input_shape(&self, layer: &Layer) -> Shape {
         let first = self.shape(layer.reads[0].segment);
         Shape { channels: layer.reads.iter().map(|read| self.shape(read.segment).channels).sum(), ..first }

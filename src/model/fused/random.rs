@@ -1,4 +1,4 @@
-//! Random fused networks for property tests: small, and of everything that a layer can be.
+//! Random fused networks for property tests: small, with every kind of layer.
 
 use rand_distr::{Distribution, Uniform};
 use rand_pcg::Pcg64;
@@ -7,18 +7,18 @@ use rand_pcg::rand_core::SeedableRng;
 use super::{Border, ConvolutionWeights, FusedNetwork, Input, Layer, Op, Output, Read, Shape, Window};
 use crate::quant::{Affine, Function, Table};
 
-/// What a network's numbers are like.
+/// The arithmetic of a network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NumberKind {
     /// All convolutions are int8.
     Int8,
-    /// f32, without a rounding anywhere.
+    /// f32, without any rounding.
     Float,
-    /// f32 and int8 side by side; all f32 numbers are small multiples of powers of two, so that sums are exact in any order.
+    /// f32 and int8 mixed; all f32 parameters are small multiples of powers of two, so that sums are exact in any order.
     Exact,
 }
 
-/// A network of its own for each seed. Layers read some of the segments of one extent, each after affines of its own.
+/// The network of a seed. Layers read some of the segments of one extent, each through a prologue of its own.
 pub(crate) fn network(seed: u64, numbers: NumberKind) -> FusedNetwork {
     let mut made = Maker { random: Pcg64::seed_from_u64(seed), numbers, network: FusedNetwork::default() };
     let side = [made.between(1, 9), made.between(1, 9)];
@@ -92,7 +92,7 @@ impl Maker {
         Affine { mul, add, function: self.function(), low, high, round: false }
     }
 
-    /// A function, now and then, where results need not be exact.
+    /// Occasionally a function, if results need not be exact.
     fn function(&mut self) -> Function {
         if self.numbers == NumberKind::Exact || !self.one_in(4) {
             return Function::Identity;
@@ -125,7 +125,7 @@ impl Maker {
         Affine { add: add.collect(), mul, low, high, function: Function::Identity, round: true }
     }
 
-    /// Steps that an affine chain of `segment` does; to 8 bits if asked.
+    /// The prologue of a reader of `segment`, with results of 8 bits if `bytes`.
     fn affines(&mut self, segment: usize, bytes: bool) -> Vec<Affine> {
         let channels = self.network.shape(segment).channels;
         let mut affines = Vec::new();
@@ -146,7 +146,7 @@ impl Maker {
     }
 
     fn reads(&mut self, bytes: bool) -> Vec<Read> {
-        // Of the segments of one extent, which is the last one's more often than not.
+        // Segments of one extent, usually the last one's.
         let segments = self.network.inputs.len() + self.network.layers.len();
         let chosen = if self.one_in(3) { self.between(0, segments - 1) } else { segments - 1 };
         let area = |network: &FusedNetwork, s: usize| (network.shape(s).height, network.shape(s).width);
@@ -159,7 +159,7 @@ impl Maker {
         reads
     }
 
-    /// A window over `height` by `width` for which something is left.
+    /// A window over `height` by `width` whose output is not empty.
     fn window(&mut self, height: usize, width: usize, padded: bool) -> Window {
         for _ in 0..20 {
             let side = |maker: &mut Self| [1, 1, 2, 3, 3, 5][maker.between(0, 5)];
@@ -179,7 +179,7 @@ impl Maker {
         Window::ONE
     }
 
-    /// The window of a convolution, now and then dilated, or over a mirrored image.
+    /// The window of a convolution, occasionally dilated, or over a mirrored image.
     fn spread(&mut self, window: Window, height: usize, width: usize) -> Window {
         let mut spread = window;
         if self.one_in(4) {
@@ -209,7 +209,7 @@ impl Maker {
         let sum = pool && self.one_in(2);
         let mut window = self.window(height, width, !sum);
         if self.numbers == NumberKind::Exact && (sum || self.one_in(2)) {
-            // A window's average is exact where it has a power of two of values.
+            // The average over a window is exact if it covers a power of two of values.
             let side = [1, 2, 2][self.between(0, 2)];
             let kernel = if sum && height >= side && width >= side { [side; 2] } else { [1; 2] };
             window = Window { kernel, stride: kernel, padding: [0; 4], ..Window::ONE };
@@ -268,7 +268,7 @@ impl Maker {
         let zero_points =
             if self.one_in(3) { (0..out).map(|_| self.integer(-128, 127) as i16).collect() } else { vec![] };
         let signed: Vec<bool> = reads.iter().map(|read| self.signed(read)).collect();
-        // Padding has to be a value of all that is read.
+        // Padding has to be in the range of all values read.
         let (least, greatest) = match (signed.contains(&true), signed.contains(&false)) {
             (true, true) => (0, 127),
             (true, false) => (-128, 127),
@@ -286,7 +286,7 @@ impl Maker {
         });
         match affine {
             Some(affine) => affine.low < 0.0,
-            // A pool that hands on what it reads.
+            // A pool that passes its input's quantized values on.
             None => {
                 let number = read.segment - self.network.inputs.len();
                 self.network.layers[number].reads.iter().any(|read| self.signed(read))
@@ -315,7 +315,7 @@ impl Maker {
         affines
     }
 
-    /// What nobody reads goes out, and some of what is read.
+    /// Segments without readers become outputs, and so do some others.
     fn outputs(&mut self) {
         let (inputs, layers) = (self.network.inputs.len(), self.network.layers.len());
         let read: Vec<usize> =

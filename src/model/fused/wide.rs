@@ -1,16 +1,16 @@
-//! An affine of a chain before its numbers are rounded to f32, and how they are rounded where that must give what ONNX gives.
+//! An affine of a chain in f64, and its rounding to f32 such that results equal ONNX's.
 
 use crate::quant::{Affine, Function};
 
-/// Factors that are no whole number of these parts make few ties, and neither do those with more digits than these.
+/// Only factors that are multiples of 1 / `PARTS` and have at most `DIGITS` significant bits make many ties.
 const PARTS: f64 = 4096.0;
 const DIGITS: u32 = 12;
 
-/// Greatest whole number up to which f32 holds all of them.
+/// f32 represents all whole numbers up to this one.
 const EXACT: f64 = (1 << 24) as f64;
 
-/// Values that may come out on the other side of a tie before more than one affine is taken for it. Scales without a common measure
-/// have one such value now and then; where one is 0.9 or half of the other, every tenth or second value is half-way.
+/// Number of values that may be rounded the other way at a tie before a rescaling is split into more affines. Unrelated scales
+/// have such a value now and then; where one is 0.9 or half of the other, every tenth or second value is a tie.
 const FEW: usize = 2;
 
 /// `bound(round(function(value * mul + add)))`, in f64.
@@ -22,9 +22,9 @@ pub(super) struct Wide {
     pub(super) low: f64,
     pub(super) high: f64,
     pub(super) round: bool,
-    /// Where it rounds, what is added to each channel only after that; it is part of `add`. Empty where all of that comes before.
+    /// The summands of each channel that must be added after rounding; part of `add`. Empty if there are none.
     pub(super) zero_points: Vec<f64>,
-    /// Where it does nothing but take one quantization to another.
+    /// Set if it only converts from one quantization to another.
     pub(super) rescale: Option<Rescale>,
 }
 
@@ -42,7 +42,7 @@ impl Wide {
         }
     }
 
-    /// Whether more of an affine can be taken in: nothing bounds, rounds or bends what it gives.
+    /// Whether another affine can be merged into it: it has no bounds, rounding or function.
     pub(super) fn is_open(&self) -> bool {
         !self.is_bounded() && !self.round && self.function.is_identity()
     }
@@ -51,13 +51,13 @@ impl Wide {
         self.low > f64::NEG_INFINITY || self.high < f64::INFINITY
     }
 
-    /// Factor and summand, where they are the same for all channels.
+    /// Factor and summand, if they are the same for all channels.
     pub(super) fn uniform(&self) -> Option<(f64, f64)> {
         let (mul, add) = (*self.mul.first()?, *self.add.first()?);
         (self.mul.iter().all(|&m| m == mul) && self.add.iter().all(|&a| a == add)).then_some((mul, add))
     }
 
-    /// For each channel the whole number that becomes 0; none where one is not whole, or all are 0.
+    /// For each channel the number that becomes 0; `None` if one is not whole, or all are 0.
     pub(super) fn zeros(&self) -> Option<Vec<f64>> {
         let zero = |(mul, add): (&f64, &f64)| {
             let zero = if *add == 0.0 { 0.0 } else { -add / mul };
@@ -67,8 +67,8 @@ impl Wide {
         found.iter().any(|&zero| zero != 0.0).then_some(found)
     }
 
-    /// Whether values half-way between two are met often, and fall to another side once the zero point is added: factors of a few
-    /// bits, and a zero point that is odd.
+    /// Whether ties are frequent and are rounded the other way once the zero point is added: factors of a few bits, and an odd
+    /// zero point.
     pub(super) fn ties_matter(&self) -> bool {
         let parts = |number: f64| (f64::from(number as f32) * PARTS).fract() == 0.0;
         let mut channels = self.mul.iter().zip(&self.add).zip(&self.zero_points);
@@ -78,7 +78,7 @@ impl Wide {
             .any(|((&mul, &add), &zero_point)| odd(zero_point) && short(mul) && parts(mul) && parts(add - zero_point))
     }
 
-    /// In two affines: rounded, and the zero point added.
+    /// As two affines: the first rounds, the second adds the zero point.
     pub(super) fn rounded_first(&self) -> [Affine; 2] {
         let least = self.zero_points.iter().copied().fold(f64::INFINITY, f64::min);
         let greatest = self.zero_points.iter().copied().fold(f64::NEG_INFINITY, f64::max);
@@ -92,7 +92,7 @@ impl Wide {
         [first.narrow(), last.narrow()]
     }
 
-    /// With its numbers rounded to f32.
+    /// With its parameters rounded to f32.
     pub(super) fn narrow(&self) -> Affine {
         let narrow = |values: &[f64]| values.iter().map(|&v| v as f32).collect();
         Affine {
@@ -106,15 +106,15 @@ impl Wide {
     }
 
     pub(super) fn bound(&mut self, low: f64, high: f64) {
-        // What was a bound before goes through the new bounds.
+        // The old bounds are clamped to the new ones.
         (self.low, self.high) = (self.low.clamp(low, high), self.high.clamp(low, high));
     }
 }
 
-/// `DequantizeLinear` of whole numbers, bounds perhaps, `QuantizeLinear`; all with one number for all channels.
+/// `DequantizeLinear` of whole numbers, optional bounds, `QuantizeLinear`; scales and zero points are the same for all channels.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Rescale {
-    /// Scale and zero point of what is read, and the least and greatest of it.
+    /// Scale and zero point of the input, and its least and greatest value.
     pub(super) from: (f32, f32),
     pub(super) range: (i32, i32),
     /// Bounds in between.
@@ -130,7 +130,7 @@ impl Rescale {
         (real / self.to.0).round_ties_even() + self.to.1
     }
 
-    /// For how many values `affines` give something else.
+    /// The number of values for which `affines` give a different result.
     fn wrong(&self, affines: &[Affine], wide: &Wide) -> usize {
         let bound = |value: f32| value.max(wide.low as f32).min(wide.high as f32);
         let wrong = |value: &f32| {
@@ -140,7 +140,8 @@ impl Rescale {
         (self.range.0..=self.range.1).map(|value| value as f32).filter(wrong).count()
     }
 
-    /// The affines of `wide`, which this is: one, if that gives the same but for few values; else the fewest that are nearest.
+    /// The affines of `wide`, which this describes: a single one, if at most [`FEW`] values differ; else the shortest of those
+    /// with the fewest differences.
     pub(super) fn affines(&self, wide: &Wide) -> Vec<Affine> {
         let plain = vec![wide.narrow()];
         let mut best = (self.wrong(&plain, wide), plain);
@@ -160,7 +161,7 @@ impl Rescale {
         let ratios = [ratio, ratio.next_down(), ratio.next_up()];
         let three = ratios.map(|ratio| {
             let middle = Wide { round: true, ..bounded(ratio, 1.0 / self.to.0) };
-            // Bounds lie on one of the values, or the last affine has them.
+            // Bounds are quantized values, or the last affine has them.
             let whole = |bound: f64| bound.is_infinite() || bound.fract() == 0.0;
             let middle = if whole(middle.low) && whole(middle.high) { middle.narrow() } else { rounded(ratio) };
             vec![centre.clone(), middle, last.clone()]

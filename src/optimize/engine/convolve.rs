@@ -1,4 +1,4 @@
-//! The int8 convolution: what it reads becomes quantized values, which the kernels multiply and accumulate in i32.
+//! The int8 convolution: quantized values, multiplied and accumulated in i32 by the kernels.
 
 use std::ops::Range;
 
@@ -13,19 +13,19 @@ use super::prologue::Element;
 use crate::kernels::{Blob, Convolve, Kernels, Packed, PlanesMut, Requantize};
 use crate::model::fused::OpKind;
 
-/// A convolution that gives f32 values: its accumulators.
+/// A convolution whose results are its accumulators, as f32.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Accumulated {
-    /// Those of some output channels each.
+    /// Each part has the weights of some output channels.
     weights: Vec<Packed>,
     input: ConvolutionInput<u8>,
 }
 
-/// A convolution that gives quantized values.
+/// A convolution whose results are quantized values.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Requantized {
     convolution: Accumulated,
-    /// One for each part of the weights.
+    /// For each part of the weights.
     requantize: Vec<Requantize>,
 }
 

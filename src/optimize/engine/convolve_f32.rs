@@ -16,7 +16,7 @@ use crate::model::fused::OpKind;
 /// A float convolution, ready to run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct ConvolutionF32 {
-    /// Those of some output channels each.
+    /// Each part has the weights of some output channels.
     weights: Vec<PackedF32>,
     /// Adds the bias, for each part of the weights.
     bias_clamp: Vec<BiasClamp>,

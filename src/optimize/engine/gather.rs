@@ -1,4 +1,4 @@
-//! What a layer reads, made ready: segments that lie behind one another in one go.
+//! Reads a layer's input through its prologues; adjacent segments are read together.
 
 use std::ops::Range;
 
@@ -13,7 +13,7 @@ use crate::kernels::{Kernels, PlanesMut};
 use crate::model::fused::Read;
 use crate::quant::Affine;
 
-/// Some segments one behind the other, each value after its affines.
+/// The concatenation of some segments, after their prologues.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(bound = "")]
 pub(super) struct Gather<T: Element>(Vec<GatheredPlanes<T::Prologue>>);
@@ -28,7 +28,7 @@ struct GatheredPlanes<P> {
     prologue: P,
 }
 
-/// Planes that are read together, before they are made ready.
+/// Planes that are read together, before their prologue is made.
 struct Group<To> {
     place: Placement,
     planes: usize,
@@ -38,7 +38,7 @@ struct Group<To> {
 }
 
 impl<T: Element> Gather<T> {
-    /// What these reads give.
+    /// The gather of these reads.
     pub(super) fn new(reads: &[Read], segments: &[Segment], places: &[Placement]) -> Self {
         let mut groups: Vec<Group<<T::Prologue as Prologue<T>>::To>> = Vec::new();
         for read in reads {
@@ -54,7 +54,7 @@ impl<T: Element> Gather<T> {
         Self(groups.into_iter().map(Group::ready::<T>).collect())
     }
 
-    /// Whether `pixels` pixels of each plane can be read; the number of planes.
+    /// Checks that `pixels` pixels of each plane can be read; returns the number of planes.
     pub(super) fn check(&self, memory: &Readable, pixels: usize) -> Checked<usize> {
         for GatheredPlanes { start, plane_stride, planes, kind, prologue } in &self.0 {
             ensure(prologue.extent().0 == *planes && prologue.takes(*kind), "a prologue of other values")?;
@@ -65,7 +65,7 @@ impl<T: Element> Gather<T> {
         product(&[planes.ok_or("too many planes")?])
     }
 
-    /// About how many multiply-adds it takes to read `pixels` pixels of each plane.
+    /// Approximate multiply-adds of reading `pixels` pixels of each plane.
     pub(super) fn work(&self, pixels: usize) -> u64 {
         let of = |group: &GatheredPlanes<T::Prologue>| {
             let (planes, affines) = group.prologue.extent();
@@ -79,7 +79,7 @@ impl<T: Element> Gather<T> {
         self.0.iter().map(|group| group.planes).sum()
     }
 
-    /// Reads `pixels` from pixel `first` on of the planes `wanted` into planes that are `plane_stride` apart.
+    /// Reads `pixels` pixels from pixel `first` on of the planes `wanted` into planes `plane_stride` values apart.
     pub(super) fn read(
         &self,
         kernels: Kernels,

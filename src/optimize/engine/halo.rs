@@ -1,4 +1,4 @@
-//! What a convolution writes beside its results so that the next one can read them as they are.
+//! The halo that a convolution writes around its results so that the next one can read them in place.
 
 use serde::{Deserialize, Serialize};
 
@@ -17,12 +17,12 @@ pub(super) struct HaloWriter {
     planes: usize,
     lead: usize,
     fresh: bool,
-    /// For each copy, of each pixel's four bytes those that stay.
+    /// For each copy a mask over the four bytes of each pixel: those that are kept.
     masks: Vec<Vec<u8>>,
 }
 
 impl HaloWriter {
-    /// Those of a segment at its place; `flip` is what quantized values are xored with to be stored.
+    /// The writer for a segment at its place; quantized values are xored with `flip` to be stored.
     pub(super) fn new(segment: &Segment, halo: &Halo, place: &Placement, flip: u8) -> Self {
         let Shape { width, .. } = segment.shape;
         let stays = |shift: isize, column: usize| {
@@ -41,20 +41,20 @@ impl HaloWriter {
         }
     }
 
-    /// Whether it is what a segment of this shape takes, `planes` planes at this place.
+    /// Checks that it fits a segment of this shape, with `planes` planes at this place.
     pub(super) fn check(&self, place: &Placement, planes: usize, shape: Shape) -> Checked {
         let Self { area, masks, lead, .. } = self;
-        ensure(*area == shape.area() && *lead == place.lead && self.planes == planes, "copies of something else")?;
-        ensure((masks.len() + 1).checked_mul(planes) == Some(place.planes), "copies without planes")?;
+        ensure(*area == shape.area() && *lead == place.lead && self.planes == planes, "a halo for another segment")?;
+        ensure((masks.len() + 1).checked_mul(planes) == Some(place.planes), "a halo with another number of planes")?;
         ensure(masks.iter().all(|mask| mask.len() == 4 * area), "masks that do not cover the image")
     }
 
-    /// About how many values are written for one image.
+    /// Approximate number of values written for one image.
     pub(super) fn work(&self) -> u64 {
         work(&[4, self.area, self.planes, 1 + self.masks.len()])
     }
 
-    /// Writes what lies before and behind the images of all planes, copies included, to all of a segment's memory.
+    /// Writes the padding before and behind the images of all planes, copies included; `bytes` is all of the segment's memory.
     pub(super) fn write_around(&self, bytes: &mut [u8], plane_stride: usize) {
         if !self.fresh {
             return;
@@ -65,8 +65,8 @@ impl HaloWriter {
         }
     }
 
-    /// Writes the copies of the tile of the results that begins at byte `begin` of each plane, and padding over what was
-    /// written behind the image.
+    /// Writes the copies of the tile of results that begins at byte `begin` of each plane, and restores padding that was
+    /// overwritten behind the image.
     pub(super) fn write_beside(&self, kernels: Kernels, begin: usize, part: &mut PlanesMut<'_, u8>) {
         let inside = part.len().min((4 * self.area).saturating_sub(begin));
         kernels.vectorize(

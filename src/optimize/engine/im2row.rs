@@ -1,5 +1,5 @@
-//! What windows look at that cannot be read as it is: each place of a window along a row as planes of its own, padding
-//! included, and the rows that each vertical stride begins at.
+//! Input for windows that cannot read a segment in place: the input is copied so that each column of the window has planes of
+//! its own, padding included, split by the vertical stride's phase.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,14 +8,14 @@ use super::segments::reach;
 use crate::kernels::PIXEL_BLOCK;
 use crate::model::fused::{Border, Shape, Window};
 
-/// Some rows of results, and what their windows look at: planes `[row % stride][column of the window][planes read]`, each with
-/// a pixel for each result of a row. What a window's row looks at begins a number of rows below.
+/// The input of some rows of results: planes `[row % stride][column of the window][planes read]`, each row with a pixel for
+/// each result. The input of a window's row begins a number of rows further down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Im2Row {
     window: Window,
     from: Shape,
     to: Shape,
-    /// Planes that are read.
+    /// Number of planes that are read.
     planes: usize,
     /// Rows of results in a tile.
     pub(super) rows: usize,
@@ -24,10 +24,10 @@ pub(super) struct Im2Row {
 }
 
 impl Im2Row {
-    /// For windows over `planes` planes of an image like `from`, with results like `to`; a tile has about `most` values.
+    /// For windows over `planes` planes of shape `from`, with results of shape `to`; a tile has about `most` values.
     pub(super) fn new(window: Window, from: Shape, to: Shape, planes: usize, most: usize) -> Self {
         let mut im2row = Self { window, from, to, planes, rows: to.height, plane_stride: 0 };
-        // Parts end with a block.
+        // Tiles end with a whole block.
         let unit = (1..=PIXEL_BLOCK).find(|rows| (rows * to.width).is_multiple_of(PIXEL_BLOCK)).unwrap_or(PIXEL_BLOCK);
         if unit < to.height {
             let row = 4 * to.width * im2row.planes_expanded();
@@ -40,7 +40,7 @@ impl Im2Row {
         im2row
     }
 
-    /// Whether it is what [`Im2Row::new`] makes for these results, planes and values of a tile.
+    /// Checks that it equals what [`Im2Row::new`] makes for these arguments.
     pub(super) fn check(&self, to: Shape, planes: usize, most: usize) -> Checked {
         let Self { window, from, .. } = *self;
         check::window(&window, from, to)?;
@@ -48,24 +48,24 @@ impl Im2Row {
         let expanded = product(&[down.min(window.span()[0]), window.kernel[1], planes])?;
         let rows = to.height.next_multiple_of(PIXEL_BLOCK);
         product(&[rows, down])?;
-        // What the last rows of a tile look at, and the last block, lie behind.
+        // The input of a tile's last rows, and the last block, extend beyond it.
         let rows = rows + reach(&window)[0] / down;
         product(&[4, rows + PIXEL_BLOCK, to.width + PIXEL_BLOCK])?;
         product(&[expanded, 4, to.width])?;
         let made = Self::new(window, from, to, planes, most);
-        ensure(made == *self, "an expansion that does not fit its window")?;
+        ensure(made == *self, "an im2row buffer that does not fit its window")?;
         product(&[expanded, made.plane_stride])?;
         product(&[4, planes, made.raw_pixels()]).map(drop)
     }
 
-    /// About how many values are copied for one image.
+    /// Approximate number of values copied for one image.
     pub(super) fn work(&self) -> u64 {
         let rows = (self.rows - 1) * self.window.stride[0] + self.window.span()[0];
         let parts = self.to.height.div_ceil(self.rows);
         work(&[4, parts, rows, self.window.kernel[1], self.planes, self.to.width])
     }
 
-    /// Pixels of a plane that are read for all tiles.
+    /// Pixels of a plane that are read, for all tiles together.
     pub(super) fn pixels_read(&self) -> usize {
         self.to.height.div_ceil(self.rows).saturating_mul(self.raw_pixels())
     }
@@ -99,14 +99,14 @@ impl Im2Row {
         (rows.min(self.from.height) * self.from.width).next_multiple_of(PIXEL_BLOCK)
     }
 
-    /// Where a window's place looks in a plane that is read.
+    /// The offset of a tap of the window for a plane that is read.
     pub(super) fn offset(&self, [row, column]: [usize; 2], plane: usize) -> usize {
         let (down, row) = (self.window.stride[0], row * self.window.dilation[0]);
         let expanded = (row % down * self.window.kernel[1] + column) * self.planes + plane;
         expanded * self.plane_stride + 4 * self.to.width * (row / down)
     }
 
-    /// First row of the image that the results from row `first` on look at, and how many.
+    /// The first input row of the tile of results that begins at row `first`, and the number of input rows.
     pub(super) fn rows_read(&self, first: usize) -> (usize, usize) {
         let top = self.window.padding[0];
         let rows = self.rows.min(self.to.height - first);
@@ -121,8 +121,8 @@ impl Im2Row {
         (begin.min(end), end - begin.min(end))
     }
 
-    /// Fills `out` for the results from row `first` on. `raw` are the rows that [`Im2Row::rows_read`] names, of each plane,
-    /// `raw_pitch` values apart; `padding` is what lies around a plane's image.
+    /// Fills `out` for the results from row `first` on. `raw` holds the rows [`Im2Row::rows_read`] of each plane, `raw_pitch`
+    /// values apart; `padding` is the value around each plane's image.
     pub(super) fn fill<T: Copy>(
         &self,
         first: usize,
@@ -168,7 +168,7 @@ fn copy_row<T: Copy>(
     padding: T,
 ) {
     let (raw, out) = (raw.as_chunks::<4>().0, out.as_chunks_mut::<4>().0);
-    // The first result whose window's place is inside the image, and the first behind it.
+    // The first result whose tap is inside the image, and the first whose tap is behind it.
     let begin = left.saturating_sub(column).div_ceil(right).min(out.len());
     let end = (raw.len() + left).saturating_sub(column).div_ceil(right).clamp(begin, out.len());
     let outside = |place: usize| border.place(place * right + column, left, raw.len()).map_or([padding; 4], |x| raw[x]);

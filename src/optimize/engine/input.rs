@@ -1,4 +1,4 @@
-//! What a convolution reads of a tile, and where in that each tap of its window is.
+//! A convolution's input for a tile, and the offset of each tap of its window.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,19 +13,19 @@ use super::segments::reads_as_is;
 use crate::kernels::PIXEL_BLOCK;
 use crate::model::fused::{Layer, Window};
 
-/// What is convolved.
+/// The input of a convolution.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(bound = "T: Serialize + serde::de::DeserializeOwned")]
 pub(super) enum ConvolutionInput<T: Element> {
-    /// A segment as it is, with its copies and what lies before it from `start` on.
+    /// A segment in place, with its halo, from `start` on.
     InPlace { start: usize, offsets: HaloOffsets },
-    /// Points; planes are `plane_stride` values apart.
+    /// Gathered pixels for a window of one value; planes are `plane_stride` values apart.
     Points { gather: Gather<T>, plane_stride: usize },
-    /// Whatever windows look at. `padding` is what lies around the image of each plane, `width` that of the image.
+    /// Gathered through [`Im2Row`], for any window. `padding` is the value around each plane's image, `width` the image's.
     Window { gather: Gather<T>, im2row: Im2Row, padding: Vec<T>, width: usize },
 }
 
-/// Where a window's places are in a segment that is read as it is.
+/// Offsets of a window's taps in a segment that is read in place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct HaloOffsets {
     lead: usize,
@@ -52,17 +52,17 @@ impl HaloOffsets {
     }
 }
 
-/// Bytes of a tile of what is read, so that they stay in the cache until they are used.
+/// Bytes of a tile's input, such that it stays in the cache until it is used.
 const CACHED_BYTES: usize = 48 * 1024;
 
-/// How many values that is.
+/// The same in values.
 const fn cached_values<T>() -> usize {
     CACHED_BYTES / size_of::<T>()
 }
 
 impl ConvolutionInput<u8> {
-    /// What an int8 convolution reads, and how many pixels a tile has. `zero` is its zero point, which is one of the values that
-    /// are read wherever the window has padding ([`FusedNetwork::check`](crate::model::fused::FusedNetwork::check)).
+    /// The input of an int8 convolution, and the pixels of a tile. `zero` is its zero point, which is in the range of the
+    /// values read if the window has padding ([`FusedNetwork::check`](crate::model::fused::FusedNetwork::check)).
     pub(super) fn quantized(lowering: Lowering<'_>, layer: &Layer, window: &Window, zero: i32) -> (Self, usize) {
         if let Some((segment, halo)) = reads_as_is(lowering.network, layer, lowering.segments) {
             let (place, segment) = (lowering.places[segment], &lowering.segments[segment]);
@@ -75,7 +75,7 @@ impl ConvolutionInput<u8> {
         let flip = if lowering.kernels.shifted() { 0x80 } else { 0 };
         let padding = layer.reads.iter().flat_map(|read| {
             let signed = if is_signed(read, lowering.segments) { 128 } else { 0 };
-            // Without padding the zero point may be any, and this is never looked at.
+            // Without padding the zero point can have any value, and this one is never used.
             let padding = u8::try_from(zero + signed).unwrap_or_default() ^ flip;
             vec![padding; lowering.segments[read.segment].planes]
         });
@@ -84,7 +84,7 @@ impl ConvolutionInput<u8> {
 }
 
 impl ConvolutionInput<f32> {
-    /// What a float convolution reads, and how many pixels a tile has.
+    /// The input of a float convolution, and the pixels of a tile.
     pub(super) fn f32(lowering: Lowering<'_>, layer: &Layer, window: &Window) -> (Self, usize) {
         let planes = layer.reads.iter().map(|read| lowering.segments[read.segment].planes).sum();
         Self::gathered(lowering, layer, window, vec![0.0; planes])
@@ -97,7 +97,7 @@ impl<T: Element> ConvolutionInput<T> {
         let planes = gather.planes();
         if *window == Window::ONE {
             let tile_len = tile_len::<T>(layer, 4 * planes);
-            // An odd number of cache lines.
+            // An odd number of cache lines, so that planes do not share cache sets.
             return (Self::Points { gather, plane_stride: (4 * tile_len).div_ceil(64) / 2 * 128 + 64 }, tile_len);
         }
         let from = lowering.network.input_shape(layer);
@@ -106,7 +106,7 @@ impl<T: Element> ConvolutionInput<T> {
         (Self::Window { gather, im2row, padding, width: from.width }, tile_len)
     }
 
-    /// Where a tap of the window is in what [`ConvolutionInput::read`] gives, for a plane that is read.
+    /// The offset of a tap of the window in the result of [`ConvolutionInput::read`], for a plane that is read.
     pub(super) fn offset(&self, tap: [usize; 2], plane: usize) -> usize {
         match self {
             Self::InPlace { offsets, .. } => offsets.offset(tap, plane),
@@ -115,14 +115,14 @@ impl<T: Element> ConvolutionInput<T> {
         }
     }
 
-    /// Whether a convolution finds what it reads for all tiles, up to `furthest` values behind each pixel's first. About how many
-    /// multiply-adds it takes to read it.
+    /// Checks that the input of all tiles can be read, up to `furthest` values behind each pixel's first. Returns the
+    /// approximate multiply-adds of reading it.
     pub(super) fn check(&self, memory: &Readable, tiling: &Tiling, furthest: Option<u32>) -> Checked<u64> {
         let Tiling { shape: to, tile_len } = *tiling;
         let furthest = furthest.unwrap_or(0) as usize;
         let long = |len: usize| {
             let end = product(&[4, tile_len])?.checked_add(furthest);
-            ensure(end.is_some_and(|end| end <= len), "weights of what is not there")
+            ensure(end.is_some_and(|end| end <= len), "weights for values beyond the input")
         };
         match self {
             Self::InPlace { start, .. } => {
@@ -140,7 +140,7 @@ impl<T: Element> ConvolutionInput<T> {
             Self::Window { gather, im2row, padding, width } => {
                 let from = im2row.from();
                 check::shape(from)?;
-                // Of the last row read the last block may reach behind the image.
+                // The last block of the last row may reach behind the image.
                 let planes = gather.check(memory, from.area() + PIXEL_BLOCK - 1)?;
                 im2row.check(to, planes, cached_values::<T>())?;
                 ensure(*width == from.width && tile_len == im2row.tile_len(), "tiles that do not fit their window")?;
@@ -180,7 +180,8 @@ impl<T: Element> ConvolutionInput<T> {
     }
 }
 
-/// Pixels of each tile of a layer's results, for each of which `values` are read: tiles are about as long, and end with a block.
+/// Pixels of a tile of a layer's results, each computed from `values` input values: tiles are about equally long and end with a
+/// whole block.
 fn tile_len<T>(layer: &Layer, values: usize) -> usize {
     let blocks = layer.output.area().div_ceil(PIXEL_BLOCK);
     let most = (CACHED_BYTES / (values * size_of::<T>() * PIXEL_BLOCK).max(1)).clamp(2, 16);

@@ -1,4 +1,4 @@
-//! Where f32 values in planes of one channel come in and go out.
+//! Loads inputs and stores outputs: f32 values in planes of one channel.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,21 +12,21 @@ use crate::kernels::{AffineChainF32, ChainInputF32, Operand, PIXEL_BLOCK, Planes
 use crate::model::fused::{Output, Read, Shape};
 use crate::quant::Affine;
 
-/// An input that becomes a segment.
+/// Loads an input into its segment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct LoadInput {
     to: Placement,
     shape: Shape,
     planes: usize,
-    /// For each channel what makes quantized values of four of its pixels at a time.
+    /// For each channel the affines that quantize four of its pixels at a time.
     qvalues: Option<(Vec<AffineChainF32>, QuantType)>,
 }
 
-/// Pixels that are loaded at once.
+/// Pixels that are loaded at a time.
 const PART: usize = 64 * PIXEL_BLOCK;
 
 impl LoadInput {
-    /// The loading of a segment.
+    /// Loads this segment.
     pub(super) fn new(segment: &Segment, to: Placement) -> Self {
         let qvalues = match segment.kind {
             Storage::F32 => None,
@@ -42,7 +42,7 @@ impl LoadInput {
         Self { to, shape: segment.shape, planes: segment.planes, qvalues: qvalues.map(|qvalues| (chains, qvalues)) }
     }
 
-    /// Whether it can be run in `arena` on values of this shape; about how many multiply-adds it takes.
+    /// Checks that it can be run in `arena` on values of this shape; returns its approximate multiply-adds.
     pub(super) fn check(&self, input: Shape, arena: (usize, usize)) -> Checked<u64> {
         let Self { to, shape, planes, qvalues } = self;
         check::shape(*shape)?;
@@ -76,7 +76,7 @@ impl LoadInput {
             None => {
                 let floats = floats.values();
                 if spare {
-                    // Lanes without a channel meet weights of 0: they must be numbers.
+                    // Lanes without a channel are multiplied by weights of 0: they must be finite.
                     floats[last..last + 4 * area].fill(0.0);
                 }
                 for (channel, values) in values.chunks_exact(area).enumerate() {
@@ -90,7 +90,7 @@ impl LoadInput {
                 for ((channel, values), chain) in values.chunks_exact(area).enumerate().zip(chains) {
                     let plane = &mut bytes[start + channel / 4 * plane_stride..][..4 * area];
                     for (values, out) in values.chunks(PART).zip(plane.chunks_mut(4 * PART)) {
-                        // A pixel's place for four values; whole blocks of those.
+                        // Four values take the place of a pixel; whole blocks of those.
                         let pixels = values.len().div_ceil(4).next_multiple_of(PIXEL_BLOCK);
                         let input = if values.len() == 4 * pixels {
                             values
@@ -115,7 +115,7 @@ impl LoadInput {
     }
 }
 
-/// An output.
+/// Stores an output.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct StoreOutput {
     /// Its segments, each with its shape and the lanes of its channels.
@@ -123,7 +123,7 @@ pub(super) struct StoreOutput {
 }
 
 impl StoreOutput {
-    /// The output of these segments.
+    /// Stores this output.
     pub(super) fn new(lowering: Lowering<'_>, output: &Output) -> Self {
         let part = |read: &Read| {
             let segment: &Segment = &lowering.segments[read.segment];
@@ -133,7 +133,7 @@ impl StoreOutput {
         Self { parts: output.reads.iter().map(part).collect() }
     }
 
-    /// Whether it can be run in `arena` and has as many numbers as there are in `dims`; about how many multiply-adds it takes.
+    /// Checks that it can be run in `arena` and has as many values as `dims`; returns its approximate multiply-adds.
     pub(super) fn check(&self, dims: &[usize], arena: (usize, usize)) -> Checked<u64> {
         let memory = Readable::all(arena);
         let (mut len, mut all) = (0, 0u64);
@@ -143,14 +143,14 @@ impl StoreOutput {
             let inside = lanes.len() == shape.channels && lanes.iter().all(|lane| lane / 4 < planes);
             ensure(inside, "an output of other channels")?;
             len = product(&[shape.len() + len])?;
-            // A plane is read again for each lane, where the one before it is another's.
+            // In the worst case a plane is read again for each lane.
             all = all.saturating_add(gather.work(blocks(*shape)).saturating_mul(lanes.len() as u64));
         }
         ensure(dims.first() == Some(&1) && product(dims)? == len, "an output of another shape")?;
         Ok(all)
     }
 
-    /// How many numbers it has.
+    /// Number of values.
     pub(super) fn len(&self) -> usize {
         self.parts.iter().map(|(_, shape, _)| shape.len()).sum()
     }
@@ -161,7 +161,7 @@ impl StoreOutput {
         ScratchSize { floats: areas.max().unwrap_or(0), ..ScratchSize::default() }
     }
 
-    /// Writes all its numbers to `out`.
+    /// Writes all values to `out`.
     pub(super) fn run(&self, memory: &mut Memory, out: &mut [f32]) {
         let Memory { kernels, bytes, floats, scratches, .. } = memory;
         let sources =

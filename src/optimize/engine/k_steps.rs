@@ -1,4 +1,4 @@
-//! The K dimension of a convolution: steps of four channels of one tap, with their weights.
+//! The K dimension of a convolution: k-steps of four channels of one tap, with their weights.
 
 use std::ops::Range;
 
@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::kernels::{Packed, PackedF32};
 use crate::model::fused::{Layer, Read, Window};
 
-/// Where each step along K reads, and its weights, `[steps][outputs][4]`.
+/// Each k-step's offset, and its weights, `[steps][outputs][4]`.
 struct KSteps {
     outputs: usize,
     offsets: Vec<u32>,
@@ -18,7 +18,7 @@ struct KSteps {
 }
 
 impl KSteps {
-    /// Adds a step. Weights beyond those of kernels, -127 to 127, are spread over several steps at the same place.
+    /// Adds a k-step. Weights beyond the kernels' range of -127 to 127 are split over several k-steps with the same offset.
     fn push(&mut self, offset: usize, weight: impl Fn(usize, usize) -> i32) {
         let mut left: Vec<i32> = (0..4 * self.outputs).map(|i| weight(i / 4, i % 4)).collect();
         loop {
@@ -48,7 +48,7 @@ struct Part {
     inputs: Range<usize>,
 }
 
-/// Where the channels of what a layer reads are, and which of them each output is made of.
+/// The lanes of a layer's input channels, and which channels each output is computed from.
 struct Channels {
     /// The channel in each lane, plane by plane.
     planes: Vec<[Option<usize>; 4]>,
@@ -66,7 +66,7 @@ impl Channels {
         Self { planes: channels, groups, inputs: lanes.len(), outputs: layer.output.channels }
     }
 
-    /// The parts, as small as planes of results allow.
+    /// The parts, as small as whole planes of results allow.
     fn parts(&self) -> impl Iterator<Item = Part> {
         let (inputs, outputs) = (self.inputs / self.groups, self.outputs / self.groups);
         let together = if self.groups == 1 { 1 } else { (1..=4).find(|n| n * outputs % 4 == 0).unwrap_or(4) };
@@ -83,7 +83,8 @@ impl Channels {
         self.planes.iter().enumerate().filter(move |(_, lanes)| read(lanes)).map(|(plane, _)| plane)
     }
 
-    /// Where the weight of an output for a lane is in `[out, in / groups, taps]`, without the tap; `None` where there is none.
+    /// The index of an output's weight for a lane in `[out, in / groups, taps]`, without the tap; `None` if the output does not
+    /// use that lane.
     fn weight(&self, output: usize, plane: usize, lane: usize) -> Option<usize> {
         let (inputs, outputs) = (self.inputs / self.groups, self.outputs / self.groups);
         let channel =
@@ -92,11 +93,10 @@ impl Channels {
     }
 }
 
-/// Packs all products of a convolution, and what the accumulators start from so that quantized values count from their zero point: for each
-/// part of the outputs by itself.
+/// Packs a convolution's weights, each part of the outputs by itself, with initial accumulators that subtract the zero point.
 ///
 /// # Errors
-/// None for a network that was checked.
+/// Only if the network did not pass [`FusedNetwork::check`](crate::model::fused::FusedNetwork::check).
 pub(super) fn pack_int8(
     lowering: Lowering<'_>,
     layer: &Layer,

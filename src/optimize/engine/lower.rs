@@ -1,4 +1,4 @@
-//! From the layers of a network to tasks: which operator computes a layer, and what becomes of its results.
+//! Lowers the layers of a network to tasks: chooses each layer's operator and epilogue.
 
 use super::convolve::{Accumulated, Requantized};
 use super::convolve_f32::ConvolutionF32;
@@ -21,7 +21,7 @@ use crate::quant::{Affine, Function};
 /// The task of a layer that writes the segment `to`.
 ///
 /// # Errors
-/// Kernels refuse scales that are not finite, and bounds with nothing between them.
+/// If the kernels refuse an affine: its scales are not finite, or its bounds are empty.
 pub(super) fn lower(lowering: Lowering<'_>, layer: &Layer, to: usize) -> Result<Task> {
     let (results, tile_len) = match &layer.op {
         Op::Convolution {
@@ -41,10 +41,10 @@ pub(super) fn lower(lowering: Lowering<'_>, layer: &Layer, to: usize) -> Result<
     Ok(Task::new(results, lowering.places[to], Tiling { shape: layer.output, tile_len }))
 }
 
-/// How a layer is run that writes the segment `to`, and how many pixels a tile has.
+/// The results of an int8 convolution that writes the segment `to`, and the pixels of a tile.
 ///
 /// # Errors
-/// Kernels refuse scales that are not finite.
+/// If scales are not finite.
 fn int8_convolution(
     lowering: Lowering<'_>,
     layer: &Layer,
@@ -80,10 +80,10 @@ fn int8_convolution(
     Ok((Results::Quantized(results), tile_len))
 }
 
-/// How a layer with these weights and biases is run that writes the segment `to`, and how many pixels a tile has.
+/// The results of a convolution with these weights and biases that writes the segment `to`, and the pixels of a tile.
 ///
 /// # Errors
-/// None for a network that was checked.
+/// Only if the network did not pass [`FusedNetwork::check`](crate::model::fused::FusedNetwork::check).
 fn f32_convolution(
     lowering: Lowering<'_>,
     layer: &Layer,
@@ -110,7 +110,7 @@ fn f32_convolution(
     Ok((results, tile_len))
 }
 
-/// How a layer is run that writes the greatest values under a window to the segment `to`, and how many pixels a tile has.
+/// The results of a max pool that writes the segment `to`, and the pixels of a tile.
 fn max_pool(lowering: Lowering<'_>, layer: &Layer, to: usize, window: &Window) -> (Results, usize) {
     let segment = &lowering.segments[to];
     if let (Some(form), Storage::Quantized(qvalues)) = (read_form(lowering, layer), segment.kind)
@@ -125,7 +125,7 @@ fn max_pool(lowering: Lowering<'_>, layer: &Layer, to: usize, window: &Window) -
     (pool_results(lowering, layer, to, PoolF32::new(pool, Reduction::Max).into()), tile_len)
 }
 
-/// As [`max_pool`], for sums.
+/// As [`max_pool`], for a sum pool.
 fn sum_pool(lowering: Lowering<'_>, layer: &Layer, to: usize, window: &Window) -> (Results, usize) {
     let form = read_form(lowering, layer);
     if let Some(operator) = form.and_then(|form| SumPool::new(Pool::new(lowering, layer, window), form)) {
@@ -137,7 +137,7 @@ fn sum_pool(lowering: Lowering<'_>, layer: &Layer, to: usize, window: &Window) -
     (pool_results(lowering, layer, to, PoolF32::new(pool, Reduction::Sum).into()), tile_len)
 }
 
-/// What a layer's epilogue makes of a pool's f32 values.
+/// The results of a pool of f32 values, after the layer's epilogue.
 fn pool_results(lowering: Lowering<'_>, layer: &Layer, to: usize, operator: F32Operator) -> Results {
     let segment = &lowering.segments[to];
     let chain = AffineChainF32::new(4 * segment.planes, &pool_epilogue(lowering, layer, to));
@@ -151,7 +151,7 @@ fn pool_epilogue(lowering: Lowering<'_>, layer: &Layer, to: usize) -> Vec<Affine
     layer.epilogue.iter().map(|affine| laned(affine, &lowering.segments[to])).collect()
 }
 
-/// The form of the quantized values that a pool reads, if all of them have the same.
+/// The type of the quantized values that a pool reads, if all have the same.
 fn read_form(lowering: Lowering<'_>, layer: &Layer) -> Option<QuantType> {
     let quantized = layer.reads.iter().all(|read| match affines(read, lowering.segments).last() {
         Some(affine) => affine.gives_bytes(),
@@ -166,7 +166,7 @@ fn read_form(lowering: Lowering<'_>, layer: &Layer) -> Option<QuantType> {
     }
 }
 
-/// An affine of some channels at a time.
+/// Splits an affine into parts with these numbers of channels.
 fn split(affine: &Affine, channels: &[usize]) -> Vec<Affine> {
     let mut first = 0;
     let mut part = |&channels: &usize| {
@@ -177,7 +177,7 @@ fn split(affine: &Affine, channels: &[usize]) -> Vec<Affine> {
     channels.iter().map(&mut part).collect()
 }
 
-/// An affine of channels that are filled up.
+/// The affine padded to `channels` channels.
 pub(super) fn padded(affine: &Affine, channels: usize) -> Affine {
     let mut affine = affine.clone();
     affine.mul.resize(channels, 0.0);
@@ -185,7 +185,7 @@ pub(super) fn padded(affine: &Affine, channels: usize) -> Affine {
     affine
 }
 
-/// The first affine as the convolution's, and a chain of the others, where all their results are quantized values.
+/// The first affine as the convolution's, and a chain of the others, if all their results are quantized values.
 fn in_two_parts(affines: &[Affine], to: QuantType, outputs: &[usize]) -> Option<(Vec<Requantize>, AffineChain)> {
     let (first, rest) = affines.split_first()?;
     if rest.is_empty() || !first.gives_bytes() {

@@ -1,16 +1,16 @@
-//! What is known when a layer is lowered to a task.
+//! The context in which a layer is lowered to a task.
 
 use super::memory_plan::Placement;
 use super::segments::Segment;
 use crate::kernels::Kernels;
 use crate::model::fused::FusedNetwork;
 
-/// What the makers of tasks know.
+/// The network, its segments and their places, and the kernels.
 #[derive(Clone, Copy)]
 pub(super) struct Lowering<'a> {
     /// The network that is lowered.
     pub(super) network: &'a FusedNetwork,
-    /// Each segment's form in memory.
+    /// Each segment's layout.
     pub(super) segments: &'a [Segment],
     /// Each segment's place in memory.
     pub(super) places: &'a [Placement],
@@ -18,7 +18,7 @@ pub(super) struct Lowering<'a> {
     pub(super) kernels: Kernels,
 }
 
-/// The weights of an int8 convolution, as those of [`ConvolutionWeights`](crate::model::fused::ConvolutionWeights).
+/// The weights of an int8 convolution, as in [`ConvolutionWeights`](crate::model::fused::ConvolutionWeights).
 #[derive(Clone, Copy)]
 pub(super) struct Int8Weights<'a> {
     pub(super) values: &'a [i8],

@@ -1,4 +1,4 @@
-//! All that an engine writes to while it runs.
+//! The memory that an engine writes to while it runs.
 
 use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::kernels::{Kernels, ThreadPool};
 
-/// Values from the first cache line on.
+/// A buffer aligned to a cache line.
 #[derive(Debug)]
 pub(super) struct Aligned<T> {
     values: Vec<T>,
@@ -27,23 +27,23 @@ impl<T: Copy + Default> Aligned<T> {
     }
 }
 
-/// Memory for what exists within a tile only; every thread has its own. Each buffer is as long as the longest user needs.
+/// Memory that is used within one tile; every thread has its own. Each buffer is as long as its largest user needs.
 #[derive(Debug)]
 pub(super) struct Scratch {
-    /// What operators work with.
+    /// The operators' part.
     pub(super) tile: TileScratch,
-    /// Results of an operator before their epilogue.
+    /// Quantized results of an operator before their epilogue.
     pub(super) quantized_results: Aligned<u8>,
-    /// Results of an operator before their epilogue.
+    /// F32 results of an operator before their epilogue.
     pub(super) f32_results: Aligned<f32>,
 }
 
 /// The part of [`Scratch`] that operators work with.
 #[derive(Debug)]
 pub(super) struct TileScratch {
-    /// What is convolved or pooled.
+    /// The input of a convolution or pool.
     pub(super) qvalues: Aligned<u8>,
-    /// The same before it is put in order; rows of a pool.
+    /// The same before im2row; rows of a pool.
     pub(super) raw_qvalues: Aligned<u8>,
     pub(super) floats: Aligned<f32>,
     pub(super) raw_floats: Aligned<f32>,
@@ -87,7 +87,7 @@ pub(super) struct ScratchSize {
 }
 
 impl ScratchSize {
-    /// What is enough for both.
+    /// The scratch that is enough for both.
     pub(super) fn max(self, other: Self) -> Self {
         Self {
             qvalues: self.qvalues.max(other.qvalues),
@@ -102,7 +102,7 @@ impl ScratchSize {
         }
     }
 
-    /// Bytes of a thread's scratch; `None` for more than can be counted.
+    /// Bytes of a thread's scratch; `None` on overflow.
     fn bytes(self) -> Option<u64> {
         let values = [
             (self.qvalues, 1),
@@ -131,7 +131,7 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// Memory for `bytes` quantized values, `floats` f32 values and `threads` times the scratch that is needed.
+    /// Memory for `bytes` quantized values, `floats` f32 values and `threads` times `scratch`.
     pub(super) fn new(kernels: Kernels, (bytes, floats): (usize, usize), scratch: ScratchSize, threads: usize) -> Self {
         Self {
             kernels,
@@ -143,24 +143,24 @@ impl Memory {
         }
     }
 
-    /// Bytes of what [`Memory::new`] would allocate; `None` for more than can be counted.
+    /// Bytes that [`Memory::new`] would allocate; `None` on overflow.
     pub(super) fn size_of((bytes, floats): (usize, usize), scratch: ScratchSize, threads: usize) -> Option<u64> {
         let shared = (floats as u64).checked_mul(4)?.checked_add(bytes as u64)?;
         scratch.bytes()?.checked_mul(threads as u64)?.checked_add(shared)
     }
 
-    /// Bytes of all activations and all that is computed on the way: there is no other memory in a run.
+    /// Bytes of all activations and scratch: a run uses no other memory.
     pub fn size(&self) -> usize {
         self.size
     }
 }
 
-/// The scratch of a thread of the pool, which no other uses.
+/// The scratch of a thread of the pool, which no other thread uses.
 pub(super) fn own(scratches: &[Mutex<Scratch>], index: usize) -> MutexGuard<'_, Scratch> {
     scratches[index].lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A slice but for a range in its middle, which is written while the rest is read.
+/// A slice without a range in its middle, which is written while the rest is read.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct SplitBorrow<'a, T> {
     left: &'a [T],
@@ -187,7 +187,7 @@ impl<'a, T> SplitBorrow<'a, T> {
     }
 }
 
-/// What a layer can read.
+/// The memory that a layer can read.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sources<'a> {
     pub(super) bytes: SplitBorrow<'a, u8>,

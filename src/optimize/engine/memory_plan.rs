@@ -1,8 +1,8 @@
-//! Where each segment is: one piece of memory for all quantized values, one for all f32 values, laid out before the first run.
+//! The place of each segment in memory: one arena for all quantized values, one for all f32 values, planned before the first run.
 //!
 //! Segments that are read together (the features of a dense block) lie plane behind plane in one region, so that a layer reads
-//! all of them in one go: the block's buffer grows, and nothing is concatenated. Regions that are never needed at the same time
-//! share memory.
+//! all of them at once: the block's buffer grows, and nothing is concatenated. Regions whose live ranges do not overlap share
+//! memory.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -18,8 +18,8 @@ use crate::optimize::memory_planner::{self, Extent};
 /// Bytes of a cache line.
 const LINE: usize = 64;
 
-/// Where a segment's values are: value `lane % 4` of pixel `p` of plane `lane / 4` is at
-/// `start + (lane / 4) * plane_stride + 4 * p + lane % 4`. Numbers count values, which are bytes or f32.
+/// The place of a segment: value `lane % 4` of pixel `p` of plane `lane / 4` is at
+/// `start + (lane / 4) * plane_stride + 4 * p + lane % 4`. All fields count values, which are bytes or f32.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Placement {
     /// The first value of the first plane.
@@ -30,12 +30,12 @@ pub(super) struct Placement {
     pub(super) planes: usize,
     /// Values that belong to the segment before its first one, and the first padding of the next planes.
     pub(super) lead: usize,
-    /// Whether what lies around the image must be written anew: other segments were here.
+    /// Whether the padding around the image must be rewritten in each run, because other segments use the same memory.
     pub(super) fresh: bool,
 }
 
 impl Placement {
-    /// Whether all planes, of images of this shape, are inside `arena` values.
+    /// Checks that all planes, for images of this shape, are inside `arena` values.
     pub(super) fn check(&self, arena: usize, shape: Shape) -> Checked {
         let end = self
             .start
@@ -46,17 +46,17 @@ impl Placement {
         ensure(plane.checked_add(self.lead).is_some_and(|plane| plane <= self.plane_stride), "planes that overlap")
     }
 
-    /// All values of all planes, with what lies around them.
+    /// All values of all planes, padding included.
     pub(super) fn range(&self) -> Range<usize> {
         self.start - self.lead..self.start - self.lead + self.planes * self.plane_stride
     }
 }
 
-/// Places of all segments and the sizes of the two pieces.
+/// Places of all segments and the sizes of the two arenas.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct MemoryPlan {
     pub(super) places: Vec<Placement>,
-    /// Bytes of all quantized values.
+    /// Number of all quantized values, which are bytes.
     pub(super) bytes: usize,
     /// Number of all f32 values.
     pub(super) floats: usize,
@@ -69,7 +69,7 @@ struct Region {
     plane_stride: usize,
     lead: usize,
     planes: usize,
-    /// First and last time that it is used.
+    /// Its live range.
     life: Range<usize>,
     start: usize,
 }
@@ -103,7 +103,7 @@ pub(super) fn memory_plan(network: &FusedNetwork, segments: &[Segment]) -> Memor
     MemoryPlan { places, bytes, floats }
 }
 
-/// Which segments lie together.
+/// The regions of segments that lie together.
 fn regions(network: &FusedNetwork, segments: &[Segment], live_ranges: &[Range<usize>]) -> Vec<Region> {
     let mut families: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
     for (segment, head) in together(network, segments).into_iter().enumerate() {
@@ -116,7 +116,7 @@ fn regions(network: &FusedNetwork, segments: &[Segment], live_ranges: &[Range<us
         let (plane_stride, lead) = plane_stride(first);
         let copies = 1 + first.halo.as_ref().map_or(0, |halo| halo.shifts.len());
         let planes = copies * members.iter().map(|&m| segments[m].planes).sum::<usize>();
-        // One after another in the same place, what lies around them is written only once.
+        // Segments that follow one another in the same place share their padding, which is written only once.
         let heir = found.iter_mut().rfind(|region: &&mut Region| {
             let other = &segments[region.segments[0]];
             let same = first.halo.is_some() && (&first.halo, first.shape) == (&other.halo, other.shape);
@@ -136,7 +136,7 @@ fn regions(network: &FusedNetwork, segments: &[Segment], live_ranges: &[Range<us
     found
 }
 
-/// For each segment the first of those it lies together with.
+/// For each segment the first segment of its region.
 fn together(network: &FusedNetwork, segments: &[Segment]) -> Vec<usize> {
     let mut heads: Vec<usize> = (0..segments.len()).collect();
     for layer in &network.layers {
@@ -159,8 +159,8 @@ fn together(network: &FusedNetwork, segments: &[Segment]) -> Vec<usize> {
     heads
 }
 
-/// Values from plane to plane, and values before the first pixel. Kernels read whole blocks, from any pixel on. Planes begin
-/// at cache lines, an odd number of those apart: then they do not share the same few places of a cache.
+/// Values from plane to plane, and values before the first pixel. Kernels read whole blocks, from any pixel on. Planes begin at
+/// cache lines, an odd number of them apart, so that planes do not share cache sets.
 fn plane_stride(segment: &Segment) -> (usize, usize) {
     let width = segment.shape.width;
     let [top, left, bottom, right] = segment.halo.as_ref().map_or([0; 4], |halo| halo.padding);
@@ -170,7 +170,7 @@ fn plane_stride(segment: &Segment) -> (usize, usize) {
     ((lead + 4 * pixels).div_ceil(line) / 2 * 2 * line + line, lead)
 }
 
-/// Gives all regions of a kind their start. Returns the size of all.
+/// Gives all regions of a kind their start. Returns their total size.
 fn place(regions: &mut [Region], is_f32: bool) -> usize {
     let chosen: Vec<&mut Region> = regions.iter_mut().filter(|region| region.is_f32 == is_f32).collect();
     let extent = |region: &&mut Region| Extent { life: region.life.clone(), size: region.size() };

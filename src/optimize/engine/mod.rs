@@ -1,9 +1,8 @@
-//! Runs a fused network with the kernels: bit for bit what [`FusedNetwork::run`] says where it is int8, only faster.
+//! Runs a fused network with the kernels. Int8 results equal those of [`FusedNetwork::run`] bit for bit.
 //!
-//! When an engine is made, every segment gets its place in one piece of memory ([`memory_plan`]), weights are packed, and each
-//! layer becomes a task; a run allocates nothing. What a layer reads goes through its prologue on the way to its convolution, in tiles
-//! that stay in the cache ([`input`]); a 3x3 finds its input where the 1x1 before it wrote it, padding included ([`halo`]). Threads take
-//! a task's tiles from a queue.
+//! When an engine is made, memory is planned ([`memory_plan`]), weights are packed, and each layer is lowered to a task; a run
+//! allocates nothing. A layer's input goes through its prologue in tiles that stay in the cache ([`input`]); a 3x3 reads its
+//! input where the 1x1 before it wrote it, padding included ([`halo`]). Threads take a task's tiles from a queue.
 
 mod check;
 mod convolve;
@@ -42,8 +41,8 @@ use memory::ScratchSize;
 use memory_plan::memory_plan;
 use task::Task;
 
-/// A fused network, ready to run. It can be stored, all but its weights ([`Engine::blobs`]), and read again by the same version
-/// of the program on a processor with the same instruction set.
+/// A fused network, ready to run. It can be serialized, without its weights ([`Engine::blobs`]), and read again by the same
+/// version of the program on a processor with the same instruction set.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub struct Engine {
     isa: Isa,
@@ -63,7 +62,7 @@ impl Engine {
     /// An engine for `network` that computes with `kernels`.
     ///
     /// # Errors
-    /// [`crate::error::ErrorKind::Model`] for a network that cannot be run; see [`FusedNetwork::check`].
+    /// [`crate::error::ErrorKind::Model`] if the network cannot be run; see [`FusedNetwork::check`].
     pub fn new(network: &FusedNetwork, kernels: Kernels) -> Result<Self> {
         network.check()?;
         let segments = segments::segments(network);
@@ -91,8 +90,8 @@ impl Engine {
         })
     }
 
-    /// Whether `kernels` can run it: an engine that was read from a file says whatever who wrote the file wanted. About how many
-    /// multiply-adds it takes for one image; or what contradicts what.
+    /// Checks that `kernels` can run it: an engine read from a file is untrusted. Returns the approximate multiply-adds for one
+    /// image, or the contradiction found.
     pub(crate) fn check(&self, kernels: Kernels) -> Result<u64, &'static str> {
         let Self { isa, inputs, layers, outputs, loads, tasks, stores, arena, scratch } = self;
         ensure(*isa == kernels.isa(), "an engine for another instruction set")?;
@@ -108,7 +107,7 @@ impl Engine {
         for (dims, store) in outputs.iter().zip(stores) {
             all = all.saturating_add(store.check(dims, *arena)?);
         }
-        // All that goes into it was checked above.
+        // Its inputs were checked above.
         ensure(*scratch == Self::scratch(loads, tasks, stores), "scratch of another size")?;
         Ok(all)
     }
@@ -119,7 +118,7 @@ impl Engine {
         needs.chain(stores.iter().map(StoreOutput::scratch)).fold(ScratchSize::default(), ScratchSize::max)
     }
 
-    /// All packed weights, which are stored apart from all else.
+    /// All packed weights, which are stored apart.
     pub fn blobs(&mut self) -> impl Iterator<Item = Blob<'_>> {
         self.tasks.iter_mut().flat_map(Task::blobs)
     }
@@ -144,21 +143,21 @@ impl Engine {
         &self.outputs
     }
 
-    /// Memory to run in, and `threads` threads, the caller's among them.
+    /// Memory for runs, and `threads` threads, the caller's included.
     ///
     /// # Panics
-    /// If there are no threads, or the system has none left, or the processor lacks [`Engine::isa`].
+    /// If `threads` is 0, a thread cannot be started, or the processor lacks [`Engine::isa`].
     pub fn memory(&self, threads: usize) -> Memory {
         let kernels = Kernels::new(self.isa).expect("who reads an engine looks whether the processor can run it");
         Memory::new(kernels, self.arena, self.scratch, threads)
     }
 
-    /// Bytes of [`Engine::memory`] for `threads` threads; `None` for more than can be counted.
+    /// Bytes of [`Engine::memory`] for `threads` threads; `None` on overflow.
     pub fn memory_size(&self, threads: usize) -> Option<u64> {
         Memory::size_of(self.arena, self.scratch, threads)
     }
 
-    /// The outputs for one image; `inputs` are as many values as the inputs' shapes have.
+    /// The outputs for one image; `inputs` holds the values of each input, as many as its shape has.
     ///
     /// # Panics
     /// As [`Engine::run_into`].
@@ -172,8 +171,8 @@ impl Engine {
     /// Writes the only output for one image to `out`, and allocates nothing.
     ///
     /// # Panics
-    /// If there are not as many inputs, an input has another number of values, the network has another number of outputs,
-    /// `out` another length than that, or `memory` is of another engine.
+    /// If the number of inputs or of an input's values is not the network's, if the network does not have exactly one output,
+    /// if `out` does not have its length, or if `memory` belongs to another engine.
     pub fn run_into(&self, inputs: &[&[f32]], memory: &mut Memory, out: &mut [f32]) {
         let [store] = self.stores.as_slice() else { panic!("{} outputs, not one", self.stores.len()) };
         assert_eq!(out.len(), store.len(), "values of the output");

@@ -1,4 +1,4 @@
-//! What a lowered operator is to the engine: something that computes its results tile by tile.
+//! The interface between the engine and its operators, which compute their results tile by tile.
 //!
 //! A new operator is a file beside this one that implements [`Operator`] and [`Compute`], a name in one of the
 //! [lists](super::operators), and a case where layers are [lowered](super::lower).
@@ -13,12 +13,12 @@ use super::memory::{ScratchSize, Sources, TileScratch};
 use crate::kernels::{Blob, Kernels, PlanesMut};
 use crate::model::fused::Shape;
 
-/// A range of the pixels of a layer's results, and what can be read for them.
+/// A tile: a range of the pixels of a layer's results, and the memory that can be read for it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Tile<'a> {
-    /// The kernels to compute it with.
+    /// The kernels that compute it.
     pub(super) kernels: Kernels,
-    /// Everything but what the layer writes.
+    /// All segments, without the range that the layer writes.
     pub(super) sources: Sources<'a>,
     /// The first pixel.
     pub(super) first: usize,
@@ -28,7 +28,7 @@ pub(super) struct Tile<'a> {
     pub(super) row: usize,
 }
 
-/// The shape of a layer's results, and how many pixels of them are a tile.
+/// The shape of a layer's results, and their division into tiles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Tiling {
     /// The shape.
@@ -39,22 +39,22 @@ pub(super) struct Tiling {
 
 /// An operator of a layer. Its results are planes of four channels.
 pub(super) trait Operator {
-    /// Whether this is said of such an operator.
+    /// Whether `info` describes this operator.
     fn is(&self, info: &LayerInfo) -> bool;
 
-    /// Whether `kernels` can compute such tiles with what they can read in `memory`; about how many multiply-adds all of them take.
+    /// Checks that `kernels` can compute such tiles from `memory`; returns the approximate multiply-adds of all of them.
     fn check(&self, kernels: Kernels, memory: &Readable, tiling: &Tiling) -> Checked<u64>;
 
-    /// Planes of its results.
+    /// Number of planes of its results.
     fn planes(&self) -> usize;
 
-    /// Planes that are computed in one call: all, or each alone.
+    /// Number of planes computed in one call: all, or one.
     fn planes_at_once(&self) -> usize;
 
-    /// Scratch that a tile takes.
+    /// The scratch that a tile needs.
     fn scratch(&self, tiling: &Tiling) -> ScratchSize;
 
-    /// Its weights, which are stored apart.
+    /// Its weights, which are stored apart from the engine.
     fn blobs(&mut self) -> Vec<Blob<'_>> {
         Vec::new()
     }
@@ -62,6 +62,6 @@ pub(super) trait Operator {
 
 /// An operator whose results are of type `T`: quantized values, or f32.
 pub(super) trait Compute<T>: Operator {
-    /// Computes these planes of a tile.
+    /// Computes the planes `planes` of a tile.
     fn run(&self, tile: Tile<'_>, planes: Range<usize>, scratch: &mut TileScratch, out: &mut PlanesMut<'_, T>);
 }

@@ -7,7 +7,7 @@ use super::convolve_f32::ConvolutionF32;
 use super::operator::Compute;
 use super::pool::{MaxPool, PoolF32, SumPool};
 
-/// A list of the operators with one type of results.
+/// Declares an enum of the operators with one type of results.
 macro_rules! operators {
     ($(#[$doc:meta])* $list:ident: $element:ty, $($operator:ident),+) => {
         $(#[$doc])*

@@ -1,4 +1,4 @@
-//! Pools, plane by plane: the greatest quantized value, sums of quantized values in 16 bits, and both of f32 values.
+//! Pools, plane by plane: maxima of quantized values, sums of quantized values in 16 bits, and both of f32 values.
 
 use std::ops::Range;
 
@@ -15,7 +15,7 @@ use super::prologue::Element;
 use crate::kernels::{Kernels, PlanesMut, QuantType};
 use crate::model::fused::{Layer, OpKind, Window};
 
-/// What a pool reads, and where its windows are.
+/// The input and the windows of a pool.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(bound = "")]
 pub(super) struct Pool<T: Element> {
@@ -23,18 +23,18 @@ pub(super) struct Pool<T: Element> {
     window: PoolWindow,
 }
 
-/// The greatest quantized values.
+/// A max pool of quantized values.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct MaxPool(Pool<u8>);
 
-/// Sums of quantized values, each too high by `excess` as u8.
+/// Sums of quantized values, each stored as a u8 that is `excess` too high.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct SumPool {
     pool: Pool<u8>,
     excess: f32,
 }
 
-/// The greatest f32 values, or their sums.
+/// A max or sum pool of f32 values.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct PoolF32 {
     pool: Pool<f32>,
@@ -54,7 +54,7 @@ impl MaxPool {
 }
 
 impl SumPool {
-    /// Sums of quantized values that are read as `form`; `None` where they do not fit 16 bits, or padding is not 0.
+    /// Sums of quantized values of type `form`; `None` if they do not fit 16 bits, or padding is not 0.
     pub(super) fn new(pool: Pool<u8>, form: QuantType) -> Option<Self> {
         let window = *pool.window.window();
         let excess = match form {
@@ -83,7 +83,7 @@ fn sums_fit(window: &Window) -> bool {
 }
 
 impl<T: Element> Pool<T> {
-    /// What a layer's pool reads.
+    /// The pool of a layer.
     pub(super) fn new(lowering: Lowering<'_>, layer: &Layer, window: &Window) -> Self {
         let gather = Gather::new(&layer.reads, lowering.segments, lowering.places);
         Self { gather, window: PoolWindow::new(*window, lowering.network.input_shape(layer), layer.output) }
@@ -103,7 +103,7 @@ impl<T: Element> Pool<T> {
         Ok(work.saturating_add(gather.work(read)))
     }
 
-    /// What the windows of a tile see of a plane.
+    /// Reads the part of the planes that is under the windows of a tile.
     fn read(&self, tile: Tile<'_>, seen: (usize, usize), planes: Range<usize>, out: &mut [T]) {
         self.gather.read(tile.kernels, tile.sources, seen, planes, out, 4 * seen.1);
     }

@@ -1,4 +1,4 @@
-//! The windows of a pool over one plane: which rows a tile takes, and how they are reduced.
+//! The windows of a pool over one plane: the rows of a tile, and their reduction.
 
 use std::ops::Range;
 
@@ -9,7 +9,7 @@ use super::operator::{Tile, Tiling};
 use crate::kernels::PIXEL_BLOCK;
 use crate::model::fused::{Border, Shape, Window};
 
-/// Values of a plane's tile, so that they stay in the cache until they are used.
+/// Values of a plane's tile, such that they stay in the cache until they are used.
 const CACHED_VALUES: usize = 8 * 1024;
 
 /// Windows over an image.
@@ -18,22 +18,22 @@ pub(super) struct PoolWindow {
     window: Window,
     from: Shape,
     to: Shape,
-    /// Rows of results of a tile.
+    /// Rows of results in a tile.
     rows: usize,
 }
 
-/// The rows of results of a tile, and what their windows see.
+/// The rows of results of a tile, and the input under their windows.
 pub(super) struct Rows {
     /// The rows of results.
     wanted: Range<usize>,
-    /// The first row of the image that is seen.
+    /// The first input row.
     above: usize,
-    /// The first pixel that is seen, and how many pixels, as whole blocks.
+    /// The first input pixel, and the number of pixels in whole blocks.
     pub(super) seen: (usize, usize),
 }
 
 impl PoolWindow {
-    /// Windows over an image like `from`, with results like `to`.
+    /// Windows over an image of shape `from`, with results of shape `to`.
     pub(super) fn new(window: Window, from: Shape, to: Shape) -> Self {
         Self { window, from, to, rows: rows_of_tile(&window, from, to) }
     }
@@ -48,12 +48,12 @@ impl PoolWindow {
         (self.rows * self.to.width).next_multiple_of(PIXEL_BLOCK)
     }
 
-    /// Pixels that are read of each plane: of the last row the last block may reach behind the image.
+    /// Pixels that are read of each plane: the last block of the last row may reach behind the image.
     pub(super) fn pixels_read(&self) -> usize {
         self.from.area() + PIXEL_BLOCK - 1
     }
 
-    /// Whether these are its tiles, and nothing in them overflows.
+    /// Checks that these are its tiles, and that nothing in them overflows.
     pub(super) fn check(&self, tiling: &Tiling) -> Checked {
         let Self { window, from, to, rows } = self;
         check::window(window, *from, *to)?;
@@ -65,7 +65,7 @@ impl PoolWindow {
         ensure(*to == tiling.shape && self.tile_len() == tiling.tile_len, "tiles of other results")
     }
 
-    /// About how many multiply-adds it takes to reduce `planes` planes; how many pixels of each are read for it.
+    /// Approximate multiply-adds of reducing `planes` planes, and the pixels that are read of each.
     pub(super) fn work(&self, planes: usize) -> (u64, usize) {
         let Self { window, from, to, rows } = self;
         let tiles = to.height.div_ceil(*rows);
@@ -74,7 +74,7 @@ impl PoolWindow {
         (down.saturating_add(work(&[4, planes, to.height, to.width, window.kernel[1]])), read)
     }
 
-    /// Values of scratch: what is read of a plane for a tile, two rows of it, and a tile of results.
+    /// Values of scratch: the input of a plane for a tile, two rows of it, and a tile of results.
     pub(super) fn scratch(&self) -> [usize; 3] {
         let rows = (self.rows - 1) * self.window.stride[0] + self.window.kernel[0];
         let read = 4 * (rows.min(self.from.height) * self.from.width).next_multiple_of(PIXEL_BLOCK);
@@ -91,8 +91,8 @@ impl PoolWindow {
         Rows { wanted, above, seen: (above * self.from.width, pixels) }
     }
 
-    /// Reduces what the windows of `rows` see of a plane, `values`: under a window first each column, then the columns. `buffer` has room
-    /// for two rows that are read.
+    /// Reduces a plane's input `values` under the windows of `rows`: first down each column of a window, then across the
+    /// columns. `buffer` has room for two input rows.
     #[inline(always)]
     pub(super) fn reduce<S: Copy, T: Copy + Default>(
         &self,
@@ -106,7 +106,7 @@ impl PoolWindow {
         let Window { kernel, stride: [down, right], padding: [top, left, ..], .. } = self.window;
         let width = 4 * self.from.width;
         let (row, starts) = buffer.split_at_mut(width);
-        // Windows that begin at each pixel, as far as they are inside.
+        // Windows that begin at each pixel and are inside the row.
         let starts = &mut starts[..(width + 4).saturating_sub(4 * kernel[1])];
         for (y, out) in wanted.zip(out.chunks_exact_mut(4 * self.to.width)) {
             let mut rows =
@@ -139,14 +139,14 @@ impl PoolWindow {
     }
 }
 
-/// Rows of results of a tile: tiles end with a block.
+/// Rows of results in a tile: tiles end with a whole block.
 fn rows_of_tile(window: &Window, from: Shape, to: Shape) -> usize {
     let unit = (1..=PIXEL_BLOCK).find(|rows| (rows * to.width).is_multiple_of(PIXEL_BLOCK)).unwrap_or(PIXEL_BLOCK);
     let most = CACHED_VALUES / (4 * from.width * window.stride[0]);
     (most / unit * unit).clamp(unit, to.height.next_multiple_of(unit)).min(to.height)
 }
 
-/// What a window at `place` sees of a side, without padding.
+/// The range of a side under a window at `place`, without padding.
 fn under(place: usize, stride: usize, kernel: usize, before: usize, side: usize) -> Range<usize> {
     let start = place * stride;
     let end = (start + kernel).saturating_sub(before).min(side);

@@ -1,4 +1,4 @@
-//! From stored values to those that an operator works on: quantized values, which are bytes, or f32.
+//! Prologues: from stored values to an operator's input, quantized values (bytes) or f32.
 
 use std::fmt::Debug;
 use std::ops::Range;
@@ -14,19 +14,19 @@ use crate::quant::{Affine, Function};
 
 /// A quantized value or an f32.
 pub(super) trait Element: Copy + Default + Debug + PartialEq {
-    /// What makes such values of stored ones on their way to an operator.
+    /// The prologue whose results have this type.
     type Prologue: Prologue<Self> + Clone + Debug + PartialEq + Serialize + DeserializeOwned;
 
     /// Whether it is an f32.
     const F32: bool;
 
-    /// Those that a layer can read.
+    /// The stored values of this type that a layer can read.
     fn stored(sources: Sources<'_>) -> SplitBorrow<'_, Self>;
 
-    /// Scratch for what an operator works on, and for the same before it is put in order.
+    /// Scratch for an operator's input, and for the same before im2row.
     fn scratch(scratch: &mut TileScratch) -> (&mut [Self], &mut [Self]);
 
-    /// How much of that scratch there is to be.
+    /// The size of that scratch.
     fn scratch_size(lengths: (usize, usize)) -> ScratchSize;
 }
 
@@ -64,18 +64,18 @@ impl Element for f32 {
     }
 }
 
-/// The affines that make values of type `T` of stored ones.
+/// Affines from stored values to values of type `T`.
 pub(super) trait Prologue<T>: Sized {
-    /// What the values become, for those of a read.
+    /// The type of the results.
     type To: Copy + PartialEq;
 
-    /// What a read's values become.
+    /// The type of the results for a read.
     fn to(read: &Read, segments: &[Segment]) -> Self::To;
 
-    /// The affines of values that are stored like `kind`, for `channels` channels.
+    /// The prologue for values stored as `kind`, of `channels` channels.
     fn new(affines: &[Affine], channels: usize, kind: Storage, to: Self::To) -> Self;
 
-    /// Whether it takes values that are stored so.
+    /// Whether it takes values stored as `kind`.
     fn takes(&self, kind: Storage) -> bool;
 
     /// Numbers of planes and affines.
@@ -85,13 +85,13 @@ pub(super) trait Prologue<T>: Sized {
     fn run(&self, kernels: Kernels, from: StoredPlanes<'_>, out: &mut PlanesMut<'_, T>);
 }
 
-/// Some pixels of some planes, as they are stored.
+/// Some stored pixels of some planes.
 pub(super) struct StoredPlanes<'a> {
     pub(super) sources: Sources<'a>,
     pub(super) kind: Storage,
     pub(super) start: usize,
     pub(super) plane_stride: usize,
-    /// Which planes of the prologue's these are.
+    /// The indices of these planes among the prologue's.
     pub(super) planes: Range<usize>,
     pub(super) pixels: usize,
 }
@@ -101,11 +101,11 @@ pub(super) struct StoredPlanes<'a> {
 pub(super) enum ToQuantized {
     /// From quantized values.
     Affine(AffineChain),
-    /// From either, to values stored like these.
+    /// From quantized or f32 values, to quantized values of this type.
     Rounded(AffineChainF32, QuantType),
 }
 
-/// To f32 values, from either.
+/// From quantized or f32 values to f32.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct ToF32(AffineChainF32);
 
@@ -180,7 +180,7 @@ impl Prologue<f32> for ToF32 {
     }
 }
 
-/// Whether what is read are quantized values below 0.
+/// Whether the values read are signed quantized values.
 pub(super) fn is_signed(read: &Read, segments: &[Segment]) -> bool {
     match affines(read, segments).last() {
         Some(affine) => affine.low < 0.0,
@@ -188,7 +188,7 @@ pub(super) fn is_signed(read: &Read, segments: &[Segment]) -> bool {
     }
 }
 
-/// An affine of channels as one of lanes; those without a channel become 0.
+/// An affine over channels as one over lanes; lanes without a channel become 0.
 pub(super) fn laned(affine: &Affine, segment: &Segment) -> Affine {
     let spread = |values: &[f32]| {
         let mut lanes = vec![0.0; 4 * segment.planes];
@@ -198,7 +198,7 @@ pub(super) fn laned(affine: &Affine, segment: &Segment) -> Affine {
     Affine { mul: spread(&affine.mul), add: spread(&affine.add), ..affine.clone() }
 }
 
-/// A chain of affines from quantized values to quantized values, if there can be one; without affines they stay.
+/// A chain of affines from quantized values to quantized values, if possible; the identity without affines.
 pub(super) fn chain(affines: &[Affine], channels: usize, from: QuantType, to: QuantType) -> Option<AffineChain> {
     let (low, high) = to.range();
     let same = [Affine {

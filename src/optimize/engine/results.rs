@@ -1,4 +1,4 @@
-//! The epilogue: how a tile of an operator's results becomes a tile of the layer's segment.
+//! The epilogue: from a tile of an operator's results to a tile of the layer's segment.
 
 use std::ops::Range;
 
@@ -11,7 +11,7 @@ use super::operator::{Compute, Operator, Tile};
 use super::operators::{F32Operator, QuantizedOperator};
 use crate::kernels::{AffineChain, AffineChainF32, ChainInput, ChainInputF32, Operand, PlanesMut, QuantType};
 
-/// What a layer writes.
+/// The results of a layer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) enum Results {
     Quantized(QuantizedResults),
@@ -21,20 +21,20 @@ pub(super) enum Results {
 /// Results that are quantized values.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) enum QuantizedResults {
-    /// Those of the operator, with what the next convolution needs around them.
+    /// The operator's results unchanged, perhaps with a halo for the next convolution.
     AsIs(QuantizedOperator, Option<HaloWriter>),
-    /// What affines make of the operator's.
+    /// The operator's results after affines.
     Affine(QuantizedOperator, AffineChain),
-    /// What affines make of the operator's f32 values.
+    /// The operator's f32 results after affines that quantize.
     Rounded(F32Operator, AffineChainF32, QuantType),
 }
 
 /// Results that are f32 values.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) enum F32Results {
-    /// Those of the operator.
+    /// The operator's results unchanged.
     AsIs(F32Operator),
-    /// What affines make of the operator's.
+    /// The operator's results after affines.
     Affine(F32Operator, AffineChainF32),
 }
 
@@ -101,7 +101,7 @@ impl QuantizedResults {
         }
     }
 
-    /// Number of affines, where they are of `planes` planes.
+    /// Number of affines; an error if they do not have `planes` planes.
     pub(super) fn affines(&self, planes: usize) -> Checked<usize> {
         match self {
             Self::AsIs(..) => Ok(0),
@@ -196,12 +196,12 @@ impl F32Results {
     }
 }
 
-/// The number of affines, or an error where they are of other planes.
+/// The number of affines; an error if they have another number of planes.
 fn affines(wanted: usize, planes: usize, affines: usize) -> Checked<usize> {
     ensure(planes == wanted, "affines of other results").map(|()| affines)
 }
 
-/// Computes a tile into `results`, as many planes at once as the operator does, and hands them on.
+/// Computes a tile into `results`, as many planes at a time as the operator does, and passes them on.
 fn for_planes<T>(
     operator: &dyn Compute<T>,
     tile: Tile<'_>,

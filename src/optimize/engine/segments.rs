@@ -1,4 +1,4 @@
-//! What each segment of a network is in memory, before it has a place there.
+//! The layout of each segment, before it is given a place in memory.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,44 +6,44 @@ use crate::kernels::QuantType;
 use crate::model::fused::{Border, ConvolutionWeights, FusedNetwork, Layer, Op, Shape, Window};
 use crate::quant::Affine;
 
-/// How the values of a segment are kept.
+/// How the values of a segment are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Storage {
     Quantized(QuantType),
     F32,
 }
 
-/// What a segment is.
+/// The layout of a segment.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Segment {
     pub(super) shape: Shape,
     pub(super) kind: Storage,
-    /// Planes of four channels.
+    /// Number of planes of four channels.
     pub(super) planes: usize,
-    /// For each channel the lane it is in: four times its plane, and its place there. Some lanes may hold no channel.
+    /// For each channel its lane: four times its plane plus its index there. Some lanes may hold no channel.
     pub(super) lanes: Vec<usize>,
-    /// Set where windows read the segment as it is.
+    /// Set if windows read the segment in place.
     pub(super) halo: Option<Halo>,
-    /// What is done to an input's values when they come in.
+    /// Applied to an input's values when they are loaded.
     pub(super) loading: Vec<Affine>,
 }
 
-/// What lies around and beside a segment so that a convolution can read it as it is.
+/// Padding and shifted copies of a segment, so that a convolution can read it in place.
 ///
-/// Rows follow one another without a gap: a window that reaches over the side of the image would find the end of the row
-/// before, or the beginning of the next. For each column shift there is therefore a copy of the segment's planes in which those
+/// Rows follow one another without a gap: a window that reaches beyond the side of the image would read the end of the previous
+/// row, or the beginning of the next. For each column shift there is therefore a copy of the segment's planes in which those
 /// columns hold padding.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Halo {
-    /// The quantized value that stands for 0; as u8.
+    /// The quantized value that represents 0, as u8.
     pub(super) zero: u8,
-    /// Rows or columns that the windows reach beyond the image: top, left, bottom, right.
+    /// Rows or columns by which windows reach beyond the image: top, left, bottom, right.
     pub(super) padding: [usize; 4],
     /// Column shifts that have a copy: from -left to right without 0.
     pub(super) shifts: Vec<isize>,
 }
 
-/// Bytes of a plane's copies, for all column shifts.
+/// The most bytes of a plane's copies, for all column shifts.
 const LARGEST_COPIES: usize = 4 << 20;
 
 impl Halo {
@@ -55,7 +55,7 @@ impl Halo {
 }
 
 impl Segment {
-    /// Quantized values of which a convolution makes products: whether they are signed.
+    /// Whether its values are signed quantized values.
     pub(super) fn signed(&self) -> bool {
         matches!(self.kind, Storage::Quantized(qvalues) if qvalues.is_signed())
     }
@@ -95,7 +95,7 @@ fn qvalues(low: f32) -> Storage {
     Storage::Quantized(if low < 0.0 { QuantType::Signed } else { QuantType::Unsigned })
 }
 
-/// Lanes of all that a layer reads, one segment behind the other.
+/// The lanes of a layer's input, the concatenation of its segments.
 pub(super) fn read_lanes(layer: &Layer, segments: &[Segment]) -> Vec<usize> {
     let mut planes = 0;
     let mut lanes = Vec::new();
@@ -107,7 +107,7 @@ pub(super) fn read_lanes(layer: &Layer, segments: &[Segment]) -> Vec<usize> {
     lanes
 }
 
-/// The prologue to quantized values that all readers of an input share: it is run once, when the input comes in.
+/// The part of the prologue, up to quantized values, that all readers of an input share: it runs once, when the input is loaded.
 fn loading(network: &FusedNetwork, input: usize) -> Vec<Affine> {
     let reads = network.layers.iter().flat_map(|layer| &layer.reads);
     let mut reads = reads.chain(network.outputs.iter().flat_map(|output| &output.reads));
@@ -118,16 +118,16 @@ fn loading(network: &FusedNetwork, input: usize) -> Vec<Affine> {
     if fits { first.prologue.clone() } else { Vec::new() }
 }
 
-/// What is left of a reader's prologue.
+/// The rest of a reader's prologue.
 pub(super) fn affines<'a>(read: &'a crate::model::fused::Read, segments: &[Segment]) -> &'a [Affine] {
     if segments[read.segment].loading.is_empty() { &read.prologue } else { &[] }
 }
 
-/// How a layer's results are kept; `segments` are those before it.
+/// How a layer's results are stored; `segments` are those before it.
 fn kind(network: &FusedNetwork, layer: &Layer, segments: &[Segment]) -> Storage {
     match (layer.epilogue.last(), &layer.op, layer.reads.as_slice()) {
         (Some(affine), ..) if affine.gives_bytes() => qvalues(affine.low),
-        // A maximum of quantized values is one of them.
+        // A max pool keeps the encoding of its input.
         (None, Op::MaxPool(_), [read]) => match affines(read, segments).last() {
             Some(affine) if affine.gives_bytes() => qvalues(affine.low),
             Some(_) => Storage::F32,
@@ -142,7 +142,7 @@ fn kind(network: &FusedNetwork, layer: &Layer, segments: &[Segment]) -> Storage 
                 Some(affine) => affine.low < 0.0,
                 None => segments[read.segment].signed(),
             };
-            // Quantized values of several segments of both kinds have no common form.
+            // Signed and unsigned segments have no common type.
             match layer.reads.iter().filter(|read| low(read)).count() {
                 0 => Storage::Quantized(QuantType::Unsigned),
                 n if n == layer.reads.len() => Storage::Quantized(QuantType::Signed),
@@ -153,7 +153,7 @@ fn kind(network: &FusedNetwork, layer: &Layer, segments: &[Segment]) -> Storage 
     }
 }
 
-/// The segment that an int8 convolution reads as it is, and what must lie around it for that.
+/// The segment that an int8 convolution reads in place, and the halo that this needs.
 pub(super) fn reads_as_is(network: &FusedNetwork, layer: &Layer, segments: &[Segment]) -> Option<(usize, Halo)> {
     let Op::Convolution { window, weights: ConvolutionWeights::Int8 { input_zero_point, .. }, .. } = &layer.op else {
         return None;
@@ -167,16 +167,16 @@ pub(super) fn reads_as_is(network: &FusedNetwork, layer: &Layer, segments: &[Seg
     let plain =
         window.border == Border::Zero && affines(read, segments).is_empty() && window.stride == [1, 1] && same_size;
     let padded = window.padding != [0; 4];
-    // Only convolutions write copies beside their results, and only of results that are quantized values at once.
+    // Only convolutions write a halo, and only if their accumulators are requantized directly.
     let writer = read.segment.checked_sub(network.inputs.len()).map(|number| &network.layers[number]);
     let copied = writer.is_some_and(writes_quantized);
-    // Of larger images, or wider windows, copies cost more than they save.
+    // For larger images, or wider windows, copies cost more than they save.
     let small = halo.shifts.len().saturating_mul(4 * segment.shape.area()) <= LARGEST_COPIES;
     let agreed = segment.halo.as_ref().is_none_or(|other| *other == halo);
     (plain && small && agreed && (!padded || copied)).then_some((read.segment, halo))
 }
 
-/// Whether an int8 convolution's sums become quantized values in one affine.
+/// Whether one affine takes an int8 convolution's accumulators to quantized values.
 pub(super) fn writes_quantized(layer: &Layer) -> bool {
     layer.is_int8() && matches!(layer.epilogue.as_slice(), [affine] if affine.gives_bytes() && fits_requantize(affine))
 }
@@ -186,7 +186,7 @@ fn fits_requantize(affine: &Affine) -> bool {
     finite && affine.function.is_identity() && affine.low.fract() == 0.0 && affine.high.fract() == 0.0
 }
 
-/// Height and width of the pixels a window needs around those of the image.
+/// Height and width of the border that a window needs around the image.
 pub(super) fn reach(window: &Window) -> [usize; 2] {
     window.span().map(|side| side - 1)
 }

@@ -1,6 +1,6 @@
-//! A layer made ready to run: an operator, its tiles, and what becomes of the results.
+//! A lowered layer: an operator, its tiles, and the epilogue.
 //!
-//! What is read of a tile's pixels stays in the cache until it is used, and threads take the tiles one after another.
+//! A tile's input stays in the cache until it is used; threads take the tiles from a queue.
 
 use std::sync::Mutex;
 
@@ -14,7 +14,7 @@ use super::operator::{Tile, Tiling};
 use super::results::Results;
 use crate::kernels::{Blob, Kernels, PlanesMut, ThreadPool, TileQueue};
 
-/// A layer, ready to run.
+/// A lowered layer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Task {
     results: Results,
@@ -28,7 +28,7 @@ impl Task {
         Self { results, to, tiling }
     }
 
-    /// Whether it is what `info` says, and `kernels` can run it in `arena`; about how many multiply-adds it takes.
+    /// Checks that `info` describes it and that `kernels` can run it in `arena`; returns its approximate multiply-adds.
     pub(super) fn check(&self, kernels: Kernels, arena: (usize, usize), info: &LayerInfo) -> Checked<u64> {
         let Self { results, to, tiling } = self;
         let (operator, f32_results) = (results.operator(), matches!(results, Results::F32(_)));
@@ -49,7 +49,7 @@ impl Task {
         Ok(all.saturating_add(work(&[4, planes, blocks(tiling.shape), 1 + results.affines(planes)?])))
     }
 
-    /// Scratch that a thread needs.
+    /// The scratch that a thread needs.
     pub(super) fn scratch(&self) -> ScratchSize {
         let (operator, tiling) = (self.results.operator(), &self.tiling);
         operator.scratch(tiling).max(self.results.scratch(4 * operator.planes_at_once() * tiling.tile_len))
@@ -105,7 +105,7 @@ impl Task {
     }
 }
 
-/// What computes tiles.
+/// The threads that compute tiles.
 struct Threads<'a> {
     kernels: Kernels,
     thread_pool: &'a mut ThreadPool,

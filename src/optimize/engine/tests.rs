@@ -8,23 +8,23 @@ fn network(bytes: &[u8]) -> FusedNetwork {
     OnnxFile::parse(bytes).unwrap().fuse().unwrap().networks.remove(0)
 }
 
-/// How many random networks are tried; `DENSIGHT_CASES` asks for more, or, where all is slow, for fewer.
+/// Number of random networks; `DENSIGHT_CASES` sets another, such as fewer under an emulator.
 fn cases() -> u64 {
     std::env::var("DENSIGHT_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(400)
 }
 
-/// What the engine makes of a network's inputs on an instruction set.
+/// The engine's outputs for a network on an instruction set.
 fn run(network: &FusedNetwork, inputs: &[Vec<f32>], kernels: Kernels, threads: usize) -> Vec<Vec<f32>> {
     let engine = Engine::new(network, kernels).unwrap();
     engine.check(kernels).unwrap();
     let mut memory = engine.memory(threads);
-    // In memory that was used before: nothing of another run may show.
+    // In memory that was used before: results must not depend on earlier runs.
     let others: Vec<Vec<f32>> = inputs.iter().map(|values| values.iter().map(|v| 1.0 - 2.0 * v).collect()).collect();
     engine.run(&others.iter().map(Vec::as_slice).collect::<Vec<_>>(), &mut memory);
     engine.run(&inputs.iter().map(Vec::as_slice).collect::<Vec<_>>(), &mut memory)
 }
 
-/// Zero points anywhere, windows and paddings of all kinds, numbers for each channel, several inputs and outputs.
+/// Any zero points, windows and paddings of all kinds, parameters for each channel, several inputs and outputs.
 #[test]
 fn random_int8_networks_give_the_interpreters_bits() {
     for seed in 0..cases() {
@@ -63,7 +63,7 @@ fn random_float_networks_give_the_interpreters_values() {
     }
 }
 
-/// As far as f32 is exact, whatever the order of its sums.
+/// Networks whose f32 sums are exact in any order.
 #[test]
 fn random_mixed_networks_give_the_interpreters_bits_where_sums_are_exact() {
     let mut exact = 0;
@@ -119,7 +119,7 @@ fn quantized_networks_of_others_give_the_interpreters_bits() {
     assert!(seen > 8, "the fixtures were found");
 }
 
-/// Float networks give the same bits on every instruction set, and the interpreter's numbers but for the order of sums.
+/// Float networks give the same bits on every instruction set, and the interpreter's values up to the order of sums.
 #[test]
 fn a_float_network_gives_the_interpreters_numbers() {
     let model = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("models/cifar10_densenet_bc_L40_k12.onnx");
@@ -137,7 +137,7 @@ fn a_float_network_gives_the_interpreters_numbers() {
     }
 }
 
-/// Every further thread needs scratch of its own, and all of it is little.
+/// Each further thread needs scratch of its own, and the total is small.
 #[test]
 fn memory_is_what_was_planned() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("models");

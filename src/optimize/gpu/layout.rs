@@ -1,4 +1,4 @@
-//! Where each segment's values are.
+//! The place of each segment's values.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ pub(super) struct ArenaSlot {
     pub(super) stride: usize,
 }
 
-/// Which channel each value of a pixel is; `None`: a zero that fills a group of four up.
+/// The channel of each value of a pixel; `None` is a zero that pads a group of four.
 pub(super) type Lanes = Vec<Option<usize>>;
 
 /// Places of all segments.
@@ -62,7 +62,7 @@ impl GpuLayout {
         Ok(Self { places, lanes, size })
     }
 
-    /// Where the first of some segments is, if the others follow it one by one.
+    /// The place of the first of some segments, if the others follow it contiguously.
     pub(super) fn joined(&self, reads: &[Read]) -> Option<ArenaSlot> {
         let follows = |pair: &[Read]| {
             let (one, next) = (self.places[pair[0].segment], self.places[pair[1].segment]);
@@ -72,7 +72,7 @@ impl GpuLayout {
     }
 }
 
-/// Those of all segments. A pool keeps those of what it reads.
+/// The lanes of all segments. A pool keeps those of its input.
 fn lanes(network: &FusedNetwork) -> Vec<Lanes> {
     let plain =
         |channels: usize| -> Lanes { (0..channels.next_multiple_of(4)).map(|i| (i < channels).then_some(i)).collect() };
@@ -86,7 +86,7 @@ fn lanes(network: &FusedNetwork) -> Vec<Lanes> {
     lanes
 }
 
-/// The lanes of some segments, one behind the other.
+/// The lanes of the concatenation of some segments.
 pub(super) fn behind(network: &FusedNetwork, lanes: &[Lanes], reads: &[Read]) -> Lanes {
     let mut all = Lanes::new();
     let mut before = 0;

@@ -1,7 +1,7 @@
-//! A float network as a list of tasks for a GPU: plain data, made and checked without one.
+//! A float network as a list of tasks for a GPU: plain data, made and checked without a GPU.
 //!
-//! Values are f16, pixel by pixel; segments that are read together lie in one region whose pixels have room for the channels of all,
-//! so that a dense block is one buffer that fills up. Each channel count is rounded up to a multiple of four.
+//! Values are f16, pixel by pixel; segments that are read together lie in one region whose pixels have room for all their
+//! channels, so that a dense block is one buffer that fills up. Each channel count is rounded up to a multiple of four.
 
 mod layout;
 mod pack;
@@ -21,16 +21,16 @@ use super::rewrite;
 
 const INT8: &str = "it computes in int8";
 
-/// What a GPU does for a number of images.
+/// A network's tasks for a number of images.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
-    /// What is launched.
+    /// The tasks and their data.
     pub program: Program,
-    /// Names of the layers, as many as tasks: the first is the input.
+    /// For each task the name of its layer; the first is the input's.
     pub names: Vec<String>,
-    /// Multiply-adds of each for one image; `None` for what is no convolution.
+    /// For each task its multiply-adds for one image; `None` unless it is a convolution.
     pub macs: Vec<Option<u64>>,
-    /// Numbers of an image's result.
+    /// Values of the result for an image.
     pub classes: usize,
     /// Its extents, as the file has them.
     pub output: Vec<usize>,
@@ -40,8 +40,8 @@ impl Plan {
     /// A plan for `images` images at a time.
     ///
     /// # Errors
-    /// [`ErrorKind::Model`] with what a GPU's kernels do not do: int8, several inputs or outputs, an output with rows and columns or
-    /// of a pool, more than one affine between two layers, more values than indices of 32 bits reach.
+    /// [`ErrorKind::Model`] for a network that the GPU kernels do not support: int8, several inputs or outputs, an output with
+    /// rows and columns or of a pool, more than one affine between two layers, more values than 32-bit indices reach.
     pub fn new(network: &FusedNetwork, images: usize) -> Result<Self> {
         if let Some(layer) = network.layers.iter().find(|layer| layer.is_int8()) {
             return Err(unfit(&layer.name, INT8));
@@ -91,7 +91,8 @@ impl Plan {
     }
 }
 
-/// What is done to a segment by its only affine chain is done by its writer: once for each value, not for each window over it.
+/// Moves the prologue of a segment's only reader to its writer: it is then computed once for each value, not for each window
+/// over it.
 fn affines_to_writers(network: &mut FusedNetwork) {
     for number in 0..network.layers.len() {
         let Some(reader) = rewrite::only_reader(network, network.inputs.len() + number) else { continue };
@@ -120,7 +121,7 @@ impl Builder<'_> {
         let from = self.layout.joined(&layer.reads).ok_or_else(|| failed("what it reads is not together"))?;
         let read = self.read(&layer.reads).map_err(failed)?;
         let (to, outputs) = (self.layout.places[segment], layer.output.channels);
-        // Zeros that fill groups up are written too: who reads the segment reads them.
+        // The zeros that pad groups are written too: readers of the segment read them.
         let written = &self.layout.lanes[segment];
         let channels = behind(self.network, &self.layout.lanes, &layer.reads);
         let groups = channels.len() / 4;
@@ -213,7 +214,7 @@ impl Builder<'_> {
     }
 }
 
-/// What is done to each lane; nothing comes of those that are no channels.
+/// An affine over lanes; lanes without a channel become 0.
 fn spread(affine: &quant::Affine, lanes: &[Option<usize>]) -> quant::Affine {
     let each = |of: &[f32]| lanes.iter().map(|lane| lane.map_or(0.0, |channel| of[channel])).collect();
     quant::Affine { mul: each(&affine.mul), add: each(&affine.add), ..affine.clone() }

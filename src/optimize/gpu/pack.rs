@@ -1,4 +1,4 @@
-//! Weights and affines as the kernels take them.
+//! Weights and affines in the form that the kernels take.
 
 use half::f16;
 
@@ -6,7 +6,7 @@ use crate::kernels::cuda::{AffineParams, NONE};
 use crate::quant;
 
 /// Weights `[outputs, channels, taps]` as `dense.cu` reads them: `[k-steps][outputs / 8][8 outputs][4 groups][4 channels]`. A k-step is
-/// four groups of four channels; the groups of the first tap come first. `lanes` tells which channel each of a tap's is.
+/// four groups of four channels; the groups of the first tap come first. `lanes` gives the channel of each value of a tap.
 pub(super) fn pack(values: &[f32], taps: usize, lanes: &[Option<usize>], outputs: usize) -> Vec<f16> {
     let channels = lanes.iter().flatten().count();
     let groups = lanes.len() / 4;
@@ -41,7 +41,7 @@ impl Params {
     pub(super) const NO_STEP: AffineParams =
         AffineParams { first: NONE, count: 0, low: f32::NEG_INFINITY, high: f32::INFINITY };
 
-    /// At most one affine, made to have a multiple of four channels by `filled`.
+    /// At most one affine, padded to a multiple of four channels by `filled`.
     pub(super) fn affine(
         &mut self,
         affines: &[quant::Affine],
@@ -59,7 +59,7 @@ impl Params {
         }
     }
 
-    /// The affine of a convolution's sums: its bias, and what comes then.
+    /// The affine of a convolution's sums: its bias, then its epilogue.
     pub(super) fn biased(
         &mut self,
         bias: &[f32],

@@ -1,18 +1,18 @@
-//! Extents with which tract's rules would panic, or read what is not there.
+//! Refuses extents with which tract's rules would panic or read out of bounds.
 
 use tract_onnx::pb::{AttributeProto, NodeProto};
 
-/// How far it is gone through extents beside one of 0.
+/// The most loop iterations that an empty tensor's other extents may cause.
 const MOST_STEPS: usize = 1 << 24;
 
 fn attribute<'a>(node: &'a NodeProto, name: &str) -> Option<&'a AttributeProto> {
     node.attribute.iter().find(|attribute| attribute.name == name)
 }
 
-/// Whether a node can have inputs of these extents; `axes` are those that an input lists.
+/// Checks that a node can have inputs of these extents; `axes` are those that an input lists.
 ///
 /// # Errors
-/// What it cannot have.
+/// The reason why it cannot.
 pub(super) fn check(node: &NodeProto, shapes: &[Vec<usize>], axes: Option<&[i64]>) -> Result<(), String> {
     let Some(first) = shapes.first() else { return Ok(()) };
     values(node, shapes)?;
@@ -56,8 +56,8 @@ pub(super) fn check(node: &NodeProto, shapes: &[Vec<usize>], axes: Option<&[i64]
     Ok(())
 }
 
-/// There are values, of which some can be none where they are only moved. Sums over none, and products of them, can be of any size; and
-/// tract goes through the extents beside one of 0.
+/// Inputs must have values, unless the operator only moves them: reductions and products of empty tensors can have results of
+/// any size, and tract loops over the other extents of an empty tensor.
 fn values(node: &NodeProto, shapes: &[Vec<usize>]) -> Result<(), String> {
     const MOVING: [&str; 8] = ["Concat", "Flatten", "Identity", "Reshape", "Slice", "Split", "Transpose", "Unsqueeze"];
     let moves = MOVING.contains(&node.op_type.as_str());
@@ -71,7 +71,7 @@ fn values(node: &NodeProto, shapes: &[Vec<usize>]) -> Result<(), String> {
     }
 }
 
-/// Extents are the same, or one, counted from the last.
+/// Extents are equal or 1, counted from the last.
 fn broadcast(shapes: &[Vec<usize>]) -> Result<(), String> {
     let rank = shapes.iter().map(Vec::len).max().unwrap_or(0);
     for back in 1..=rank {
@@ -84,7 +84,7 @@ fn broadcast(shapes: &[Vec<usize>]) -> Result<(), String> {
     Ok(())
 }
 
-/// Channels are the second axis, and each list of parameters has one number for each.
+/// Channels are the second axis, and each parameter has one value for each channel.
 fn channels(first: &[usize], shapes: &[Vec<usize>], least: usize) -> Result<(), String> {
     if first.len() < least {
         return Err(format!("its input {first:?} has no channels"));
@@ -126,7 +126,7 @@ fn convolution(node: &NodeProto, shapes: &[Vec<usize>]) -> Result<(), String> {
     if transposed { Ok(()) } else { window(node, input, Some(&kernel)) }
 }
 
-/// A window of as many dimensions as the input has behind its channels, which fits into it at least once.
+/// The window has as many dimensions as the input has behind its channels, and fits into it at least once.
 fn window(node: &NodeProto, input: &[usize], kernel: Option<&[i64]>) -> Result<(), String> {
     let kernel = kernel.ok_or("it has no kernel_shape")?;
     if input.len() < 3 || kernel.len() != input.len() - 2 {
@@ -145,7 +145,8 @@ fn window(node: &NodeProto, input: &[usize], kernel: Option<&[i64]>) -> Result<(
     Ok(())
 }
 
-/// Whether each window of a pool sees a value of its input: a dilated one may step over a small input, and tract divides by 0 then.
+/// Checks that each window of a pool covers a value of its input: a dilated one may step over a small input, and tract then
+/// divides by 0.
 fn sees_input(node: &NodeProto, input: &[usize]) -> Result<(), String> {
     let list = |name: &str| attribute(node, name).map(|list| list.ints.as_slice()).unwrap_or_default();
     let set = |name: &str| attribute(node, name).is_some_and(|flag| flag.i != 0);
@@ -167,10 +168,10 @@ fn sees_input(node: &NodeProto, input: &[usize]) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether a node can have these values as its second input, where they are known.
+/// Checks that a node can have these constant values as its second input.
 ///
 /// # Errors
-/// What it cannot have.
+/// The reason why it cannot.
 pub(super) fn check_values(node: &NodeProto, shape: &[usize], values: &[i64]) -> Result<(), String> {
     match node.op_type.as_str() {
         "Gather" => {
@@ -190,13 +191,13 @@ pub(super) fn check_values(node: &NodeProto, shape: &[usize], values: &[i64]) ->
             }
         }
         "Pad" => {
-            // Reflected is what is there, without the edge.
+            // A reflection does not repeat the edge.
             let reflects = attribute(node, "mode").is_some_and(|mode| mode.s == b"reflect");
             let least = shape.iter().min().copied().unwrap_or(0);
             let most = |at: usize| match (reflects, values.len() == 2 * shape.len()) {
                 (false, _) => 1 << 20,
                 (true, true) => shape[at % shape.len()] as i64 - 1,
-                // Which axes these are for, another input says.
+                // Another input lists the axes that these are for.
                 (true, false) => least as i64 - 1,
             };
             match values.iter().enumerate().find(|&(at, pad)| !(0..=most(at)).contains(pad)) {
@@ -208,10 +209,10 @@ pub(super) fn check_values(node: &NodeProto, shape: &[usize], values: &[i64]) ->
     }
 }
 
-/// Whether tract resizes from these extents to those as ONNX Runtime does.
+/// Checks that tract resizes between these extents as ONNX Runtime does.
 ///
 /// # Errors
-/// Where it does not.
+/// If it does not.
 pub(super) fn check_resized(
     node: &NodeProto,
     opset: i64,
@@ -227,7 +228,7 @@ pub(super) fn check_resized(
     if opset < 11 && !is("mode", "linear") && scales.iter().any(|&scale| scale < 1.0) {
         return Err(format!("Densight does not run scales {scales:?} of the nearest in opset {opset}"));
     }
-    // Corners are aligned by the extents before they are rounded.
+    // `align_corners` uses the extents before they are rounded.
     let whole = |(&from, &scale): (&usize, &f32)| (from as f32 * scale).fract() == 0.0;
     if is("coordinate_transformation_mode", "align_corners")
         && !(scales.len() == from.len() && from.iter().zip(scales).all(whole))
@@ -242,17 +243,17 @@ fn place(axis: i64, rank: usize) -> usize {
 }
 
 fn within(axis: i64, rank: usize, ranks: usize) -> bool {
-    // `ranks` is one more than `rank` where an axis may stand behind the last.
+    // `ranks` is `rank` + 1 if an axis may be behind the last.
     (-(rank as i64)..ranks as i64).contains(&axis)
 }
 
 fn axis(node: &NodeProto, name: &str, otherwise: i64, rank: usize, ranks: usize) -> Result<(), String> {
     let axis = attribute(node, name).map_or(otherwise, |axis| axis.i);
-    // What has no axis has none to be within.
+    // A scalar has no axes to check.
     if within(axis, rank, ranks) { Ok(()) } else { Err(format!("attribute {name} = {axis} is no axis of {rank}")) }
 }
 
-/// Axes, each once.
+/// Checks a list of axes: each is in range and occurs once.
 fn list(axes: &[i64], rank: usize) -> Result<(), String> {
     let mut seen = vec![false; rank];
     for &axis in axes {

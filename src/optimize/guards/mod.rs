@@ -1,9 +1,9 @@
-//! What tract gets wrong is kept from it.
+//! Guards against tract's faults.
 //!
-//! Each operator that tract makes of a node of the file is put behind a guard here: its inputs' extents are checked before tract's rules
-//! see them, some of which read beyond what is there; and some are wired in another way than tract's, where that gives wrong numbers. Each
-//! wiring says what of tract is wrong; `docs/tract.md` has the faults with the smallest graph that shows each, and the tests here show that
-//! they are still there in the version they name, so that an update says which guards can go.
+//! Each operator that tract makes of a node is wrapped in a guard: its inputs' extents are checked before tract's rules run,
+//! some of which read out of bounds; and operators with wrong results are wired differently. Each wiring states tract's fault;
+//! `docs/tract.md` lists the faults with the smallest graph that shows each. The tests here show that the faults still exist in
+//! the version they name, so that an update of tract shows which guards can go.
 
 mod checks;
 mod quantizers;
@@ -25,10 +25,10 @@ use tract_onnx::{Onnx, onnx};
 /// tract's own builders of operators.
 static TRACT: LazyLock<OnnxOpRegister> = LazyLock::new(|| onnx().op_register);
 
-/// Wires a node in the place of tract's expansion: the prefix of names, the model, the inputs.
+/// Wires a node in place of tract's expansion; takes the node, the prefix of names, the model and the inputs.
 type Wire = fn(&NodeProto, &str, &mut TypedModel, &[OutletId]) -> TractResult<TVec<OutletId>>;
 
-/// tract's affine chain of ONNX graphs with every operator behind its guard.
+/// tract's reader of ONNX graphs with every operator behind its guard.
 pub(super) fn guarded() -> Onnx {
     let mut onnx = onnx();
     for (name, builder) in &TRACT.0 {
@@ -37,7 +37,7 @@ pub(super) fn guarded() -> Onnx {
     onnx
 }
 
-/// `error` with the name of the node that it is about, as far as tract says.
+/// `error` with the name of the node that it is about, if tract gives it.
 pub fn named(error: TractError) -> TractError {
     let mut root = error.root_cause().to_string();
     // Some of tract's messages end in a whole graph.
@@ -64,7 +64,7 @@ pub fn named(error: TractError) -> TractError {
     }
 }
 
-/// Characters of a message of tract's that are shown.
+/// The most characters of tract's messages that are shown.
 const LONGEST: usize = 160;
 
 fn build(ctx: &ParsingContext, node: &NodeProto) -> TractResult<(Box<dyn InferenceOp>, Vec<String>)> {
@@ -84,7 +84,7 @@ fn build(ctx: &ParsingContext, node: &NodeProto) -> TractResult<(Box<dyn Inferen
     let (op, closures) = builder(ctx, &adjusted).map_err(|e| format_err!("{}: {}", at(), e.root_cause()))?;
     let Some(inner) = op.as_op().downcast_ref::<Box<dyn Expansion>>().cloned() else { return Ok((op, closures)) };
     let inner = strides::kept(inner, ctx, node);
-    // Tensors among the attributes are not needed any more.
+    // Tensors among the attributes are no longer needed.
     let plain = NodeProto {
         name: name.into(),
         op_type: node.op_type.clone(),
@@ -112,14 +112,14 @@ impl Guarded {
         format!("node {} ({})", self.node.name, self.node.op_type)
     }
 
-    /// Where input `at` of the file's node stands among those that are given.
+    /// The index of input `at` of the file's node among those that are given.
     fn input(&self, at: usize) -> Option<usize> {
         let given = |name: &&String| !name.is_empty();
         self.node.input.get(at).filter(given)?;
         Some(self.node.input[..at].iter().filter(given).count())
     }
 
-    /// Checks what the second input holds, where it is a constant.
+    /// Checks the values of the second input if it is a constant.
     fn check_values(&self, model: &TypedModel, inputs: &[OutletId]) -> TractResult<()> {
         let (Some(&second), true) = (inputs.get(1), ["Gather", "Pad", "TopK"].contains(&self.node.op_type.as_str()))
         else {
@@ -140,7 +140,7 @@ impl Guarded {
     fn check(&self, shapes: &[TVec<TDim>], axes: Option<&Tensor>) -> TractResult<()> {
         let known: Option<Vec<Vec<usize>>> =
             shapes.iter().map(|shape| shape.iter().map(|dim| dim.to_usize().ok()).collect()).collect();
-        // Extents that depend on values come from no operator that is let in.
+        // No operator that is let in has extents that depend on values.
         let known = known.with_context(|| format!("{}: the extents of what it reads are not known", self.at()))?;
         let axes = axes.map(squeeze::whole).transpose()?;
         checks::check(&self.node, &known, axes.as_deref()).map_err(|what| format_err!("{}: {what}", self.at()))
@@ -201,7 +201,7 @@ impl Expansion for Guarded {
             let [Some(from), Some(to)] = [model.outlet_fact(inputs[0])?.shape.as_concrete(), out.as_deref()] else {
                 bail!("{}: its extents are not known", self.at());
             };
-            // Of a copy the scales are read: the model has them as a constant.
+            // The scales are constants in the model; a copy is read.
             let scales = (self.opset < 11).then_some(1).or(self.input(2)).and_then(|at| inputs.get(at));
             let scales = match scales {
                 Some(&scales) => model.outlet_fact(scales)?.konst.clone(),

@@ -1,9 +1,9 @@
 //! `QuantizeLinear` and `DequantizeLinear` as arithmetic.
 //!
 //! tract 0.23.9 replaces everything between the two by a table of 256 values (`tract-core` `ops/quant.rs`,
-//! `DequantizeLinearF32::declutter`), also where what is between does not treat each value by itself, such as a softmax, and where the
-//! two are of different types. As plain arithmetic there is nothing to replace. It also ignores `output_dtype`, and
-//! takes an empty scale for one.
+//! `DequantizeLinearF32::declutter`), even if an operator in between is not elementwise, such as a softmax, and if the two have
+//! different types. Plain arithmetic is not replaced. tract also ignores `output_dtype`, and reads the first value of an empty
+//! scale.
 
 use tract_core::internal::*;
 use tract_core::ops::cast::cast;
@@ -18,15 +18,15 @@ pub(super) struct GuardedQuantizer {
     node: String,
     quantizes: bool,
     axis: i64,
-    /// How many values along the axis have a scale of their own; 0 where all have, or each index of the axis has.
+    /// Number of consecutive values along the axis that share a scale; 0 for one scale in all, or one for each index.
     block: usize,
-    /// The type of what is quantized without a zero point.
+    /// The output type if there is no zero point.
     output: DatumType,
     /// Whether the zero point is added before rounding.
     zero_point_first: bool,
 }
 
-/// The quantizer that `node` is, if it is one.
+/// The guarded operator, if `node` is a quantizer or dequantizer.
 pub(super) fn of(node: &NodeProto) -> Option<GuardedQuantizer> {
     let quantizes = match node.op_type.as_str() {
         "QuantizeLinear" => true,
@@ -34,7 +34,7 @@ pub(super) fn of(node: &NodeProto) -> Option<GuardedQuantizer> {
         _ => return None,
     };
     let int = |name: &str| node.attribute.iter().find(|attribute| attribute.name == name).map(|attribute| attribute.i);
-    // Of types, only the two of 8 bits pass the importer.
+    // The importer lets only the two 8-bit types pass.
     let output = if int("output_dtype") == Some(3) { i8::datum_type() } else { u8::datum_type() };
     let zero_point_first = adds_zero_point_first(node);
     let name = if node.name.is_empty() { node.output.first()? } else { &node.name };
@@ -44,7 +44,7 @@ pub(super) fn of(node: &NodeProto) -> Option<GuardedQuantizer> {
 }
 
 impl GuardedQuantizer {
-    /// Scales or zero points of blocks as f32, one for each value.
+    /// Blocked scales or zero points as f32, repeated for each value.
     fn repeated(&self, known: &Tensor, axis: usize, shape: &[usize]) -> TractResult<Tensor> {
         let mut blocks = shape.to_vec();
         blocks[axis] = shape[axis].div_ceil(self.block);
@@ -65,7 +65,7 @@ impl GuardedQuantizer {
         Ok(tract_ndarray::ArrayD::from_shape_fn(shape, value).into_tensor())
     }
 
-    /// A scale or zero point as f32, with the rank of what it is for.
+    /// A scale or zero point as f32, with the rank of the quantized tensor.
     fn parameter(&self, model: &TypedModel, outlet: OutletId, shape: &[usize]) -> TractResult<Tensor> {
         let at = &self.node;
         let known = model.outlet_fact(outlet)?.konst.clone();

@@ -1,5 +1,6 @@
-//! `Squeeze`. tract 0.23.9 removes axes one after the other in the reverse of the order they are listed in, which has to be ascending and
-//! without negative ones (`tract-hir` `ops/array/squeeze.rs`); others give another shape, or a panic. Before opset 13 it wants a list.
+//! `Squeeze`. tract 0.23.9 removes axes in the reverse of their listed order (`tract-hir` `ops/array/squeeze.rs`), which is
+//! right only if they are ascending and not negative; others give a wrong shape, or a panic. Before opset 13 it requires a
+//! list.
 
 use tract_core::internal::*;
 use tract_onnx::pb::NodeProto;
@@ -12,7 +13,7 @@ pub(super) struct Squeeze {
     axes: Option<Vec<i64>>,
 }
 
-/// The squeeze that `node` is, if it is one.
+/// The operator, if `node` is a `Squeeze`.
 pub(super) fn of(node: &NodeProto) -> Option<Squeeze> {
     if node.op_type != "Squeeze" {
         return None;

@@ -1,6 +1,6 @@
-//! `Slice` with steps, as what it selects index by index. tract 0.23.9 takes a slice and then every second value (`tract-core`
-//! `ops/array/strided_slice.rs`), moves the second in front of the first (`ops/downsample/array.rs`) and into a convolution as its
-//! stride, and so forgets where the slice begins.
+//! `Slice` with steps, as a `Gather` of its indices. tract 0.23.9 slices and then downsamples (`tract-core`
+//! `ops/array/strided_slice.rs`), moves the downsampling in front of the slice (`ops/downsample/array.rs`) and into a
+//! convolution as its stride, and so loses the start of the slice.
 
 use tract_core::internal::*;
 use tract_core::ops::array::Gather;
@@ -12,13 +12,13 @@ use super::squeeze::whole;
 #[derive(Debug, Clone)]
 pub(super) struct Stepped {
     node: String,
-    /// Where the axes stand among the inputs that are given, if they are.
+    /// The index of the axes among the inputs, if they are given.
     axes: Option<usize>,
-    /// Where the steps stand.
+    /// The index of the steps.
     steps: usize,
 }
 
-/// The slice with steps that `node` is, if it is one.
+/// The operator, if `node` is a `Slice` with steps.
 pub(super) fn of(node: &NodeProto) -> Option<Stepped> {
     let given = |at: usize| node.input.get(at).is_some_and(|name| !name.is_empty());
     if node.op_type != "Slice" || !given(4) {
@@ -29,11 +29,11 @@ pub(super) fn of(node: &NodeProto) -> Option<Stepped> {
     Some(Stepped { node: format!("node {name} (Slice)"), axes, steps: if axes.is_some() { 4 } else { 3 } })
 }
 
-/// Longest axis of which values are taken one by one.
+/// The longest axis whose indices are listed.
 const MOST_INDICES: i64 = 1 << 24;
 
 impl Stepped {
-    /// The indices that are taken of each axis of `shape`; `lists` are the inputs behind the first.
+    /// The selected indices of each axis of `shape`; `lists` are the inputs behind the first.
     fn selected(&self, shape: &[TDim], lists: &[Vec<i64>]) -> TractResult<Vec<(usize, Vec<i64>)>> {
         let (starts, ends, steps) = (&lists[0], &lists[1], &lists[self.steps - 1]);
         let axes = self.axes.map_or_else(|| (0..starts.len() as i64).collect(), |at| lists[at - 1].clone());
@@ -48,7 +48,7 @@ impl Stepped {
             let place = if axis < 0 { axis + shape.len() as i64 } else { axis };
             let place = usize::try_from(place).ok().filter(|&place| place < shape.len());
             let place = place.with_context(|| format!("{}: axis {axis} is no axis of {shape:?}", self.node))?;
-            // Extents are not within the limits yet.
+            // Extents have not been checked against the limits yet.
             let extent = shape[place].to_i64()?;
             ensure!(extent <= MOST_INDICES, "{}: axis {axis} of {shape:?} is too long for steps", self.node);
             let indices = indices(starts[at], ends[at], steps[at], extent);
@@ -59,7 +59,7 @@ impl Stepped {
     }
 }
 
-/// The indices from `start` to `end`, as ONNX counts and cuts them, of an axis of `dim` values.
+/// The indices from `start` to `end` of an axis of `dim` values, clamped as ONNX specifies.
 fn indices(start: i64, end: i64, step: i64, dim: i64) -> Vec<i64> {
     let from_end = |index: i64| if index < 0 { index.saturating_add(dim) } else { index };
     let (low, high) = if step > 0 { (0, dim) } else { (-1, dim - 1) };

@@ -1,7 +1,7 @@
-//! `Conv` with strides over windows of one value. tract 0.23.9 takes every second value first and then convolves (`tract-core`
-//! `ops/cnn/conv/conv.rs`, `declutter_stride_slice_to_downsample`), and pulls the taking up through what is in front
-//! (`ops/downsample/mod.rs`): through a convolution whose padding is computed anew for the new strides, through a softmax along the same
-//! axis, and through reshapes, where it fails. With a padding of the kind that pools have, tract leaves such a convolution as it is.
+//! 1x1 `Conv` with strides. tract 0.23.9 downsamples first and then convolves (`tract-core` `ops/cnn/conv/conv.rs`,
+//! `declutter_stride_slice_to_downsample`), and moves the downsampling through the operators in front
+//! (`ops/downsample/mod.rs`): through a convolution whose padding is recomputed for the new strides, through a softmax along
+//! the same axis, and through reshapes, where it fails. With a pool's padding type, tract leaves such a convolution as it is.
 
 use tract_core::internal::*;
 use tract_core::ops::cnn::PaddingSpec;
@@ -10,7 +10,7 @@ use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::Expansion;
 use tract_onnx::tract_hir::ops::cnn::Conv;
 
-/// `op` as tract runs it rightly, if it is a convolution; another as it is.
+/// `op` such that tract runs it correctly if it is a convolution; other operators unchanged.
 pub(super) fn kept(op: Box<dyn Expansion>, ctx: &ParsingContext, node: &NodeProto) -> Box<dyn Expansion> {
     let Some(conv) = (*op).as_any().downcast_ref::<Conv>() else { return op };
     let Some(strides) = conv.strides.clone() else { return op };
@@ -20,7 +20,7 @@ pub(super) fn kept(op: Box<dyn Expansion>, ctx: &ParsingContext, node: &NodeProt
         PaddingSpec::Valid => (zeros(), zeros()),
         _ => return op,
     };
-    // Where the weights are computed, their extents are not known yet.
+    // The extents of computed weights are not known yet.
     let stored = |name: &String| {
         let graph = ctx.parent_graphs.last()?;
         graph.initializer.iter().find(|tensor| tensor.name == *name)

@@ -1,5 +1,5 @@
-//! What tract 0.23.9 gets wrong without a guard, and what comes out behind one. A test that fails because tract is right means that its
-//! guard can go, and its entry in `docs/tract.md`.
+//! Wrong results of tract 0.23.9 alone, and the right ones behind a guard. If a test fails because tract alone is right, its
+//! guard and its entry in `docs/tract.md` can go.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -46,7 +46,7 @@ fn text(name: &str, s: &str) -> AttributeProto {
 
 impl Graph {
     fn node(mut self, op: &str, inputs: &[&str], output: &str, attribute: Vec<AttributeProto>) -> Self {
-        // Of several nodes of an operator the first has the short name.
+        // The first node of an operator has the short name.
         let others = self.nodes.iter().filter(|node| node.op_type == op).count();
         self.nodes.push(NodeProto {
             name: if others == 0 { format!("the {op}") } else { format!("the {op} {others}") },
@@ -119,7 +119,7 @@ impl Graph {
         self.run(super::guarded(), x)
     }
 
-    /// tract alone is wrong, and behind its guard it gives what is `right`.
+    /// tract alone is wrong, and behind its guard gives `right`.
     fn mends(&self, x: &[f32], right: &[f32]) {
         let close = |y: &[f32]| {
             y.len() == right.len() && y.iter().zip(right).all(|(a, b)| (a - b).abs() <= 1e-4 * b.abs().max(1.0))
@@ -130,7 +130,7 @@ impl Graph {
         assert!(close(&guarded), "{guarded:?} for {right:?}, alone {alone:?}");
     }
 
-    /// Behind its guard it is refused, with the name of the node `op`.
+    /// Behind its guard the graph is refused, naming the node `op`.
     fn refuses(&self, op: &str) {
         let said = self.guarded(&image()).unwrap_err();
         assert!(said.contains(&format!("node the {op} ({op})")), "{said}");
@@ -141,7 +141,7 @@ fn image() -> Vec<f32> {
     (0..48).map(|i| (i * 5 % 13) as f32 / 6.0 - 1.0).collect()
 }
 
-/// What the convolution of [`Graph::conv`] gives.
+/// The result of [`Graph::conv`].
 fn convolved() -> Vec<f32> {
     graph(17).conv().node("Identity", &["a"], "y", vec![]).guarded(&image()).unwrap()
 }
@@ -169,7 +169,7 @@ fn what_has_no_values_or_too_many() {
     };
     most(4).refuses("TopK");
     assert_eq!(most(2).guarded(&image()).map(|y| y.len()), Ok(32));
-    // Nothing is joined to something.
+    // An empty tensor is concatenated with another.
     let joined = graph(18).floats("none", &[1, 0, 4, 4], &[]).node("Concat", &["none", "x"], "y", vec![int("axis", 1)]);
     assert_eq!(joined.guarded(&image()), Ok(image()));
     let stepped = |graph: Graph, of: &str| {
@@ -329,7 +329,7 @@ fn extents_that_are_not_there() {
     weights.node("Conv", &["x", "w"], "y", vec![]).refuses("Conv");
 }
 
-/// An error at run time names the node, in whichever words tract speaks of it.
+/// An error at run time names the node, in each of tract's wordings.
 #[test]
 fn errors_at_run_time_name_the_node() {
     let mut model = TypedModel::default();
@@ -343,7 +343,7 @@ fn errors_at_run_time_name_the_node() {
     assert_eq!(super::named(other).to_string(), "no room");
 }
 
-/// A dilated window may step over the input: the mean of nothing is NaN, which a `Clip` behind it makes a number of.
+/// A dilated window may step over the input: its mean is NaN, which a `Clip` behind it would hide.
 #[test]
 fn pools_that_see_padding_alone() {
     let pooled = |dilations: &[i64], include: i64| {

@@ -1,4 +1,4 @@
-//! Operators that are wired in another way than tract wires them.
+//! Operators that are wired differently from tract.
 
 use std::borrow::Cow;
 
@@ -12,7 +12,7 @@ use tract_onnx::pb::{AttributeProto, NodeProto, attribute_proto::AttributeType};
 
 use super::Wire;
 
-/// How `node` is wired, where not as tract wires it.
+/// The wiring of `node`, if it differs from tract's.
 pub(super) fn of(node: &NodeProto, opset: i64) -> Option<Wire> {
     Some(match node.op_type.as_str() {
         "Sub" => difference,
@@ -28,7 +28,7 @@ pub(super) fn of(node: &NodeProto, opset: i64) -> Option<Wire> {
     })
 }
 
-/// `node` as tract reads it rightly.
+/// `node` rewritten so that tract reads it correctly.
 pub(super) fn adjusted(node: &NodeProto, opset: i64) -> Cow<'_, NodeProto> {
     let without = |name: &str| {
         let mut node = node.clone();
@@ -36,15 +36,15 @@ pub(super) fn adjusted(node: &NodeProto, opset: i64) -> Cow<'_, NodeProto> {
         Cow::Owned(node)
     };
     let padded = attribute(node, "auto_pad").filter(|pad| pad.s != b"NOTSET");
-    // Without padding a window is rounded up only where it is said to be explicit.
+    // tract applies `ceil_mode` to windows without padding only if the padding is explicit.
     if padded.is_some_and(|pad| pad.s == b"VALID") {
         return without("auto_pad");
     }
-    // tract looks at `pads` first and then never at `auto_pad`; an explicit zero padding beside it says nothing.
+    // tract reads `pads` first and then ignores `auto_pad`; zero pads beside it have no meaning.
     if padded.is_some() && attribute(node, "pads").is_some() {
         return without("pads");
     }
-    // Before opset 11 the nearest is the one below.
+    // Before opset 11 "nearest" rounds down.
     if node.op_type == "Resize" && opset < 11 {
         let mut node = node.clone();
         node.attribute.push(AttributeProto {
@@ -55,7 +55,7 @@ pub(super) fn adjusted(node: &NodeProto, opset: i64) -> Cow<'_, NodeProto> {
         });
         return Cow::Owned(node);
     }
-    // No axes are all of them, as ONNX Runtime reads an empty list too; tract reduces none.
+    // An empty list means all axes, as in ONNX Runtime; tract would reduce none.
     if node.op_type.starts_with("Reduce") && attribute(node, "axes").is_some_and(|axes| axes.ints.is_empty()) {
         return without("axes");
     }
@@ -77,7 +77,7 @@ fn scalar(model: &mut TypedModel, name: String, value: f32, like: OutletId) -> T
     model.add_const(name, tensor0(value).cast_to_dt(kind)?.into_owned().broadcast_into_rank(rank)?)
 }
 
-/// Whether `inputs` are floats, and the first has one value for each channel at most.
+/// Whether `inputs` are floats, and the first has at most one value for each channel.
 fn by_channel(model: &TypedModel, inputs: &[OutletId]) -> TractResult<bool> {
     let (a, b) = (model.outlet_fact(inputs[0])?, model.outlet_fact(inputs[1])?);
     let extents = a.shape.iter().filter(|dim| !dim.is_one()).count();
@@ -92,8 +92,8 @@ fn tracts(model: &mut TypedModel, prefix: &str, op: TypedBinOp, inputs: &[Outlet
     model.wire_node(prefix, op, &wires)
 }
 
-/// `a - b` as `a + (-b)`. tract 0.23.9 folds a subtraction behind a convolution into its bias and forgets to negate the kernel
-/// where the convolution is what is subtracted (`tract-core` `ops/cnn/conv/conv.rs`, `declutter_channel_arithmetic_succ`).
+/// `a - b` as `a + (-b)`. tract 0.23.9 folds a subtraction behind a convolution into its bias and does not negate the kernel
+/// where the convolution is the subtrahend (`tract-core` `ops/cnn/conv/conv.rs`, `declutter_channel_arithmetic_succ`).
 fn difference(_: &NodeProto, prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {
     if !by_channel(model, inputs)? {
         return tracts(model, prefix, sub(), inputs);
@@ -102,8 +102,7 @@ fn difference(_: &NodeProto, prefix: &str, model: &mut TypedModel, inputs: &[Out
     tracts(model, prefix, add(), &[inputs[0], negative[0]])
 }
 
-/// `a / b` as `a * (1 / b)`, which tract makes of it too, but later: a convolution in the place of `b` is divided into weight by weight.
-/// The same function of tract is at fault.
+/// `a / b` as `a * (1 / b)`. Where `b` is a convolution, the same function of tract divides `a` by each weight.
 fn quotient(_: &NodeProto, prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {
     if !by_channel(model, inputs)? {
         return tracts(model, prefix, div(), inputs);
@@ -112,7 +111,7 @@ fn quotient(_: &NodeProto, prefix: &str, model: &mut TypedModel, inputs: &[Outle
     tracts(model, prefix, mul(), &[inputs[0], inverse[0]])
 }
 
-/// A product of whole numbers with themselves tract takes for one of f32.
+/// Refuses squares of integers, which tract computes as f32.
 fn product(_: &NodeProto, prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {
     let kind = model.outlet_fact(inputs[0])?.datum_type;
     ensure!(
@@ -151,7 +150,7 @@ fn softplus(_: &NodeProto, prefix: &str, model: &mut TypedModel, inputs: &[Outle
     model.wire_node(prefix, add(), &[positive[0], wire[0]])
 }
 
-/// Before opset 13 a softmax is one over all axes from `axis` on.
+/// Before opset 13 a softmax normalizes over all axes from `axis` on.
 fn log_softmax_of_matrix(
     node: &NodeProto,
     prefix: &str,
@@ -178,8 +177,8 @@ fn place(axis: i64, rank: usize) -> usize {
     (if axis < 0 { axis + rank as i64 } else { axis }) as usize
 }
 
-/// `x - max - ln(sum(exp(x - max)))`. tract 0.23.9 takes the logarithm of a softmax, which is minus infinity for what is less likely than
-/// f32 can tell (`tract-hir` `ops/nn/layer_max.rs`).
+/// `x - max - ln(sum(exp(x - max)))`. tract 0.23.9 takes the logarithm of a softmax, which is minus infinity where the softmax
+/// underflows (`tract-hir` `ops/nn/layer_max.rs`).
 fn stable_log_softmax(
     prefix: &str,
     model: &mut TypedModel,

@@ -7,7 +7,7 @@ use super::{Bounds, CHANNEL_BLOCK};
 use crate::error::{Error, Result};
 use crate::quant::{Affine, Function};
 
-/// A [`Affine`] from accumulators to values, made ready for kernels.
+/// An [`Affine`] from accumulators to values, in the form that kernels take.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "BiasClampFields")]
 pub struct BiasClamp {
@@ -16,7 +16,7 @@ pub struct BiasClamp {
     pub(super) bounds: Bounds,
 }
 
-/// What is stored of it, in this order.
+/// The serialized fields, in this order.
 #[derive(Deserialize)]
 struct BiasClampFields {
     mul: Vec<f32>,
@@ -33,10 +33,10 @@ impl TryFrom<BiasClampFields> for BiasClamp {
 }
 
 impl BiasClamp {
-    /// The affine. Channels are those of the convolution, filled up to a multiple of 4.
+    /// The affine. Channels are those of the convolution, padded to a multiple of 4.
     ///
     /// # Errors
-    /// If the affine rounds or has a function, if there is nothing between its bounds, or if it has no whole planes of channels.
+    /// If the affine rounds or has a function, if its bounds are empty, or if its channels are not whole planes.
     pub fn new(affine: &Affine) -> Result<Self> {
         let Affine { mul, add, function, round, .. } = affine.clone();
         if round || !function.is_identity() {
@@ -53,7 +53,7 @@ impl BiasClamp {
         self.mul.len()
     }
 
-    /// The result of an accumulator.
+    /// The result for an accumulator.
     pub(super) fn apply(&self, channel: usize, acc: f32) -> f32 {
         self.bounds.apply(acc.mul_add(self.mul[channel], self.add[channel]))
     }

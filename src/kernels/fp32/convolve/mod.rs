@@ -1,7 +1,7 @@
-//! Convolutions of every shape as one sum over steps, of f32 values.
+//! F32 convolutions of every shape as one sum over k-steps.
 //!
-//! A vector is one or more pixels' values of a step: there is an accumulator for each of a step's four channels, and they are
-//! added up only when all steps are done.
+//! A vector holds the values of one or more pixels of a step: each of a step's four channels has an accumulator, and these are
+//! added up after the last step.
 
 use super::{Bounds, CHANNEL_BLOCK, Kernels, PlanesMut};
 
@@ -13,7 +13,7 @@ mod vector;
 pub use bias_clamp::BiasClamp;
 pub use packed::PackedF32;
 
-/// What to convolve.
+/// The operands of a convolution.
 ///
 /// For output channel `o` and pixel `p` there are four chains, one for each `i` in 0..4. Each starts from 0 and goes through the
 /// steps `s` in their order: `chain[i] = fma(x[offsets[s] + 4 p + i], weights[o][s][i], chain[i])`. Then
@@ -22,32 +22,32 @@ pub use packed::PackedF32;
 pub struct ConvolveF32<'a> {
     /// Planes of values.
     pub input: &'a [f32],
-    /// Weights, and where each step's values begin.
+    /// Weights, and each step's offset.
     pub weights: &'a PackedF32,
     /// Number of pixels, a multiple of [`Kernels::pixel_multiple`].
     pub pixels: usize,
 }
 
-/// What a kernel reads and writes, checked: at each of the packed offsets `4 * pixels` values can be read from `input` on, and
+/// A kernel's arguments, checked: at each of the packed offsets `4 * pixels` values can be read from `input` on, and
 /// as many can be written to each plane from `out` on, which are `plane_stride` values apart and as many as the packed blocks.
 struct ConvolveF32Args<'a> {
     input: *const f32,
     packed: &'a PackedF32,
     pixels: usize,
-    /// Of as many channels as there are outputs.
+    /// Has as many channels as there are outputs.
     bias_clamp: &'a BiasClamp,
     out: *mut f32,
     plane_stride: usize,
 }
 
 impl Kernels {
-    /// Convolves: `out[o / 4][p][o % 4]` is what `bias_clamp` makes of `acc[o][p]`, see [`ConvolveF32`].
+    /// Convolves: `out[o / 4][p][o % 4]` is `acc[o][p]` after `bias_clamp`, see [`ConvolveF32`].
     ///
     /// `out` has a plane of at least `4 * pixels` values for each four output channels.
     ///
     /// # Panics
-    /// If numbers of output channels or planes disagree, or if a range of pixels is no multiple of [`Kernels::pixel_multiple`] or ends
-    /// beyond its buffer.
+    /// If numbers of output channels or planes do not match, or if `pixels` is not a multiple of [`Kernels::pixel_multiple`] or
+    /// exceeds a buffer.
     pub fn convolve_f32(self, operand: &ConvolveF32, bias_clamp: &BiasClamp, out: &mut PlanesMut<f32>) {
         let ConvolveF32 { input, weights: packed, pixels } = *operand;
         assert_eq!(bias_clamp.channels(), packed.outputs(), "channels to finish");
@@ -77,7 +77,7 @@ impl Kernels {
     /// What the fields of `args` promise must hold.
     unsafe fn run_convolve_f32(self, args: &ConvolveF32Args) {
         use super::super::Isa;
-        // SAFETY: the caller checked `args`; that there is a `Kernels` proves that the processor has the instructions.
+        // SAFETY: the caller checked `args`; a `Kernels` exists only if the processor has the instructions.
         unsafe {
             match self.isa() {
                 #[cfg(target_arch = "x86_64")]
@@ -92,7 +92,7 @@ impl Kernels {
     }
 }
 
-/// What the scalar kernel makes of it, `[outputs / 4][pixels][4]`.
+/// The scalar kernel's results, `[outputs / 4][pixels][4]`.
 #[cfg(feature = "check-kernels")]
 fn checked(args: &ConvolveF32Args) -> Vec<f32> {
     let mut expected = vec![0.0; args.packed.outputs() * args.pixels];

@@ -1,16 +1,17 @@
-//! Weights as the kernels for f32 values read them.
+//! Weights in the order in which the f32 kernels read them.
 //!
-//! Output channels come in blocks of four; a block's steps come one after another, and of a step four weights for each channel:
-//! `[outputs / 4][steps][4][4]`. That is the order of all instruction sets: they differ in how many pixels they work on.
+//! Output channels come in blocks of four; a block's steps follow one another, each with four weights for each channel:
+//! `[outputs / 4][steps][4][4]`. The order is the same for all instruction sets, which differ only in the number of pixels they
+//! compute at a time.
 
 use serde::{Deserialize, Serialize};
 
 use super::super::{Blob, CHANNEL_BLOCK, Kernels};
 
-/// Values of one step in a block of output channels.
+/// Weights of one step in a block of output channels.
 const STEP: usize = CHANNEL_BLOCK * CHANNEL_BLOCK;
 
-/// A convolution's weights, packed, and where each step's values begin.
+/// A convolution's packed weights, and each step's offset.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "PackedF32Fields")]
 pub struct PackedF32 {
@@ -22,7 +23,7 @@ pub struct PackedF32 {
     offsets: Vec<u32>,
 }
 
-/// What is stored of it, in this order.
+/// The serialized fields, in this order.
 #[derive(Deserialize)]
 struct PackedF32Fields {
     outputs: usize,
@@ -45,11 +46,11 @@ impl TryFrom<PackedF32Fields> for PackedF32 {
 }
 
 impl Kernels {
-    /// Packs `weights`, `[outputs][steps][4]`, for these kernels. `offsets` say for each step where the values of the first
-    /// pixel begin, in values; in any order, as often as wanted.
+    /// Packs `weights`, `[outputs][steps][4]`, for these kernels. `offsets` are the positions of each step's first pixel, in
+    /// values, in any order and with repetitions.
     ///
     /// # Panics
-    /// If `weights` are those of no multiple of 4 output channels.
+    /// If the number of output channels is not a multiple of 4.
     pub fn pack_f32(self, weights: &[f32], offsets: &[u32]) -> PackedF32 {
         let channel = CHANNEL_BLOCK * offsets.len();
         assert_eq!(
@@ -73,7 +74,7 @@ impl Kernels {
 }
 
 impl PackedF32 {
-    /// Its weights, to be stored or read apart from all else.
+    /// Its weights, which are stored apart.
     pub fn blob(&mut self) -> Blob<'_> {
         Blob::Reals(&mut self.weights, self.len)
     }
@@ -98,7 +99,7 @@ impl PackedF32 {
         self.len
     }
 
-    /// Where each step's values begin.
+    /// Each step's offset.
     pub(super) fn offsets(&self) -> &[u32] {
         &self.offsets
     }

@@ -1,7 +1,8 @@
 //! The vector kernels: one body for all instruction sets.
 //!
-//! A vector is a step of some pixels. A tile keeps accumulators for 4 output channels of several vectors, which leaves registers for a
-//! step's vectors and for its weights, repeated for each pixel. While a tile's vectors are near, all blocks of output channels go over them.
+//! A vector is a step of some pixels. A tile keeps accumulators for 4 output channels of several vectors, which leaves
+//! registers for a step's vectors and for its weights, repeated for each pixel. All blocks of output channels are computed
+//! while a tile's vectors are in the cache.
 
 use super::ConvolveF32Args;
 #[cfg(target_arch = "aarch64")]
@@ -17,7 +18,7 @@ use crate::kernels::vector::{Avx2, Avx512};
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
 pub(super) unsafe fn avx2(args: &ConvolveF32Args) {
-    // With 3 vectors there are just as many registers as values, and the compiler moves them about.
+    // 3 vectors would need every register, and the compiler spills.
     for_tiles::<Avx2>(args, 2, |at, vectors| {
         // SAFETY: the tile is inside the range of pixels that `args` promises, and this function enables the instructions.
         unsafe {
@@ -87,7 +88,7 @@ fn for_tiles<V: Vector>(args: &ConvolveF32Args, most: usize, run: impl Fn(F32Til
     let vectors = args.pixels / V::PIXELS;
     let tiles = vectors.div_ceil(most);
     for tile in 0..tiles {
-        // Tiles of as equal sizes as can be: a short one would keep too few accumulators busy.
+        // Tiles of nearly equal sizes: a short one would keep too few accumulators busy.
         let (begin, end) = (vectors * tile / tiles, vectors * (tile + 1) / tiles);
         for (first, weights) in args.packed.blocks() {
             run(F32Tile { first, weights, pixel: V::PIXELS * begin }, end - begin);

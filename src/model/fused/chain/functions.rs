@@ -1,14 +1,14 @@
-//! Functions of one value in a chain, and products of two chains that are functions of the same value: SiLU is one.
+//! Functions in a chain, and products of two chains over the same value, such as SiLU.
 
 use super::Chain;
 use crate::model::fused::wide::Wide;
 use crate::quant::{Affine, Function, Table};
 
-/// How far two numbers may be apart that are meant to be the same: exporters write 1/6 or the root of 2 with as many digits as they like.
+/// Tolerance for recognizing constants: exporters write 1/6 or the root of 2 with differing numbers of digits.
 const NEARLY: f64 = 1e-5;
 
 impl Chain {
-    /// A function of each value.
+    /// Applies a function to each value.
     pub fn function(&mut self, function: Function) {
         match self.affines.last_mut() {
             Some(last) if last.is_open() => last.function = function,
@@ -16,8 +16,8 @@ impl Chain {
         }
     }
 
-    /// The products of the results of this chain and another of the same values, as a chain of them; `None` where that is no function that is
-    /// known. Of quantized values any product is one: it becomes a table.
+    /// The product of this chain's results and those of another chain over the same values, as a chain; `None` if it is not a
+    /// known function. A product over quantized values always is: it becomes a table.
     pub fn product(&self, other: &Self) -> Option<Self> {
         let gated = |value: &Self, gate: &Self| value.times_gate(gate);
         gated(self, other).or_else(|| gated(other, self)).or_else(|| self.tabulated_product(other))
@@ -66,7 +66,7 @@ impl Chain {
         })
     }
 
-    /// What this chain has in place of the last affine of `x`, or behind all of it.
+    /// The affines of this chain that differ from `x`: those in place of its last affine, or behind all of `x`.
     fn behind(&self, x: &Self) -> Option<&[Wide]> {
         let same = match x.affines.last() {
             Some(last) if last.is_open() => x.len() - 1,
@@ -75,7 +75,7 @@ impl Chain {
         (self.len() > same && self.common(x) >= same).then(|| &self.affines[same..])
     }
 
-    /// Factor and summand with which `found` goes on from this chain's results: those that are the same for all channels.
+    /// Factor and summand that lead from this chain's results to `found`, if they are the same for all channels.
     fn relative(&self, found: &Wide) -> Option<(f64, f64)> {
         let identity = Wide::identity(self.channels);
         let last = self.affines.last().filter(|last| last.is_open()).unwrap_or(&identity);
@@ -88,7 +88,7 @@ impl Chain {
         (same && alpha.is_finite()).then_some((alpha, beta))
     }
 
-    /// The product as a table over the quantized values that both are functions of.
+    /// The product as a table over the quantized values that both chains start from.
     fn tabulated_product(&self, other: &Self) -> Option<Self> {
         let shared = self.quantized_within(self.common(other));
         let quantized = self.affines.get(shared.checked_sub(1)?)?;
@@ -117,7 +117,7 @@ mod tests {
         (0..chain.channels()).map(|c| affines.iter().fold(x, |x, affine| affine.apply(c, x))).collect()
     }
 
-    /// A norm of two channels.
+    /// A norm over two channels.
     fn normed() -> Chain {
         let mut chain = Chain::new(2);
         chain.affine(&[2.0, -0.5], &[1.0, 0.25]);
@@ -172,7 +172,7 @@ mod tests {
         assert_eq!(x.product(&moved), None, "a gate with another factor in each channel");
     }
 
-    /// What operators give in f32, one after another.
+    /// Against the operators in f32, one after another.
     #[test]
     fn products_of_quantized_values_are_tables() {
         let mut x = Chain::new(2);

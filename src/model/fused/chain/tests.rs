@@ -20,7 +20,7 @@ fn push() -> impl Strategy<Value = Push> {
 }
 
 proptest! {
-    /// Put together or one by one: the same, up to one quantized value where rounding is within reach of a tie.
+    /// Merged or one by one: the same results, up to one quantized value near ties.
     #[test]
     fn putting_together_changes_nothing(pushes in prop::collection::vec(push(), 1..6), value in -5.0f64..5.0) {
         let mut chain = Chain::new(1);
@@ -80,7 +80,7 @@ fn another_grid_stays_a_step_of_its_own() {
     assert!(chain.qvalues().is_none(), "quantized values, not decoded ones");
 }
 
-/// Quantized values that leave as f32 are what ONNX says to the bit, and 0 is 0.
+/// Quantized values that leave as f32 equal ONNX's bit for bit, and 0 is exactly 0.
 #[test]
 fn what_is_only_decoded_is_exact() {
     let (scale, zero_point) = ([0.231, 0.007], [142.0, 3.0]);
@@ -92,7 +92,7 @@ fn what_is_only_decoded_is_exact() {
         |chain| chain.quantize(&[1.0; 2], &[0.0; 2], 0.0, 255.0),
     ];
     for (number, decoder) in decoders.into_iter().enumerate() {
-        // Whether they were rounded here or came in so.
+        // Rounded by the chain, or whole numbers in its input.
         for quantized in [true, false] {
             let mut chain = Chain::new(2);
             if quantized {
@@ -102,7 +102,7 @@ fn what_is_only_decoded_is_exact() {
             chain.dequantize(&scale, &zero_point);
             decoder(&mut chain);
             let affines = chain.affines(written);
-            // What is rounded again stays one affine.
+            // Values that are rounded again stay one affine.
             assert_eq!(affines.len(), if number == 3 { 1 } else { 2 });
             for (channel, value) in (0..2).flat_map(|channel| (0..=255).map(move |value| (channel, value as f32))) {
                 let exact = (value - zero_point[channel] as f32) * scale[channel] as f32;
@@ -114,7 +114,7 @@ fn what_is_only_decoded_is_exact() {
     }
 }
 
-/// Of f32 values, a norm stays one affine whatever it takes off.
+/// A norm over f32 values stays one affine, whatever its mean.
 #[test]
 fn only_whole_numbers_have_zero_points() {
     let mut chain = Chain::new(1);
@@ -122,13 +122,13 @@ fn only_whole_numbers_have_zero_points() {
     assert_eq!(chain.affines(0).len(), 1);
 }
 
-/// What `DequantizeLinear` and `QuantizeLinear` give, f32 by f32.
+/// `DequantizeLinear` and `QuantizeLinear`, each rounded to f32.
 fn requantized(value: f32, (scale, zero_point): (f32, f32), (to, to_zero): (f32, f32), low: f32) -> f32 {
     let real = ((value - zero_point) * scale).max(low);
     ((real / to).round_ties_even() + to_zero).clamp(0.0, 255.0)
 }
 
-/// Half-way values go to the even one before the zero point is added: where they are many, in more affines than one.
+/// Ties go to even before the zero point is added: where they are frequent, this takes more than one affine.
 #[test]
 fn ties_are_those_of_onnx() {
     let scale = 0.008_522_35_f32;
@@ -158,7 +158,7 @@ fn ties_are_those_of_onnx() {
     }
 }
 
-/// Operators that add their zero point first round what comes of that.
+/// Operators that add their zero point first round the sum.
 #[test]
 fn zero_points_may_be_added_before_rounding() {
     let mut chain = Chain::new(1);
@@ -173,7 +173,7 @@ fn zero_points_may_be_added_before_rounding() {
     }
 }
 
-/// So do means of some values in the scale they had, which are no requantizing.
+/// So do means of values that keep their scale, which is not a requantization.
 #[test]
 fn ties_of_means_are_those_of_onnx() {
     for (zero_point, count) in [(3.0, 2), (4.0, 1), (255.0, 2)] {
