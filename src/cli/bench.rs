@@ -82,7 +82,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         output: args.output.output_name.clone(),
         ..Default::default()
     };
-    let mut session = super::model::open(args.model.as_deref(), &options)?;
+    let mut session = super::model::open_to_run(args.model.as_deref(), &options)?;
     if args.serve {
         serve(&mut session, args.warmup)?;
         return Ok(ExitCode::SUCCESS);

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Limits, Scores};
-use crate::runtime::{FellBack, Session, SessionOptions, parse_labels};
+use crate::runtime::{Device, FellBack, Session, SessionOptions, parse_labels};
+use crate::text;
 
 /// The model inside the program; `models/README.md` says what it is.
 const EMBEDDED: &[u8] = include_bytes!("../../models/cifar10_densenet_bc_L40_k12.onnx");
@@ -81,7 +82,7 @@ pub(super) fn limits(set: &[String]) -> Result<Limits> {
 /// Opens `model`, or the one inside the program, with the label file `labels` instead of its own labels.
 pub(super) fn session(model: Option<&Path>, labels: Option<&Path>, options: SessionOptions) -> Result<Session> {
     let labels = labels.map(read_labels).transpose()?;
-    open(model, &SessionOptions { labels, ..options })
+    open_to_run(model, &SessionOptions { labels, ..options })
 }
 
 /// Opens `model`, or the one inside the program.
@@ -94,6 +95,26 @@ pub(super) fn open(model: Option<&Path>, options: &SessionOptions) -> Result<Ses
         super::tell(&format!("{reason}; {to}"));
     }
     tell_of_outputs(&session);
+    Ok(session)
+}
+
+/// Below this share of multiply-adds in Densight's kernels it is told why.
+const MOST: f64 = 0.95;
+
+/// Opens `model`, or the one inside the program, to run it: tells where much of it is left to tract.
+pub(super) fn open_to_run(model: Option<&Path>, options: &SessionOptions) -> Result<Session> {
+    let session = open(model, options)?;
+    let asked = options.stock || options.device != Device::Cpu;
+    if let Some(execution) = (!asked).then(|| session.execution()).transpose()?.filter(|run| run.kernel_share() < MOST)
+    {
+        let reason = execution.left.first().map_or(String::new(), |left| {
+            format!(": {} ({}): {}", text::name(&left.node), text::name(&left.op), text::line(&left.reason))
+        });
+        super::tell(&format!(
+            "{:.1} % of the multiply-adds run in Densight's kernels, the rest in tract's{reason}; `densight inspect --executed` says more",
+            100.0 * execution.kernel_share()
+        ));
+    }
     Ok(session)
 }
 

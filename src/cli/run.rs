@@ -51,7 +51,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         output: args.output_name.output_name.clone(),
         ..Default::default()
     };
-    let mut session = super::model::open(Some(&args.model), &options)?;
+    let mut session = super::model::open_to_run(Some(&args.model), &options)?;
     let (count, input) = pictures.read(&session)?;
     let mut output = Vec::new();
     for picture in input.chunks_exact(session.input_shape().iter().product()) {

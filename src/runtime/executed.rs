@@ -150,6 +150,15 @@ impl Execution {
         Ok(Self::new(nodes, opaque))
     }
 
+    /// Share of multiply-adds in Densight's kernels, 0 to 1; 1 where nothing is multiplied.
+    pub fn kernel_share(&self) -> f64 {
+        let macs = |by_tract: bool| -> u64 {
+            self.nodes.iter().filter(|node| (node.kernel == Kernel::Tract) == by_tract).map(|node| node.macs).sum()
+        };
+        let (ours, others) = (macs(false), macs(true));
+        if ours + others == 0 { 1.0 } else { ours as f64 / (ours + others) as f64 }
+    }
+
     pub(super) fn new(nodes: Vec<Executed>, opaque: &[Opaque]) -> Self {
         let macs = |nodes: &mut dyn Iterator<Item = &Executed>| nodes.map(|node| node.macs).sum::<u64>();
         let is_int8 = |node: &&Executed| node.r#type == ComputeType::Int8;

@@ -76,3 +76,20 @@ fn a_network_of_which_nothing_is_fused_says_why() {
         fails(&run(&["--require-int8", "50"]), 3, &["50 % are required; left to tract: ", expected[0], why]);
     }
 }
+
+#[test]
+fn who_runs_a_network_that_is_left_to_tract_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("chain.onnx"), chain("Relu")).unwrap();
+    let output = densight(folder.path(), &["classify", "--model", "chain.onnx", cat().to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let said = stderr(&output);
+    assert!(
+        said.starts_with(
+            "0.0 % of the multiply-adds run in Densight's kernels, the rest in tract's: the first (Conv): "
+        )
+    );
+    assert_eq!(said.lines().count(), 1, "{said}");
+    let output = densight(folder.path(), &["classify", cat().to_str().unwrap()]);
+    assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(0), ""));
+}
