@@ -57,7 +57,7 @@ impl OnnxFile {
     /// configured input size if the file has one.
     ///
     /// # Errors
-    /// [`ErrorKind::Model`]: empty, cut short or no ONNX at all; weights outside the file; NaN weights; not one f32
+    /// [`crate::error::ErrorKind::Model`]: empty, cut short or no ONNX at all; weights outside the file; NaN weights; not one f32
     /// input `[1, 3, height, width]` or `[1, 1, height, width]`; no output; more than [`Limits::default`] allows.
     pub fn parse(bytes: &[u8]) -> Result<Self> {
         Self::read(bytes, &ReadOptions::default())
@@ -130,7 +130,7 @@ impl OnnxFile {
     /// else reads the graph would compute them at once. Networks are found ([`fuse`](Self::fuse)) before, not after.
     ///
     /// # Errors
-    /// [`ErrorKind::Model`] if they are not, or if it cannot be told.
+    /// [`crate::error::ErrorKind::Model`] if they are not, or if it cannot be told.
     pub fn fold_constants(&mut self) -> Result<()> {
         let Some(graph) = &mut self.proto.graph else { return Ok(()) };
         fold::fold(graph, &self.limits)?;
