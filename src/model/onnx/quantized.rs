@@ -12,12 +12,14 @@ use tract_onnx::pb::{AttributeProto, NodeProto, TensorProto, tensor_proto::DataT
 use super::super::Tensor;
 use super::super::fused::{Border, ConvolutionWeights, FusedNetwork, Layer, Op, Read, Window};
 use super::fuse::FUSED;
-use super::nodes::{Nodes, float, initializer, int, ints, text};
+use super::nodes::{Nodes, float, initializer, int, ints};
 use super::operators::{self, Names};
 use super::raise::{RAISED, raise};
 use super::{OPSET, OnnxFile};
 use crate::error::{Error, ErrorKind, Result};
 use crate::quant::{Affine, Encoding, Function, quantize_weights};
+
+mod functions;
 
 /// The first IR version that knows opset 13 to 17.
 const IR_VERSION: i64 = 8;
@@ -185,19 +187,18 @@ impl Writer<'_> {
                     None => vec![out, shape.channels / groups, window.kernel[0], window.kernel[1]],
                 };
                 let (weights, bias) = self.weights(name, values, bias, &dims, encodings.input);
+                let mut window = *window;
+                if window.border == Border::Reflect && window.padding != [0; 4] {
+                    x = self.mirrored(name, &x, window.padding);
+                    window.padding = [0; 4];
+                }
                 let inputs: Vec<&str> = [&*x, &weights].into_iter().chain(bias.as_deref()).collect();
                 match flat {
                     Some(output) => self.nodes.add_to("Gemm", name, &inputs, vec![int("transB", 1)], output),
                     None => {
-                        let mut window = *window;
-                        if window.border == Border::Reflect {
-                            x = self.mirrored(name, &x, window.padding);
-                            window.padding = [0; 4];
-                        }
                         let mut attributes = attributes(&window);
                         attributes.push(ints("dilations", &window.dilation.map(|n| n as i64)));
                         attributes.push(int("group", *groups as i64));
-                        let inputs: Vec<&str> = [&*x, &weights].into_iter().chain(bias.as_deref()).collect();
                         self.add_layer("Conv", name, &inputs, attributes)
                     }
                 }
@@ -375,53 +376,6 @@ impl Writer<'_> {
             };
         }
         x
-    }
-}
-
-impl Writer<'_> {
-    /// A tensor with its image mirrored at its ends: top, left, bottom, right.
-    fn mirrored(&mut self, name: &str, x: &str, [top, left, bottom, right]: [usize; 4]) -> String {
-        let pads = format!("{name}.pads");
-        let values = [0, 0, top, left, 0, 0, bottom, right].map(|n| n as i64);
-        let raw_data = values.iter().flat_map(|n| n.to_le_bytes()).collect();
-        self.tensors.push(integers(&pads, &[8], DataType::Int64, raw_data));
-        self.add("Pad", &format!("{name}.mirrored"), &[x, &pads], vec![text("mode", "reflect")])
-    }
-
-    /// A tensor after a function, in operators of opset 13.
-    fn function(&mut self, name: &str, x: String, function: &Function) -> String {
-        let node = |part: &str| format!("{name}.{part}");
-        match function {
-            Function::Identity => x,
-            Function::Sigmoid => self.add("Sigmoid", &node("sigmoid"), &[&x], vec![]),
-            Function::Silu => {
-                let gate = self.add("Sigmoid", &node("sigmoid"), &[&x], vec![]);
-                self.add("Mul", &node("silu"), &[&x, &gate], vec![])
-            }
-            Function::HardSigmoid { alpha, beta } => {
-                let attributes = vec![float("alpha", *alpha), float("beta", *beta)];
-                self.add("HardSigmoid", &node("gate"), &[&x], attributes)
-            }
-            Function::HardSwish { alpha, beta } => {
-                let attributes = vec![float("alpha", *alpha), float("beta", *beta)];
-                let gate = self.add("HardSigmoid", &node("gate"), &[&x], attributes);
-                self.add("Mul", &node("swish"), &[&x, &gate], vec![])
-            }
-            Function::LeakyRelu(alpha) => self.add("LeakyRelu", &node("leaky"), &[&x], vec![float("alpha", *alpha)]),
-            Function::Elu(alpha) => self.add("Elu", &node("elu"), &[&x], vec![float("alpha", *alpha)]),
-            Function::Tanh => self.add("Tanh", &node("tanh"), &[&x], vec![]),
-            Function::Erf => self.add("Erf", &node("erf"), &[&x], vec![]),
-            Function::Gelu => {
-                let root = self.number(&node("root"), std::f32::consts::FRAC_1_SQRT_2);
-                let (one, half) = (self.number(&node("one"), 1.0), self.number(&node("half"), 0.5));
-                let scaled = self.add("Mul", &node("scaled"), &[&x, &root], vec![]);
-                let erf = self.add("Erf", &node("erf"), &[&scaled], vec![]);
-                let gate = self.add("Add", &node("gate"), &[&erf, &one], vec![]);
-                let double = self.add("Mul", &node("double"), &[&x, &gate], vec![]);
-                self.add("Mul", &node("gelu"), &[&double, &half], vec![])
-            }
-            Function::Table(_) => unreachable!("a network that is to be quantized has no quantized values"),
-        }
     }
 }
 

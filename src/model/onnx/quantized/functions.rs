@@ -1,0 +1,53 @@
+//! Functions and mirrored borders, which ONNX has as operators of their own.
+
+use tract_onnx::pb::tensor_proto::DataType;
+
+use super::super::nodes::{float, text};
+use super::{Writer, integers};
+use crate::quant::Function;
+
+impl Writer<'_> {
+    /// A tensor with its image mirrored at its ends: top, left, bottom, right.
+    pub(super) fn mirrored(&mut self, name: &str, x: &str, [top, left, bottom, right]: [usize; 4]) -> String {
+        let values = [0, 0, top, left, 0, 0, bottom, right].map(|n| n as i64);
+        let raw_data = values.iter().flat_map(|n| n.to_le_bytes()).collect();
+        let pads = self.store(&format!("{name}.pads"), integers("", &[8], DataType::Int64, raw_data));
+        self.add("Pad", &format!("{name}.mirrored"), &[x, &pads], vec![text("mode", "reflect")])
+    }
+
+    /// A tensor after a function, in operators of opset 13.
+    pub(super) fn function(&mut self, name: &str, x: String, function: &Function) -> String {
+        let node = |part: &str| format!("{name}.{part}");
+        match function {
+            Function::Identity => x,
+            Function::Sigmoid => self.add("Sigmoid", &node("sigmoid"), &[&x], vec![]),
+            Function::Silu => {
+                let gate = self.add("Sigmoid", &node("sigmoid"), &[&x], vec![]);
+                self.add("Mul", &node("silu"), &[&x, &gate], vec![])
+            }
+            Function::HardSigmoid { alpha, beta } => {
+                let attributes = vec![float("alpha", *alpha), float("beta", *beta)];
+                self.add("HardSigmoid", &node("gate"), &[&x], attributes)
+            }
+            Function::HardSwish { alpha, beta } => {
+                let attributes = vec![float("alpha", *alpha), float("beta", *beta)];
+                let gate = self.add("HardSigmoid", &node("gate"), &[&x], attributes);
+                self.add("Mul", &node("swish"), &[&x, &gate], vec![])
+            }
+            Function::LeakyRelu(alpha) => self.add("LeakyRelu", &node("leaky"), &[&x], vec![float("alpha", *alpha)]),
+            Function::Elu(alpha) => self.add("Elu", &node("elu"), &[&x], vec![float("alpha", *alpha)]),
+            Function::Tanh => self.add("Tanh", &node("tanh"), &[&x], vec![]),
+            Function::Erf => self.add("Erf", &node("erf"), &[&x], vec![]),
+            Function::Gelu => {
+                let root = self.number(&node("root"), std::f32::consts::FRAC_1_SQRT_2);
+                let (one, half) = (self.number(&node("one"), 1.0), self.number(&node("half"), 0.5));
+                let scaled = self.add("Mul", &node("scaled"), &[&x, &root], vec![]);
+                let erf = self.add("Erf", &node("erf"), &[&scaled], vec![]);
+                let gate = self.add("Add", &node("gate"), &[&erf, &one], vec![]);
+                let double = self.add("Mul", &node("double"), &[&x, &gate], vec![]);
+                self.add("Mul", &node("gelu"), &[&double, &half], vec![])
+            }
+            Function::Table(_) => unreachable!("a network that is to be quantized has no quantized values"),
+        }
+    }
+}
