@@ -3,14 +3,12 @@
 
 use std::time::Instant;
 
-use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
-
 use super::pace::Pacer;
 use super::{Source, SourceOptions, refuse_camera_wishes};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::frame::{Frame, RgbImage};
 use crate::picture::decode_jpeg;
+use crate::picture::resize::{Filter, Part, Resizer};
 
 /// Size of every frame, 3:2 as the photographs.
 const SIZE: (u32, u32) = (480, 320);
@@ -59,7 +57,7 @@ impl Clip {
     /// The clip from its start.
     pub(super) fn new(options: &SourceOptions) -> Result<Self> {
         refuse_camera_wishes(options, "clip://")?;
-        let mut resizer = Resizer::new();
+        let mut resizer = Resizer::default();
         let loaded = load(&mut resizer, 0)?;
         let pacer = options.paced.then(|| Pacer::new(RATE));
         Ok(Self { loaded, resizer, pacer, repeat: options.repeat, sequence: 0 })
@@ -111,14 +109,10 @@ fn view(resizer: &mut Resizer, photo: &RgbImage, zoom: f64, focus: (f64, f64)) -
     let (width, height) = (f64::from(photo.width) / zoom, f64::from(photo.height) / zoom);
     let left = (focus.0 * f64::from(photo.width) - width / 2.0).clamp(0.0, f64::from(photo.width) - width);
     let top = (focus.1 * f64::from(photo.height) - height / 2.0).clamp(0.0, f64::from(photo.height) - height);
-    let options =
-        ResizeOptions::new().crop(left, top, width, height).resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
-    let failed = || Error::new(ErrorKind::Image, "cannot zoom into the bundled clip");
-    let source =
-        ImageRef::new(photo.width, photo.height, &photo.pixels, PixelType::U8x3).map_err(|e| failed().caused_by(e))?;
-    let mut frame = Image::new(SIZE.0, SIZE.1, PixelType::U8x3);
-    resizer.resize(&source, &mut frame, &options).map_err(|e| failed().caused_by(e))?;
-    Ok(RgbImage::new(SIZE.0, SIZE.1, frame.into_vec()))
+    let part = Part { part: [left, top, width, height], ..Part::whole(photo) };
+    let mut frame = Vec::new();
+    resizer.resize(part, Filter::Bilinear, SIZE, &mut frame)?;
+    Ok(RgbImage::new(SIZE.0, SIZE.1, frame))
 }
 
 #[cfg(test)]

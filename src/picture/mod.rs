@@ -14,6 +14,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::frame::RgbImage;
 
 pub(crate) mod jpeg;
+pub(crate) mod resize;
 
 use jpeg::Flaw;
 

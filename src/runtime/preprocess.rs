@@ -1,11 +1,9 @@
 //! A picture becomes the network's input.
 
-use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
-
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::RgbImage;
 use crate::model::{ChannelOrder, Interpolation, Preprocessing, ResizeKind};
+use crate::picture::resize::{Filter, Part, Pixels, Resizer};
 
 /// Resizes and normalizes pictures for one network. Keeps its buffers from picture to picture.
 pub struct Preprocessor {
@@ -16,6 +14,8 @@ pub struct Preprocessor {
     resizer: Resizer,
     /// The luma of a picture, for a network of one channel.
     gray: Vec<u8>,
+    /// The scaled picture, where it fills a part of the input only.
+    scaled: Vec<u8>,
     /// The resized picture, packed: RGB, or luma alone.
     resized: Vec<u8>,
     /// For each plane what each pixel value becomes.
@@ -42,7 +42,17 @@ impl Preprocessor {
         let normalized = [plane(0), plane(1), plane(2)];
         let resized = vec![0; channels * height * width];
         let (height, width) = (height as u32, width as u32);
-        Self { how, channels, height, width, resizer: Resizer::new(), gray: Vec::new(), resized, normalized }
+        Self {
+            how,
+            channels,
+            height,
+            width,
+            resizer: Resizer::default(),
+            gray: Vec::new(),
+            scaled: Vec::new(),
+            resized,
+            normalized,
+        }
     }
 
     /// Resizes `image` and writes it as planes (NCHW) to `input`.
@@ -77,38 +87,33 @@ impl Preprocessor {
                 format!("a picture of {}x{} has no pixels", image.width, image.height),
             ));
         }
-        let failed =
-            |e: &dyn std::fmt::Display| Error::new(ErrorKind::Shape, format!("the picture cannot be resized: {e}"));
-        let Placement { source, target: [left, top, width, height] } = self.place(image.width, image.height);
-        let (kind, pixels) = match self.channels {
+        let Placement { source: part, target: [left, top, width, height] } = self.place(image.width, image.height);
+        let pixels = match self.channels {
             1 => {
                 self.gray.clear();
                 self.gray.extend(image.pixels.as_chunks::<3>().0.iter().copied().map(luma));
-                (PixelType::U8, &self.gray)
+                Pixels::Luma(&self.gray)
             }
-            _ => (PixelType::U8x3, &image.pixels),
+            _ => Pixels::Rgb(&image.pixels),
         };
-        let from = ImageRef::new(image.width, image.height, pixels, kind).map_err(|e| failed(&e))?;
-        let [x, y, w, h] = source;
         let filter = match self.how.interpolation {
-            Interpolation::Nearest => ResizeAlg::Nearest,
-            Interpolation::Bilinear => ResizeAlg::Convolution(FilterType::Bilinear),
-            Interpolation::Bicubic => ResizeAlg::Convolution(FilterType::CatmullRom),
-            Interpolation::Lanczos => ResizeAlg::Convolution(FilterType::Lanczos3),
+            Interpolation::Nearest => Filter::Nearest,
+            Interpolation::Bilinear => Filter::Bilinear,
+            Interpolation::Bicubic => Filter::Bicubic,
+            Interpolation::Lanczos => Filter::Lanczos,
         };
-        let options = ResizeOptions::new().resize_alg(filter).crop(x, y, w, h).use_alpha(false);
-        let mut to = Image::new(width, height, kind);
-        self.resizer.resize(&from, &mut to, &options).map_err(|e| failed(&e))?;
+        let from = Part { pixels, size: (image.width, image.height), part };
         if (width, height) == (self.width, self.height) {
-            self.resized.copy_from_slice(to.buffer());
+            self.resizer.resize(from, filter, (width, height), &mut self.resized)?;
         } else {
+            self.resizer.resize(from, filter, (width, height), &mut self.scaled)?;
             let each = self.channels;
             let (luma, rgb) = ([luma(self.how.pad)], self.how.pad);
             let pad = if each == 1 { &luma[..] } else { &rgb };
             self.resized.chunks_exact_mut(each).for_each(|pixel| pixel.copy_from_slice(pad));
             let (left, row) = (left as usize * each, width as usize * each);
             let rows = self.resized.chunks_exact_mut(self.width as usize * each).skip(top as usize);
-            for (into, from) in rows.zip(to.buffer().chunks_exact(row)) {
+            for (into, from) in rows.zip(self.scaled.chunks_exact(row)) {
                 into[left..left + row].copy_from_slice(from);
             }
         }

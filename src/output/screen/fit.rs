@@ -1,11 +1,9 @@
 //! A picture as large as a screen can show it, turned as the screen is mounted.
 
-use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
-
 use super::Layout;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::frame::RgbImage;
+use crate::picture::resize::{Filter, Part, Resizer};
 
 /// How far pictures are turned, clockwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,13 +47,15 @@ impl Rotation {
 pub(super) struct Fitter {
     rotation: Rotation,
     resizer: Resizer,
-    /// The scaled picture, kept for its memory.
-    scaled: Image<'static>,
+    /// Width and height of the picture drawn last, in pixels.
+    size: (u32, u32),
+    /// The scaled picture, packed RGB, kept for its memory.
+    scaled: Vec<u8>,
 }
 
 impl Fitter {
     pub(super) fn new(rotation: Rotation) -> Self {
-        Self { rotation, resizer: Resizer::new(), scaled: Image::new(1, 1, PixelType::U8x3) }
+        Self { rotation, resizer: Resizer::default(), size: (0, 0), scaled: Vec::new() }
     }
 
     /// Draws `picture` on a screen's contents.
@@ -65,17 +65,13 @@ impl Fitter {
             false => (layout.width, layout.height),
         };
         let (width, height) = fit(picture.width, picture.height, across, down);
-        if (self.scaled.width(), self.scaled.height()) != (width, height) {
-            self.scaled = Image::new(width, height, PixelType::U8x3);
+        if self.size != (width, height) {
+            self.size = (width, height);
             // Another size leaves another border.
             contents.fill(0);
         }
-        let failed = || Error::new(ErrorKind::Image, format!("cannot scale a picture to {width}x{height}"));
-        let source = ImageRef::new(picture.width, picture.height, &picture.pixels, PixelType::U8x3)
-            .map_err(|e| failed().caused_by(e))?;
-        let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
-        self.resizer.resize(&source, &mut self.scaled, &options).map_err(|e| failed().caused_by(e))?;
-        let pixels = self.scaled.buffer().as_chunks::<3>().0;
+        self.resizer.resize(Part::whole(picture), Filter::Bilinear, (width, height), &mut self.scaled)?;
+        let pixels = self.scaled.as_chunks::<3>().0;
         let (width, height) = (width as usize, height as usize);
         let (columns, rows) = if self.rotation.swaps_sides() { (height, width) } else { (width, height) };
         let (left, top) = ((layout.width as usize - columns) / 2, (layout.height as usize - rows) / 2);
