@@ -136,21 +136,20 @@ impl Im2Row {
         let rows = (self.rows.min(self.to.height - first) - 1) * down + self.window.span()[0];
         for plane in 0..self.planes {
             let padding = padding(plane);
-            for row in 0..rows {
-                if row % down >= self.phases() {
-                    continue; // No window looks there.
-                }
-                let y = border.place(first * down + row, top, self.from.height);
-                for column in 0..kernel[1] {
+            for column in 0..kernel[1] {
+                let taps = Taps::new([column * dilation[1], left, right], self.from.width, self.to.width);
+                for row in 0..rows {
+                    if row % down >= self.phases() {
+                        continue; // No window looks there.
+                    }
                     let expanded = (row % down * kernel[1] + column) * self.planes + plane;
                     let at = expanded * self.plane_stride + 4 * self.to.width * (row / down);
                     let out = &mut out[at..at + 4 * self.to.width];
-                    match y {
+                    match border.place(first * down + row, top, self.from.height) {
                         None => out.fill(padding),
                         Some(y) => {
                             let start = plane * raw_pitch + 4 * (y - begin) * self.from.width;
-                            let raw = &raw[start..start + 4 * self.from.width];
-                            copy_row(raw, out, (column * dilation[1], left, right), border, padding);
+                            taps.copy(&raw[start..start + 4 * self.from.width], out, border, padding);
                         }
                     }
                 }
@@ -159,27 +158,48 @@ impl Im2Row {
     }
 }
 
-/// Every `right`th pixel of a row, from `column - left` on.
-fn copy_row<T: Copy>(
-    raw: &[T],
-    out: &mut [T],
-    (column, left, right): (usize, usize, usize),
-    border: Border,
-    padding: T,
-) {
-    let (raw, out) = (raw.as_chunks::<4>().0, out.as_chunks_mut::<4>().0);
-    // The first result whose tap is inside the image, and the first whose tap is behind it.
-    let begin = left.saturating_sub(column).div_ceil(right).min(out.len());
-    let end = (raw.len() + left).saturating_sub(column).div_ceil(right).clamp(begin, out.len());
-    let outside = |place: usize| border.place(place * right + column, left, raw.len()).map_or([padding; 4], |x| raw[x]);
-    out[..begin].iter_mut().enumerate().for_each(|(place, out)| *out = outside(place));
-    out[end..].iter_mut().enumerate().for_each(|(place, out)| *out = outside(end + place));
-    if begin == end {
-        return;
+/// The taps of one column of a window, for a row of results.
+struct Taps {
+    column: usize,
+    left: usize,
+    right: usize,
+    /// The first result whose tap is inside the row.
+    begin: usize,
+    /// The first result whose tap is behind it.
+    end: usize,
+}
+
+impl Taps {
+    /// For the tap `column`, behind a padding of `left` pixels, with a stride of `right`: rows of `width` pixels, `results` results.
+    fn new([column, left, right]: [usize; 3], width: usize, results: usize) -> Self {
+        let begin = left.saturating_sub(column).div_ceil(right).min(results);
+        let end = (width + left).saturating_sub(column).div_ceil(right).clamp(begin, results);
+        Self { column, left, right, begin, end }
     }
-    let raw = &raw[begin * right + column - left..];
-    match right {
-        1 => out[begin..end].copy_from_slice(&raw[..end - begin]),
-        _ => out[begin..end].iter_mut().zip(raw.iter().step_by(right)).for_each(|(out, raw)| *out = *raw),
+
+    /// Copies the pixel that each result's tap sees.
+    fn copy<T: Copy>(&self, raw: &[T], out: &mut [T], border: Border, padding: T) {
+        let &Self { column, left, right, begin, end } = self;
+        let (raw, out) = (raw.as_chunks::<4>().0, out.as_chunks_mut::<4>().0);
+        match border {
+            Border::Zero => {
+                out[..begin].fill([padding; 4]);
+                out[end..].fill([padding; 4]);
+            }
+            Border::Reflect => {
+                for place in (0..begin).chain(end..out.len()) {
+                    let seen = border.place(place * right + column, left, raw.len());
+                    out[place] = seen.map_or([padding; 4], |x| raw[x]);
+                }
+            }
+        }
+        if begin == end {
+            return;
+        }
+        let raw = &raw[begin * right + column - left..];
+        match right {
+            1 => out[begin..end].copy_from_slice(&raw[..end - begin]),
+            _ => out[begin..end].iter_mut().zip(raw.iter().step_by(right)).for_each(|(out, raw)| *out = *raw),
+        }
     }
 }

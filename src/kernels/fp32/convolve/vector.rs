@@ -123,7 +123,7 @@ unsafe fn tile<V: Vector, const N: usize>(args: &ConvolveF32Args, at: F32Tile<'_
             }
             weights = weights.wrapping_add(16);
         }
-        let four = |values: &[f32]| V::repeat(&[0, 1, 2, 3].map(|o| values[first + o]));
+        let four = |values: &[f32]| V::repeat(&values.as_chunks().0[first / 4]);
         let (mul, add) = (four(&args.bias_clamp.mul), four(&args.bias_clamp.add));
         let (low, high) = (V::splat(args.bias_clamp.bounds.low), V::splat(args.bias_clamp.bounds.high));
         for v in 0..N {
