@@ -53,10 +53,12 @@ toolchain() {
     export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc
 }
 
-# Cargo with that toolchain. QUICK=1 optimizes nothing but Densight itself: for tests, not for what tract runs.
+# Cargo with that toolchain. QUICK=1 hardly optimizes tract: for tests, not for what tract runs.
 arm_cargo() {
     if [ "${QUICK:-}" = 1 ]; then
-        "$cargo" --config 'profile.release.package."*".opt-level=1' "$@"
+        "$cargo" --config 'profile.release.package.tract-core.opt-level=1' \
+            --config 'profile.release.package.tract-data.opt-level=1' \
+            --config 'profile.release.package.tract-linalg.opt-level=1' "$@"
     else
         "$cargo" "$@"
     fi
