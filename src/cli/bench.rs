@@ -19,15 +19,15 @@ const VOID: u8 = 3;
 /// Time without `--iterations` and `--duration`.
 const DURATION: Duration = Duration::from_secs(5);
 
-/// Measure how long a network takes on this machine
+/// Measure the latency of a network on this machine
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// ONNX model; the one inside the program if none is given
+    /// ONNX or prepared model [default: the embedded CIFAR-10 network]
     model: Option<PathBuf>,
-    /// Threads that compute; 1 means one
+    /// Compute threads
     #[arg(long, value_name = "N", default_value = "1", value_parser = super::threads::parse)]
     threads: NonZeroUsize,
-    /// Where the network runs: cpu, cuda, or auto (cuda where that works)
+    /// Device to run the network on: cpu, cuda, or auto (cuda if it works, else cpu)
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     device: Device,
     #[command(flatten)]
@@ -36,28 +36,28 @@ pub(super) struct Args {
     output: super::model::OutputArgs,
     #[command(flatten)]
     limits: super::model::LimitArgs,
-    /// Pictures that are run together; times are those of all
+    /// Batch size; times are those of the whole batch
     #[arg(long, value_name = "N", default_value = "1", conflicts_with = "stages")]
     batch: NonZeroUsize,
     /// Stop after N measured runs
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     iterations: Option<u64>,
-    /// Stop after this time [default: 5, without --iterations]
+    /// Stop after this time [default: 5, unless --iterations is given]
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     duration: Option<Duration>,
-    /// Runs before the first that is measured
+    /// Unmeasured runs first
     #[arg(long, value_name = "N", default_value_t = 10)]
     warmup: u64,
-    /// Percentiles to report beside 50, 90 and 99
+    /// Further percentiles, besides 50, 90 and 99
     #[arg(long, value_name = "P,P,…", value_delimiter = ',', value_parser = percentile)]
     percentiles: Vec<f64>,
-    /// Classify a picture of 640x480 each time, and time preprocessing, network and postprocessing separately
+    /// Classify a picture of 640x480, and time preprocessing, network and postprocessing separately
     #[arg(long)]
     stages: bool,
-    /// Let tract run the whole graph, with none of it replaced by Densight's kernels
+    /// Run the whole graph in tract, without Densight's kernels
     #[arg(long)]
     stock: bool,
-    /// Measure on demand: for each line with a number of runs on standard input, print the seconds they took
+    /// For each number of runs read from standard input, print the seconds that those runs took
     #[arg(long, conflicts_with_all = ["iterations", "duration", "percentiles", "stages", "json"])]
     serve: bool,
     /// Print one JSON object

@@ -14,25 +14,25 @@ use crate::prediction::{Prediction, StageTimes};
 use crate::runtime::{Classifier, Device, Session, SessionOptions};
 use crate::text;
 
-/// Label pictures
+/// Classify pictures
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// JPEG or PNG pictures
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<PathBuf>,
-    /// ONNX model; the one inside the program if none is given
+    /// ONNX or prepared model [default: the embedded CIFAR-10 network]
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
-    /// Names of the model's classes, one a line, instead of those it carries
+    /// File of class names, one per line [default: those in the model]
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
     /// Classes to show
     #[arg(long, value_name = "K", default_value = "5")]
     topk: NonZeroUsize,
-    /// Threads that compute; 1 means one
+    /// Compute threads
     #[arg(long, value_name = "N", default_value = "1", value_parser = super::threads::parse)]
     threads: NonZeroUsize,
-    /// Where the network runs: cpu, cuda, or auto (cuda where that works)
+    /// Device to run the network on: cpu, cuda, or auto (cuda if it works, else cpu)
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     device: Device,
     #[command(flatten)]
@@ -43,7 +43,7 @@ pub(super) struct Args {
     scores: super::model::ScoreArgs,
     #[command(flatten)]
     limits: super::model::LimitArgs,
-    /// Print one JSON object a line for each picture
+    /// Print one JSON object per picture, one per line
     #[arg(long)]
     json: bool,
 }

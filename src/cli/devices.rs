@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use crate::camera::v4l2::{DeviceInfo, FormatInfo, list_devices};
 use crate::text;
 
-/// List the cameras and what they deliver
+/// List the cameras, their formats and sizes
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Print one JSON array

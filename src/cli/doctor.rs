@@ -13,7 +13,7 @@ use crate::text;
 /// Degrees Celsius from which boards are about to slow down: the Raspberry Pi begins at 80.
 const HOT: f64 = 75.0;
 
-/// Show what this machine offers and what holds it back
+/// Check this machine: instruction sets, clock, throttling, GPU
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Print one JSON object

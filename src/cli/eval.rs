@@ -15,27 +15,27 @@ use crate::text;
 /// Measure a model's accuracy on labelled pictures
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Folder with one sub-folder of pictures for each class, or packed .npz file
+    /// Folder with a sub-folder of pictures per class, or packed .npz file
     data: PathBuf,
-    /// ONNX model; the one inside the program if none is given
+    /// ONNX or prepared model [default: the embedded CIFAR-10 network]
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
-    /// Reference model, such as the float one that a quantized one came from: show what differs
+    /// Reference model to compare with, such as the float model before quantization
     #[arg(long, value_name = "FILE")]
     against: Option<PathBuf>,
-    /// Names of the model's classes (and the reference's), one a line, instead of those it carries
+    /// File of class names, one per line, for both models [default: those in the model]
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
-    /// Pictures of a packed file to take: train, test or all [default: test]
+    /// Part of a packed file: train, test or all [default: test]
     #[arg(long)]
     split: Option<Split>,
-    /// Take N pictures at most, evenly spaced
+    /// Evaluate N pictures at most, evenly spaced
     #[arg(long, value_name = "N")]
     limit: Option<NonZeroUsize>,
-    /// Threads that compute; 1 means one
+    /// Compute threads
     #[arg(long, value_name = "N", default_value = "1", value_parser = super::threads::parse)]
     threads: NonZeroUsize,
-    /// Where the network runs: cpu, cuda, or auto (cuda where that works)
+    /// Device to run the network on: cpu, cuda, or auto (cuda if it works, else cpu)
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     device: Device,
     #[command(flatten)]
@@ -44,7 +44,7 @@ pub(super) struct Args {
     output: super::model::OutputArgs,
     #[command(flatten)]
     limits: super::model::LimitArgs,
-    /// Pictures that a GPU computes together
+    /// Batch size on a GPU
     #[arg(long, value_name = "N", default_value = "1")]
     batch: NonZeroUsize,
     /// Print one JSON object

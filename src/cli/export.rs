@@ -12,7 +12,7 @@ use crate::files;
 use crate::model::{Architecture, Interpolation, Metadata, Preprocessing, ResizeKind, Weights, count, onnx};
 use crate::text;
 
-/// Write a network as an ONNX file, with preprocessing, labels and definition inside
+/// Write a network as an ONNX file, with its preprocessing, labels and definition as metadata
 #[derive(Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("network").required(true).args(["preset", "config"]))]
 pub(super) struct Args {
@@ -24,22 +24,22 @@ pub(super) struct Args {
     /// Trained weights (.safetensors, names of the reference implementation or torchvision)
     #[arg(long, value_name = "FILE", conflicts_with = "seed")]
     weights: Option<PathBuf>,
-    /// Seed of fresh weights, where no trained ones are given
+    /// Seed of random weights, if there are no trained ones
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
-    /// Names of the classes, one a line
+    /// File of class names, one per line
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
-    /// The network's name [default: the preset's or file's]
+    /// Name of the network [default: the preset's or file's]
     #[arg(long)]
     name: Option<String>,
-    /// How a picture is made to fit: scaled and cut, scaled and padded (top left or centred), or stretched
+    /// How pictures are fitted to the input: crop the centre, pad right and bottom (fit), pad all around (letterbox), or stretch (squash)
     #[arg(long, value_name = "KIND", default_value = "crop")]
     resize: Resize,
-    /// With --resize crop: share of the shorter side that is kept
+    /// Share of the shorter side that --resize crop keeps
     #[arg(long, value_name = "SHARE", default_value_t = Preprocessing::default().crop)]
     crop: f64,
-    /// Filter that scales pictures; all but nearest are antialiased
+    /// Resampling filter; all but nearest are antialiased
     #[arg(long, value_name = "FILTER", default_value = "bilinear")]
     interpolation: Filter,
     /// Mean of red, green, blue, on a scale of 0 to 1

@@ -11,7 +11,7 @@ use crate::model::{DenseNetConfig, count};
 use crate::runtime::{Classifier, Device, Execution, Left, Session, SessionOptions};
 use crate::text;
 
-/// Show what a model is and what it costs
+/// Describe a model: architecture, parameters, multiply-adds, memory
 #[derive(Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("what").required(true).args(["model", "preset", "config"]))]
 pub(super) struct Args {
@@ -19,10 +19,10 @@ pub(super) struct Args {
     model: Option<PathBuf>,
     #[command(flatten)]
     network: Network,
-    /// List what really runs: each node with its type, its kernel and its multiply-adds
+    /// List the nodes as they are executed: data type, kernel and multiply-adds of each
     #[arg(long, conflicts_with_all = ["preset", "config"])]
     executed: bool,
-    /// Where the network runs: cpu, cuda, or auto (cuda where that works)
+    /// Device to run the network on: cpu, cuda, or auto (cuda if it works, else cpu)
     #[arg(long, value_name = "DEVICE", default_value = "cpu", conflicts_with_all = ["preset", "config"])]
     device: Device,
     #[command(flatten)]
@@ -31,7 +31,7 @@ pub(super) struct Args {
     scores: super::model::ScoreArgs,
     #[command(flatten)]
     limits: super::model::LimitArgs,
-    /// Exit with 3 if less than this share of the multiply-adds is in int8
+    /// Exit with 3 if a smaller share of the multiply-adds runs in int8
     #[arg(long, value_name = "PERCENT", conflicts_with_all = ["preset", "config"], value_parser = percent)]
     require_int8: Option<f64>,
     /// Print one JSON object

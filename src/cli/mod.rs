@@ -30,7 +30,7 @@ use crate::text;
 /// Exit code after Ctrl-C, as shells have it.
 const INTERRUPTED: u8 = 130;
 
-/// Label pictures with DenseNets, build, measure and inspect them
+/// Classify pictures with DenseNets; build, quantize, measure and inspect them
 #[derive(Parser)]
 #[command(name = "densight", version, arg_required_else_help = true, after_help = EXIT_CODES)]
 struct Densight {

@@ -13,7 +13,7 @@ const EMBEDDED: &[u8] = include_bytes!("../../models/cifar10_densenet_bc_L40_k12
 /// What a model may cost, where it may cost more than usual.
 #[derive(Debug, clap::Args)]
 pub(super) struct LimitArgs {
-    /// Raise a limit on what a model may cost: file, nodes, constants, channels, activations or macs (macs=100G,
+    /// Raise a limit on the model: file, nodes, constants, channels, activations or macs (macs=100G,
     /// activations=1GiB)
     #[arg(long, value_name = "NAME=NUMBER")]
     allow: Vec<String>,
@@ -32,7 +32,7 @@ impl LimitArgs {
 /// How large the model's input is.
 #[derive(Debug, clap::Args)]
 pub(super) struct SizeArgs {
-    /// Height and width of the model's input, of a model that leaves them open
+    /// Input height and width, for a model whose input size is dynamic
     #[arg(long, value_name = "HxW", value_parser = size)]
     pub(super) input_size: Option<[usize; 2]>,
 }
@@ -40,7 +40,7 @@ pub(super) struct SizeArgs {
 /// Which output is taken, in commands that write no file.
 #[derive(Debug, clap::Args)]
 pub(super) struct OutputArgs {
-    /// Output to take of a model with several, by its name [default: the first]
+    /// Output to use, if the model has several [default: the first]
     #[arg(long, visible_alias = "output", value_name = "NAME")]
     pub(super) output_name: Option<String>,
 }
@@ -48,7 +48,7 @@ pub(super) struct OutputArgs {
 /// Which output is taken, in commands whose `--output` is a file.
 #[derive(Debug, clap::Args)]
 pub(super) struct OutputNameArgs {
-    /// Output to take of a model with several, by its name [default: the first]
+    /// Output to use, if the model has several [default: the first]
     #[arg(long, value_name = "NAME")]
     pub(super) output_name: Option<String>,
 }
@@ -56,8 +56,8 @@ pub(super) struct OutputNameArgs {
 /// What scores are.
 #[derive(Debug, clap::Args)]
 pub(super) struct ScoreArgs {
-    /// What the scores of classes are: softmax (one is true), sigmoid (each may be), or none (the output as it is) [default: what
-    /// the model says, or its graph ends in]
+    /// Scores of the classes: softmax (one is true), sigmoid (each may be true), or none (the raw output) [default: from
+    /// the model's metadata or the end of its graph]
     #[arg(long, value_name = "KIND")]
     pub(super) scores: Option<Scores>,
 }
@@ -98,14 +98,15 @@ pub(super) fn open(model: Option<&Path>, options: &SessionOptions) -> Result<Ses
     Ok(session)
 }
 
-/// Below this share of multiply-adds in Densight's kernels it is told why.
-const MOST: f64 = 0.95;
+/// Share of multiply-adds in Densight's kernels below which the reason is told.
+const LEAST_KERNEL_SHARE: f64 = 0.95;
 
 /// Opens `model`, or the one inside the program, to run it: tells where much of it is left to tract.
 pub(super) fn open_to_run(model: Option<&Path>, options: &SessionOptions) -> Result<Session> {
     let session = open(model, options)?;
     let asked = options.stock || options.device != Device::Cpu;
-    if let Some(execution) = (!asked).then(|| session.execution()).transpose()?.filter(|run| run.kernel_share() < MOST)
+    if let Some(execution) =
+        (!asked).then(|| session.execution()).transpose()?.filter(|run| run.kernel_share() < LEAST_KERNEL_SHARE)
     {
         let reason = execution.left.first().map_or(String::new(), |left| {
             format!(": {} ({}): {}", text::name(&left.node), text::name(&left.op), text::line(&left.reason))

@@ -8,16 +8,16 @@ use crate::model::{DenseNetConfig, PRESETS, preset};
 /// A preset or a file, with what differs from it.
 #[derive(Debug, clap::Args)]
 pub(super) struct Network {
-    /// Network of the paper: densenet121, densenet-bc-100-12, …
+    /// Network from the paper: densenet121, densenet-bc-100-12, …
     #[arg(long, value_name = "NAME", conflicts_with = "config", value_parser = names())]
     preset: Option<String>,
     /// Network definition (JSON: growth_rate, block_config, compression, …)
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Number of classes, instead of the preset's or file's
+    /// Number of classes [default: the preset's or file's]
     #[arg(long, value_name = "N")]
     num_classes: Option<usize>,
-    /// Height and width of the input, instead of the preset's or file's
+    /// Input height and width [default: the preset's or file's]
     #[arg(long, value_name = "HxW", value_parser = super::model::size)]
     input_size: Option<[usize; 2]>,
 }

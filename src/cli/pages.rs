@@ -9,10 +9,10 @@ use clap_complete::Shell;
 
 use crate::error::{Error, ErrorKind};
 
-/// Write manual pages and completions for bash, zsh and fish into a folder
+/// Write manual pages and completions for bash, zsh and fish to a folder
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Folder, which is made where it is missing
+    /// Folder, created if it is missing
     folder: PathBuf,
 }
 

@@ -7,12 +7,12 @@ use std::process::ExitCode;
 use crate::files;
 use crate::runtime::{Session, SessionOptions};
 
-/// Write a model as a file that loads many times faster, for this version and processors like this one
+/// Write a prepared model, which loads many times faster, for this version and kind of processor
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// ONNX model
     model: PathBuf,
-    /// File to write; every command takes it in place of the ONNX model
+    /// File to write; commands take it in place of the ONNX model
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
     #[command(flatten)]

@@ -19,37 +19,37 @@ use crate::quantize::{Checked, ConcatScales, Method, Options, Phase, quantize};
 use crate::runtime::{Model, Preprocessor, Session, SessionOptions};
 use crate::text;
 
-/// Make an int8 model of a float one
+/// Quantize a float model to int8
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Float ONNX model
     model: PathBuf,
-    /// Pictures to calibrate with: a folder, one with a sub-folder for each class, or a packed .npz file
+    /// Calibration pictures: a folder, a folder with a sub-folder per class, or a packed .npz file
     #[arg(long, value_name = "DIR")]
     images: PathBuf,
-    /// ONNX file to write (QDQ form, which other runtimes run too)
+    /// ONNX file to write, in QDQ form, which other runtimes run too
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
-    /// Pictures that ranges are taken from, evenly spaced
+    /// Calibration pictures to use, evenly spaced
     #[arg(long, value_name = "N", default_value = "200")]
     samples: NonZeroUsize,
-    /// How ranges are chosen: minmax, percentile, entropy or mse
+    /// Calibration method: minmax, percentile, entropy or mse
     #[arg(long, value_name = "METHOD", default_value = "mse")]
     method: Method,
-    /// Scales of what is concatenated: one for each segment, or one shared by all of them
+    /// Scales within a concatenation: one per segment, or one for all (shared)
     #[arg(long, value_name = "SCALES", default_value = "segment")]
     concat: ConcatScales,
-    /// Percentage points of accuracy that may be lost; as few layers as that takes stay float
+    /// Accuracy that may be lost, in percentage points; as few layers as possible stay float
     #[arg(long, value_name = "POINTS", value_parser = points)]
     max_drop: Option<f64>,
-    /// Other pictures of the same place that accuracy is measured on, evenly spaced; 0 for none [default: 500, or 2000 with
+    /// Pictures to measure accuracy on, none of those used to calibrate; 0 for none [default: 500, or 2000 with
     /// --max-drop]
     #[arg(long, value_name = "N")]
     check: Option<usize>,
-    /// Pictures of a packed file to take: train, test or all [default: train]
+    /// Part of a packed file: train, test or all [default: train]
     #[arg(long)]
     split: Option<Split>,
-    /// Write the report as a page too
+    /// Also write the report as an HTML page
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
     #[command(flatten)]
@@ -58,7 +58,7 @@ pub(super) struct Args {
     output_name: super::model::OutputNameArgs,
     #[command(flatten)]
     limits: super::model::LimitArgs,
-    /// Threads that compute [default: all]
+    /// Compute threads [default: one for each core]
     #[arg(long, value_name = "N", value_parser = super::threads::parse)]
     threads: Option<NonZeroUsize>,
     /// Print the report as one JSON object

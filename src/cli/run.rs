@@ -11,21 +11,21 @@ use crate::files;
 use crate::npy::{self, Npy};
 use crate::runtime::{Device, Session, SessionOptions};
 
-/// Run raw tensors through a network
+/// Run a network on raw tensors
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// ONNX model
     model: PathBuf,
-    /// NumPy file: f32 [N, channels, height, width] (or channels last, as the model), already as the network wants it
+    /// NumPy file, f32 [N, channels, height, width] (or channels last, as the model's input), preprocessed
     #[arg(long, value_name = "FILE")]
     input: PathBuf,
-    /// NumPy file to write: f32 [N, …], the network's output for each picture
+    /// NumPy file to write, f32 [N, …]
     #[arg(long, value_name = "FILE")]
     output: PathBuf,
-    /// Threads that compute; 1 means one
+    /// Compute threads
     #[arg(long, value_name = "N", default_value = "1", value_parser = super::threads::parse)]
     threads: NonZeroUsize,
-    /// Where the network runs: cpu, cuda, or auto (cuda where that works)
+    /// Device to run the network on: cpu, cuda, or auto (cuda if it works, else cpu)
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     device: Device,
     #[command(flatten)]

@@ -26,17 +26,17 @@ pub(super) struct Settings {
     /// ONNX model [default: the one inside the program]
     #[arg(long, value_name = "FILE")]
     pub(super) model: Option<PathBuf>,
-    /// Names of the model's classes, one a line, instead of those it carries
+    /// File of class names, one per line [default: those in the model]
     #[arg(long, value_name = "FILE")]
     pub(super) labels: Option<PathBuf>,
-    /// Height and width of the model's input, of a model that leaves them open
+    /// Input height and width, for a model whose input size is dynamic
     #[arg(long, value_name = "HxW")]
     input_size: Option<String>,
-    /// Output to take of a model with several, by its name [default: the first]
+    /// Output to use, if the model has several [default: the first]
     #[arg(long, value_name = "NAME")]
     pub(super) output_name: Option<String>,
-    /// What the scores of classes are: softmax (one is true), sigmoid (each may be), or none (the output as it is) [default: what
-    /// the model says, or its graph ends in]
+    /// Scores of the classes: softmax (one is true), sigmoid (each may be true), or none (the raw output) [default: from
+    /// the model's metadata or the end of its graph]
     #[arg(long, value_name = "KIND")]
     scores: Option<String>,
     /// Classes to show [default: 3]
@@ -78,13 +78,13 @@ pub(super) struct Settings {
     /// Quality of JPEG pictures, 1 to 100 [default: 85]
     #[arg(long, value_name = "QUALITY")]
     jpeg_quality: Option<u8>,
-    /// Threads that compute; 1 means one [default: 1]
+    /// Compute threads [default: 1]
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
-    /// Where the network runs: cpu, cuda, or auto (cuda where that works) [default: cpu]
+    /// Device to run the network on: cpu, cuda, or auto (cuda if it works, else cpu) [default: cpu]
     #[arg(long, value_name = "DEVICE")]
     device: Option<Device>,
-    /// Raise a limit on what a model may cost: file, nodes, constants, channels, activations or macs (macs=100G,
+    /// Raise a limit on the model: file, nodes, constants, channels, activations or macs (macs=100G,
     /// activations=1GiB)
     #[arg(long, value_name = "NAME=NUMBER")]
     allow: Option<Vec<String>>,
