@@ -53,15 +53,14 @@ toolchain() {
     export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc
 }
 
-# Cargo with that toolchain. QUICK=1 hardly optimizes tract: for tests, not for what tract runs.
+# Cargo with that toolchain. QUICK=1 hardly optimizes what takes longest to build: for tests, not for times.
 arm_cargo() {
     if [ "${QUICK:-}" = 1 ]; then
-        "$cargo" --config 'profile.release.package.tract-core.opt-level=1' \
-            --config 'profile.release.package.tract-data.opt-level=1' \
-            --config 'profile.release.package.tract-linalg.opt-level=1' "$@"
-    else
-        "$cargo" "$@"
+        for package in tract-core tract-data tract-linalg yuv; do
+            set -- --config "profile.release.package.$package.opt-level=1" "$@"
+        done
     fi
+    "$cargo" "$@"
 }
 
 # Everything is linked into the program: it needs nothing of the system that it runs on.
