@@ -1,6 +1,6 @@
 //! Fused networks as operators of tract's graph.
 //!
-//! [`crate::model::onnx::fuse`] finds densely connected networks in the file and replaces each by a node; here tract reads the
+//! [`crate::model::onnx::fuse`] finds networks with branches in the file and replaces each by a node; here tract reads the
 //! graph around them, gets an operator for each of those nodes, and optimizes the whole.
 
 mod cost;
@@ -56,6 +56,7 @@ pub fn optimized(
     for (number, mut network) in networks.into_iter().enumerate() {
         rewrite::fold_norms(&mut network);
         rewrite::pool_first(&mut network);
+        rewrite::share_prologues(&mut network);
         let node = model.node_id_by_name(&node_name(number))?;
         let op = FusedOp::new(&network, how.kernels, how.threads, &how.limits)?;
         model.node_mut(node).op = expand(Placed::new(op, proto));

@@ -2,7 +2,7 @@
 //!
 //! Each states when it holds. None moves anything across a quantizer: the values that a file quantizes stay the same.
 
-use crate::model::fused::{ConvolutionWeights, FusedNetwork, Op, Shape, Window};
+use crate::model::fused::{ConvolutionWeights, FusedNetwork, Op, Read, Shape, Window};
 use crate::quant::{Affine, Function};
 
 /// The readers of a segment: indices of layers, and whether an output reads it too.
@@ -28,17 +28,32 @@ pub fn only_reader(network: &FusedNetwork, segment: usize) -> Option<usize> {
 struct Unrounded {
     /// Index of the convolution.
     layer: usize,
-    /// Index of the layer that is its only reader and reads nothing else.
-    reader: usize,
+    /// Index of the layer that is its only reader, and of the one read: it reads nothing else, or it is a sum or product.
+    reader: (usize, usize),
 }
 
 impl Unrounded {
     fn of(network: &FusedNetwork, number: usize) -> Option<Self> {
         let layer = &network.layers[number];
         let float = matches!(layer.op, Op::Convolution { weights: ConvolutionWeights::Float { .. }, .. });
-        let reader = only_reader(network, network.inputs.len() + number)?;
+        let reader = only_read(network, network.inputs.len() + number)?;
         (float && layer.epilogue.is_empty()).then_some(Self { layer: number, reader })
     }
+
+    /// The affines with which the reader begins.
+    fn prologue<'a>(&self, network: &'a mut FusedNetwork) -> &'a mut Vec<Affine> {
+        &mut network.layers[self.reader.0].reads[self.reader.1].prologue
+    }
+}
+
+/// The only read of `segment`, as indices of a layer and of its read: the layer reads nothing else, or it is a sum or product.
+fn only_read(network: &FusedNetwork, segment: usize) -> Option<(usize, usize)> {
+    let (layers, false) = readers(network, segment) else { return None };
+    let &[number] = layers.as_slice() else { return None };
+    let layer = &network.layers[number];
+    let mut reads = (0..layer.reads.len()).filter(|&read| layer.reads[read].segment == segment);
+    let (read, None) = (reads.next()?, reads.next()) else { return None };
+    (layer.reads.len() == 1 || layer.op.window().is_none()).then_some((number, read))
 }
 
 /// Folds the norm with which the only reader of a float convolution begins into the convolution's weights and bias: the second
@@ -55,9 +70,7 @@ pub fn fold_norms(network: &mut FusedNetwork) {
 }
 
 fn fold_norm(network: &mut FusedNetwork, found: &Unrounded) {
-    let Some(affine) = network.layers[found.reader].reads[0].prologue.first().filter(|affine| !affine.round) else {
-        return;
-    };
+    let Some(affine) = found.prologue(network).first().filter(|affine| !affine.round).cloned() else { return };
     let Op::Convolution { weights: ConvolutionWeights::Float { values, bias }, .. } = &network.layers[found.layer].op
     else {
         return;
@@ -75,9 +88,38 @@ fn fold_norm(network: &mut FusedNetwork, found: &Unrounded) {
     {
         (*values, *bias) = (folded, offsets);
     }
-    let affine = &mut network.layers[found.reader].reads[0].prologue[0];
+    let affine = &mut found.prologue(network)[0];
     affine.mul.fill(1.0);
     affine.add.fill(0.0);
+}
+
+/// Moves the affines with which all readers of a segment begin to its writer, where they are computed once. Sums of residual
+/// networks are read twice, each time through the same ReLU.
+///
+/// Holds for every segment that has not been rounded: the order of operations stays the same.
+pub fn share_prologues(network: &mut FusedNetwork) {
+    for number in 0..network.layers.len() {
+        let segment = network.inputs.len() + number;
+        if network.layers[number].epilogue.iter().any(|affine| affine.round) {
+            continue;
+        }
+        let mut reads: Vec<&mut Read> = reads_mut(network).filter(|read| read.segment == segment).collect();
+        let Some((first, others)) = reads.split_first_mut() else { continue };
+        let alike = |at: &usize| others.iter().all(|read| read.prologue.get(*at) == Some(&first.prologue[*at]));
+        let common = (0..first.prologue.len()).take_while(alike).count();
+        if others.is_empty() || common == 0 {
+            continue;
+        }
+        let shared = first.prologue[..common].to_vec();
+        reads.iter_mut().for_each(|read| drop(read.prologue.drain(..common)));
+        network.layers[number].epilogue.extend(shared);
+    }
+}
+
+/// All reads of layers and outputs.
+fn reads_mut(network: &mut FusedNetwork) -> impl Iterator<Item = &mut Read> {
+    let layers = network.layers.iter_mut().map(|layer| &mut layer.reads);
+    layers.chain(network.outputs.iter_mut().map(|output| &mut output.reads)).flatten()
 }
 
 /// Pools before a transition's 1x1 convolution instead of behind it: a quarter of the multiply-adds remains.
@@ -88,16 +130,17 @@ fn fold_norm(network: &mut FusedNetwork, found: &Unrounded) {
 pub fn pool_first(network: &mut FusedNetwork) {
     for number in 0..network.layers.len() {
         let Some(found) = Unrounded::of(network, number) else { continue };
-        let Op::SumPool(window) = network.layers[found.reader].op else { continue };
+        let reader = found.reader.0;
+        let Op::SumPool(window) = network.layers[reader].op else { continue };
         let point = matches!(network.layers[number].op, Op::Convolution { window: Window::ONE, .. });
-        if point && network.layers[found.reader].reads[0].prologue.is_empty() && window.kernel == window.stride {
+        if point && network.layers[reader].reads[0].prologue.is_empty() && window.kernel == window.stride {
             swap(network, &found, window);
         }
     }
 }
 
 /// The pool and the convolution change places.
-fn swap(network: &mut FusedNetwork, &Unrounded { layer: first, reader: second }: &Unrounded, window: Window) {
+fn swap(network: &mut FusedNetwork, &Unrounded { layer: first, reader: (second, _) }: &Unrounded, window: Window) {
     let values = window.len() as f32;
     let entering = network.input_shape(&network.layers[first]).channels;
     let leaving = network.layers[second].output;
@@ -113,13 +156,10 @@ fn swap(network: &mut FusedNetwork, &Unrounded { layer: first, reader: second }:
         return;
     }
     let segment = network.inputs.len() + second;
-    let layers = network.layers.iter_mut().map(|layer| &mut layer.reads);
-    for read in layers.chain(network.outputs.iter_mut().map(|output| &mut output.reads)).flatten() {
-        if read.segment == segment {
-            match read.prologue.first_mut() {
-                Some(affine) => affine.mul.iter_mut().for_each(|mul| *mul *= values),
-                None => read.prologue.push(factor(values, leaving.channels)),
-            }
+    for read in reads_mut(network).filter(|read| read.segment == segment) {
+        match read.prologue.first_mut() {
+            Some(affine) => affine.mul.iter_mut().for_each(|mul| *mul *= values),
+            None => read.prologue.push(factor(values, leaving.channels)),
         }
     }
 }

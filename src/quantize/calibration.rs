@@ -3,7 +3,7 @@
 use super::histogram::Histogram;
 use super::whole::Inputs;
 use crate::error::Result;
-use crate::model::fused::{FusedNetwork, Trace};
+use crate::model::fused::{FusedNetwork, Op, Trace};
 
 /// What was seen of one layer.
 #[derive(Debug, Clone)]
@@ -11,12 +11,13 @@ pub(super) struct Seen {
     /// Of what it reads: magnitudes, and the least value.
     pub(super) input: Histogram,
     pub(super) least: f32,
-    /// Sum and greatest magnitude of each channel it reads, and how many values were added up.
+    /// Of a convolution: sum and greatest magnitude of each channel it reads, and how many values were added up.
     pub(super) sums: Vec<f64>,
     pub(super) greatest: Vec<f32>,
     pub(super) count: u64,
-    /// Magnitudes of its result.
+    /// Of what it writes: magnitudes, and the least value.
     pub(super) result: Histogram,
+    pub(super) least_result: f32,
 }
 
 impl Seen {
@@ -45,6 +46,7 @@ pub(super) fn calibrate(
             greatest: vec![0.0; channels],
             count: 0,
             result: Histogram::new(),
+            least_result: 0.0,
         }
     };
     let mut seen: Vec<Seen> = network.layers.iter().map(new).collect();
@@ -53,12 +55,22 @@ pub(super) fn calibrate(
         let values: Vec<&[f32]> = values.iter().map(Vec::as_slice).collect();
         network.run_observed(&values, &mut |number, trace, values| {
             let seen = &mut seen[number];
-            if trace == Trace::Result {
-                seen.result.add(values);
+            let least = |least: f32| values.iter().copied().fold(least, f32::min);
+            match trace {
+                Trace::Result => return,
+                Trace::Written => {
+                    seen.result.add(values);
+                    seen.least_result = least(seen.least_result);
+                    return;
+                }
+                Trace::Input => {
+                    seen.input.add(values);
+                    seen.least = least(seen.least);
+                }
+            }
+            if !matches!(network.layers[number].op, Op::Convolution { .. }) {
                 return;
             }
-            seen.input.add(values);
-            seen.least = values.iter().copied().fold(seen.least, f32::min);
             let area = values.len() / seen.sums.len();
             seen.count += area as u64;
             for (channel, plane) in values.chunks_exact(area).enumerate() {

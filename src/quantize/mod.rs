@@ -1,6 +1,6 @@
 //! A float network becomes an int8 one.
 //!
-//! Its densely connected networks are brought into their fused form, run over pictures to see what ranges its values have, written as a QDQ file,
+//! Its networks are brought into their fused form, run over pictures to see what ranges its values have, written as a QDQ file,
 //! and judged as it is read back from there. Where a budget is given, the layers that cost most stay float.
 
 mod budget;
@@ -85,14 +85,15 @@ fn prepared(file: OnnxFile) -> Result<(Whole, FusedNetwork)> {
     let mut network = whole.network.clone();
     rewrite::fold_norms(&mut network);
     rewrite::pool_first(&mut network);
+    rewrite::share_prologues(&mut network);
     Ok((whole, network))
 }
 
 /// Quantizes the float model `file`. `calibration` are values of its input that ranges are taken from. Nodes between and behind its
-/// densely connected networks stay as they are; a warning of the report names them.
+/// networks stay as they are; a warning of the report names them.
 ///
 /// # Errors
-/// [`ErrorKind::Model`] for a file that is quantized already, or holds no densely connected network; if the budget cannot be held; if
+/// [`ErrorKind::Model`] for a file that is quantized already, or holds no network with branches; if the budget cannot be held; if
 /// what was written of it does not compute the same; [`ErrorKind::Image`] without pictures.
 ///
 /// # Panics

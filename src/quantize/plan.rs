@@ -3,7 +3,7 @@
 use super::calibration::Seen;
 use super::histogram::Method;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::fused::{ConvolutionWeights, FusedNetwork, Layer, Op};
+use crate::model::fused::{ConvolutionWeights, FusedNetwork, Layer, Op, Read};
 use crate::model::onnx::LayerEncodings;
 use crate::optimize::rewrite::{factor, fold_norms, only_reader, readers};
 use crate::quant::{Affine, Encoding, quantize_weights};
@@ -29,36 +29,81 @@ impl std::str::FromStr for ConcatScales {
     }
 }
 
-/// The encodings of every layer, all of them int8.
+/// The encodings of every layer; all convolutions are int8.
 pub(super) fn encodings(
     network: &FusedNetwork,
     seen: &[Seen],
     method: Method,
     scales: ConcatScales,
 ) -> Vec<LayerEncodings> {
-    let inputs = network.inputs.len();
-    let one = |(number, layer): (usize, &Layer)| {
-        let segment = inputs + number;
-        let seen = &seen[number];
-        let is_convolution = matches!(layer.op, Op::Convolution { .. });
-        // A pool of quantized values: of what a convolution wrote for it alone.
-        let pools_codes = matches!(layer.op, Op::MaxPool(_))
-            && layer.reads.len() == 1
-            && layer.reads[0].segment >= inputs
-            && is_direct(network, layer.reads[0].segment);
-        let (layers, leaves) = readers(network, segment);
-        let is_feature = is_convolution && !is_direct(network, segment) && !(leaves && layers.is_empty());
-        let greatest = seen.result.limit(method, 127);
-        LayerEncodings {
-            input: (is_convolution || pools_codes).then(|| read_encoding(seen, method)),
-            result: is_feature.then(|| Encoding::signed(greatest)),
-        }
-    };
-    let mut encodings: Vec<LayerEncodings> = network.layers.iter().enumerate().map(one).collect();
+    let mut encodings: Vec<LayerEncodings> = Vec::with_capacity(network.layers.len());
+    for (number, layer) in network.layers.iter().enumerate() {
+        let encoding = LayerEncodings {
+            input: input_encoding(network, layer, &seen[number], method, &encodings),
+            result: result_encoding(network, number, &seen[number], method),
+        };
+        encodings.push(encoding);
+    }
     if scales == ConcatScales::Shared {
         share(network, seen, method, &mut encodings);
     }
     encodings
+}
+
+/// The encoding of what a layer reads: of convolutions, and of max pools that pool what a convolution wrote for them alone.
+/// `encodings` are those of the layers before it.
+fn input_encoding(
+    network: &FusedNetwork,
+    layer: &Layer,
+    seen: &Seen,
+    method: Method,
+    encodings: &[LayerEncodings],
+) -> Option<Encoding> {
+    let single = match layer.reads.as_slice() {
+        [read] => Some(read),
+        _ => None,
+    };
+    let quantizes = match layer.op {
+        Op::Convolution { .. } => true,
+        Op::MaxPool(_) => single.is_some_and(|read| {
+            let written = read.segment >= network.inputs.len();
+            written && is_direct(network, read.segment)
+        }),
+        Op::SumPool(_) | Op::Add | Op::Multiply => false,
+    };
+    // A segment that is quantized already, and read as it is, is not quantized again.
+    let held = single.filter(|read| read.prologue.is_empty()).and_then(|read| held(network, read.segment, encodings));
+    quantizes.then(|| held.unwrap_or_else(|| read_encoding(seen, method)))
+}
+
+/// The encoding in which a segment is kept.
+fn held(network: &FusedNetwork, segment: usize, encodings: &[LayerEncodings]) -> Option<Encoding> {
+    let number = segment.checked_sub(network.inputs.len())?;
+    let (layer, encoding) = (&network.layers[number], &encodings[number]);
+    match (&layer.op, layer.reads.as_slice()) {
+        (Op::MaxPool(_), [read]) if layer.epilogue.is_empty() => encoding
+            .input
+            .or_else(|| if read.prologue.is_empty() { held(network, read.segment, encodings) } else { None }),
+        _ => encoding.result,
+    }
+}
+
+/// The encoding of what a layer writes: of features, sums and products, if others than the next convolution alone read them.
+fn result_encoding(network: &FusedNetwork, number: usize, seen: &Seen, method: Method) -> Option<Encoding> {
+    let segment = network.inputs.len() + number;
+    let (layers, leaves) = readers(network, segment);
+    let layer = &network.layers[number];
+    let writes = matches!(layer.op, Op::Convolution { .. } | Op::Add | Op::Multiply);
+    if !writes || is_direct(network, segment) || leaves && layers.is_empty() {
+        return None;
+    }
+    // What has no sign, such as behind a ReLU, has a bit more.
+    let unsigned = seen.least_result >= 0.0 && !layer.epilogue.is_empty();
+    Some(if unsigned {
+        Encoding::unsigned(seen.result.limit(method, 255))
+    } else {
+        Encoding::signed(seen.result.limit(method, 127))
+    })
 }
 
 /// Gives all segments that are read together the largest of their scales.
@@ -66,7 +111,7 @@ fn share(network: &FusedNetwork, seen: &[Seen], method: Method, encodings: &mut 
     let together: Vec<Vec<usize>> = network
         .layers
         .iter()
-        .filter(|layer| layer.reads.len() > 1)
+        .filter(|layer| layer.reads.len() > 1 && layer.op.window().is_some())
         .map(|layer| layer.reads.iter().filter_map(|read| read.segment.checked_sub(network.inputs.len())).collect())
         .collect();
     loop {
@@ -142,7 +187,11 @@ pub(super) fn equalize(network: &mut FusedNetwork, seen: &[Seen]) {
             let bounded = affine.high.is_finite() || affine.low.is_finite() && affine.low != 0.0;
             bounded || affine.round || !affine.function.is_identity()
         };
-        if seen.least < 0.0 || layer.reads.iter().filter_map(|read| read.prologue.last()).any(fixed) {
+        let exposed = |read: &Read| read.prologue.is_empty() && !takes_up(network, read.segment);
+        if seen.least < 0.0
+            || layer.reads.iter().filter_map(|read| read.prologue.last()).any(fixed)
+            || layer.reads.iter().any(exposed)
+        {
             continue;
         }
         let (channels, taps) = (seen.greatest.len(), window.len());
@@ -157,6 +206,14 @@ pub(super) fn equalize(network: &mut FusedNetwork, seen: &[Seen]) {
         divide(network, number, &factors);
     }
     fold_norms(network);
+}
+
+/// Whether a factor in front of the only reader of `segment` moves into the convolution that writes it.
+fn takes_up(network: &FusedNetwork, segment: usize) -> bool {
+    let writer = segment.checked_sub(network.inputs.len()).map(|number| &network.layers[number]);
+    let convolution =
+        writer.is_some_and(|layer| matches!(layer.op, Op::Convolution { .. }) && layer.epilogue.is_empty());
+    convolution && only_reader(network, segment).is_some()
 }
 
 fn divide(network: &mut FusedNetwork, number: usize, factors: &[f32]) {

@@ -69,7 +69,6 @@ pub(super) fn kept(whole: &Whole) -> Option<String> {
     if opaque.len() > NAMED {
         named.push(format!("and {} more", opaque.len() - NAMED));
     }
-    (!named.is_empty()).then(|| {
-        format!("left in float as they are, and what belongs to no dense block behind them: {}", named.join("; "))
-    })
+    (!named.is_empty())
+        .then(|| format!("left in float as they are, and what has no branches behind them: {}", named.join("; ")))
 }

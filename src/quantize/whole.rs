@@ -31,7 +31,7 @@ impl Whole {
         let Fusion { networks, opaque, flat } = fused.fuse()?;
         if networks.is_empty() {
             let first = opaque.first().map_or(String::new(), |o| format!("; {} ({}): {}", o.node, o.op, o.reason));
-            return Err(Error::new(ErrorKind::Model, format!("no densely connected network was found in it{first}")));
+            return Err(Error::new(ErrorKind::Model, format!("no network with branches was found in it{first}")));
         }
         Ok(Self { network: joined(&networks), file, fused, flat, opaque })
     }

@@ -28,7 +28,7 @@ impl Gpu {
         let nodes = file.proto.graph.as_ref().map_or(0, |graph| graph.node.len());
         let network = match fusion.networks.as_slice() {
             [network] if nodes == 1 => network,
-            _ => return Err(Error::new(ErrorKind::Model, "the graph is more than a densely connected network")),
+            _ => return Err(Error::new(ErrorKind::Model, "the graph is more than one network")),
         };
         let plan = Plan::new(network, images)?;
         let captured = Mutex::new(CapturedGraph::new(&plan.program)?);

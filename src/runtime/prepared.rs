@@ -25,7 +25,7 @@ use crate::model::{Limit, Limits};
 use crate::optimize::Engine;
 
 const MAGIC: &[u8; 8] = b"DENSIGHT";
-const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "/3");
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "/4");
 
 /// The most bytes of all but the weights.
 const MOST_PLAIN: u64 = 64 << 20;

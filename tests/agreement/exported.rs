@@ -8,11 +8,12 @@ use densight::runtime::{Model, Session, SessionOptions};
 use super::{error, npy};
 
 /// Folders of `tests/fixtures/exported`, and the largest difference by largest value: of files in f16 ONNX Runtime rounds what is computed.
-const EXPORTED: [(&str, f32); 21] = [
+const EXPORTED: [(&str, f32); 25] = [
     ("bfloat16-weights", 1e-5),
     ("colours-swapped", 1e-5),
     ("depthwise", 1e-5),
     ("dilated", 1e-5),
+    ("gated", 1e-5),
     ("gelu", 1e-5),
     ("gray", 1e-5),
     ("grouped", 1e-5),
@@ -27,6 +28,9 @@ const EXPORTED: [(&str, f32); 21] = [
     ("pads-of-nothing", 1e-5),
     ("pads-of-nothing-opset9", 1e-5),
     ("pads-through-quantizers", 1e-5),
+    ("prelu", 1e-5),
+    ("residual", 1e-5),
+    ("residual-with-norms", 1e-5),
     ("silu", 1e-5),
     ("two-outputs", 1e-5),
     ("weights-beside", 1e-5),

@@ -56,7 +56,7 @@ fn chain(between: &str) -> Vec<u8> {
 #[test]
 fn a_network_of_which_nothing_is_fused_says_why() {
     let folder = tempfile::tempdir().unwrap();
-    let why = "no dense block: of what one convolution reads, no other reads all and more";
+    let why = "it has no branches that come together: no dense block, no sum, no concatenation";
     for (between, expected) in [
         ("Relu", &["the first (Conv): "][..]),
         ("Softsign", &["the between (Softsign): ", "the first (Conv): ", "the second (Conv): "]),

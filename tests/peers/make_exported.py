@@ -254,6 +254,19 @@ def leaky(x, y, _):
     return [helper.make_node("LeakyRelu", [x], [y], alpha=0.1)]
 
 
+def prelu():
+    """A slope for each channel."""
+    model = build(opset=13)
+    graph, numbers = onnx.shape_inference.infer_shapes(model).graph, np.random.default_rng(5)
+    channels = {value.name: value.type.tensor_type.shape.dim[1].dim_value for value in graph.value_info}
+    for node in model.graph.node:
+        if node.op_type == "Relu":
+            slopes = numbers.uniform(-0.2, 0.6, (channels[node.input[0]], 1, 1))
+            node.op_type = "PRelu"
+            node.input.append(add(model.graph, f"{node.output[0]}.slope", slopes, np.float32))
+    return model
+
+
 def windows(change):
     """Each 3x3 convolution of a dense layer as `change` says: nodes in its place."""
     model = build(opset=13)
@@ -366,6 +379,10 @@ def main():
     write("two-outputs", two_outputs())
     for name, make in [("silu", silu), ("hard-swish", hard_swish), ("gelu", gelu), ("leaky-relu", leaky)]:
         write(name, in_place_of_relu(make))
+    write("prelu", prelu())
+    write("residual", build(layers="residual", fold=True))
+    write("residual-with-norms", build(layers="residual"))
+    write("gated", build(layers="gated", fold=True))
     for name, change in [("depthwise", depthwise), ("grouped", grouped), ("dilated", dilated), ("mirrored", mirrored)]:
         write(name, windows(change))
     onnx.save(declared_wrongly(), OUT.parent / "refused" / "wrong-value-info" / "model.onnx")

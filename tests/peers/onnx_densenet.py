@@ -1,4 +1,4 @@
-"""Small float DenseNets as ONNX graphs, node by node, in the many forms exporters write. Needs only numpy and onnx.
+"""Small float DenseNets, and residual networks, as ONNX graphs, node by node, in the many forms exporters write. Needs only numpy and onnx.
 
 Weights are random but settled: He-normal convolutions, gamma 0.5-1.5, and running statistics measured on sample
 images while the network is built, so that activations keep a sane range at any depth.
@@ -11,6 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 DEFAULTS = dict(
     growth=6, blocks=(2, 2), init=8, classes=7, side=12, compression=0.5, bn_size=4,
     bottleneck=True,    # False: BN-ReLU-Conv(3x3) layers
+    layers="dense",     # "dense"; "residual": two 3x3 and a sum, as in ResNet-18; "gated": with SE in front of the sum
     stem="small",       # "small": 3x3; "large": 7x7 stride 2, BN, ReLU, max pool; "padded": large with Pad nodes
     concat="chain",     # "chain": concat(concat(x, a), b); "flat": concat(x, a, b)
     norm="bn",          # "bn", or Mul and Add with constants "c11" [C, 1, 1] or "1c11" [1, C, 1, 1]
@@ -146,7 +147,36 @@ class Builder:
             y = self.norm_conv(self.norm_conv(x, name, "1", inner, 1), name, "2", c["growth"], 3)
         return self.node("Dropout", [y], f"{name}.drop", self.values[y]) if c["identity"] else y
 
+    def residual(self, x, name):
+        fold, channels = self.c["fold"], self.values[x].shape[1]
+        normed = lambda y: y if fold else self.norm(y, f"{y}.norm")
+        y = self.relu(normed(self.conv(x, f"{name}.conv1", channels, 3, norm=fold)))
+        y = normed(self.conv(y, f"{name}.conv2", channels, 3, norm=fold))
+        if self.c["layers"] == "gated":
+            y = self.gate(y, f"{name}.gate")
+        return self.relu(self.node("Add", [y, x], f"{name}.sum", self.values[y] + self.values[x]))
+
+    def gate(self, x, name):
+        """Each channel times a number between 0 and 1 that is computed of all channels' means."""
+        v = self.values[x]
+        y = self.node("GlobalAveragePool", [x], f"{name}.mean", v.mean((2, 3), keepdims=True))
+        y = self.relu(self.point(y, f"{name}.conv1", max(1, v.shape[1] // 2)))
+        y = self.point(y, f"{name}.conv2", v.shape[1])
+        y = self.node("Sigmoid", [y], f"{name}.sigmoid", 1 / (1 + np.exp(-self.values[y])))
+        return self.node("Mul", [x, y], f"{name}.scaled", v * self.values[y])
+
+    def point(self, x, out, channels):
+        """A 1x1 convolution with a bias."""
+        v = self.values[x]
+        w, b = self.rng.normal(0, 2, (channels, v.shape[1])), self.rng.uniform(-1, 1, channels)
+        y = np.einsum("oc,nchw->nohw", w, v) + b[:, None, None]
+        return self.conv_node(x, w[:, :, None, None], b, out, y)
+
     def block(self, x, name, depth):
+        if self.c["layers"] != "dense":
+            for i in range(1, depth + 1):
+                x = self.residual(x, f"{name}.layer{i}")
+            return x
         parts = [x]
         for i in range(1, depth + 1):
             parts.append(self.layer(x, f"{name}.layer{i}"))

@@ -32,6 +32,7 @@ impl FusedNetwork {
     /// Checks the layer that writes `segment`.
     fn check_layer(&self, layer: &Layer, segment: usize) -> Result<(), String> {
         self.check_reads(&layer.reads, segment)?;
+        let Some(window) = layer.op.window() else { return self.check_operands(layer) };
         let from = self.input_shape(layer);
         let area = |read: &Read| (self.shape(read.segment).height, self.shape(read.segment).width);
         if layer.reads.iter().any(|read| area(read) != (from.height, from.width)) {
@@ -39,7 +40,6 @@ impl FusedNetwork {
         }
         volume(from)?;
         volume(layer.output)?;
-        let (Op::Convolution { window, .. } | Op::MaxPool(window) | Op::SumPool(window)) = &layer.op;
         check_window(window, from, layer.output)?;
         match &layer.op {
             Op::Convolution { weights, groups, .. } => {
@@ -67,7 +67,21 @@ impl FusedNetwork {
                 }
             }
             Op::SumPool(_) if window.padding != [0; 4] => return Err("it sums over padding".into()),
-            Op::SumPool(_) => {}
+            Op::SumPool(_) | Op::Add | Op::Multiply => {}
+        }
+        check_affines(&layer.epilogue, layer.output.channels)
+    }
+
+    /// Checks a sum or product.
+    fn check_operands(&self, layer: &Layer) -> Result<(), String> {
+        volume(layer.output)?;
+        let [first, second] = layer.operands(self).ok_or("its operands have other channels than its output")?;
+        let extents = |reads: &[Read], extents: [usize; 2]| {
+            reads.iter().map(|read| self.shape(read.segment)).all(|shape| [shape.height, shape.width] == extents)
+        };
+        let output = [layer.output.height, layer.output.width];
+        if !extents(first, output) || !extents(second, output) && !extents(second, [1, 1]) {
+            return Err("its operands have other extents than its output".into());
         }
         check_affines(&layer.epilogue, layer.output.channels)
     }
@@ -245,6 +259,24 @@ mod tests {
             function: Function::Identity,
             round: false,
         }
+    }
+
+    #[test]
+    fn operands_have_to_match() {
+        let shape = |channels, side| Shape { channels, height: side, width: side };
+        let read = |segment| Read { segment, prologue: vec![] };
+        let why = |shapes: [Shape; 2], output: Shape| {
+            let layer =
+                Layer { name: "sum".into(), op: Op::Add, reads: vec![read(0), read(1)], epilogue: vec![], output };
+            let input = |shape| Input { name: "x".into(), shape };
+            let network = FusedNetwork { inputs: shapes.map(input).into(), layers: vec![layer], outputs: vec![] };
+            network.check().err().map(|error| error.to_string()).unwrap_or_default()
+        };
+        assert_eq!(why([shape(3, 4), shape(3, 4)], shape(3, 4)), "");
+        assert_eq!(why([shape(3, 4), shape(3, 1)], shape(3, 4)), "");
+        assert!(why([shape(3, 4), shape(2, 4)], shape(3, 4)).contains("other channels"));
+        assert!(why([shape(3, 1), shape(3, 4)], shape(3, 4)).contains("other extents"));
+        assert!(why([shape(3, 4), shape(3, 2)], shape(3, 4)).contains("other extents"));
     }
 
     /// A 3x3 over one u8 channel, with zero point and weights of that size.

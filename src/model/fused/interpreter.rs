@@ -13,9 +13,11 @@ pub enum Trace {
     Input,
     /// The layer's bare result, before its epilogue.
     Result,
+    /// What the layer writes: its result after its epilogue.
+    Written,
 }
 
-/// Sees, and may change, the input and the result of the layer with this index.
+/// Sees, and may change, the input and the results of the layer with this index.
 pub type Observer<'a> = dyn FnMut(usize, Trace, &mut [f32]) + 'a;
 
 impl FusedNetwork {
@@ -27,7 +29,7 @@ impl FusedNetwork {
         self.run_observed(inputs, &mut |_, _, _| {})
     }
 
-    /// As [`run`](Self::run), showing each layer's input and result to `observer`.
+    /// As [`run`](Self::run), showing each layer's input and results to `observer`.
     ///
     /// # Panics
     /// As [`run`](Self::run).
@@ -45,6 +47,7 @@ impl FusedNetwork {
             let mut result = compute(layer, &input, shape);
             observer(number, Trace::Result, &mut result);
             apply(&layer.epilogue, &mut result, layer.output.area());
+            observer(number, Trace::Written, &mut result);
             segments.push(result);
         }
         self.outputs.iter().map(|output| self.gather(&output.reads, &segments)).collect()
@@ -102,7 +105,17 @@ fn compute(layer: &Layer, input: &[f32], shape: Shape) -> Planes {
         }
         Op::MaxPool(window) => pool(input, shape, window, layer.output, f32::max),
         Op::SumPool(window) => pool(input, shape, window, layer.output, |a, b| a + b),
+        Op::Add => combine(input, layer.output, |a, b| a + b),
+        Op::Multiply => combine(input, layer.output, |a, b| a * b),
     }
+}
+
+/// Combines two operands, one behind the other in `input`; the second may have one value for each channel.
+fn combine(input: &[f32], output: Shape, combine: impl Fn(f32, f32) -> f32) -> Planes {
+    let (first, second) = input.split_at(output.len());
+    let single = second.len() == output.channels;
+    let other = |at: usize| second[if single { at / output.area() } else { at }];
+    first.iter().enumerate().map(|(at, &value)| combine(value, other(at))).collect()
 }
 
 /// A convolution by its definition, with the innermost loop along whole planes: the input is padded, the convolution computed
@@ -248,6 +261,14 @@ mod tests {
     }
 
     #[test]
+    fn operands_are_combined_value_by_value_or_channel_by_channel() {
+        let run = |op, input: &[f32]| compute(&layer(op, vec![], vec![], shape(2, 1, 2)), input, shape(4, 1, 2));
+        let first = [1.0, 2.0, 3.0, 4.0];
+        assert_eq!(run(Op::Add, &[first, [10.0, 20.0, 30.0, 40.0]].concat()), [11.0, 22.0, 33.0, 44.0]);
+        assert_eq!(run(Op::Multiply, &[&first[..], &[10.0, -1.0]].concat()), [10.0, 20.0, -3.0, -4.0]);
+    }
+
+    #[test]
     fn segments_are_read_each_with_its_own_steps() {
         let affine = |mul: &[f32], low| Affine {
             mul: mul.into(),
@@ -276,6 +297,6 @@ mod tests {
             seen.push((layer, trace, values.to_vec()));
         });
         assert_eq!(y, [[41.0, 1.0, 71.0, 1.0]]);
-        assert_eq!(seen[2], (1, Trace::Input, vec![4.0, 0.0, 7.0, 0.0]));
+        assert_eq!(seen[3], (1, Trace::Input, vec![4.0, 0.0, 7.0, 0.0]));
     }
 }

@@ -1,4 +1,5 @@
-//! A network in the form that runs: convolutions and pools, and nothing between them but [`Affine`]s.
+//! A network in the form that runs: convolutions, pools, sums and products of two branches, and nothing between them but
+//! [`Affine`]s.
 //!
 //! Norms, ReLUs, quantizers and concatenations are not layers here. A layer's output is a *segment*, kept as it was written;
 //! its readers name it together with a prologue ([`Read`]). A dense block is then a list of layers each of which reads one
@@ -169,6 +170,10 @@ pub enum Op {
     /// The sum of the values under the window, first down its columns, then across, without padding. An average is this with a
     /// factor in the affines.
     SumPool(Window),
+    /// The sum of two operands, value by value: see [`Layer::operands`].
+    Add,
+    /// The product of two operands, value by value: a gate, or a mask.
+    Multiply,
 }
 
 /// The kind of an [`Op`], for listings.
@@ -180,6 +185,10 @@ pub enum OpKind {
     MaxPool,
     /// The sum of the values under a window.
     SumPool,
+    /// The sum of two operands.
+    Add,
+    /// The product of two operands.
+    Multiply,
 }
 
 impl OpKind {
@@ -189,6 +198,8 @@ impl OpKind {
             Self::Convolution => "conv",
             Self::MaxPool => "max_pool",
             Self::SumPool => "sum_pool",
+            Self::Add => "add",
+            Self::Multiply => "multiply",
         }
     }
 }
@@ -200,18 +211,28 @@ impl Op {
             Self::Convolution { .. } => OpKind::Convolution,
             Self::MaxPool(_) => OpKind::MaxPool,
             Self::SumPool(_) => OpKind::SumPool,
+            Self::Add => OpKind::Add,
+            Self::Multiply => OpKind::Multiply,
+        }
+    }
+
+    /// The window of a convolution or pool.
+    pub fn window(&self) -> Option<&Window> {
+        match self {
+            Self::Convolution { window, .. } | Self::MaxPool(window) | Self::SumPool(window) => Some(window),
+            Self::Add | Self::Multiply => None,
         }
     }
 }
 
-/// A convolution or pool with what it reads and writes.
+/// An operation with what it reads and writes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Layer {
     /// Name of the node it came from.
     pub name: String,
     /// What it computes.
     pub op: Op,
-    /// Its input: the concatenation of these segments.
+    /// Its input: the concatenation of these segments; of a sum or product, both operands, one behind the other.
     pub reads: Vec<Read>,
     /// Applied to each result before it is written to the layer's segment.
     pub epilogue: Vec<Affine>,
@@ -220,7 +241,7 @@ pub struct Layer {
 }
 
 impl Layer {
-    /// Multiply-adds for one image; `None` for a pool.
+    /// Multiply-adds for one image; `None` unless it is a convolution.
     pub fn macs(&self, network: &FusedNetwork) -> Option<u64> {
         match &self.op {
             Op::Convolution { window, groups, .. } => {
@@ -228,8 +249,21 @@ impl Layer {
                 let inputs = inputs / groups;
                 Some((inputs.saturating_mul(window.len()) as u64).saturating_mul(self.output.len() as u64))
             }
-            Op::MaxPool(_) | Op::SumPool(_) => None,
+            Op::MaxPool(_) | Op::SumPool(_) | Op::Add | Op::Multiply => None,
         }
+    }
+
+    /// The operands of a sum or product: the segments that together have as many channels as the output, and those behind them.
+    /// The second operand has the output's extents, or one value for each channel. `None` for another operation, or if the channels
+    /// do not add up.
+    pub fn operands(&self, network: &FusedNetwork) -> Option<[&[Read]; 2]> {
+        if self.op.window().is_some() {
+            return None;
+        }
+        let channels = |reads: &[Read]| reads.iter().map(|read| network.shape(read.segment).channels).sum::<usize>();
+        let count = (1..self.reads.len()).find(|&count| channels(&self.reads[..count]) == self.output.channels)?;
+        let (first, second) = self.reads.split_at(count);
+        (channels(second) == self.output.channels).then_some([first, second])
     }
 
     /// Whether its input is all quantized values of 8 bits.
@@ -313,7 +347,7 @@ impl FusedNetwork {
         }
     }
 
-    /// Shape of a layer's input, the concatenation of its segments.
+    /// Shape of a layer's input, the concatenation of its segments, all of which have the extents of the first one.
     pub fn input_shape(&self, layer: &Layer) -> Shape {
         let first = self.shape(layer.reads[0].segment);
         Shape { channels: layer.reads.iter().map(|read| self.shape(read.segment).channels).sum(), ..first }

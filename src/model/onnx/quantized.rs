@@ -117,7 +117,7 @@ impl Writer<'_> {
         for (layer, encodings) in self.network.layers.iter().zip(encodings) {
             let gain = match &layer.op {
                 Op::SumPool(window) => window.len() as f32,
-                Op::Convolution { .. } | Op::MaxPool(_) => 1.0,
+                _ => 1.0,
             };
             let mut result = self.layer(layer, encodings);
             let mut epilogue = layer.epilogue.clone();
@@ -168,6 +168,11 @@ impl Writer<'_> {
     /// Writes the nodes of one layer, gives its result's name.
     fn layer(&mut self, layer: &Layer, encodings: &LayerEncodings) -> String {
         let name = &layer.name;
+        if let Some(operands) = layer.operands(self.network) {
+            let op = if layer.op == Op::Add { "Add" } else { "Mul" };
+            let [a, b] = operands.map(|reads| self.gathered(name, reads));
+            return self.add_layer(op, name, &[&a, &b], vec![]);
+        }
         let mut x = self.gathered(name, &layer.reads);
         match &layer.op {
             Op::Convolution { window, groups, weights: ConvolutionWeights::Float { values, bias } } => {
@@ -218,6 +223,7 @@ impl Writer<'_> {
                 }
             }
             Op::Convolution { weights: ConvolutionWeights::Int8 { .. }, .. } => panic!("{name} is int8 already"),
+            Op::Add | Op::Multiply => panic!("{name} has operands that do not match"),
         }
     }
 

@@ -115,7 +115,7 @@ impl OnnxFile {
         Ok(Self { metadata, input, output, ending, initializer_values, proto, outside, bytes, limits: *limits })
     }
 
-    /// Finds densely connected networks in the graph and puts one node in the place of each; see [`fuse`](super::fuse()).
+    /// Finds networks with branches in the graph and puts one node in the place of each; see [`fuse`](super::fuse()).
     ///
     /// # Errors
     /// As [`fuse`](super::fuse()).

@@ -182,7 +182,7 @@ impl<T: Element> ConvolutionInput<T> {
 
 /// Pixels of a tile of a layer's results, each computed from `values` input values: tiles are about equally long and end with a
 /// whole block.
-fn tile_len<T>(layer: &Layer, values: usize) -> usize {
+pub(super) fn tile_len<T>(layer: &Layer, values: usize) -> usize {
     let blocks = layer.output.area().div_ceil(PIXEL_BLOCK);
     let most = (CACHED_BYTES / (values * size_of::<T>() * PIXEL_BLOCK).max(1)).clamp(2, 16);
     let tiles = blocks.div_ceil(most);

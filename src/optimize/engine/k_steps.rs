@@ -59,7 +59,7 @@ struct Channels {
 
 impl Channels {
     fn new(lowering: Lowering<'_>, layer: &Layer, groups: usize) -> Self {
-        let lanes = read_lanes(layer, lowering.segments);
+        let lanes = read_lanes(&layer.reads, lowering.segments);
         let planes: usize = layer.reads.iter().map(|read| lowering.segments[read.segment].planes).sum();
         let mut channels = vec![[None; 4]; planes];
         lanes.iter().enumerate().for_each(|(channel, &lane)| channels[lane / 4][lane % 4] = Some(channel));

@@ -1,5 +1,6 @@
 //! Lowers the layers of a network to tasks: chooses each layer's operator and epilogue.
 
+use super::combine::{Combination, Combine};
 use super::convolve::{Accumulated, Requantized};
 use super::convolve_f32::ConvolutionF32;
 use super::halo::HaloWriter;
@@ -13,7 +14,7 @@ use super::prologue::{chain, is_signed, laned};
 use super::results::{F32Results, QuantizedResults, Results};
 use super::segments::{Storage, affines, writes_quantized};
 use super::task::Task;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::kernels::{AffineChain, AffineChainF32, BiasClamp, Packed, PackedF32, QuantType, Requantize};
 use crate::model::fused::{ConvolutionWeights, Layer, Op, Window};
 use crate::quant::{Affine, Function};
@@ -37,6 +38,8 @@ pub(super) fn lower(lowering: Lowering<'_>, layer: &Layer, to: usize) -> Result<
         }
         Op::MaxPool(window) => max_pool(lowering, layer, to, window),
         Op::SumPool(window) => sum_pool(lowering, layer, to, window),
+        Op::Add => combine(lowering, layer, to, Combination::Sum)?,
+        Op::Multiply => combine(lowering, layer, to, Combination::Product)?,
     };
     Ok(Task::new(results, lowering.places[to], Tiling { shape: layer.output, tile_len }))
 }
@@ -114,7 +117,7 @@ fn f32_convolution(
 fn max_pool(lowering: Lowering<'_>, layer: &Layer, to: usize, window: &Window) -> (Results, usize) {
     let segment = &lowering.segments[to];
     if let (Some(form), Storage::Quantized(qvalues)) = (read_form(lowering, layer), segment.kind)
-        && let Some(chain) = chain(&pool_epilogue(lowering, layer, to), 4 * segment.planes, form, qvalues)
+        && let Some(chain) = chain(&laned_epilogue(lowering, layer, to), 4 * segment.planes, form, qvalues)
     {
         let pool = Pool::new(lowering, layer, window);
         let tile_len = pool.tile_len();
@@ -122,7 +125,7 @@ fn max_pool(lowering: Lowering<'_>, layer: &Layer, to: usize, window: &Window) -
     }
     let pool = Pool::new(lowering, layer, window);
     let tile_len = pool.tile_len();
-    (pool_results(lowering, layer, to, PoolF32::new(pool, Reduction::Max).into()), tile_len)
+    (laned_results(lowering, layer, to, PoolF32::new(pool, Reduction::Max).into()), tile_len)
 }
 
 /// As [`max_pool`], for a sum pool.
@@ -130,24 +133,42 @@ fn sum_pool(lowering: Lowering<'_>, layer: &Layer, to: usize, window: &Window) -
     let form = read_form(lowering, layer);
     if let Some(operator) = form.and_then(|form| SumPool::new(Pool::new(lowering, layer, window), form)) {
         let tile_len = operator.tile_len();
-        return (pool_results(lowering, layer, to, operator.into()), tile_len);
+        return (laned_results(lowering, layer, to, operator.into()), tile_len);
     }
     let pool = Pool::new(lowering, layer, window);
     let tile_len = pool.tile_len();
-    (pool_results(lowering, layer, to, PoolF32::new(pool, Reduction::Sum).into()), tile_len)
+    (laned_results(lowering, layer, to, PoolF32::new(pool, Reduction::Sum).into()), tile_len)
 }
 
-/// The results of a pool of f32 values, after the layer's epilogue.
-fn pool_results(lowering: Lowering<'_>, layer: &Layer, to: usize, operator: F32Operator) -> Results {
+/// The results of a sum or product that writes the segment `to`, and the pixels of a tile.
+///
+/// # Errors
+/// Only if the network did not pass [`FusedNetwork::check`](crate::model::fused::FusedNetwork::check).
+fn combine(lowering: Lowering<'_>, layer: &Layer, to: usize, how: Combination) -> Result<(Results, usize)> {
+    let operands = layer.operands(lowering.network).ok_or_else(|| {
+        Error::new(ErrorKind::Model, format!("{}: its operands have other channels than its output", layer.name))
+    })?;
+    let (operator, tile_len) = Combine::new(lowering, layer, operands, how);
+    let as_is = layer.epilogue.is_empty();
+    let results = if as_is {
+        Results::F32(F32Results::AsIs(operator.into()))
+    } else {
+        laned_results(lowering, layer, to, operator.into())
+    };
+    Ok((results, tile_len))
+}
+
+/// The f32 results of an operator that keeps its input's lanes, after the layer's epilogue.
+fn laned_results(lowering: Lowering<'_>, layer: &Layer, to: usize, operator: F32Operator) -> Results {
     let segment = &lowering.segments[to];
-    let chain = AffineChainF32::new(4 * segment.planes, &pool_epilogue(lowering, layer, to));
+    let chain = AffineChainF32::new(4 * segment.planes, &laned_epilogue(lowering, layer, to));
     match segment.kind {
         Storage::Quantized(qvalues) => Results::Quantized(QuantizedResults::Rounded(operator, chain, qvalues)),
         Storage::F32 => Results::F32(F32Results::Affine(operator, chain)),
     }
 }
 
-fn pool_epilogue(lowering: Lowering<'_>, layer: &Layer, to: usize) -> Vec<Affine> {
+fn laned_epilogue(lowering: Lowering<'_>, layer: &Layer, to: usize) -> Vec<Affine> {
     layer.epilogue.iter().map(|affine| laned(affine, &lowering.segments[to])).collect()
 }
 

@@ -139,7 +139,8 @@ fn regions(network: &FusedNetwork, segments: &[Segment], live_ranges: &[Range<us
 /// For each segment the first segment of its region.
 fn together(network: &FusedNetwork, segments: &[Segment]) -> Vec<usize> {
     let mut heads: Vec<usize> = (0..segments.len()).collect();
-    for layer in &network.layers {
+    // Operands of sums and products are read one by one.
+    for layer in network.layers.iter().filter(|layer| layer.op.window().is_some()) {
         let mut with: Option<usize> = None;
         for read in &layer.reads {
             let segment = &segments[read.segment];

@@ -5,6 +5,7 @@
 //! input where the 1x1 before it wrote it, padding included ([`halo`]). Threads take a task's tiles from a queue.
 
 mod check;
+mod combine;
 mod convolve;
 mod convolve_f32;
 mod gather;

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::combine::Combine;
 use super::convolve::{Accumulated, Requantized};
 use super::convolve_f32::ConvolutionF32;
 use super::operator::Compute;
@@ -45,5 +46,5 @@ operators! {
 
 operators! {
     /// The operators that give f32 values.
-    F32Operator: f32, Accumulated, ConvolutionF32, PoolF32, SumPool
+    F32Operator: f32, Accumulated, ConvolutionF32, PoolF32, SumPool, Combine
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::kernels::QuantType;
-use crate::model::fused::{Border, ConvolutionWeights, FusedNetwork, Layer, Op, Shape, Window};
+use crate::model::fused::{Border, ConvolutionWeights, FusedNetwork, Layer, Op, Read, Shape, Window};
 use crate::quant::Affine;
 
 /// How the values of a segment are stored.
@@ -72,7 +72,10 @@ pub(super) fn segments(network: &FusedNetwork) -> Vec<Segment> {
     for layer in &network.layers {
         let lanes = match layer.op {
             Op::Convolution { .. } => (0..layer.output.channels).collect(),
-            Op::MaxPool(_) | Op::SumPool(_) => read_lanes(layer, &segments),
+            Op::MaxPool(_) | Op::SumPool(_) => read_lanes(&layer.reads, &segments),
+            Op::Add | Op::Multiply => {
+                layer.operands(network).map_or_else(Vec::new, |[first, _]| read_lanes(first, &segments))
+            }
         };
         let kind = kind(network, layer, &segments);
         segments.push(segment(layer.output, kind, lanes, Vec::new()));
@@ -95,11 +98,11 @@ fn qvalues(low: f32) -> Storage {
     Storage::Quantized(if low < 0.0 { QuantType::Signed } else { QuantType::Unsigned })
 }
 
-/// The lanes of a layer's input, the concatenation of its segments.
-pub(super) fn read_lanes(layer: &Layer, segments: &[Segment]) -> Vec<usize> {
+/// The lanes of the concatenation of some segments.
+pub(super) fn read_lanes(reads: &[Read], segments: &[Segment]) -> Vec<usize> {
     let mut planes = 0;
     let mut lanes = Vec::new();
-    for read in &layer.reads {
+    for read in reads {
         let segment = &segments[read.segment];
         lanes.extend(segment.lanes.iter().map(|lane| 4 * planes + lane));
         planes += segment.planes;
@@ -119,7 +122,7 @@ fn loading(network: &FusedNetwork, input: usize) -> Vec<Affine> {
 }
 
 /// The rest of a reader's prologue.
-pub(super) fn affines<'a>(read: &'a crate::model::fused::Read, segments: &[Segment]) -> &'a [Affine] {
+pub(super) fn affines<'a>(read: &'a Read, segments: &[Segment]) -> &'a [Affine] {
     if segments[read.segment].loading.is_empty() { &read.prologue } else { &[] }
 }
 
@@ -138,7 +141,7 @@ fn kind(network: &FusedNetwork, layer: &Layer, segments: &[Segment]) -> Storage 
             },
         },
         (None, Op::MaxPool(_), _) if layer.reads_quantized(network) => {
-            let low = |read: &crate::model::fused::Read| match affines(read, segments).last() {
+            let low = |read: &Read| match affines(read, segments).last() {
                 Some(affine) => affine.low < 0.0,
                 None => segments[read.segment].signed(),
             };

@@ -79,7 +79,7 @@ fn lanes(network: &FusedNetwork) -> Vec<Lanes> {
     let mut lanes: Vec<Lanes> = network.inputs.iter().map(|input| plain(input.shape.channels)).collect();
     for layer in &network.layers {
         lanes.push(match layer.op {
-            Op::Convolution { .. } => plain(layer.output.channels),
+            Op::Convolution { .. } | Op::Add | Op::Multiply => plain(layer.output.channels),
             Op::MaxPool(_) | Op::SumPool(_) => behind(network, &lanes, &layer.reads),
         });
     }

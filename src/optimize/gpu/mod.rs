@@ -136,6 +136,7 @@ impl Builder<'_> {
             Op::MaxPool(_) | Op::SumPool(_) if segment == result => Err(failed("a pool gives the network's results")),
             Op::MaxPool(window) => pool(self, window, 1),
             Op::SumPool(window) => pool(self, window, 0),
+            Op::Add | Op::Multiply => Err(failed("it combines two branches")),
             Op::Convolution { groups, .. } if *groups > 1 => Err(failed("a convolution has groups")),
             Op::Convolution { window, .. } if window.dilation != [1, 1] || window.border != fused::Border::Zero => {
                 Err(failed("a window is dilated, or mirrors"))

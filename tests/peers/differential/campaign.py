@@ -28,7 +28,7 @@ def main() -> int:
     parser.add_argument("--seeds", default="0:1000", metavar="A:B", help="one graph each (default %(default)s)")
     parser.add_argument("--minutes", type=float, help="go on from A for so long, whatever B is")
     parser.add_argument(
-        "--stock-ops", action="store_true", help="networks that are not densely connected: tract's alone"
+        "--stock-ops", action="store_true", help="networks of which much is left to tract"
     )
     parser.add_argument("--strict", action="store_true", help="no plain limit of 2 %% for quantized graphs")
     parser.add_argument("--keep", type=pathlib.Path, metavar="FOLDER", help="write failing graphs there, shrunk")

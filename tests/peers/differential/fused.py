@@ -95,9 +95,40 @@ def function(graph: Graph, x: str) -> str:
     if way == "gelu" and graph.opset >= 9:
         return _gelu(graph, x)
     if way == "PRelu":
-        return graph.add("PRelu", [x, constant(graph, np.asarray([0.2], np.float32), 0.9)], shape)
+        # One slope, or one for each channel.
+        each = (shape[1],) + (1,) * (len(shape) - 2)
+        slopes = np.asarray([0.2], np.float32) if graph.chance(0.5) else graph.uniform(-0.3, 0.8, each)
+        return graph.add("PRelu", [x, constant(graph, slopes, 0.9)], shape)
     op, attributes = graph.rng.choice(single)
     return graph.add(op, [x], shape, **attributes)
+
+
+def added(graph: Graph, a: str, b: str) -> str:
+    """The sum or difference of two tensors of the same extents."""
+    op = graph.pick("Add", "Add", "Add", "Sub", "Sum")
+    inputs = _turned(graph, a, b)
+    if op == "Sum" and graph.chance(0.3):
+        inputs.append(a)
+    return graph.add(op, inputs, graph.shape(a))
+
+
+def gated(graph: Graph, x: str) -> str:
+    """Each channel times a number between 0 and 1 that is computed of all means (SE), or added to one."""
+    channels = graph.shape(x)[1]
+    mean = graph.add("GlobalAveragePool", [x], (1, channels, 1, 1))
+    if graph.chance(0.35):
+        y = graph.add("Flatten", [mean], (1, channels))
+        if graph.chance(0.6):
+            y = relu(graph, linear(graph, y, graph.width(1, 4)))
+        y = graph.add("Sigmoid", [linear(graph, y, channels)], (1, channels))
+        gate = unsqueeze(graph, y, [2, 3])
+    else:
+        y = mean
+        if graph.chance(0.6):
+            y = relu(graph, convolution(graph, y, graph.width(1, 4), (1, 1), keep_size=True))
+        y = convolution(graph, y, channels, (1, 1), keep_size=True)
+        gate = graph.add(graph.pick("Sigmoid", "HardSigmoid"), [y], (1, channels, 1, 1))
+    return graph.add(graph.pick("Mul", "Mul", "Mul", "Add"), _turned(graph, x, gate), graph.shape(x))
 
 
 def _turned(graph: Graph, a: str, b: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""Random small networks: densely connected ones, and others of the same operators."""
+"""Random small networks: densely connected and residual ones, and others of the same operators."""
 
 import random
 
@@ -10,12 +10,12 @@ from .ir import INPUT, Graph
 
 
 def dense(rng: random.Random) -> Graph:
-    """A densely connected network in f32, with other operators in between at a rate of its own."""
+    """A densely connected or residual network in f32, with other operators in between at a rate of its own."""
     graph = _empty(rng)
     rate = graph.pick(0, 0, 0, 0.03, 0.1, 0.3)
     x = _stem(graph, INPUT, rate)
     for _ in range(graph.pick(1, 1, 1, 2, 2, 3)):
-        x = _block(graph, x, rate)
+        x = _residual(graph, x, rate) if graph.chance(0.25) else _block(graph, x, rate)
         if graph.chance(0.7):
             x = _transition(graph, x, rate)
     graph.output = _head(graph, x, rate)
@@ -23,7 +23,7 @@ def dense(rng: random.Random) -> Graph:
 
 
 def stock(rng: random.Random) -> Graph:
-    """A network without dense connections, which is left to tract."""
+    """A network in which much is left to tract."""
     graph = _empty(rng)
     x = INPUT
     if graph.chance(0.7):
@@ -124,8 +124,37 @@ def _layer(graph: Graph, x: str, rate: float) -> str:
         x, kernel = fused.convolution(graph, x, channels, kernel, keep_size=True, group=group), (1, 1)
     if graph.chance(0.05):
         return fused.mirrored_convolution(graph, x, growth)
-    x = fused.convolution(graph, x, growth, kernel, keep_size=True)
-    return _sprinkled(graph, x, rate, 1) if graph.chance(0.3) else x
+    if graph.chance(0.08):
+        x = fused.gated(graph, x)
+    y = fused.convolution(graph, x, growth, kernel, keep_size=True)
+    if graph.chance(0.08):
+        y = fused.added(graph, y, fused.convolution(graph, x, growth, (1, 1), keep_size=True))
+    if graph.chance(0.05):
+        y = fused.gated(graph, y)
+    return _sprinkled(graph, y, rate, 1) if graph.chance(0.3) else y
+
+
+def _residual(graph: Graph, x: str, rate: float) -> str:
+    """Blocks that add what they compute to what they read, with or without a ReLU behind the sum."""
+    if graph.chance(0.5):
+        x = _normed(graph, x, rate)
+    for _ in range(graph.rng.randint(1, 3)):
+        y, out = x, graph.shape(x)[1]
+        if graph.chance(0.3):
+            out = graph.width(2, 8)
+        if graph.chance(0.5):
+            y = _normed(graph, fused.convolution(graph, y, graph.width(2, 10), (1, 1), keep_size=True), rate)
+        if graph.chance(0.3):
+            channels = graph.shape(y)[1]
+            y = fused.convolution(graph, y, channels, (3, 3), keep_size=True, group=channels)
+        y = fused.convolution(graph, y, out, graph.pick((1, 1), (3, 3), (3, 3)), keep_size=True)
+        y = fused.norm(graph, y) if graph.chance(0.4) else y
+        y = fused.gated(graph, y) if graph.chance(0.25) else y
+        if out != graph.shape(x)[1]:
+            x = fused.convolution(graph, x, out, (1, 1), keep_size=True)
+        x = fused.added(graph, y, x)
+        x = fused.relu(graph, x) if graph.chance(0.6) else x
+    return x
 
 
 def _block(graph: Graph, x: str, rate: float) -> str:

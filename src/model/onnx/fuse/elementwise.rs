@@ -31,7 +31,7 @@ pub(super) fn apply(walk: &Walk<'_>, node: &NodeProto) -> Result<Value, String> 
         "QuantizeLinear" | "DequantizeLinear" => quantizer(walk, node),
         "Flatten" | "Reshape" | "Squeeze" | "Unsqueeze" => reshape(walk, node),
         op => {
-            let function = function(walk, node)?.ok_or_else(|| format!("{op} is no operator of a DenseNet"))?;
+            let function = function(node).ok_or_else(|| format!("{op} is no operator of a DenseNet"))?;
             let mut value = walk.value(node, 0)?;
             value.function(&function);
             Ok(value)
@@ -40,9 +40,9 @@ pub(super) fn apply(walk: &Walk<'_>, node: &NodeProto) -> Result<Value, String> 
 }
 
 /// The function that a node computes of each value; `None` for another operator.
-fn function(walk: &Walk<'_>, node: &NodeProto) -> Result<Option<Function>, String> {
+fn function(node: &NodeProto) -> Option<Function> {
     let number = |name: &str, otherwise: f32| node.float(name).unwrap_or(otherwise);
-    Ok(Some(match node.op_type.as_str() {
+    Some(match node.op_type.as_str() {
         "Sigmoid" => Function::Sigmoid,
         "HardSigmoid" => Function::HardSigmoid { alpha: number("alpha", 0.2), beta: number("beta", 0.5) },
         "HardSwish" => Function::HardSwish { alpha: 1.0 / 6.0, beta: 0.5 },
@@ -51,20 +51,12 @@ fn function(walk: &Walk<'_>, node: &NodeProto) -> Result<Option<Function>, Strin
         "Tanh" => Function::Tanh,
         "Erf" => Function::Erf,
         "Gelu" if node.text("approximate").is_none_or(|how| how == b"none") => Function::Gelu,
-        "PRelu" => {
-            let slope =
-                node.input.get(1).and_then(|name| walk.constants.get(name)).ok_or("its slope is not in the file")?;
-            match slope.real()[..] {
-                [slope] => Function::LeakyRelu(slope),
-                _ => return Err("it has a slope for each channel".into()),
-            }
-        }
-        _ => return Ok(None),
-    }))
+        _ => return None,
+    })
 }
 
 /// One number for each channel, from a constant of one number or one for each.
-fn per_channel(constant: &Constant, value: &Value) -> Result<Vec<f64>, String> {
+pub(super) fn per_channel(constant: &Constant, value: &Value) -> Result<Vec<f64>, String> {
     let numbers = constant.real();
     let channels = value.shape.channels;
     let rank = value.dims().len();
@@ -86,10 +78,6 @@ fn binary(walk: &Walk<'_>, node: &NodeProto) -> Result<Value, String> {
     let (constant, operand) = match (known(0), known(1)) {
         (_, Some(constant)) => (constant, 0),
         (Some(constant), None) => (constant, 1),
-        (None, None) if node.op_type == "Mul" => {
-            let product = walk.value(node, 0)?.product(&walk.value(node, 1)?);
-            return product.ok_or_else(|| "both its inputs depend on the image".into());
-        }
         (None, None) => return Err("both its inputs depend on the image".into()),
     };
     let mut value = walk.value(node, operand)?;

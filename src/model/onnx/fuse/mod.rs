@@ -1,4 +1,4 @@
-//! Finds densely connected networks in an ONNX graph, float or int8, by structure and never by names.
+//! Finds networks with branches, densely connected ones first of all, in an ONNX graph, float or int8, by structure and never by names.
 //!
 //! This reads the file's own graph and not tract's: on loading, tract computes the real weights from their quantized values, and then
 //! what the quantized values and scales were cannot be told any more.
@@ -6,6 +6,7 @@
 mod attributes;
 mod blocks;
 mod border;
+mod combine;
 mod constant;
 mod constants;
 mod elementwise;
@@ -44,16 +45,16 @@ use crate::error::Result;
 /// What was found in a graph.
 #[derive(Debug, Clone, Default)]
 pub struct Fusion {
-    /// Densely connected networks.
+    /// Networks whose branches come together: densely connected ones, residual ones, and others.
     pub networks: Vec<FusedNetwork>,
-    /// Nodes that depend on the image and are in none of them because of what they compute; behind them, of each part that is not
-    /// densely connected, the first convolution.
+    /// Nodes that depend on the image and are in none of them because of what they compute; behind them, of each part without
+    /// branches, the first convolution.
     pub opaque: Vec<Opaque>,
     /// Inputs of the networks that are of rank 2 in the graph.
     pub flat: BTreeSet<String>,
 }
 
-/// Finds densely connected networks in `graph` and replaces each with one node of operator [`FUSED`], called
+/// Finds networks with branches in `graph` and replaces each with one node of operator [`FUSED`], called
 /// [`node_name`] of its number, with the network's inputs and outputs. All else stays.
 ///
 /// # Errors
@@ -61,7 +62,7 @@ pub struct Fusion {
 pub fn fuse(graph: &mut GraphProto, input: &GraphInput, limits: &Limits) -> Result<Fusion> {
     let shape = Shape { channels: input.channels, height: input.height, width: input.width };
     let walk = state::Walk::through(graph, &input.name, shape, limits)?;
-    let (networks, sparse) = region::networks(&walk, region::is_dense);
+    let (networks, sparse) = region::networks(&walk, region::has_branches);
     let quantized = walk.quantized();
     let inputs = networks.iter().flat_map(|network| &network.inputs);
     let flat = inputs.filter(|input| walk.values.get(&input.name).is_some_and(|value| value.flat));

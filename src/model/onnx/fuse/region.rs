@@ -90,28 +90,19 @@ fn live(walk: &Walk<'_>, names: &BTreeSet<&String>) -> BTreeSet<usize> {
     live
 }
 
-/// Whether a network is densely connected: of what one convolution reads, another reads all and more.
-pub(super) fn is_dense(network: &FusedNetwork) -> bool {
-    let convolutions = network.layers.iter().filter(|layer| matches!(layer.op, Op::Convolution { .. }));
-    let sets: BTreeSet<BTreeSet<usize>> =
-        convolutions.map(|layer| layer.reads.iter().map(|read| read.segment).collect()).collect();
-    let mut readers: BTreeMap<usize, Vec<&BTreeSet<usize>>> = BTreeMap::new();
-    sets.iter().for_each(|set| set.iter().for_each(|&segment| readers.entry(segment).or_default().push(set)));
-    // Who reads all of a set reads the segment that the fewest read.
-    let rarest =
-        |set: &BTreeSet<usize>| set.iter().filter_map(|segment| readers.get(segment)).min_by_key(|sets| sets.len());
-    sets.iter()
-        .any(|set| rarest(set).into_iter().flatten().any(|larger| larger.len() > set.len() && set.is_subset(larger)))
+/// Whether branches of a network come together: some layer reads several segments, or one reads what others read too.
+pub(super) fn has_branches(network: &FusedNetwork) -> bool {
+    network.layers.iter().any(|layer| layer.reads.len() > 1)
 }
 
-/// Why a network that is not densely connected is left to tract, at its first convolution; `None` where it has none.
+/// Why a network without branches is left to tract, at its first convolution; `None` where it has none.
 pub(super) fn sparse(graph: &GraphProto, network: &FusedNetwork) -> Option<Opaque> {
     let first = network.layers.iter().find(|layer| matches!(layer.op, Op::Convolution { .. }))?;
     let node = graph.node.iter().find(|node| node.name == first.name || node.output.first() == Some(&first.name));
     Some(Opaque {
         node: first.name.clone(),
         op: node.map_or_else(|| "Conv".into(), |node| node.op_type.clone()),
-        reason: "no dense block: of what one convolution reads, no other reads all and more".into(),
+        reason: "it has no branches that come together: no dense block, no sum, no concatenation".into(),
     })
 }
 

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use tract_onnx::pb::{NodeProto, tensor_proto::DataType};
 
 use super::super::super::Limits;
-use super::super::super::fused::{Chain, Op, Shape};
+use super::super::super::fused::{Chain, Op, Shape, Window};
 use super::constants::Constants;
 use super::infer::Extents;
 use super::value::{Piece, Value};
@@ -86,14 +86,14 @@ impl Walk<'_> {
     /// Adds a layer and gives its bare result.
     pub(super) fn layer(&mut self, node: &NodeProto, op: Op, reads: Vec<Piece>, output: Shape, region: usize) -> Value {
         let name = name_of(node).to_owned();
-        let (Op::Convolution { window, .. } | Op::MaxPool(window) | Op::SumPool(window)) = &op;
         let each = match &op {
             Op::Convolution { groups, .. } => {
                 reads.iter().map(|piece| piece.chain.channels() as u64).sum::<u64>() / *groups as u64
             }
-            Op::MaxPool(_) | Op::SumPool(_) => 1,
+            Op::MaxPool(_) | Op::SumPool(_) | Op::Add | Op::Multiply => 1,
         };
-        let macs = each.saturating_mul(window.len() as u64).saturating_mul(output.len() as u64);
+        let taps = op.window().map_or(1, Window::len) as u64;
+        let macs = each.saturating_mul(taps).saturating_mul(output.len() as u64);
         self.macs = self.macs.saturating_add(macs);
         self.sources.push(Source::Layer(Draft { name, op, reads, output, region }));
         let piece = Piece { source: self.sources.len() - 1, chain: Chain::new(output.channels) };

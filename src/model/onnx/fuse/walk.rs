@@ -18,7 +18,7 @@ use super::infer::{Extents, inferred};
 use super::shapes::declared;
 use super::state::{Opaque, Walk, name_of};
 use super::value::Value;
-use super::{border, elementwise, operators as layers};
+use super::{border, combine, elementwise, operators as layers};
 use crate::error::Result as Loaded;
 use crate::model::onnx::operators;
 
@@ -151,8 +151,15 @@ impl<'a> Walk<'a> {
             "Gemm" | "MatMul" => layers::linear(self, node),
             "MaxPool" => layers::max_pool(self, node),
             "AveragePool" | "GlobalAveragePool" | "ReduceMean" => layers::average_pool(self, node),
+            "Add" | "Mul" | "Sub" | "Sum" if self.all_depend(node) => combine::combine(self, node),
+            "PRelu" => combine::rectify(self, node),
             _ => elementwise::apply(self, node),
         }
+    }
+
+    /// Whether all that a node reads depends on the image.
+    fn all_depend(&self, node: &NodeProto) -> bool {
+        node.input.iter().all(|name| self.values.contains_key(name))
     }
 
     fn is_quantized(&self, name: &str) -> bool {
@@ -178,15 +185,20 @@ impl<'a> Walk<'a> {
         }
         let region = parts.iter().map(|part| part.region).max().unwrap_or(0);
         let mut pieces = Vec::new();
-        for (index, mut part) in parts.into_iter().enumerate() {
-            if part.region < region {
-                self.needed.insert(node.input[index].clone());
-                part = self.outside(&node.input[index], part.shape, part.flat, kind, region);
-            }
-            pieces.extend(part.pieces);
+        for (name, part) in node.input.iter().zip(parts) {
+            pieces.extend(self.lifted(name, part, region).pieces);
         }
         let channels = pieces.iter().map(|piece| piece.chain.channels()).sum();
         Ok(Value { pieces, shape: Shape { channels, ..shape }, flat, region, kind })
+    }
+
+    /// The tensor `name` in `region`: one of an earlier region comes in from outside.
+    pub(super) fn lifted(&mut self, name: &str, value: Value, region: usize) -> Value {
+        if value.region == region {
+            return value;
+        }
+        self.needed.insert(name.into());
+        self.outside(name, value.shape, value.flat, value.kind, region)
     }
 
     /// Leaves a node to tract.
