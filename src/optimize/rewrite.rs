@@ -125,15 +125,17 @@ fn reads_mut(network: &mut FusedNetwork) -> impl Iterator<Item = &mut Read> {
 /// Pools before a transition's 1x1 convolution instead of behind it: a quarter of the multiply-adds remains.
 ///
 /// The two commute for an `Unrounded` 1x1 convolution whose only reader is an average pool without a prologue and with windows
-/// side by side. The convolution then reads averages and has the pool's epilogue, whose first affine expected sums: it is
+/// side by side, without padding. The convolution then reads averages and has the pool's epilogue, whose first affine expected sums: it is
 /// multiplied by the window's size. Without an epilogue, each reader's first affine is.
 pub fn pool_first(network: &mut FusedNetwork) {
     for number in 0..network.layers.len() {
         let Some(found) = Unrounded::of(network, number) else { continue };
         let reader = found.reader.0;
         let Op::SumPool(window) = network.layers[reader].op else { continue };
+        let segment = network.inputs.len() + number;
         let point = matches!(network.layers[number].op, Op::Convolution { window: Window::ONE, .. });
-        if point && network.layers[reader].reads[0].prologue.is_empty() && window.kernel == window.stride {
+        let side_by_side = window.kernel == window.stride && window.padding == [0; 4];
+        if point && side_by_side && network.layers[reader].reads[0] == Read::all(segment, vec![]) {
             swap(network, &found, window);
         }
     }
@@ -208,7 +210,7 @@ mod tests {
         let layer =
             |name: &str, op, reads, write, output| Layer { name: name.into(), op, reads, epilogue: write, output };
         let window = Window { kernel: [2; 2], stride: [2; 2], padding: [0; 4], ..Window::ONE };
-        let read = |segment, affines| vec![Read { segment, prologue: affines }];
+        let read = |segment, affines| vec![Read::all(segment, affines)];
         let convolution = Op::Convolution { window: Window::ONE, groups: 1, weights };
         FusedNetwork {
             inputs: vec![Input { name: "x".into(), shape: shape(3, 4) }],
@@ -237,7 +239,7 @@ mod tests {
     #[test]
     fn a_convolution_that_others_read_too_stays() {
         let mut network = transition();
-        network.outputs[0].reads.push(Read { segment: 1, prologue: vec![] });
+        network.outputs[0].reads.push(Read::all(1, vec![]));
         let before = network.clone();
         pool_first(&mut network);
         assert_eq!(network, before);

@@ -217,16 +217,20 @@ fn takes_up(network: &FusedNetwork, segment: usize) -> bool {
 }
 
 fn divide(network: &mut FusedNetwork, number: usize, factors: &[f32]) {
-    let widths: Vec<usize> =
-        network.layers[number].reads.iter().map(|read| network.shape(read.segment).channels).collect();
+    let shapes: Vec<[usize; 2]> = network.layers[number]
+        .reads
+        .iter()
+        .map(|read| [network.shape(read.segment).channels, network.read_shape(read).channels])
+        .collect();
     let layer = &mut network.layers[number];
     let mut start = 0;
-    for (read, width) in layer.reads.iter_mut().zip(widths) {
+    for (read, [all, width]) in layer.reads.iter_mut().zip(shapes) {
         if read.prologue.is_empty() {
-            read.prologue.push(factor(1.0, width));
+            read.prologue.push(factor(1.0, all));
         }
         let last = read.prologue.last_mut().expect("there is one");
-        for (channel, factor) in factors[start..start + width].iter().enumerate() {
+        for (at, factor) in factors[start..start + width].iter().enumerate() {
+            let channel = read.channels.get(at).copied().unwrap_or(at);
             last.mul[channel] /= factor;
             last.add[channel] /= factor;
         }

@@ -8,9 +8,13 @@ use densight::runtime::{Model, Session, SessionOptions};
 use super::{error, npy};
 
 /// Folders of `tests/fixtures/exported`, and the largest difference by largest value: of files in f16 ONNX Runtime rounds what is computed.
-const EXPORTED: [(&str, f32); 25] = [
+const EXPORTED: [(&str, f32); 31] = [
+    ("averages-of-padding", 1e-5),
+    ("averages-over-the-edge", 1e-5),
+    ("averages-without-padding", 1e-5),
     ("bfloat16-weights", 1e-5),
     ("colours-swapped", 1e-5),
+    ("condensed", 1e-5),
     ("depthwise", 1e-5),
     ("dilated", 1e-5),
     ("gated", 1e-5),
@@ -19,6 +23,7 @@ const EXPORTED: [(&str, f32); 25] = [
     ("grouped", 1e-5),
     ("half", 2e-3),
     ("half-with-f32-ends", 2e-3),
+    ("halved", 1e-5),
     ("hard-swish", 1e-5),
     ("keras-channels-last", 1e-5),
     ("leaky-relu", 1e-5),
@@ -31,6 +36,7 @@ const EXPORTED: [(&str, f32); 25] = [
     ("prelu", 1e-5),
     ("residual", 1e-5),
     ("residual-with-norms", 1e-5),
+    ("shuffled", 1e-5),
     ("silu", 1e-5),
     ("two-outputs", 1e-5),
     ("weights-beside", 1e-5),

@@ -276,6 +276,16 @@ def windows(change):
         if weights[node.input[1]][1] == 3:
             continue  # The stem.
         replace(graph, list(graph.node).index(node), change(graph, node, weights[node.input[1]][1], numbers))
+    return unused_dropped(model)
+
+
+def unused_dropped(model):
+    """The model without initializers that no node reads."""
+    graph = model.graph
+    used = {name for node in graph.node for name in node.input}
+    kept = [onnx.TensorProto.FromString(t.SerializeToString()) for t in graph.initializer if t.name in used]
+    del graph.initializer[:]
+    graph.initializer.extend(kept)
     return model
 
 
@@ -305,6 +315,69 @@ def dilated(graph, node, channels, numbers):
     attribute(node, "dilations", [2, 2])
     attribute(node, "pads", [2] * 4)
     return [node]
+
+
+def shuffled(graph, node, channels, numbers):
+    """Groups that are mixed, as in ShuffleNet: each group of the second convolution reads outputs of both of the first."""
+    first, *_ = grouped(graph, node, channels, numbers)
+    x, side = first.output[0], 8 if node.output[0].startswith("block2") else 16
+    apart = add(graph, x + ".groups", [1, 2, channels // 2, side, side], np.int64)
+    joined = add(graph, x + ".channels", [1, channels, side, side], np.int64)
+    attribute(node, "group", 2)
+    weights = add(graph, x + ".second", numbers.normal(0, 0.2, (4, channels // 2, 3, 3)), np.float32)
+    node.input[:2] = [x + ".shuffled", weights]
+    return [
+        first,
+        helper.make_node("Reshape", [x, apart], [x + ".apart"]),
+        helper.make_node("Transpose", [x + ".apart"], [x + ".mixed"], perm=[0, 2, 1, 3, 4]),
+        helper.make_node("Reshape", [x + ".mixed", joined], [x + ".shuffled"]),
+        node,
+    ]
+
+
+def halved(graph, node, channels, numbers):
+    """Half of the channels pass the convolution by, as in CSPNet and ShuffleNetV2."""
+    x, y = node.input[0], node.output[0]
+    weights = add(graph, y + ".half", numbers.normal(0, 0.2, (4, channels // 2, 3, 3)), np.float32)
+    point = add(graph, y + ".point", numbers.normal(0, 0.4, (4, 6, 1, 1)), np.float32)
+    ends = [add(graph, f"{y}.{name}", [value], np.int64) for name, value in (("from", 1), ("to", 3), ("axis", 1))]
+    node.input[:2], node.output[0] = [y + ".b", weights], y + ".conv"
+    return [
+        helper.make_node("Split", [x], [y + ".a", y + ".b"], axis=1),
+        node,
+        helper.make_node("Slice", [y + ".a", *ends], [y + ".some"]),
+        helper.make_node("Concat", [y + ".some", y + ".conv"], [y + ".joined"], axis=1),
+        helper.make_node("Conv", [y + ".joined", point], [y], name=y + ".1x1", kernel_shape=[1, 1]),
+    ]
+
+
+def condensed():
+    """Groups that pick their channels out of all features, as in CondenseNet: some more than once, some not at all."""
+    model = build(opset=13)
+    graph, numbers = model.graph, np.random.default_rng(5)
+    weights = {tensor.name: tensor.dims for tensor in graph.initializer}
+    for name in [node.name for node in graph.node if node.name.endswith(".conv1")]:
+        at = next(at for at, node in enumerate(graph.node) if node.name == name)
+        node = graph.node[at]
+        (x, weight), y = node.input, node.output[0]
+        out, channels = weights[weight][:2]
+        picked = np.concatenate([numbers.permutation(channels)[: channels // 2] for _ in range(2)])
+        picks = add(graph, y + ".picks", picked, np.int64)
+        few = add(graph, y + ".few", numbers.normal(0, 0.4, (out, channels // 2, 1, 1)), np.float32)
+        node.input[:2] = [y + ".picked", few]
+        attribute(node, "group", 2)
+        replace(graph, at, [helper.make_node("Gather", [x, picks], [y + ".picked"], axis=1), node])
+    return unused_dropped(model)
+
+
+def average_pools(**attributes):
+    """Each average pool of a transition with padding, or rounding up."""
+    model = build(opset=13, side=18)
+    for node in model.graph.node:
+        if node.op_type == "AveragePool":
+            for name, value in attributes.items():
+                attribute(node, name, value)
+    return model
 
 
 def mirrored(graph, node, channels, numbers):
@@ -383,6 +456,12 @@ def main():
     write("residual", build(layers="residual", fold=True))
     write("residual-with-norms", build(layers="residual"))
     write("gated", build(layers="gated", fold=True))
+    write("averages-of-padding", average_pools(kernel_shape=[3, 3], pads=[1] * 4, count_include_pad=1))
+    write("averages-without-padding", average_pools(kernel_shape=[3, 3], pads=[1] * 4, count_include_pad=0))
+    write("averages-over-the-edge", average_pools(kernel_shape=[4, 4], strides=[3, 3], ceil_mode=1))
+    write("condensed", condensed())
+    for name, change in [("shuffled", shuffled), ("halved", halved)]:
+        write(name, windows(change))
     for name, change in [("depthwise", depthwise), ("grouped", grouped), ("dilated", dilated), ("mirrored", mirrored)]:
         write(name, windows(change))
     onnx.save(declared_wrongly(), OUT.parent / "refused" / "wrong-value-info" / "model.onnx")

@@ -183,6 +183,14 @@ impl Chain {
         self
     }
 
+    /// This chain with the numbers of a channel from another one; `None` if that does something else.
+    pub fn with_channel(&self, other: &Self, channel: usize) -> Option<Self> {
+        let alike = (self.channels, self.whole, self.len()) == (other.channels, other.whole, other.len());
+        let mut merged = self.clone();
+        let taken = merged.affines.iter_mut().zip(&other.affines).all(|(wide, other)| wide.take(other, channel));
+        (alike && taken).then_some(merged)
+    }
+
     /// Number of leading affines that are the same as those of `other`.
     pub fn common(&self, other: &Self) -> usize {
         self.affines.iter().zip(&other.affines).take_while(|(a, b)| a == b).count()

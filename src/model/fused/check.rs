@@ -20,7 +20,7 @@ impl FusedNetwork {
         for output in &self.outputs {
             let check = || {
                 self.check_reads(&output.reads, inputs + self.layers.len())?;
-                let values: usize = output.reads.iter().map(|read| self.shape(read.segment).len()).sum();
+                let values: usize = output.reads.iter().map(|read| self.read_shape(read).len()).sum();
                 let dims = output.dims.iter().try_fold(1_usize, |all, &dim| all.checked_mul(dim));
                 if dims == Some(values) { Ok(()) } else { Err(format!("{values} values for {:?}", output.dims)) }
             };
@@ -43,6 +43,9 @@ impl FusedNetwork {
         check_window(window, from, layer.output)?;
         match &layer.op {
             Op::Convolution { weights, groups, .. } => {
+                if window.border == Border::Absent {
+                    return Err("its padding has no value".into());
+                }
                 if *groups == 0
                     || !from.channels.is_multiple_of(*groups)
                     || !layer.output.channels.is_multiple_of(*groups)
@@ -54,20 +57,21 @@ impl FusedNetwork {
                 }
                 self.check_weights(layer, weights, window, from.channels / groups)?;
             }
-            Op::MaxPool(window) | Op::SumPool(window) if window.dilation != [1, 1] || window.border != Border::Zero => {
+            Op::MaxPool(window) | Op::SumPool(window)
+                if window.dilation != [1, 1] || window.border == Border::Reflect =>
+            {
                 return Err("its window is dilated, or mirrors".into());
             }
             Op::MaxPool(_) | Op::SumPool(_) if layer.output.channels != from.channels => {
                 return Err(format!("it pools {} channels to {}", from.channels, layer.output.channels));
             }
-            Op::MaxPool(_) => {
+            Op::MaxPool(_) | Op::SumPool(_) => {
                 let [top, left, bottom, right] = window.padding;
                 if top.max(bottom) >= window.kernel[0] || left.max(right) >= window.kernel[1] {
                     return Err("its window sees nothing but padding".into());
                 }
             }
-            Op::SumPool(_) if window.padding != [0; 4] => return Err("it sums over padding".into()),
-            Op::SumPool(_) | Op::Add | Op::Multiply => {}
+            Op::Add | Op::Multiply => {}
         }
         check_affines(&layer.epilogue, layer.output.channels)
     }
@@ -94,7 +98,13 @@ impl FusedNetwork {
             if read.segment >= before {
                 return Err(format!("it reads segment {}, which is not written yet", read.segment));
             }
-            check_affines(&read.prologue, self.shape(read.segment).channels)?;
+            let channels = self.shape(read.segment).channels;
+            let mut seen = vec![false; channels];
+            let new = |&channel: &usize| seen.get_mut(channel).is_some_and(|seen| !std::mem::replace(seen, true));
+            if !read.channels.iter().all(new) {
+                return Err(format!("of {channels} channels it reads one that is not there, or one twice"));
+            }
+            check_affines(&read.prologue, channels)?;
         }
         Ok(())
     }
@@ -226,13 +236,21 @@ mod tests {
         let good = || random::network(3, random::NumberKind::Int8);
         good().check().unwrap();
         type Break = fn(&mut FusedNetwork);
-        let broken: [(&str, Break); 8] = [
+        let broken: [(&str, Break); 10] = [
             ("reads nothing", |n| n.layers[0].reads.clear()),
             ("not written yet", |n| n.layers[0].reads[0].segment = n.inputs.len()),
+            ("not there, or one twice", |n| {
+                let channels = n.shape(n.outputs[0].reads[0].segment).channels;
+                n.outputs[0].reads[0].channels = vec![channels];
+            }),
+            ("not there, or one twice", |n| n.outputs[0].reads[0].channels = vec![0, 0]),
             ("extents", |n| n.layers[0].output.height = 0),
             ("makes no", |n| n.layers[0].output.height += 1),
             ("values for", |n| n.outputs[0].dims.push(2)),
-            ("factors", |n| n.outputs[0].reads[0].prologue.push(affine(1, 0.0))),
+            ("factors", |n| {
+                let channels = n.shape(n.outputs[0].reads[0].segment).channels;
+                n.outputs[0].reads[0].prologue.push(affine(channels + 1, 0.0));
+            }),
             ("too large or too small", |n| {
                 let channels = n.shape(n.outputs[0].reads[0].segment).channels;
                 n.outputs[0].reads[0].prologue.push(affine(channels, f32::INFINITY));
@@ -264,7 +282,7 @@ mod tests {
     #[test]
     fn operands_have_to_match() {
         let shape = |channels, side| Shape { channels, height: side, width: side };
-        let read = |segment| Read { segment, prologue: vec![] };
+        let read = |segment| Read::all(segment, vec![]);
         let why = |shapes: [Shape; 2], output: Shape| {
             let layer =
                 Layer { name: "sum".into(), op: Op::Add, reads: vec![read(0), read(1)], epilogue: vec![], output };
@@ -292,15 +310,11 @@ mod tests {
             layers: vec![Layer {
                 name: "conv".into(),
                 op: Op::Convolution { window, groups: 1, weights },
-                reads: vec![Read { segment: 0, prologue: vec![to_u8] }],
+                reads: vec![Read::all(0, vec![to_u8])],
                 epilogue: vec![],
                 output: shape(1, side),
             }],
-            outputs: vec![Output {
-                name: "y".into(),
-                dims: vec![1, 1, side, side],
-                reads: vec![Read { segment: 1, prologue: vec![] }],
-            }],
+            outputs: vec![Output { name: "y".into(), dims: vec![1, 1, side, side], reads: vec![Read::all(1, vec![])] }],
         }
     }
 

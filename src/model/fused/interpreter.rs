@@ -1,6 +1,6 @@
 //! Runs a fused network value by value, in the plainest code.
 
-use super::{ConvolutionWeights, FusedNetwork, Layer, Op, Read, Shape, Window};
+use super::{Border, ConvolutionWeights, FusedNetwork, Layer, Op, Read, Shape, Window};
 use crate::quant::Affine;
 
 /// Values of consecutive planes of `height` by `width`. Quantized values are whole numbers.
@@ -57,9 +57,14 @@ impl FusedNetwork {
     fn gather(&self, reads: &[Read], segments: &[Planes]) -> Planes {
         let mut all = Planes::new();
         for read in reads {
-            let start = all.len();
-            all.extend(&segments[read.segment]);
-            apply(&read.prologue, &mut all[start..], self.shape(read.segment).area());
+            let area = self.shape(read.segment).area();
+            let mut values = segments[read.segment].clone();
+            apply(&read.prologue, &mut values, area);
+            if read.channels.is_empty() {
+                all.extend(values);
+            } else {
+                read.channels.iter().for_each(|channel| all.extend(&values[channel * area..][..area]));
+            }
         }
         all
     }
@@ -104,7 +109,13 @@ fn compute(layer: &Layer, input: &[f32], shape: Shape) -> Planes {
             result
         }
         Op::MaxPool(window) => pool(input, shape, window, layer.output, f32::max),
-        Op::SumPool(window) => pool(input, shape, window, layer.output, |a, b| a + b),
+        Op::SumPool(window) => {
+            let mut sums = pool(input, shape, window, layer.output, |a, b| a + b);
+            if window.border == Border::Absent {
+                scale_up(&mut sums, shape, window, layer.output);
+            }
+            sums
+        }
         Op::Add => combine(input, layer.output, |a, b| a + b),
         Op::Multiply => combine(input, layer.output, |a, b| a * b),
     }
@@ -176,23 +187,27 @@ fn convolve<X: Copy + Default, W: Copy, S: Copy + Default>(
 
 /// Reduces the values under each window that are inside the image: first down each column, then across the columns.
 fn pool(input: &[f32], shape: Shape, window: &Window, output: Shape, reduce: impl Fn(f32, f32) -> f32) -> Planes {
-    let [top, left, ..] = window.padding;
-    let inside = |place: usize, stride: usize, kernel: usize, before: usize, side: usize| {
-        let start = place * stride;
-        start.saturating_sub(before)..(start + kernel).saturating_sub(before).min(side)
-    };
     let mut result = Planes::with_capacity(output.len());
     for plane in input.chunks_exact(shape.area()) {
         for row in 0..output.height {
-            let rows = inside(row, window.stride[0], window.kernel[0], top, shape.height);
+            let rows = window.inside(0, row, shape.height);
             for column in 0..output.width {
-                let columns = inside(column, window.stride[1], window.kernel[1], left, shape.width);
+                let columns = window.inside(1, column, shape.width);
                 let column = |x: usize| rows.clone().map(|y| plane[y * shape.width + x]).reduce(&reduce);
                 result.push(columns.filter_map(column).reduce(&reduce).unwrap_or(0.0));
             }
         }
     }
     result
+}
+
+/// Scales sums of fewer values than a window has.
+fn scale_up(sums: &mut [f32], shape: Shape, window: &Window, output: Shape) {
+    for (at, sum) in sums.iter_mut().enumerate() {
+        let (row, column) = (at / output.width % output.height, at % output.width);
+        let values = window.inside(0, row, shape.height).len() * window.inside(1, column, shape.width).len();
+        *sum *= window.scale_up(values);
+    }
 }
 
 #[cfg(test)]
@@ -218,14 +233,14 @@ mod tests {
             inputs: vec![Input { name: "x".into(), shape: shape(1, 2, 2) }],
             layers: vec![layer(
                 Op::Convolution { window, groups: 1, weights },
-                vec![Read { segment: 0, prologue: vec![] }],
+                vec![Read::all(0, vec![])],
                 vec![],
                 shape(1, 1, 2),
             )],
             outputs: vec![super::super::Output {
                 name: "y".into(),
                 dims: vec![1, 1, 1, 2],
-                reads: vec![Read { segment: 1, prologue: vec![] }],
+                reads: vec![Read::all(1, vec![])],
             }],
         };
         // Centred: 0 1 0 / 2 3 0; weights less zero point: 0 1 / 2 -5.
@@ -261,6 +276,19 @@ mod tests {
     }
 
     #[test]
+    fn sums_count_padding_as_zeros_or_not_at_all() {
+        let window = Window { kernel: [3, 3], stride: [2, 2], padding: [1, 1, 0, 0], ..Window::ONE };
+        let input = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0];
+        let run = |border| {
+            let op = Op::SumPool(Window { border, ..window });
+            compute(&layer(op, vec![], vec![], shape(1, 1, 2)), &input, shape(1, 2, 4))
+        };
+        // Four values of nine, and six.
+        assert_eq!(run(Border::Zero), [14.0, 30.0]);
+        assert_eq!(run(Border::Absent), [14.0 * 2.25, 30.0 * 1.5]);
+    }
+
+    #[test]
     fn operands_are_combined_value_by_value_or_channel_by_channel() {
         let run = |op, input: &[f32]| compute(&layer(op, vec![], vec![], shape(2, 1, 2)), input, shape(4, 1, 2));
         let first = [1.0, 2.0, 3.0, 4.0];
@@ -278,7 +306,7 @@ mod tests {
             function: Function::Identity,
             round: false,
         };
-        let read = |segment, affines| Read { segment, prologue: affines };
+        let read = |segment, affines| Read::all(segment, affines);
         let pool = Op::MaxPool(Window::ONE);
         let network = FusedNetwork {
             inputs: vec![Input { name: "x".into(), shape: shape(2, 1, 1) }],

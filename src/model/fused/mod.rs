@@ -14,11 +14,13 @@ mod interpreter;
 #[cfg(test)]
 pub(crate) mod random;
 mod wide;
+mod window;
 
 pub use chain::Chain;
 pub(super) use check::{sums_fit, zero_point_fits};
-pub(super) use factor::factor;
+pub(super) use factor::{Unfactored, factor};
 pub use interpreter::{Observer, Trace};
+pub use window::{Border, Window};
 
 use serde::{Deserialize, Serialize};
 
@@ -52,82 +54,21 @@ impl Shape {
     }
 }
 
-/// All channels of a segment, read through a prologue.
+/// Channels of a segment, read through a prologue.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Read {
     /// Index of the segment: the inputs come first, then each layer's output.
     pub segment: usize,
-    /// Applied to each value, in order.
+    /// The channels that are read, in this order, none of them twice; empty for all of them as they are.
+    pub channels: Vec<usize>,
+    /// Applied to each value, in order; with factors and summands for all channels of the segment, whichever are read.
     pub prologue: Vec<Affine>,
 }
 
-/// The window of a convolution or pool.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Window {
-    /// Height and width.
-    pub kernel: [usize; 2],
-    /// Vertical and horizontal step.
-    pub stride: [usize; 2],
-    /// Rows and columns around the image: top, left, bottom, right.
-    pub padding: [usize; 4],
-    /// Vertical and horizontal distance between the kernel's taps; 1 for pools.
-    pub dilation: [usize; 2],
-    /// What padding holds.
-    pub border: Border,
-}
-
-/// What lies around an image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Border {
-    /// The value that represents 0; in a pool padding does not count.
-    Zero,
-    /// The image mirrored at its outermost row or column, which is not repeated (ONNX `Pad`, `reflect`).
-    Reflect,
-}
-
-impl Border {
-    /// The row or column at `place` of an image with `side` of them and `before` of padding in front, from which `place` is
-    /// counted; `None` in zero padding.
-    pub(crate) fn place(self, place: usize, before: usize, side: usize) -> Option<usize> {
-        match (place.checked_sub(before), self) {
-            (Some(inside), _) if inside < side => Some(inside),
-            (_, Self::Zero) => None,
-            (Some(behind), Self::Reflect) => (2 * side).checked_sub(behind + 2),
-            (None, Self::Reflect) => Some(before - place).filter(|mirrored| *mirrored < side),
-        }
-    }
-}
-
-impl Window {
-    /// A window of one value.
-    pub const ONE: Self =
-        Self { kernel: [1; 2], stride: [1; 2], padding: [0; 4], dilation: [1; 2], border: Border::Zero };
-
-    /// Rows and columns from the first value under the window to the last.
-    pub fn span(&self) -> [usize; 2] {
-        let along =
-            |axis: usize| self.kernel[axis].saturating_sub(1).saturating_mul(self.dilation[axis]).saturating_add(1);
-        [along(0), along(1)]
-    }
-
-    /// Height and width of the output for an input of `height` by `width`; `None` if it would be empty.
-    pub fn output(&self, height: usize, width: usize) -> Option<[usize; 2]> {
-        let [top, left, bottom, right] = self.padding;
-        let along = |side: usize, before: usize, after: usize, axis: usize| {
-            let padded = side.checked_add(before)?.checked_add(after)?;
-            (padded.checked_sub(self.span()[axis])?.checked_div(self.stride[axis])?).checked_add(1)
-        };
-        Some([along(height, top, bottom, 0)?, along(width, left, right, 1)?])
-    }
-
-    /// Values under the window; saturates.
-    pub fn len(&self) -> usize {
-        self.kernel[0].saturating_mul(self.kernel[1])
-    }
-
-    /// Whether no value is under the window.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
+impl Read {
+    /// All channels of a segment.
+    pub fn all(segment: usize, prologue: Vec<Affine>) -> Self {
+        Self { segment, channels: Vec::new(), prologue }
     }
 }
 
@@ -167,8 +108,8 @@ pub enum Op {
     },
     /// The greatest value under the window; padding does not count.
     MaxPool(Window),
-    /// The sum of the values under the window, first down its columns, then across, without padding. An average is this with a
-    /// factor in the affines.
+    /// The sum of the values under the window, first down its columns, then across; padding is 0, or absent. An average is this
+    /// with a factor in the affines.
     SumPool(Window),
     /// The sum of two operands, value by value: see [`Layer::operands`].
     Add,
@@ -245,7 +186,7 @@ impl Layer {
     pub fn macs(&self, network: &FusedNetwork) -> Option<u64> {
         match &self.op {
             Op::Convolution { window, groups, .. } => {
-                let inputs: usize = self.reads.iter().map(|read| network.shape(read.segment).channels).sum();
+                let inputs: usize = self.reads.iter().map(|read| network.read_shape(read).channels).sum();
                 let inputs = inputs / groups;
                 Some((inputs.saturating_mul(window.len()) as u64).saturating_mul(self.output.len() as u64))
             }
@@ -260,7 +201,7 @@ impl Layer {
         if self.op.window().is_some() {
             return None;
         }
-        let channels = |reads: &[Read]| reads.iter().map(|read| network.shape(read.segment).channels).sum::<usize>();
+        let channels = |reads: &[Read]| reads.iter().map(|read| network.read_shape(read).channels).sum::<usize>();
         let count = (1..self.reads.len()).find(|&count| channels(&self.reads[..count]) == self.output.channels)?;
         let (first, second) = self.reads.split_at(count);
         (channels(second) == self.output.channels).then_some([first, second])
@@ -284,7 +225,7 @@ pub struct Output {
     pub name: String,
     /// Its extents, including the batch of 1 in front.
     pub dims: Vec<usize>,
-    /// The segments whose concatenation it is.
+    /// What it is the concatenation of.
     pub reads: Vec<Read>,
 }
 
@@ -320,6 +261,15 @@ impl FusedNetwork {
         }
     }
 
+    /// Shape of what is read.
+    ///
+    /// # Panics
+    /// If there is no such segment.
+    pub fn read_shape(&self, read: &Read) -> Shape {
+        let shape = self.shape(read.segment);
+        if read.channels.is_empty() { shape } else { Shape { channels: read.channels.len(), ..shape } }
+    }
+
     /// Whether a segment's values are quantized values of 8 bits.
     pub fn holds_quantized(&self, segment: usize) -> bool {
         self.holds_signed(segment).is_some()
@@ -350,6 +300,6 @@ impl FusedNetwork {
     /// Shape of a layer's input, the concatenation of its segments, all of which have the extents of the first one.
     pub fn input_shape(&self, layer: &Layer) -> Shape {
         let first = self.shape(layer.reads[0].segment);
-        Shape { channels: layer.reads.iter().map(|read| self.shape(read.segment).channels).sum(), ..first }
+        Shape { channels: layer.reads.iter().map(|read| self.read_shape(read).channels).sum(), ..first }
     }
 }

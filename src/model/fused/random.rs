@@ -7,6 +7,8 @@ use rand_pcg::rand_core::SeedableRng;
 use super::{Border, ConvolutionWeights, FusedNetwork, Input, Layer, Op, Output, Read, Shape, Window};
 use crate::quant::{Affine, Function, Table};
 
+mod operands;
+
 /// The arithmetic of a network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NumberKind {
@@ -147,57 +149,19 @@ impl Maker {
         affines
     }
 
-    /// A sum or product: of some segments and the same in another order, or through the same prologues, or another segment of the
-    /// same shape, or of a map and one value for each of its channels.
-    fn combination(&mut self) {
-        let first = self.reads(false);
-        let shapes: Vec<Shape> = first.iter().map(|read| self.network.shape(read.segment)).collect();
-        let output = Shape { channels: shapes.iter().map(|shape| shape.channels).sum(), ..shapes[0] };
-        let segments = self.network.inputs.len() + self.network.layers.len();
-        let alike: Vec<usize> = (0..segments).filter(|&segment| self.network.shape(segment) == output).collect();
-        let mut second = match self.between(0, 4) {
-            0 => first.clone(),
-            1 if !alike.is_empty() => {
-                let segment = alike[self.between(0, alike.len() - 1)];
-                vec![Read { segment, prologue: self.affines(segment, false) }]
-            }
-            2 | 3 => vec![self.averages(&first, output)],
-            _ => first
-                .iter()
-                .rev()
-                .map(|read| (read.segment, self.affines(read.segment, false)))
-                .collect::<Vec<_>>()
-                .into_iter()
-                .map(|(segment, prologue)| Read { segment, prologue })
-                .collect(),
-        };
-        let op = if self.one_in(2) { Op::Add } else { Op::Multiply };
-        if op == Op::Multiply {
-            // Products of products stay small.
-            for read in &mut second {
-                let channels = self.network.shape(read.segment).channels;
-                read.prologue.push(Affine { low: -1.0, high: 2.0, ..self.norm(channels) });
-            }
+    /// A read of all channels of a segment, or of some in another order.
+    fn read(&mut self, segment: usize, bytes: bool) -> Read {
+        let prologue = self.affines(segment, bytes);
+        let mut channels: Vec<usize> = (0..self.network.shape(segment).channels).collect();
+        if !self.one_in(4) {
+            return Read::all(segment, prologue);
         }
-        let name = format!("combination{}", self.network.layers.len());
-        let epilogue = self.write(output.channels, false);
-        let reads = first.into_iter().chain(second).collect();
-        self.network.layers.push(Layer { name, op, reads, epilogue, output });
-    }
-
-    /// A read of a layer that sums each channel of what is read.
-    fn averages(&mut self, reads: &[Read], from: Shape) -> Read {
-        let window = Window { kernel: [from.height, from.width], ..Window::ONE };
-        let segment = self.network.inputs.len() + self.network.layers.len();
-        let epilogue = self.write(from.channels, false);
-        self.network.layers.push(Layer {
-            name: format!("averages{segment}"),
-            op: Op::SumPool(window),
-            reads: reads.to_vec(),
-            epilogue,
-            output: Shape { height: 1, width: 1, ..from },
-        });
-        Read { segment, prologue: self.affines(segment, false) }
+        for at in (1..channels.len()).rev() {
+            let other = self.between(0, at);
+            channels.swap(at, other);
+        }
+        channels.truncate(self.between(1, channels.len()));
+        Read { segment, channels, prologue }
     }
 
     fn reads(&mut self, bytes: bool) -> Vec<Read> {
@@ -205,17 +169,17 @@ impl Maker {
         let segments = self.network.inputs.len() + self.network.layers.len();
         let chosen = if self.one_in(3) { self.between(0, segments - 1) } else { segments - 1 };
         let area = |network: &FusedNetwork, s: usize| (network.shape(s).height, network.shape(s).width);
-        let mut reads = vec![Read { segment: chosen, prologue: self.affines(chosen, bytes) }];
+        let mut reads = vec![self.read(chosen, bytes)];
         for segment in 0..segments {
             if segment != chosen && area(&self.network, segment) == area(&self.network, chosen) && self.one_in(2) {
-                reads.push(Read { segment, prologue: self.affines(segment, bytes) });
+                reads.push(self.read(segment, bytes));
             }
         }
         reads
     }
 
     /// A window over `height` by `width` whose output is not empty.
-    fn window(&mut self, height: usize, width: usize, padded: bool) -> Window {
+    fn window(&mut self, height: usize, width: usize) -> Window {
         for _ in 0..20 {
             let side = |maker: &mut Self| [1, 1, 2, 3, 3, 5][maker.between(0, 5)];
             let kernel = [side(self), side(self)];
@@ -225,7 +189,6 @@ impl Maker {
                 1 => std::array::from_fn(|side| self.between(0, kernel[side % 2] - 1)),
                 _ => [0; 4],
             };
-            let padding = if padded { padding } else { [0; 4] };
             let window = Window { kernel, stride, padding, ..Window::ONE };
             if window.output(height, width).is_some() {
                 return window;
@@ -257,12 +220,15 @@ impl Maker {
             };
         let bytes = int8 || !convolution && self.numbers != NumberKind::Float && self.one_in(2);
         let mut reads = self.reads(bytes);
-        let shapes: Vec<Shape> = reads.iter().map(|read| self.network.shape(read.segment)).collect();
+        let shapes: Vec<Shape> = reads.iter().map(|read| self.network.read_shape(read)).collect();
         let channels: usize = shapes.iter().map(|shape| shape.channels).sum();
         let (height, width) = (shapes[0].height, shapes[0].width);
         let pool = !convolution;
         let sum = pool && self.one_in(2);
-        let mut window = self.window(height, width, !sum);
+        let mut window = self.window(height, width);
+        if sum && self.one_in(2) {
+            window.border = Border::Absent;
+        }
         if self.numbers == NumberKind::Exact && (sum || self.one_in(2)) {
             // The average over a window is exact if it covers a power of two of values.
             let side = [1, 2, 2][self.between(0, 2)];
@@ -295,7 +261,7 @@ impl Maker {
     /// A 1x1 convolution with an average pool behind it.
     fn transition(&mut self) {
         let reads = self.reads(false);
-        let shapes: Vec<Shape> = reads.iter().map(|read| self.network.shape(read.segment)).collect();
+        let shapes: Vec<Shape> = reads.iter().map(|read| self.network.read_shape(read)).collect();
         let (channels, out) = (shapes.iter().map(|shape| shape.channels).sum(), self.between(1, 6));
         let (height, width) = (shapes[0].height, shapes[0].width);
         let op = Op::Convolution { window: Window::ONE, groups: 1, weights: self.float(out, channels) };
@@ -306,7 +272,7 @@ impl Maker {
         let kernel = [self.between(1, height.min(2)), self.between(1, width.min(2))];
         let window = Window { kernel, stride: kernel, padding: [0; 4], ..Window::ONE };
         let [height, width] = window.output(height, width).expect("it is no larger");
-        let reads = vec![Read { segment, prologue: if self.one_in(4) { vec![self.norm(out)] } else { vec![] } }];
+        let reads = vec![Read::all(segment, if self.one_in(4) { vec![self.norm(out)] } else { vec![] })];
         let write = self.write(out, false);
         let output = Shape { channels: out, height, width };
         self.network.layers.push(Layer {
@@ -380,13 +346,10 @@ impl Maker {
             if !idle && !self.one_in(4) && segment + 1 < inputs + layers {
                 continue;
             }
-            let affines = self.affines(segment, false);
-            let Shape { channels, height, width } = self.network.shape(segment);
-            let output = Output {
-                name: format!("y{segment}"),
-                dims: vec![1, channels, height, width],
-                reads: vec![Read { segment, prologue: affines }],
-            };
+            let read = self.read(segment, false);
+            let Shape { channels, height, width } = self.network.read_shape(&read);
+            let dims = vec![1, channels, height, width];
+            let output = Output { name: format!("y{segment}"), dims, reads: vec![read] };
             self.network.outputs.push(output);
         }
     }

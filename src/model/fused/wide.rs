@@ -92,6 +92,22 @@ impl Wide {
         [first.narrow(), last.narrow()]
     }
 
+    /// Takes a channel's numbers from another one; false if that does something else.
+    pub(super) fn take(&mut self, other: &Self, channel: usize) -> bool {
+        let parts = |wide: &Self| (wide.low, wide.high, wide.round, wide.rescale, wide.zero_points.len());
+        if parts(self) != parts(other)
+            || self.function != other.function
+            || channel >= self.mul.len().min(other.mul.len())
+        {
+            return false;
+        }
+        (self.mul[channel], self.add[channel]) = (other.mul[channel], other.add[channel]);
+        if let (Some(zero), Some(of)) = (self.zero_points.get_mut(channel), other.zero_points.get(channel)) {
+            *zero = *of;
+        }
+        true
+    }
+
     /// With its parameters rounded to f32.
     pub(super) fn narrow(&self) -> Affine {
         let narrow = |values: &[f64]| values.iter().map(|&v| v as f32).collect();

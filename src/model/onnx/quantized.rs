@@ -161,7 +161,7 @@ impl Writer<'_> {
         let outputs = || self.network.outputs.iter().filter(|o| o.reads.iter().any(|read| read.segment == segment));
         let read = self.network.layers.iter().any(|layer| layer.reads.iter().any(|read| read.segment == segment));
         let (Some(output), 1, false) = (outputs().next(), outputs().count(), read) else { return None };
-        let bare = output.reads.len() == 1 && output.reads[0].prologue.is_empty();
+        let bare = output.reads.len() == 1 && output.reads[0] == Read::all(segment, vec![]);
         (bare && output.dims.len() == 2).then(|| output.name.clone())
     }
 
@@ -216,10 +216,14 @@ impl Writer<'_> {
             }
             Op::SumPool(window) => {
                 let shape = self.network.input_shape(layer);
-                if window.kernel == [shape.height, shape.width] {
+                if window.kernel == [shape.height, shape.width] && window.padding == [0; 4] {
                     self.add_layer("GlobalAveragePool", name, &[&x], vec![])
                 } else {
-                    self.add_layer("AveragePool", name, &[&x], attributes(window))
+                    let mut attributes = attributes(window);
+                    if window.padding != [0; 4] {
+                        attributes.push(int("count_include_pad", i64::from(window.border == Border::Zero)));
+                    }
+                    self.add_layer("AveragePool", name, &[&x], attributes)
                 }
             }
             Op::Convolution { weights: ConvolutionWeights::Int8 { .. }, .. } => panic!("{name} is int8 already"),
@@ -317,7 +321,7 @@ impl Writer<'_> {
         });
         let mut parts = Vec::new();
         for (index, read) in reads.iter().enumerate() {
-            let WrittenSegment { tensor, gain } = self.segments[read.segment].clone();
+            let WrittenSegment { mut tensor, gain } = self.segments[read.segment].clone();
             // What the segment is a multiple of is taken up by the first affine.
             let mut affines = read.prologue.clone();
             if gain != 1.0 {
@@ -325,6 +329,10 @@ impl Writer<'_> {
                     Some(affine) => affine.mul.iter_mut().for_each(|mul| *mul *= gain),
                     None => affines.push(scaled(gain, self.network.shape(read.segment).channels)),
                 }
+            }
+            if !read.channels.is_empty() {
+                tensor = self.selected(&format!("{name}.part{index}"), &tensor, &read.channels);
+                affines.iter_mut().for_each(|affine| *affine = selected(affine, &read.channels));
             }
             parts.push((tensor, affines, index));
         }
@@ -383,6 +391,12 @@ impl Writer<'_> {
         }
         x
     }
+}
+
+/// An affine of some channels.
+fn selected(affine: &Affine, channels: &[usize]) -> Affine {
+    let of = |numbers: &[f32]| channels.iter().map(|&channel| numbers[channel]).collect();
+    Affine { mul: of(&affine.mul), add: of(&affine.add), ..affine.clone() }
 }
 
 /// The affine of a factor.

@@ -8,7 +8,7 @@ use super::check::{Checked, Readable, ensure, product, work};
 use super::memory::Sources;
 use super::memory_plan::Placement;
 use super::prologue::{Element, Prologue, StoredPlanes, laned};
-use super::segments::{Segment, Storage, affines};
+use super::segments::{Segment, Storage, affines, read_planes};
 use crate::kernels::{Kernels, PlanesMut};
 use crate::model::fused::Read;
 use crate::quant::Affine;
@@ -42,10 +42,13 @@ impl<T: Element> Gather<T> {
     pub(super) fn new(reads: &[Read], segments: &[Segment], places: &[Placement]) -> Self {
         let mut groups: Vec<Group<<T::Prologue as Prologue<T>>::To>> = Vec::new();
         for read in reads {
-            let (segment, place) = (&segments[read.segment], places[read.segment]);
-            let affines: Vec<Affine> = affines(read, segments).iter().map(|affine| laned(affine, segment)).collect();
-            let (planes, kind, to) = (segment.planes, segment.kind, T::Prologue::to(read, segments));
-            let next = Group { place, planes, kind, affines, to };
+            let (segment, mut place, planes) =
+                (&segments[read.segment], places[read.segment], read_planes(read, segments));
+            place.start += planes.start * place.plane_stride;
+            let affine = |affine: &Affine| in_planes(&laned(affine, segment), planes.clone());
+            let affines: Vec<Affine> = affines(read, segments).iter().map(affine).collect();
+            let (kind, to) = (segment.kind, T::Prologue::to(read, segments));
+            let next = Group { place, planes: planes.len(), kind, affines, to };
             match groups.last_mut() {
                 Some(last) if last.is_followed_by(&next) => last.append(next),
                 _ => groups.push(next),
@@ -110,6 +113,12 @@ impl<T: Element> Gather<T> {
             group.prologue.run(kernels, stored, &mut PlanesMut::new(out, to - from, plane_stride, 4 * pixels));
         }
     }
+}
+
+/// The part of an affine over lanes that is of some planes.
+fn in_planes(affine: &Affine, planes: Range<usize>) -> Affine {
+    let lanes = 4 * planes.start..4 * planes.end;
+    Affine { mul: affine.mul[lanes.clone()].to_vec(), add: affine.add[lanes].to_vec(), ..affine.clone() }
 }
 
 impl<To: PartialEq> Group<To> {

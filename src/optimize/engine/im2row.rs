@@ -182,7 +182,7 @@ impl Taps {
         let &Self { column, left, right, begin, end } = self;
         let (raw, out) = (raw.as_chunks::<4>().0, out.as_chunks_mut::<4>().0);
         match border {
-            Border::Zero => {
+            Border::Zero | Border::Absent => {
                 out[..begin].fill([padding; 4]);
                 out[end..].fill([padding; 4]);
             }

@@ -9,7 +9,7 @@ use super::lowering::Lowering;
 use super::memory::ScratchSize;
 use super::operator::{Tile, Tiling};
 use super::prologue::{Element, is_signed};
-use super::segments::reads_as_is;
+use super::segments::{read_planes, reads_as_is};
 use crate::kernels::PIXEL_BLOCK;
 use crate::model::fused::{Layer, Window};
 
@@ -77,7 +77,7 @@ impl ConvolutionInput<u8> {
             let signed = if is_signed(read, lowering.segments) { 128 } else { 0 };
             // Without padding the zero point can have any value, and this one is never used.
             let padding = u8::try_from(zero + signed).unwrap_or_default() ^ flip;
-            vec![padding; lowering.segments[read.segment].planes]
+            vec![padding; read_planes(read, lowering.segments).len()]
         });
         Self::gathered(lowering, layer, window, padding.collect())
     }
@@ -86,7 +86,7 @@ impl ConvolutionInput<u8> {
 impl ConvolutionInput<f32> {
     /// The input of a float convolution, and the pixels of a tile.
     pub(super) fn f32(lowering: Lowering<'_>, layer: &Layer, window: &Window) -> (Self, usize) {
-        let planes = layer.reads.iter().map(|read| lowering.segments[read.segment].planes).sum();
+        let planes = layer.reads.iter().map(|read| read_planes(read, lowering.segments).len()).sum();
         Self::gathered(lowering, layer, window, vec![0.0; planes])
     }
 }

@@ -7,7 +7,7 @@ use super::gather::Gather;
 use super::lowering::Lowering;
 use super::memory::{Memory, ScratchSize, Sources, SplitBorrow, own};
 use super::memory_plan::Placement;
-use super::segments::{Segment, Storage};
+use super::segments::{Segment, Storage, read_lanes};
 use crate::kernels::{AffineChainF32, ChainInputF32, Operand, PIXEL_BLOCK, PlanesMut, QuantType};
 use crate::model::fused::{Output, Read, Shape};
 use crate::quant::Affine;
@@ -126,9 +126,9 @@ impl StoreOutput {
     /// Stores this output.
     pub(super) fn new(lowering: Lowering<'_>, output: &Output) -> Self {
         let part = |read: &Read| {
-            let segment: &Segment = &lowering.segments[read.segment];
-            let gather = Gather::new(std::slice::from_ref(read), lowering.segments, lowering.places);
-            (gather, segment.shape, segment.lanes.clone())
+            let read_alone = std::slice::from_ref(read);
+            let gather = Gather::new(read_alone, lowering.segments, lowering.places);
+            (gather, lowering.network.read_shape(read), read_lanes(read_alone, lowering.segments))
         };
         Self { parts: output.reads.iter().map(part).collect() }
     }

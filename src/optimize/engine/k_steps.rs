@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::input::ConvolutionInput;
 use super::lowering::{Int8Weights, Lowering};
 use super::prologue::is_signed;
-use super::segments::read_lanes;
+use super::segments::{read_lanes, read_planes};
 use crate::error::Result;
 use crate::kernels::{Packed, PackedF32};
 use crate::model::fused::{Layer, Read, Window};
@@ -60,7 +60,7 @@ struct Channels {
 impl Channels {
     fn new(lowering: Lowering<'_>, layer: &Layer, groups: usize) -> Self {
         let lanes = read_lanes(&layer.reads, lowering.segments);
-        let planes: usize = layer.reads.iter().map(|read| lowering.segments[read.segment].planes).sum();
+        let planes: usize = layer.reads.iter().map(|read| read_planes(read, lowering.segments).len()).sum();
         let mut channels = vec![[None; 4]; planes];
         lanes.iter().enumerate().for_each(|(channel, &lane)| channels[lane / 4][lane % 4] = Some(channel));
         Self { planes: channels, groups, inputs: lanes.len(), outputs: layer.output.channels }
@@ -111,7 +111,7 @@ pub(super) fn pack_int8(
     let highs: Vec<i32> = layer
         .reads
         .iter()
-        .flat_map(|read| std::iter::repeat_n(high(read), lowering.segments[read.segment].planes))
+        .flat_map(|read| std::iter::repeat_n(high(read), read_planes(read, lowering.segments).len()))
         .collect();
     let pack = |part: Part| {
         let outputs = part.outputs.len().next_multiple_of(4);

@@ -13,7 +13,7 @@ use super::operator::{Compute, Operator, Tile, Tiling};
 use super::pool_window::PoolWindow;
 use super::prologue::Element;
 use crate::kernels::{Kernels, PlanesMut, QuantType};
-use crate::model::fused::{Layer, OpKind, Window};
+use crate::model::fused::{Border, Layer, OpKind, Window};
 
 /// The input and the windows of a pool.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -54,10 +54,11 @@ impl MaxPool {
 }
 
 impl SumPool {
-    /// Sums of quantized values of type `form`; `None` if they do not fit 16 bits, or padding is not 0.
+    /// Sums of quantized values of type `form`; `None` if they do not fit 16 bits, or padding is not 0 or is absent.
     pub(super) fn new(pool: Pool<u8>, form: QuantType) -> Option<Self> {
         let window = *pool.window.window();
         let excess = match form {
+            _ if window.border == Border::Absent => return None,
             QuantType::ActivationSigned if window.padding != [0; 4] => return None,
             QuantType::ActivationSigned => 128.0 * window.len() as f32,
             _ => 0.0,
@@ -236,10 +237,13 @@ impl Compute<f32> for PoolF32 {
                 #[inline(always)]
                 || window.reduce(rows, values, out, buffer, same, f32::max),
             ),
-            Reduction::Sum => tile.kernels.vectorize(
-                #[inline(always)]
-                || window.reduce(rows, values, out, buffer, same, |a, b| a + b),
-            ),
+            Reduction::Sum => {
+                tile.kernels.vectorize(
+                    #[inline(always)]
+                    || window.reduce(rows, values, out, buffer, same, |a, b| a + b),
+                );
+                window.scale_up(&tile, out);
+            }
         }
     }
 }

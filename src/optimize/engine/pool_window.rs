@@ -57,7 +57,7 @@ impl PoolWindow {
     pub(super) fn check(&self, tiling: &Tiling) -> Checked {
         let Self { window, from, to, rows } = self;
         check::window(window, *from, *to)?;
-        ensure(window.dilation == [1, 1] && window.border == Border::Zero, "a pool that is dilated, or mirrors")?;
+        ensure(window.dilation == [1, 1] && window.border != Border::Reflect, "a pool that is dilated, or mirrors")?;
         product(&[8, from.width, window.stride[0]])?;
         ensure(*rows == rows_of_tile(window, *from, *to), "tiles that are no rows of the image")?;
         product(&[*rows, window.stride[0]])?;
@@ -84,9 +84,8 @@ impl PoolWindow {
     /// The rows of a tile.
     pub(super) fn rows(&self, tile: &Tile<'_>) -> Rows {
         let wanted = tile.row..(tile.row + tile.pixels / self.to.width).min(self.to.height);
-        let Window { kernel, stride, padding, .. } = self.window;
-        let above = under(wanted.start, stride[0], kernel[0], padding[0], self.from.height).start;
-        let below = under(wanted.end - 1, stride[0], kernel[0], padding[0], self.from.height).end.max(above);
+        let above = self.window.inside(0, wanted.start, self.from.height).start;
+        let below = self.window.inside(0, wanted.end - 1, self.from.height).end.max(above);
         let pixels = ((below - above) * self.from.width).next_multiple_of(PIXEL_BLOCK);
         Rows { wanted, above, seen: (above * self.from.width, pixels) }
     }
@@ -103,14 +102,14 @@ impl PoolWindow {
         start: impl Fn(S) -> T,
         reduce: impl Fn(T, T) -> T,
     ) {
-        let Window { kernel, stride: [down, right], padding: [top, left, ..], .. } = self.window;
+        let window = &self.window;
+        let Window { kernel, stride: [_, right], padding: [_, left, ..], .. } = *window;
         let width = 4 * self.from.width;
         let (row, starts) = buffer.split_at_mut(width);
         // Windows that begin at each pixel and are inside the row.
         let starts = &mut starts[..(width + 4).saturating_sub(4 * kernel[1])];
         for (y, out) in wanted.zip(out.chunks_exact_mut(4 * self.to.width)) {
-            let mut rows =
-                under(y, down, kernel[0], top, self.from.height).map(|y| &values[(y - above) * width..][..width]);
+            let mut rows = window.inside(0, y, self.from.height).map(|y| &values[(y - above) * width..][..width]);
             match rows.next() {
                 Some(first) => row.iter_mut().zip(first).for_each(|(sum, value)| *sum = start(*value)),
                 None => row.fill(T::default()),
@@ -129,11 +128,29 @@ impl PoolWindow {
                 *out = match inside {
                     Some(sum) => *sum,
                     None => {
-                        let mut columns = row[under(column, right, kernel[1], left, self.from.width)].iter();
+                        let mut columns = row[window.inside(1, column, self.from.width)].iter();
                         let first = columns.next().copied().unwrap_or_default();
                         columns.fold(first, |a, b| std::array::from_fn(|i| reduce(a[i], b[i])))
                     }
                 };
+            }
+        }
+    }
+}
+
+impl PoolWindow {
+    /// Scales a tile's sums of fewer values than the window has, if padding is absent.
+    pub(super) fn scale_up(&self, tile: &Tile<'_>, sums: &mut [f32]) {
+        let Self { window, from, to, .. } = self;
+        if window.border != Border::Absent || window.padding == [0; 4] {
+            return;
+        }
+        let Rows { wanted, .. } = self.rows(tile);
+        for (row, sums) in wanted.zip(sums.chunks_exact_mut(4 * to.width)) {
+            let rows = window.inside(0, row, from.height).len();
+            for (column, sums) in sums.as_chunks_mut::<4>().0.iter_mut().enumerate() {
+                let factor = window.scale_up(rows * window.inside(1, column, from.width).len());
+                sums.iter_mut().for_each(|sum| *sum *= factor);
             }
         }
     }
@@ -144,11 +161,4 @@ fn rows_of_tile(window: &Window, from: Shape, to: Shape) -> usize {
     let unit = (1..=PIXEL_BLOCK).find(|rows| (rows * to.width).is_multiple_of(PIXEL_BLOCK)).unwrap_or(PIXEL_BLOCK);
     let most = CACHED_VALUES / (4 * from.width * window.stride[0]);
     (most / unit * unit).clamp(unit, to.height.next_multiple_of(unit)).min(to.height)
-}
-
-/// The range of a side under a window at `place`, without padding.
-fn under(place: usize, stride: usize, kernel: usize, before: usize, side: usize) -> Range<usize> {
-    let start = place * stride;
-    let end = (start + kernel).saturating_sub(before).min(side);
-    start.saturating_sub(before).min(end)..end
 }

@@ -1,5 +1,7 @@
 //! The layout of each segment, before it is given a place in memory.
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 
 use crate::kernels::QuantType;
@@ -103,11 +105,25 @@ pub(super) fn read_lanes(reads: &[Read], segments: &[Segment]) -> Vec<usize> {
     let mut planes = 0;
     let mut lanes = Vec::new();
     for read in reads {
-        let segment = &segments[read.segment];
-        lanes.extend(segment.lanes.iter().map(|lane| 4 * planes + lane));
-        planes += segment.planes;
+        let (segment, taken) = (&segments[read.segment], read_planes(read, segments));
+        let lane = |channel: usize| 4 * planes + segment.lanes[channel] - 4 * taken.start;
+        match read.channels.as_slice() {
+            [] => lanes.extend((0..segment.lanes.len()).map(lane)),
+            channels => lanes.extend(channels.iter().map(|&channel| lane(channel))),
+        }
+        planes += taken.len();
     }
     lanes
+}
+
+/// The planes of a segment that a read takes: from the first to the last that holds one of its channels.
+pub(super) fn read_planes(read: &Read, segments: &[Segment]) -> Range<usize> {
+    let segment = &segments[read.segment];
+    let planes = || read.channels.iter().map(|&channel| segment.lanes[channel] / 4);
+    match (planes().min(), planes().max()) {
+        (Some(first), Some(last)) => first..last + 1,
+        _ => 0..segment.planes,
+    }
 }
 
 /// The part of the prologue, up to quantized values, that all readers of an input share: it runs once, when the input is loaded.
@@ -167,8 +183,11 @@ pub(super) fn reads_as_is(network: &FusedNetwork, layer: &Layer, segments: &[Seg
     let zero = input_zero_point + if segment.signed() { 128 } else { 0 };
     let halo = Halo::new(u8::try_from(zero).ok()?, window.padding);
     let same_size = (layer.output.height, layer.output.width) == (segment.shape.height, segment.shape.width);
-    let plain =
-        window.border == Border::Zero && affines(read, segments).is_empty() && window.stride == [1, 1] && same_size;
+    let plain = window.border == Border::Zero
+        && read.channels.is_empty()
+        && affines(read, segments).is_empty()
+        && window.stride == [1, 1]
+        && same_size;
     let padded = window.padding != [0; 4];
     // Only convolutions write a halo, and only if their accumulators are requantized directly.
     let writer = read.segment.checked_sub(network.inputs.len()).map(|number| &network.layers[number]);

@@ -46,6 +46,9 @@ impl Plan {
         if let Some(layer) = network.layers.iter().find(|layer| layer.is_int8()) {
             return Err(unfit(&layer.name, INT8));
         }
+        if let Some(layer) = network.layers.iter().find(|l| l.reads.iter().any(|read| !read.channels.is_empty())) {
+            return Err(unfit(&layer.name, "it reads some channels of a segment"));
+        }
         let mut network = network.clone();
         rewrite::fold_norms(&mut network);
         rewrite::pool_first(&mut network);
@@ -54,7 +57,9 @@ impl Plan {
             return Err(unfit("the network", "it has several inputs or outputs"));
         };
         let result = match output.reads.as_slice() {
-            [read] if read.prologue.is_empty() && network.shape(read.segment).area() == 1 => read.segment,
+            [read] if *read == Read::all(read.segment, vec![]) && network.shape(read.segment).area() == 1 => {
+                read.segment
+            }
             _ => return Err(unfit(&output.name, "an output must be what one layer wrote, one number for each class")),
         };
         if network.layers.iter().flat_map(|layer| &layer.reads).any(|read| read.segment == result) {
@@ -134,6 +139,7 @@ impl Builder<'_> {
         };
         match &layer.op {
             Op::MaxPool(_) | Op::SumPool(_) if segment == result => Err(failed("a pool gives the network's results")),
+            Op::SumPool(window) if window.padding != [0; 4] => Err(failed("it sums over padding")),
             Op::MaxPool(window) => pool(self, window, 1),
             Op::SumPool(window) => pool(self, window, 0),
             Op::Add | Op::Multiply => Err(failed("it combines two branches")),

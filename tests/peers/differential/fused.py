@@ -112,6 +112,48 @@ def added(graph: Graph, a: str, b: str) -> str:
     return graph.add(op, inputs, graph.shape(a))
 
 
+def picked(graph: Graph, x: str) -> str:
+    """Some channels, or all in another order: by `Slice`, `Split`, `Gather`, or a shuffle of groups."""
+    channels, *sides = graph.shape(x)[1:]
+    way = graph.pick("Slice", "Split", "Gather", "shuffle", "shuffle")
+    divisors = [n for n in range(2, channels) if channels % n == 0]
+    if way == "shuffle" and divisors:
+        groups = graph.rng.choice(divisors)
+        each = channels // groups
+        y = graph.add("Reshape", [x, whole(graph, [1, groups, each, *sides])], (1, groups, each, *sides))
+        y = graph.add("Transpose", [y], (1, each, groups, *sides), perm=[0, 2, 1, 3, 4])
+        return graph.add("Reshape", [y, whole(graph, [1, channels, *sides])], (1, channels, *sides))
+    if way == "Split" and channels > 1:
+        return _split(graph, x, channels, sides)
+    if way == "Slice" and graph.opset >= 10:
+        first = graph.rng.randint(0, channels - 1)
+        last, step = graph.rng.randint(first + 1, channels), graph.pick(1, 1, 2)
+        inputs = [x, whole(graph, [first]), whole(graph, [last]), whole(graph, [1])]
+        if step > 1:
+            inputs.append(whole(graph, [step]))
+        return graph.add("Slice", inputs, (1, len(range(first, last, step)), *sides))
+    chosen = graph.rng.sample(range(channels), graph.rng.randint(1, channels))
+    return graph.add("Gather", [x, whole(graph, chosen)], (1, len(chosen), *sides), axis=1)
+
+
+def _split(graph: Graph, x: str, channels: int, sides) -> str:
+    """One part, or both joined the other way round."""
+    first = graph.rng.randint(1, channels - 1)
+    parts = [first, channels - first]
+    if graph.opset >= 13:
+        one = graph.add("Split", [x, whole(graph, parts)], (1, first, *sides), axis=1)
+    else:
+        one = graph.add("Split", [x], (1, first, *sides), axis=1, split=parts)
+    other = graph.fresh("split")
+    graph.nodes[-1].outputs.append(other)
+    graph.shapes[other] = (1, parts[1], *sides)
+    if graph.chance(0.3):
+        return graph.pick(one, other)
+    if graph.chance(0.5):
+        one = relu(graph, one)
+    return concat(graph, [other, one])
+
+
 def gated(graph: Graph, x: str) -> str:
     """Each channel times a number between 0 and 1 that is computed of all means (SE), or added to one."""
     channels = graph.shape(x)[1]

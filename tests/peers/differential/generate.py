@@ -113,9 +113,13 @@ def _layer(graph: Graph, x: str, rate: float) -> str:
     """What a layer of a dense block adds; height and width stay."""
     growth = graph.width(1, 6)
     x = _normed(graph, x, rate)
+    if graph.chance(0.08):
+        x = fused.picked(graph, x)
     if graph.chance(0.4):
         x = fused.convolution(graph, x, graph.width(2, 10), (1, 1), keep_size=True)
         x = _normed(graph, x, rate)
+        if graph.chance(0.08):
+            x = fused.picked(graph, x)
     kernel = graph.pick((1, 1), (3, 3), (3, 3), (3, 3), (5, 5), (1, 3), (3, 2), (2, 2), (7, 7))
     if graph.chance(0.12):
         # Depthwise, or in some groups; a 1x1 behind it makes the growth.
@@ -139,7 +143,8 @@ def _residual(graph: Graph, x: str, rate: float) -> str:
     if graph.chance(0.5):
         x = _normed(graph, x, rate)
     for _ in range(graph.rng.randint(1, 3)):
-        y, out = x, graph.shape(x)[1]
+        y = fused.picked(graph, x) if graph.chance(0.1) else x
+        out = graph.shape(x)[1]
         if graph.chance(0.3):
             out = graph.width(2, 8)
         if graph.chance(0.5):

@@ -175,9 +175,16 @@ fn reshape(walk: &Walk<'_>, node: &NodeProto) -> Result<Value, String> {
     let dims = walk.constants.reshaped(node, &value.dims()).ok_or("its target shape depends on the image")?;
     let shape = value.shape;
     match dims[..] {
-        [1, values] if values == shape.len() => value.flat = true,
+        [1, values] if values == shape.len() => (value.flat, value.groups) = (true, None),
         [1, channels, height, width] if [channels, height, width] == [shape.channels, shape.height, shape.width] => {
-            value.flat = false;
+            (value.flat, value.groups) = (false, None);
+        }
+        [1, groups, each, height, width]
+            if !value.flat
+                && groups.checked_mul(each) == Some(shape.channels)
+                && [height, width] == [shape.height, shape.width] =>
+        {
+            value.groups = Some(groups);
         }
         _ => return Err(format!("it makes {dims:?} of {:?}", value.dims())),
     }

@@ -1,4 +1,4 @@
-//! Operators that become layers.
+//! Convolutions and fully connected layers.
 
 use tract_onnx::pb::NodeProto;
 
@@ -6,10 +6,7 @@ use super::super::super::fused::{Border, ConvolutionWeights, Op, Shape, Window, 
 use super::attributes::Attributes;
 use super::constants::TensorData;
 use super::state::Walk;
-use super::value::{Piece, Value};
-
-/// Largest window whose sum of u8 quantized values is exact in f32.
-const EXACT_SUM: usize = (1 << 24) / 255;
+use super::value::Value;
 
 /// Weights `[out, in, height, width]` as a file holds them.
 struct Kernel {
@@ -120,8 +117,14 @@ fn layer(
 ) -> Result<Value, String> {
     let [height, width] = window.output(value.shape.height, value.shape.width).ok_or("nothing is left of its input")?;
     let output = Shape { channels: kernel.out, height, width };
-    let Kernel { out, channels, groups, stored, dims, bias } = kernel;
+    let Kernel { out, channels, groups, mut stored, dims, bias } = kernel;
     let size = channels * window.len();
+    let ordered = value.by_segment(groups)?;
+    if let Some((_, order)) = &ordered {
+        let dims = [out, channels, window.len()];
+        stored = stored.reordered(dims, groups, order).ok_or("its weights have a scale for each of its inputs")?;
+    }
+    let value = ordered.as_ref().map_or(value, |(value, _)| value);
     // Padding has to be one of the values that are read: where it is not, the products are f32.
     let quantized = value.qvalues().filter(|(_, _, zero_point)| zero_point_fits(*zero_point, &window));
     match (stored, quantized) {
@@ -191,7 +194,7 @@ fn real(stored: TensorData, dims: &[usize]) -> Vec<f32> {
 }
 
 /// The window of a convolution or pool.
-fn window(node: &NodeProto, kernel: [usize; 2], shape: Shape) -> Result<Window, String> {
+pub(super) fn window(node: &NodeProto, kernel: [usize; 2], shape: Shape) -> Result<Window, String> {
     let numbers = |name: &str| node.ints(name).map(|v| v.iter().map(|&n| n.max(0) as usize).collect::<Vec<usize>>());
     let dilation = match numbers("dilations").as_deref() {
         None => [1, 1],
@@ -224,97 +227,4 @@ fn window(node: &NodeProto, kernel: [usize; 2], shape: Shape) -> Result<Window, 
         },
     };
     Ok(Window { kernel, stride, padding, dilation, ..Window::ONE })
-}
-
-/// The window of a pool and the output's extents.
-fn pool(node: &NodeProto, shape: Shape) -> Result<(Window, Shape), String> {
-    let kernel = match node.ints("kernel_shape") {
-        Some(&[height, width]) if height > 0 && width > 0 => [height as usize, width as usize],
-        _ => return Err("its window is not of two dimensions".into()),
-    };
-    let window = window(node, kernel, shape)?;
-    if window.dilation != [1, 1] {
-        return Err("its window is dilated".into());
-    }
-    let [height, width] = window.output(shape.height, shape.width).ok_or("nothing is left of its input")?;
-    if node.int("ceil_mode").unwrap_or(0) != 0 {
-        let [top, left, bottom, right] = window.padding;
-        let exact = |side: usize, kernel: usize, stride: usize| (side - kernel).is_multiple_of(stride);
-        if !exact(shape.height + top + bottom, kernel[0], window.stride[0])
-            || !exact(shape.width + left + right, kernel[1], window.stride[1])
-        {
-            return Err("its window reaches over the edge (ceil_mode)".into());
-        }
-    }
-    Ok((window, Shape { height, width, ..shape }))
-}
-
-pub(super) fn max_pool(walk: &mut Walk<'_>, node: &NodeProto) -> Result<Value, String> {
-    let value = walk.value(node, 0)?;
-    if value.flat {
-        return Err("it pools what was flattened".into());
-    }
-    let (window, output) = pool(node, value.shape)?;
-    let (pieces, decode) = undecoded(&value);
-    let mut result = walk.layer(node, Op::MaxPool(window), pieces, output, value.region);
-    result.kind = value.kind;
-    decode(&mut result, 1.0);
-    Ok(result)
-}
-
-/// `AveragePool`, `GlobalAveragePool`, and `ReduceMean` over height and width.
-pub(super) fn average_pool(walk: &mut Walk<'_>, node: &NodeProto) -> Result<Value, String> {
-    let value = walk.value(node, 0)?;
-    let shape = value.shape;
-    if value.flat {
-        return Err("it pools what was flattened".into());
-    }
-    let whole = Window { kernel: [shape.height, shape.width], ..Window::ONE };
-    let (window, output, flat) = match node.op_type.as_str() {
-        "AveragePool" => {
-            let (window, output) = pool(node, shape)?;
-            (window, output, false)
-        }
-        "GlobalAveragePool" => (whole, Shape { height: 1, width: 1, ..shape }, false),
-        _ => {
-            let axes = match node.input.get(1).filter(|name| !name.is_empty()) {
-                Some(name) => walk.constants.get(name).and_then(|c| c.whole().map(<[i64]>::to_vec)),
-                None => node.ints("axes").map(<[i64]>::to_vec),
-            };
-            let mut axes: Vec<i64> =
-                axes.unwrap_or_default().into_iter().map(|axis| if axis < 0 { axis + 4 } else { axis }).collect();
-            axes.sort_unstable();
-            if axes != [2, 3] {
-                return Err("it reduces more than height and width".into());
-            }
-            (whole, Shape { height: 1, width: 1, ..shape }, node.int("keepdims") == Some(0))
-        }
-    };
-    if window.padding != [0; 4] || window.len() > EXACT_SUM {
-        return Err("it averages over padding, or over too many values".into());
-    }
-    let (pieces, decode) = undecoded(&value);
-    let mut result = walk.layer(node, Op::SumPool(window), pieces, output, value.region);
-    result.flat = flat;
-    decode(&mut result, window.len() as f64);
-    Ok(result)
-}
-
-/// What a pool reads: quantized values, where there are any, since they are ordered and spaced as what they stand for. The function
-/// decodes a result that is the sum of some values, or the greatest of them.
-fn undecoded(value: &Value) -> (Vec<Piece>, impl Fn(&mut Value, f64)) {
-    let (pieces, decoder) = match value.qvalues() {
-        Some((pieces, scale, zero_point)) => (pieces, Some((f64::from(scale), f64::from(zero_point)))),
-        None => (value.pieces.clone(), None),
-    };
-    let decode = move |result: &mut Value, values: f64| {
-        let channels = result.shape.channels;
-        let all = |number: f64| vec![number; channels];
-        match decoder {
-            Some((scale, zero_point)) => result.decode(&all(scale / values), &all(-scale * zero_point)),
-            None if values == 1.0 => {}
-            None => result.affine(&all(1.0 / values), &all(0.0)),
-        }
-    };
-    (pieces, decode)
 }

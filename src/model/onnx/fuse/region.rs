@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use tract_onnx::pb::{GraphProto, NodeProto, tensor_proto::DataType};
 
-use super::super::super::fused::{Chain, FusedNetwork, Input, Layer, Op, Output, factor};
+use super::super::super::fused::{FusedNetwork, Input, Layer, Op, Output, Unfactored, factor};
 use super::super::nodes::int;
 use super::state::{Draft, Opaque, Source, Walk};
+use super::value::Piece;
 
 /// Operator of the nodes that stand for fused networks. Node `NAME` with number i is called `densight.fused.i`.
 pub const FUSED: &str = "DensightFused";
@@ -25,9 +26,11 @@ fn network(walk: &Walk<'_>, region: usize) -> Option<FusedNetwork> {
     let computed = |name: &&String| {
         let value = walk.values.get(*name).filter(|value| value.region == region);
         value.is_some_and(|value| {
-            let untouched =
-                |source: usize, chain: &Chain| matches!(walk.sources[source], Source::Input { .. }) && chain.is_empty();
-            !value.pieces.iter().all(|piece| untouched(piece.source, &piece.chain))
+            let untouched = |piece: &Piece| {
+                let input = matches!(walk.sources[piece.source], Source::Input { .. });
+                input && piece.channels.is_empty() && piece.chain.is_empty()
+            };
+            !value.pieces.iter().all(untouched)
         })
     };
     let names: BTreeSet<&String> = walk.needed.iter().filter(computed).collect();
@@ -47,9 +50,12 @@ fn network(walk: &Walk<'_>, region: usize) -> Option<FusedNetwork> {
         })
         .collect();
     let pieces = drafts.iter().map(|draft| &draft.reads).chain(names.iter().map(|name| &walk.values[*name].pieces));
-    let readers: Vec<Vec<(usize, Chain)>> = pieces
-        .map(|pieces| pieces.iter().map(|piece| (segment[&piece.source], piece.chain.clone())).collect())
-        .collect();
+    let unfactored = |Piece { source, channels, chain }: &Piece| Unfactored {
+        segment: segment[source],
+        channels: channels.clone(),
+        chain: chain.clone(),
+    };
+    let readers: Vec<Vec<Unfactored>> = pieces.map(|pieces| pieces.iter().map(unfactored).collect()).collect();
     let layer = |draft: &&Draft| Layer {
         name: draft.name.clone(),
         op: draft.op.clone(),

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use tract_onnx::pb::{NodeProto, tensor_proto::DataType};
 
 use super::super::super::Limits;
-use super::super::super::fused::{Chain, Op, Shape, Window};
+use super::super::super::fused::{Op, Shape, Window};
 use super::constants::Constants;
 use super::infer::Extents;
 use super::value::{Piece, Value};
@@ -88,7 +88,7 @@ impl Walk<'_> {
         let name = name_of(node).to_owned();
         let each = match &op {
             Op::Convolution { groups, .. } => {
-                reads.iter().map(|piece| piece.chain.channels() as u64).sum::<u64>() / *groups as u64
+                reads.iter().map(|piece| piece.len() as u64).sum::<u64>() / *groups as u64
             }
             Op::MaxPool(_) | Op::SumPool(_) | Op::Add | Op::Multiply => 1,
         };
@@ -96,8 +96,8 @@ impl Walk<'_> {
         let macs = each.saturating_mul(taps).saturating_mul(output.len() as u64);
         self.macs = self.macs.saturating_add(macs);
         self.sources.push(Source::Layer(Draft { name, op, reads, output, region }));
-        let piece = Piece { source: self.sources.len() - 1, chain: Chain::new(output.channels) };
-        Value { pieces: vec![piece], shape: output, flat: false, region, kind: DataType::Float }
+        let piece = Piece::all(self.sources.len() - 1, output.channels);
+        Value { pieces: vec![piece], shape: output, flat: false, groups: None, region, kind: DataType::Float }
     }
 
     /// A tensor that comes from outside of `region`.
@@ -107,6 +107,6 @@ impl Walk<'_> {
         if source == next {
             self.sources.push(Source::Input { name: name.into(), shape, region });
         }
-        Value { pieces: vec![Piece { source, chain: Chain::new(shape.channels) }], shape, flat, region, kind }
+        Value { pieces: vec![Piece::all(source, shape.channels)], shape, flat, groups: None, region, kind }
     }
 }

@@ -5,11 +5,14 @@ use tract_onnx::pb::tensor_proto::DataType;
 use super::super::super::fused::{Chain, Shape};
 use crate::quant::Function;
 
-/// A segment with what was done to it since it was written.
+/// Channels of a segment, with what was done to it since it was written.
 #[derive(Debug, Clone)]
 pub(super) struct Piece {
     /// Number of the segment's source, in the order they were met.
     pub(super) source: usize,
+    /// Which of its channels, in this order; empty for all.
+    pub(super) channels: Vec<usize>,
+    /// Over all channels of the segment.
     pub(super) chain: Chain,
 }
 
@@ -21,28 +24,96 @@ pub(super) struct Value {
     pub(super) shape: Shape,
     /// Whether it has rank 2, `[1, values]`, and not 4.
     pub(super) flat: bool,
+    /// Set if it has rank 5, `[1, groups, channels of each, height, width]`.
+    pub(super) groups: Option<usize>,
     /// Region of its sources; see [`super::walk`].
     pub(super) region: usize,
     /// Its type in the file: `Float`, or of quantized values, which are f32 within a network, `Uint8` or `Int8`.
     pub(super) kind: DataType,
 }
 
+/// Most pieces of what is picked.
+const MOST_PIECES: usize = 4096;
+
+impl Piece {
+    /// All channels of a source.
+    pub(super) fn all(source: usize, channels: usize) -> Self {
+        Self { source, channels: Vec::new(), chain: Chain::new(channels) }
+    }
+
+    /// Number of channels.
+    pub(super) fn len(&self) -> usize {
+        if self.channels.is_empty() { self.chain.channels() } else { self.channels.len() }
+    }
+
+    /// The channel of the segment that is number `at`.
+    pub(super) fn channel(&self, at: usize) -> usize {
+        self.channels.get(at).copied().unwrap_or(at)
+    }
+
+    /// Says of all channels in order that they are all.
+    pub(super) fn normalize(&mut self) {
+        if self.channels.iter().copied().eq(0..self.chain.channels()) {
+            self.channels.clear();
+        }
+    }
+
+    /// The numbers of its channels as numbers of all channels of the segment; those that are not read have the first one's.
+    fn spread(&self, numbers: &[f64]) -> Vec<f64> {
+        let (true, Some(&first)) = (!self.channels.is_empty(), numbers.first()) else { return numbers.to_vec() };
+        let mut spread = vec![first; self.chain.channels()];
+        self.channels.iter().zip(numbers).for_each(|(&channel, &number)| spread[channel] = number);
+        spread
+    }
+}
+
 impl Value {
     pub(super) fn dims(&self) -> Vec<usize> {
-        if self.flat {
-            vec![1, self.shape.len()]
-        } else {
-            vec![1, self.shape.channels, self.shape.height, self.shape.width]
+        let Shape { channels, height, width } = self.shape;
+        match self.groups {
+            _ if self.flat => vec![1, self.shape.len()],
+            Some(groups) => vec![1, groups, channels / groups, height, width],
+            None => vec![1, channels, height, width],
         }
+    }
+
+    /// Some of its channels, in this order.
+    pub(super) fn select(&self, channels: &[usize]) -> Result<Self, String> {
+        if self.flat && self.shape.area() > 1 {
+            return Err("it picks values of what was flattened".into());
+        }
+        let places: Vec<(usize, usize)> = self
+            .pieces
+            .iter()
+            .enumerate()
+            .flat_map(|(piece, p)| (0..p.len()).map(move |at| (piece, p.channel(at))))
+            .collect();
+        let mut pieces: Vec<(usize, Piece)> = Vec::new();
+        for &channel in channels {
+            let &(number, channel) = places.get(channel).ok_or("it picks a channel that is not there")?;
+            // What is picked twice is read twice.
+            match pieces.last_mut() {
+                Some((last, piece)) if *last == number && !piece.channels.contains(&channel) => {
+                    piece.channels.push(channel);
+                }
+                _ => pieces.push((number, Piece { channels: vec![channel], ..self.pieces[number].clone() })),
+            }
+        }
+        if pieces.is_empty() || pieces.len() > MOST_PIECES {
+            return Err("what it picks is nothing, or in too many pieces".into());
+        }
+        let mut pieces: Vec<Piece> = pieces.into_iter().map(|(_, piece)| piece).collect();
+        pieces.iter_mut().for_each(Piece::normalize);
+        Ok(Self { pieces, shape: Shape { channels: channels.len(), ..self.shape }, ..self.clone() })
     }
 
     /// `value * mul + add`, one number for each channel.
     pub(super) fn affine(&mut self, mul: &[f64], add: &[f64]) {
-        self.each(|chain, at| chain.affine(&mul[at.clone()], &add[at]));
+        self.each([mul, add], |chain, [mul, add]| chain.affine(&mul, &add));
     }
 
     pub(super) fn function(&mut self, function: &Function) {
-        self.each(|chain, _| chain.function(function.clone()));
+        self.each([], |chain, []| chain.function(function.clone()));
     }
 
     /// The product of two values that are functions of the same one.
@@ -50,40 +121,42 @@ impl Value {
         let alike = (self.shape, self.flat, self.region, self.pieces.len())
             == (other.shape, other.flat, other.region, other.pieces.len());
         let product = |(a, b): (&Piece, &Piece)| {
-            (a.source == b.source).then(|| a.chain.product(&b.chain))?.map(|chain| Piece { source: a.source, chain })
+            let same = a.source == b.source && a.channels == b.channels;
+            same.then(|| a.chain.product(&b.chain))?.map(|chain| Piece { chain, ..a.clone() })
         };
         let pieces: Option<Vec<Piece>> = self.pieces.iter().zip(&other.pieces).map(product).collect();
         pieces.filter(|_| alike).map(|pieces| Self { pieces, ..self.clone() })
     }
 
     pub(super) fn bound(&mut self, low: f64, high: f64) {
-        self.each(|chain, _| chain.bound(low, high));
+        self.each([], |chain, []| chain.bound(low, high));
     }
 
     pub(super) fn quantize(&mut self, scale: &[f64], zero_point: &[f64], low: f64, high: f64) {
-        self.each(|chain, at| chain.quantize(&scale[at.clone()], &zero_point[at], low, high));
+        self.each([scale, zero_point], |chain, [scale, zero]| chain.quantize(&scale, &zero, low, high));
     }
 
     pub(super) fn quantize_with_zero_point(&mut self, scale: &[f64], zero_point: &[f64], low: f64, high: f64) {
-        self.each(|chain, at| chain.quantize_with_zero_point(&scale[at.clone()], &zero_point[at], low, high));
+        self.each([scale, zero_point], |chain, [scale, zero]| chain.quantize_with_zero_point(&scale, &zero, low, high));
     }
 
     pub(super) fn dequantize(&mut self, scale: &[f64], zero_point: &[f64]) {
-        self.each(|chain, at| chain.dequantize(&scale[at.clone()], &zero_point[at]));
+        self.each([scale, zero_point], |chain, [scale, zero]| chain.dequantize(&scale, &zero));
     }
 
     /// `value * mul + add` of quantized values, or of sums of them.
     pub(super) fn decode(&mut self, mul: &[f64], add: &[f64]) {
-        self.each(|chain, at| chain.decode(&mul[at.clone()], &add[at]));
+        self.each([mul, add], |chain, [mul, add]| chain.decode(&mul, &add));
     }
 
-    /// Does something to each piece, which holds the channels `at`.
-    fn each(&mut self, mut change: impl FnMut(&mut Chain, std::ops::Range<usize>)) {
+    /// Does something to each piece, with its part of some numbers, of which there is one for each channel.
+    fn each<const N: usize>(&mut self, numbers: [&[f64]; N], mut change: impl FnMut(&mut Chain, [Vec<f64>; N])) {
         let mut start = 0;
         for piece in &mut self.pieces {
-            let end = start + piece.chain.channels();
-            change(&mut piece.chain, start..end);
-            start = end;
+            let at = start..start + piece.len();
+            start = at.end;
+            let numbers = numbers.map(|numbers| piece.spread(&numbers[at.clone()]));
+            change(&mut piece.chain, numbers);
         }
     }
 
@@ -107,8 +180,7 @@ impl Value {
             return None;
         }
         let pieces = self.pieces.iter().zip(decoded);
-        let pieces =
-            pieces.map(|(piece, (chain, _))| Piece { source: piece.source, chain: chain.shifted(shift) }).collect();
+        let pieces = pieces.map(|(piece, (chain, _))| Piece { chain: chain.shifted(shift), ..piece.clone() }).collect();
         Some((pieces, scale, zero_point + shift))
     }
 }

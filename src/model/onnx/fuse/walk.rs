@@ -17,14 +17,29 @@ use super::evaluate::{axis_of, some_of};
 use super::infer::{Extents, inferred};
 use super::shapes::declared;
 use super::state::{Opaque, Walk, name_of};
-use super::value::Value;
-use super::{border, combine, elementwise, operators as layers};
+use super::value::{Piece, Value};
+use super::{border, combine, elementwise, operators as layers, pools, select};
 use crate::error::Result as Loaded;
 use crate::model::onnx::operators;
 
 /// Operators that may read quantized values.
-const QUANTIZED: [&str; 9] =
-    ["Cast", "Clip", "DequantizeLinear", "Flatten", "Identity", "MaxPool", "Reshape", "Squeeze", "Unsqueeze"];
+const QUANTIZED: [&str; 12] = [
+    "Cast",
+    "Clip",
+    "DequantizeLinear",
+    "Flatten",
+    "Gather",
+    "Identity",
+    "MaxPool",
+    "Reshape",
+    "Slice",
+    "Squeeze",
+    "Transpose",
+    "Unsqueeze",
+];
+
+/// Operators that may read channels in groups.
+const GROUPED: [&str; 4] = ["Flatten", "Identity", "Reshape", "Transpose"];
 
 impl<'a> Walk<'a> {
     /// Walks `graph`, whose input `input` has `shape`.
@@ -109,6 +124,13 @@ impl<'a> Walk<'a> {
             self.constants.insert(output, some_of(dims, node.int("start"), node.int("end")));
             return;
         }
+        if node.op_type == "Split" {
+            match operators::understood(node).and_then(|()| select::split(self, node)) {
+                Ok(values) => self.values.extend(node.output.iter().cloned().zip(values)),
+                Err(reason) => self.leave(node, reason),
+            }
+            return;
+        }
         match self.fused(node) {
             Ok(value) => {
                 self.compare(output, &value);
@@ -142,6 +164,9 @@ impl<'a> Walk<'a> {
             return Err("it has more than one output".into());
         }
         match node.op_type.as_str() {
+            op if !GROUPED.contains(&op) && node.input.iter().any(|name| self.is_grouped(name)) => {
+                Err("it reads channels in groups".into())
+            }
             "Concat" => self.concat(node),
             // Only these treat quantized values as what they stand for, or as whole numbers.
             op if !QUANTIZED.contains(&op) && node.input.iter().any(|name| self.is_quantized(name)) => {
@@ -149,10 +174,12 @@ impl<'a> Walk<'a> {
             }
             "Conv" => layers::convolution(self, node),
             "Gemm" | "MatMul" => layers::linear(self, node),
-            "MaxPool" => layers::max_pool(self, node),
-            "AveragePool" | "GlobalAveragePool" | "ReduceMean" => layers::average_pool(self, node),
+            "MaxPool" => pools::max_pool(self, node),
+            "AveragePool" | "GlobalAveragePool" | "ReduceMean" => pools::average_pool(self, node),
             "Add" | "Mul" | "Sub" | "Sum" if self.all_depend(node) => combine::combine(self, node),
             "PRelu" => combine::rectify(self, node),
+            "Gather" | "Slice" => select::select(self, node),
+            "Transpose" => select::shuffle(self, node),
             _ => elementwise::apply(self, node),
         }
     }
@@ -160,6 +187,10 @@ impl<'a> Walk<'a> {
     /// Whether all that a node reads depends on the image.
     fn all_depend(&self, node: &NodeProto) -> bool {
         node.input.iter().all(|name| self.values.contains_key(name))
+    }
+
+    fn is_grouped(&self, name: &str) -> bool {
+        self.values.get(name).is_some_and(|value| value.groups.is_some())
     }
 
     fn is_quantized(&self, name: &str) -> bool {
@@ -188,8 +219,8 @@ impl<'a> Walk<'a> {
         for (name, part) in node.input.iter().zip(parts) {
             pieces.extend(self.lifted(name, part, region).pieces);
         }
-        let channels = pieces.iter().map(|piece| piece.chain.channels()).sum();
-        Ok(Value { pieces, shape: Shape { channels, ..shape }, flat, region, kind })
+        let channels = pieces.iter().map(Piece::len).sum();
+        Ok(Value { pieces, shape: Shape { channels, ..shape }, flat, groups: None, region, kind })
     }
 
     /// The tensor `name` in `region`: one of an earlier region comes in from outside.

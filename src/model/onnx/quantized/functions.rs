@@ -1,8 +1,8 @@
-//! Functions and mirrored borders, which ONNX has as operators of their own.
+//! Functions, mirrored borders and picked channels, which ONNX has as operators of their own.
 
 use tract_onnx::pb::tensor_proto::DataType;
 
-use super::super::nodes::{float, text};
+use super::super::nodes::{float, int, text};
 use super::{Writer, integers};
 use crate::quant::Function;
 
@@ -13,6 +13,14 @@ impl Writer<'_> {
         let raw_data = values.iter().flat_map(|n| n.to_le_bytes()).collect();
         let pads = self.store(&format!("{name}.pads"), integers("", &[8], DataType::Int64, raw_data));
         self.add("Pad", &format!("{name}.mirrored"), &[x, &pads], vec![text("mode", "reflect")])
+    }
+
+    /// Some channels of a tensor, in this order.
+    pub(super) fn selected(&mut self, name: &str, x: &str, channels: &[usize]) -> String {
+        let values = channels.iter().flat_map(|&channel| (channel as i64).to_le_bytes()).collect();
+        let list = integers("", &[channels.len()], DataType::Int64, values);
+        let list = self.store(&format!("{name}.channels"), list);
+        self.add("Gather", &format!("{name}.picked"), &[x, &list], vec![int("axis", 1)])
     }
 
     /// A tensor after a function, in operators of opset 13.
