@@ -42,7 +42,7 @@ const INT8: &str = "tests/fixtures/quantized/qdq-u8/model.onnx";
 
 #[test]
 fn it_comes_back_as_it_was() {
-    for model in [INT8, "models/cifar10_densenet_bc_L40_k12.onnx"] {
+    for model in [INT8, "tests/fixtures/quantized/gated-qdq/model.onnx", "models/cifar10_densenet_bc_L40_k12.onnx"] {
         let (made, again) = (prepared(model, Isa::best()), prepared(model, Isa::best()));
         let read = Prepared::read(&made.into_bytes(&Limits::default()).unwrap()[..], &Limits::default()).unwrap();
         assert_eq!((&read.source, &read.metadata, read.initializer_values), (&again.source, &again.metadata, 7));
@@ -181,7 +181,8 @@ impl Numbers {
 /// Whoever writes a file can compute its hash: what it says is checked, field by field, or can do no harm.
 #[test]
 fn no_field_of_a_file_makes_it_panic() {
-    const MODELS: [&str; 6] = ["qdq-u8", "large-stem", "nncf-mixed", "plain", "float", "float with a large stem"];
+    const MODELS: [&str; 7] =
+        ["qdq-u8", "large-stem", "nncf-mixed", "plain", "gated-qdq", "float", "float with a large stem"];
     let rounds = std::env::var("DENSIGHT_MUTATIONS").ok().and_then(|n| n.parse().ok()).unwrap_or(1500);
     for (isa, model) in Isa::available().into_iter().flat_map(|isa| MODELS.map(|model| (isa, model))) {
         let kernels = Kernels::new(isa).unwrap();

@@ -6,6 +6,8 @@ use super::value::{Piece, Value};
 
 /// Most pieces that a convolution reads: beyond, reading them costs more than what is computed of them.
 const MOST_READS: usize = 256;
+/// Most numbers that are looked at for that.
+const MOST_NUMBERS: usize = 1 << 24;
 
 impl Value {
     /// The input of a convolution in groups whose channels were picked from many segments: those of each group segment by segment,
@@ -14,8 +16,13 @@ impl Value {
         let mut sources: Vec<usize> = self.pieces.iter().map(|piece| piece.source).collect();
         sources.sort_unstable();
         sources.dedup();
-        if self.pieces.len() <= groups.saturating_mul(sources.len()) {
+        let picked = self.pieces.iter().any(|piece| !piece.channels.is_empty());
+        if !picked || self.pieces.len() <= groups.saturating_mul(sources.len()) {
             return Ok(None);
+        }
+        let largest = self.pieces.iter().map(|piece| piece.chain.channels()).max().unwrap_or(0);
+        if largest.saturating_mul(self.shape.channels) > MOST_NUMBERS {
+            return Err("its channels are too many, of too many segments".into());
         }
         // Source, channel, the chain that it came with, its number.
         let mut channels: Vec<(usize, usize, &Chain, usize)> = Vec::new();
@@ -24,23 +31,28 @@ impl Value {
                 channels.push((piece.source, piece.channel(at), &piece.chain, channels.len()));
             }
         }
-        let mut pieces: Vec<Piece> = Vec::new();
+        // Each piece with its channels' numbers.
+        let mut pieces: Vec<(Piece, Vec<usize>)> = Vec::new();
         for group in channels.chunks_mut(self.shape.channels / groups) {
             group.sort_by_key(|&(source, channel, ..)| (source, channel));
             let first = pieces.len();
-            for &(source, channel, chain, _) in &*group {
-                let last = pieces[first..].last_mut().filter(|last| last.source == source);
-                if !last.is_some_and(|last| last.take(channel, chain)) {
-                    pieces.push(Piece { source, channels: vec![channel], chain: chain.clone() });
+            for &(source, channel, chain, number) in &*group {
+                let mut takes = pieces[first..].iter_mut().filter(|(piece, _)| piece.source == source);
+                match takes.find_map(|(piece, numbers)| piece.take(channel, chain).then_some(numbers)) {
+                    Some(numbers) => numbers.push(number),
+                    None => {
+                        let piece = Piece { source, channels: vec![channel], chain: chain.clone() };
+                        pieces.push((piece, vec![number]));
+                    }
                 }
             }
         }
+        let (mut pieces, order): (Vec<Piece>, Vec<Vec<usize>>) = pieces.into_iter().unzip();
         pieces.iter_mut().for_each(Piece::normalize);
         if pieces.len() > MOST_READS {
             return Err("its channels are of too many segments".into());
         }
-        let order = channels.iter().map(|&(.., number)| number).collect();
-        Ok(Some((Self { pieces, ..self.clone() }, order)))
+        Ok(Some((Self { pieces, ..self.clone() }, order.concat())))
     }
 }
 
@@ -73,5 +85,57 @@ impl TensorData {
                 single.then_some(Self::Quantized { qvalues, scales, zero_points, axis })
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tract_onnx::pb::tensor_proto::DataType;
+
+    use super::super::super::super::fused::Shape;
+    use super::*;
+
+    /// Two segments of four channels.
+    fn value() -> Value {
+        let shape = Shape { channels: 8, height: 1, width: 1 };
+        let pieces = vec![Piece::all(0, 4), Piece::all(1, 4)];
+        Value { pieces, shape, flat: false, groups: None, region: 0, kind: DataType::Float }
+    }
+
+    #[test]
+    fn picked_channels_are_read_segment_by_segment_in_each_group() {
+        let mut picked = value().select(&[0, 4, 2, 6, 5, 1, 7, 0]).unwrap();
+        let numbers: Vec<f64> = (1..=8).map(f64::from).collect();
+        picked.affine(&numbers, &[0.0; 8]);
+        let (ordered, order) = picked.by_segment(2).unwrap().unwrap();
+        let read: Vec<(usize, &[usize])> =
+            ordered.pieces.iter().map(|piece| (piece.source, piece.channels.as_slice())).collect();
+        assert_eq!(read, [(0, &[0, 2][..]), (1, &[0, 2]), (0, &[0, 1]), (1, &[1, 3])]);
+        assert_eq!(order, [0, 2, 1, 3, 7, 5, 4, 6]);
+        // Each channel keeps its number.
+        let mul = |piece: &Piece| piece.channels.iter().map(|&c| piece.chain.affines(0)[0].mul[c]).collect::<Vec<_>>();
+        let kept: Vec<f32> = ordered.pieces.iter().flat_map(mul).collect();
+        assert_eq!(kept, [1.0, 3.0, 2.0, 4.0, 8.0, 6.0, 5.0, 7.0]);
+        let TensorData::F32(weights) =
+            TensorData::F32((0..8).map(|w| w as f32).collect()).reordered([2, 4, 1], 2, &order).unwrap()
+        else {
+            panic!("other weights")
+        };
+        assert_eq!(weights, [0.0, 2.0, 1.0, 3.0, 7.0, 5.0, 4.0, 6.0]);
+    }
+
+    #[test]
+    fn what_is_in_few_pieces_stays_as_it_is() {
+        assert!(value().by_segment(2).unwrap().is_none());
+        let turned = value().select(&[7, 6, 5, 4, 3, 2, 1, 0]).unwrap();
+        assert!(turned.by_segment(1).unwrap().is_none());
+        assert!(value().select(&[8]).is_err() && value().select(&[]).is_err());
+        // What is picked twice is read twice.
+        let twice = value().select(&[1, 1, 2, 2, 3, 3]).unwrap();
+        assert_eq!(twice.pieces.len(), 4);
+        assert_eq!(
+            twice.by_segment(1).unwrap().map(|(value, order)| (value.pieces.len(), order)),
+            Some((2, vec![0, 2, 4, 1, 3, 5]))
+        );
     }
 }

@@ -7,7 +7,7 @@ use super::constant::{Constant, Values};
 use super::evaluate::evaluate;
 use super::infer::inferred;
 use super::state::Walk;
-use super::value::Value;
+use super::value::{MOST_CHANNELS, Value};
 
 /// `Slice` and `Gather` of channels.
 pub(super) fn select(walk: &Walk<'_>, node: &NodeProto) -> Result<Value, String> {
@@ -41,6 +41,9 @@ pub(super) fn split(walk: &Walk<'_>, node: &NodeProto) -> Result<Vec<Value>, Str
     let value = walk.value(node, 0)?;
     if !is_channels(node.int("axis").unwrap_or(0), &value) {
         return Err("it splits others than channels".into());
+    }
+    if node.output.len().saturating_mul(value.shape.channels) > MOST_CHANNELS {
+        return Err("it has too many parts".into());
     }
     let extents = inferred(node, &[Some((value.dims(), value.kind))], &walk.constants).unwrap_or_default();
     let mut next = 0;

@@ -32,8 +32,8 @@ pub(super) struct Value {
     pub(super) kind: DataType,
 }
 
-/// Most pieces of what is picked.
-const MOST_PIECES: usize = 4096;
+/// Most channels of all segments that what is picked belongs to, counted again for each piece: pieces keep numbers for all of them.
+pub(super) const MOST_CHANNELS: usize = 1 << 20;
 
 impl Piece {
     /// All channels of a source.
@@ -77,6 +77,13 @@ impl Value {
         }
     }
 
+    /// What it counts as channels: its own, and an eighth of those of its segments that its pieces keep numbers for besides.
+    pub(super) fn kept(&self) -> u64 {
+        let all: u64 = self.pieces.iter().map(|piece| piece.chain.channels() as u64).sum();
+        let own = self.shape.channels as u64;
+        own + all.saturating_sub(own) / 8
+    }
+
     /// Some of its channels, in this order.
     pub(super) fn select(&self, channels: &[usize]) -> Result<Self, String> {
         if self.flat && self.shape.area() > 1 {
@@ -89,6 +96,7 @@ impl Value {
             .flat_map(|(piece, p)| (0..p.len()).map(move |at| (piece, p.channel(at))))
             .collect();
         let mut pieces: Vec<(usize, Piece)> = Vec::new();
+        let mut numbers = 0_usize;
         for &channel in channels {
             let &(number, channel) = places.get(channel).ok_or("it picks a channel that is not there")?;
             // What is picked twice is read twice.
@@ -96,11 +104,17 @@ impl Value {
                 Some((last, piece)) if *last == number && !piece.channels.contains(&channel) => {
                     piece.channels.push(channel);
                 }
-                _ => pieces.push((number, Piece { channels: vec![channel], ..self.pieces[number].clone() })),
+                _ => {
+                    numbers = numbers.saturating_add(self.pieces[number].chain.channels());
+                    if numbers > MOST_CHANNELS {
+                        return Err("what it picks is in too many pieces".into());
+                    }
+                    pieces.push((number, Piece { channels: vec![channel], ..self.pieces[number].clone() }));
+                }
             }
         }
-        if pieces.is_empty() || pieces.len() > MOST_PIECES {
-            return Err("what it picks is nothing, or in too many pieces".into());
+        if pieces.is_empty() {
+            return Err("it picks nothing".into());
         }
         let mut pieces: Vec<Piece> = pieces.into_iter().map(|(_, piece)| piece).collect();
         pieces.iter_mut().for_each(Piece::normalize);

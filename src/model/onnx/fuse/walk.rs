@@ -76,7 +76,8 @@ impl<'a> Walk<'a> {
     /// Counts what a node that was visited costs, and looks whether it is within the limits.
     fn check(&mut self, node: &NodeProto) -> Loaded<()> {
         let Some(value) = node.output.first().and_then(|name| self.values.get(name)) else { return Ok(()) };
-        self.channels = self.channels.saturating_add(value.shape.channels as u64);
+        let kept = node.output.iter().filter_map(|name| self.values.get(name)).map(Value::kept);
+        self.channels = kept.fold(self.channels, u64::saturating_add);
         let bytes = (value.shape.len() as u64).checked_mul(size_of::<f32>() as u64);
         let costs = [
             (Limit::Activations, bytes),
