@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use densight::bench::{Limit, measure};
-use densight::camera::{self, Flip};
+use densight::camera::{self, Turning};
 use densight::error::Result;
 use densight::frame::{Frame, PixelFormat, RgbImage};
 use densight::model::Preprocessing;
@@ -43,8 +43,8 @@ fn main() -> Result<()> {
     let mut canvas = RgbImage::filled(640, 480, [120; 3]);
 
     let mut stages: Vec<Stage> = vec![
-        ("decode JPEG 451x300", Box::new(|| camera::decode(&jpeg, Flip::None).map(drop))),
-        ("decode YUYV 640x480", Box::new(|| camera::decode(&yuyv, Flip::None).map(drop))),
+        ("decode JPEG 451x300", Box::new(|| camera::decode(&jpeg, Turning::default()).map(drop))),
+        ("decode YUYV 640x480", Box::new(|| camera::decode(&yuyv, Turning::default()).map(drop))),
         ("preprocess to 32x32", Box::new(|| small.run(&image, &mut small_input))),
         ("preprocess to 224x224", Box::new(|| large.run(&image, &mut large_input))),
         ("network, embedded model", Box::new(|| session.run(&input).map(drop))),
@@ -84,6 +84,8 @@ fn report(session: &mut Session, image: &RgbImage) -> Result<FrameReport> {
         latency: Duration::from_millis(12),
         fps: 30.0,
         dropped: 0,
+        damaged: 0,
+        partial: false,
         throttled: None,
         model: session.name(),
         model_hash: session.hash(),

@@ -26,6 +26,8 @@ pub enum ErrorKind {
     Image,
     /// A camera that is missing, busy, unplugged or offers no format Densight reads.
     Camera,
+    /// A live source that ended by itself: whoever wrote into the pipe has left. The programs exit with 4.
+    Ended,
     /// A device that networks should run on and cannot: no CUDA.
     Device,
     /// A result that cannot be delivered: port in use, folder not writable, disk full.

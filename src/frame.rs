@@ -39,9 +39,16 @@ pub struct Frame {
     pub timestamp: SystemTime,
     /// What the frame came from where that is more than the source itself (a file's path).
     pub origin: Option<Arc<str>>,
+    /// What is wrong with the picture, where the source saw that: words that follow "the picture".
+    pub damage: Option<&'static str>,
 }
 
 impl Frame {
+    /// Which picture this is, for messages: its origin, or its number.
+    pub(crate) fn place(&self) -> String {
+        self.origin.as_deref().map_or_else(|| format!("frame {}", self.sequence), str::to_owned)
+    }
+
     /// A frame that holds a decoded picture, captured now.
     pub fn from_image(image: RgbImage, sequence: u64) -> Self {
         Self {
@@ -54,6 +61,7 @@ impl Frame {
             captured: Instant::now(),
             timestamp: SystemTime::now(),
             origin: None,
+            damage: None,
         }
     }
 }

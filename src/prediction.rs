@@ -90,6 +90,10 @@ pub struct FrameReport {
     pub fps: f32,
     /// Frames captured but not processed, so far.
     pub dropped: u64,
+    /// Pictures so far that were damaged: shown as far as they go, or passed over.
+    pub damaged: u64,
+    /// Whether this picture is one of which only a part could be decoded.
+    pub partial: bool,
     /// Whether the processor is being slowed down by heat or low voltage; `None` where it cannot be told.
     pub throttled: Option<bool>,
     /// The model's name.

@@ -2,33 +2,31 @@
 
 use yuv::{YuvBiPlanarImage, YuvConversionMode, YuvPackedImage, YuvRange, YuvStandardMatrix};
 
-use super::Flip;
+use super::Turning;
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::{Frame, PixelFormat, RgbImage};
-use crate::picture::{MOST_PIXELS, decode_jpeg};
+use crate::picture::{Decoded, MOST_PIXELS, decode_jpeg_in_part};
 
-/// Decodes `frame` and turns it over as `flip` says.
+/// Decodes `frame` and turns it as `turning` says. A damaged picture is decoded as far as it goes.
 ///
 /// YUV is read as BT.601 with limited range (Y 16 to 235), what cameras of standard definition and webcams send; the
 /// colours of a camera that sends BT.709 or full range are slightly off. Rows of YUV are `frame.stride` bytes apart.
-/// A JPEG's own size counts, not the frame's; Motion JPEG without Huffman tables is decoded with the typical ones; an
-/// EXIF orientation is not applied.
+/// A JPEG's own size counts, not the frame's; it is turned upright as its EXIF orientation says; Motion JPEG without
+/// Huffman tables is decoded with the typical ones.
 ///
 /// # Errors
-/// [`ErrorKind::Image`] when the bytes are too few, or are no complete JPEG; it names [`Frame::origin`].
-pub fn decode(frame: &Frame, flip: Flip) -> Result<RgbImage> {
+/// [`ErrorKind::Image`] when the bytes are too few, or are no JPEG that can be decoded; it names [`Frame::origin`].
+pub fn decode(frame: &Frame, turning: Turning) -> Result<Decoded> {
+    let whole = |image| Decoded { image, damage: None };
     let decoded = match frame.format {
-        PixelFormat::Rgb8 => rgb(frame),
-        PixelFormat::Yuyv => yuyv(frame),
-        PixelFormat::Nv12 => nv12(frame),
-        PixelFormat::Gray8 => gray(frame),
-        PixelFormat::Jpeg => decode_jpeg(&frame.data),
+        PixelFormat::Jpeg => decode_jpeg_in_part(&frame.data),
+        PixelFormat::Rgb8 => rgb(frame).map(whole),
+        PixelFormat::Yuyv => yuyv(frame).map(whole),
+        PixelFormat::Nv12 => nv12(frame).map(whole),
+        PixelFormat::Gray8 => gray(frame).map(whole),
     };
-    match (decoded, &frame.origin) {
-        (Ok(image), _) => Ok(turn_over(image, flip)),
-        (Err(error), Some(origin)) => Err(error.at(origin)),
-        (Err(error), None) => Err(error.at(format_args!("frame {}", frame.sequence))),
-    }
+    let Decoded { image, damage } = decoded.map_err(|error| error.at(frame.place()))?;
+    Ok(Decoded { image: turning.apply(image), damage: frame.damage.or(damage) })
 }
 
 fn rgb(frame: &Frame) -> Result<RgbImage> {
@@ -85,29 +83,15 @@ fn expect_size(frame: &Frame, name: &str, stride: u64, row: u64, rows: u32) -> R
     Err(Error::new(ErrorKind::Image, message))
 }
 
-fn turn_over(mut image: RgbImage, flip: Flip) -> RgbImage {
-    let row = image.width as usize * 3;
-    if row == 0 {
-        return image;
-    }
-    if matches!(flip, Flip::Horizontal | Flip::Both) {
-        for row in image.pixels.chunks_exact_mut(row) {
-            row.as_chunks_mut::<3>().0.reverse();
-        }
-    }
-    if matches!(flip, Flip::Vertical | Flip::Both) {
-        let (upper, lower) = image.pixels.split_at_mut(image.height as usize / 2 * row);
-        for (above, below) in upper.chunks_exact_mut(row).zip(lower.chunks_exact_mut(row).rev()) {
-            above.swap_with_slice(below);
-        }
-    }
-    image
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::picture::jpeg::tests::{sample, without_tables};
+    use crate::camera::Rotation;
+    use crate::picture::jpeg::tests::{sample, with_orientation, without_tables};
+
+    fn decoded(frame: &Frame) -> Result<RgbImage> {
+        decode(frame, Turning::default()).map(|decoded| decoded.image)
+    }
 
     fn frame(format: PixelFormat, width: u32, height: u32, stride: u32, data: Vec<u8>) -> Frame {
         Frame { format, width, height, stride, data, ..Frame::from_image(RgbImage::filled(1, 1, [0; 3]), 7) }
@@ -142,14 +126,14 @@ mod tests {
                     data[at..at + 4].copy_from_slice(&[a, u, b, v]);
                 }
             }
-            let image = decode(&frame(PixelFormat::Yuyv, width, height, stride, data.clone()), Flip::None).unwrap();
+            let image = decoded(&frame(PixelFormat::Yuyv, width, height, stride, data.clone())).unwrap();
             for (x, y) in (0..height).flat_map(|y| (0..width).map(move |x| (x, y))) {
                 let (l, u, v) = yuv_at(x, y);
                 assert_close(image.pixel(x, y), bt601(l, u, v), (width, x, y));
             }
             for (stride, length) in [(row - 1, data.len()), (stride, data.len() - 1)] {
                 let short = frame(PixelFormat::Yuyv, width, height, stride, data[..length].to_vec());
-                assert_eq!(decode(&short, Flip::None).unwrap_err().kind(), ErrorKind::Image);
+                assert_eq!(decoded(&short).unwrap_err().kind(), ErrorKind::Image);
             }
         }
     }
@@ -165,69 +149,62 @@ mod tests {
                 let at = ((height + y / 2) * stride + x / 2 * 2) as usize;
                 data[at..at + 2].copy_from_slice(&[u, v]);
             }
-            let image = decode(&frame(PixelFormat::Nv12, width, height, stride, data.clone()), Flip::None).unwrap();
+            let image = decoded(&frame(PixelFormat::Nv12, width, height, stride, data.clone())).unwrap();
             for (x, y) in (0..height).flat_map(|y| (0..width).map(move |x| (x, y))) {
                 let (l, u, v) = yuv_at(x, y);
                 assert_close(image.pixel(x, y), bt601(l, u, v), (width, x, y));
             }
             data.pop();
-            assert!(decode(&frame(PixelFormat::Nv12, width, height, stride, data), Flip::None).is_err());
+            assert!(decoded(&frame(PixelFormat::Nv12, width, height, stride, data)).is_err());
         }
     }
 
     #[test]
     fn gray_with_padded_rows_is_gray() {
         let data = vec![1, 2, 3, 9, 4, 5, 255, 9];
-        let image = decode(&frame(PixelFormat::Gray8, 3, 2, 4, data.clone()), Flip::None).unwrap();
+        let image = decoded(&frame(PixelFormat::Gray8, 3, 2, 4, data.clone())).unwrap();
         assert_eq!((image.pixel(2, 0), image.pixel(0, 1), image.pixel(2, 1)), ([3; 3], [4; 3], [255; 3]));
-        assert!(decode(&frame(PixelFormat::Gray8, 3, 2, 4, data[..7].to_vec()), Flip::None).is_err());
+        assert!(decoded(&frame(PixelFormat::Gray8, 3, 2, 4, data[..7].to_vec())).is_err());
     }
 
     #[test]
     fn jpeg_decodes_with_and_without_its_tables() {
         let jpeg = sample(48, 32);
-        let with = decode(&frame(PixelFormat::Jpeg, 0, 0, 0, jpeg.clone()), Flip::None).unwrap();
+        let with = decoded(&frame(PixelFormat::Jpeg, 0, 0, 0, jpeg.clone())).unwrap();
         assert_eq!((with.width, with.height), (48, 32));
         assert_close(with.pixel(20, 10), [60, 50, 90], "jpeg");
         let mut stripped = without_tables(&jpeg);
         stripped.extend_from_slice(&[0; 50]); // a driver's padding
-        assert_eq!(decode(&frame(PixelFormat::Jpeg, 48, 32, 0, stripped), Flip::None).unwrap(), with);
+        assert_eq!(decoded(&frame(PixelFormat::Jpeg, 48, 32, 0, stripped)).unwrap(), with);
     }
 
     #[test]
     fn huge_and_empty_pictures_are_refused() {
         for format in [PixelFormat::Rgb8, PixelFormat::Yuyv, PixelFormat::Nv12, PixelFormat::Gray8] {
             for (width, height, stride) in [(0, 4, 16), (4, 0, 16), (u32::MAX, u32::MAX, u32::MAX)] {
-                assert!(decode(&frame(format, width, height, stride, vec![0; 256]), Flip::None).is_err());
+                assert!(decoded(&frame(format, width, height, stride, vec![0; 256])).is_err());
             }
         }
+    }
+
+    #[test]
+    fn what_is_damaged_is_decoded_as_far_as_it_goes_and_turned() {
+        let jpeg = sample(48, 32);
+        let mut cut = frame(PixelFormat::Jpeg, 0, 0, 0, jpeg[..jpeg.len() - 2].to_vec());
+        let turning = Turning { rotation: Rotation::Quarter, ..Turning::default() };
+        let found = decode(&cut, turning).unwrap();
+        assert_eq!((found.image.width, found.damage), (32, Some("ends before its end marker")));
+        cut.damage = Some("is odd");
+        assert_eq!(decode(&cut, turning).unwrap().damage, Some("is odd"), "the source knows best");
+        let upright = frame(PixelFormat::Jpeg, 0, 0, 0, with_orientation(&jpeg, 6));
+        assert_eq!(decoded(&upright).unwrap().width, 32);
     }
 
     #[test]
     fn errors_say_which_frame_or_file() {
         let mut bad = frame(PixelFormat::Jpeg, 0, 0, 0, b"hello".to_vec());
-        assert!(decode(&bad, Flip::None).unwrap_err().to_string().starts_with("frame 7: not a JPEG"));
+        assert!(decoded(&bad).unwrap_err().to_string().starts_with("frame 7: not a JPEG"));
         bad.origin = Some("cats/1.jpg".into());
-        assert!(decode(&bad, Flip::None).unwrap_err().to_string().starts_with("cats/1.jpg: "));
-    }
-
-    #[test]
-    fn flips_move_the_corners() {
-        for (width, height) in [(4, 3), (3, 2), (1, 1)] {
-            let pixels = (0..width * height).flat_map(|i| [i as u8, 0, 0]).collect();
-            let original = RgbImage::new(width, height, pixels);
-            for (flip, mirror_x, mirror_y) in [
-                (Flip::None, false, false),
-                (Flip::Horizontal, true, false),
-                (Flip::Vertical, false, true),
-                (Flip::Both, true, true),
-            ] {
-                let turned = decode(&Frame::from_image(original.clone(), 0), flip).unwrap();
-                for (x, y) in (0..height).flat_map(|y| (0..width).map(move |x| (x, y))) {
-                    let from = (if mirror_x { width - 1 - x } else { x }, if mirror_y { height - 1 - y } else { y });
-                    assert_eq!(turned.pixel(x, y), original.pixel(from.0, from.1), "{flip:?}");
-                }
-            }
-        }
+        assert!(decoded(&bad).unwrap_err().to_string().starts_with("cats/1.jpg: "));
     }
 }

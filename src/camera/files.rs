@@ -5,13 +5,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::mjpeg::{Mjpeg, Piped};
+use super::mjpeg::{self, Mjpeg, Next};
+use super::pace::Pacer;
 use super::{Source, SourceOptions, refuse_camera_wishes, uri};
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::{Frame, PixelFormat, RgbImage};
 use crate::picture;
 
-/// Pictures from files, in the order of their names' bytes. Every one is delivered: none is dropped.
+/// Pictures from files, in the order of their names' bytes. Every one is delivered and none is dropped, unless a rate is
+/// asked for: then they come as from a camera.
 struct Files {
     /// What was asked for, for `describe`.
     name: String,
@@ -20,6 +22,8 @@ struct Files {
     next: usize,
     /// The Motion JPEG file that is being read.
     mjpeg: Option<Mjpeg>,
+    rate: Option<u32>,
+    pacer: Option<Pacer>,
     repeat: bool,
     /// Whether this round has delivered a picture: a round without one is not repeated.
     delivered: bool,
@@ -29,7 +33,7 @@ struct Files {
 /// Opens a picture, a folder, a wildcard or a Motion JPEG file. Of folders and wildcards, names that end in jpg, jpeg,
 /// png, mjpeg or mjpg count; what exists under the given name is not a wildcard.
 pub(super) fn open(path: &Path, options: &SourceOptions) -> Result<Box<dyn Source>> {
-    refuse_camera_wishes(options, "file://")?;
+    refuse_camera_wishes(&SourceOptions { rate: None, ..options.clone() }, "file://")?;
     let name = path.display();
     let none = |what: &str| Err(Error::new(ErrorKind::Io, format!("{what} {name} (jpg, jpeg, png, mjpeg, mjpg)")));
     let paths = match fs::metadata(path) {
@@ -41,7 +45,10 @@ pub(super) fn open(path: &Path, options: &SourceOptions) -> Result<Box<dyn Sourc
             found
         }
         Ok(found) if found.is_file() => vec![path.to_path_buf()],
-        Ok(found) if is_pipe(&found) => return Ok(Box::new(Piped::open(path)?)),
+        #[cfg(unix)]
+        Ok(found) if std::os::unix::fs::FileTypeExt::is_fifo(&found.file_type()) => {
+            return super::live::named_pipe(path, options);
+        }
         Ok(_) => {
             return Err(Error::new(ErrorKind::Io, format!("{name} is neither a file nor a folder nor a pipe")));
         }
@@ -54,18 +61,9 @@ pub(super) fn open(path: &Path, options: &SourceOptions) -> Result<Box<dyn Sourc
         }
         Err(error) => return Err(Error::io(ErrorKind::Io, "open", path, error)),
     };
-    let (name, repeat) = (name.to_string(), options.repeat);
-    Ok(Box::new(Files { name, paths, next: 0, mjpeg: None, repeat, delivered: false, sequence: 0 }))
-}
-
-#[cfg(unix)]
-fn is_pipe(found: &fs::Metadata) -> bool {
-    std::os::unix::fs::FileTypeExt::is_fifo(&found.file_type())
-}
-
-#[cfg(not(unix))]
-fn is_pipe(_: &fs::Metadata) -> bool {
-    false
+    let (name, repeat, rate) = (name.to_string(), options.repeat, options.rate);
+    let pacer = rate.filter(|_| options.paced).map(Pacer::new);
+    Ok(Box::new(Files { name, paths, next: 0, mjpeg: None, rate, pacer, repeat, delivered: false, sequence: 0 }))
 }
 
 fn folder(path: &Path) -> std::io::Result<Vec<PathBuf>> {
@@ -103,26 +101,24 @@ fn is_mjpeg(path: &Path) -> bool {
 
 impl Files {
     /// A frame of this source; whether the bytes decode shows when they are decoded.
-    fn frame(&mut self, data: Vec<u8>, format: PixelFormat, origin: String) -> Frame {
-        let mut frame = Frame::from_image(RgbImage::new(0, 0, Vec::new()), self.sequence);
-        (frame.data, frame.format, frame.origin) = (data, format, Some(Arc::from(origin)));
-        frame.captured = Instant::now();
+    fn number(&mut self, frame: Frame) -> Frame {
+        let captured = self.pacer.as_mut().map(Pacer::wait);
         self.sequence += 1;
         self.delivered = true;
-        frame
+        Frame { captured: captured.unwrap_or_else(Instant::now), sequence: self.sequence - 1, ..frame }
     }
 
     /// A still picture. JPEG stays encoded; anything else (PNG) is decoded here.
     fn still(&mut self, path: &Path) -> Result<Frame> {
         let origin = path.display().to_string();
         let data = picture::read_file(path)?;
-        if picture::is_jpeg(&data) {
-            return Ok(self.frame(data, PixelFormat::Jpeg, origin));
-        }
-        let image = picture::decode(&data).map_err(|e| e.at(&origin))?;
-        let (width, height) = (image.width, image.height);
-        let frame = self.frame(image.pixels, PixelFormat::Rgb8, origin);
-        Ok(Frame { width, height, stride: width * 3, ..frame })
+        let frame = if picture::is_jpeg(&data) {
+            let frame = Frame::from_image(RgbImage::new(0, 0, Vec::new()), 0);
+            Frame { data, format: PixelFormat::Jpeg, ..frame }
+        } else {
+            Frame::from_image(picture::decode(&data).map_err(|e| e.at(&origin))?, 0)
+        };
+        Ok(self.number(Frame { origin: Some(Arc::from(origin)), ..frame }))
     }
 }
 
@@ -130,11 +126,15 @@ impl Source for Files {
     fn next_frame(&mut self) -> Result<Option<Frame>> {
         loop {
             if let Some(mjpeg) = &mut self.mjpeg {
-                if let Some((data, number)) = mjpeg.next_picture()? {
-                    let origin = format!("{} frame {number}", self.paths[self.next - 1].display());
-                    return Ok(Some(self.frame(data, PixelFormat::Jpeg, origin)));
+                if let Next::Picture(picture, number) = mjpeg.next(None)? {
+                    let origin = format!("{} frame {number}", mjpeg.name());
+                    return Ok(Some(self.number(mjpeg::frame(picture, 0, Some(origin.into())))));
                 }
+                let empty = mjpeg.is_empty().then(|| format!("{} holds no picture", mjpeg.name()));
                 self.mjpeg = None;
+                if let Some(message) = empty {
+                    return Err(Error::new(ErrorKind::Image, message));
+                }
             }
             if self.next == self.paths.len() {
                 if !(self.repeat && self.delivered) {
@@ -152,20 +152,21 @@ impl Source for Files {
     }
 
     fn describe(&self) -> String {
+        let rate = self.rate.map_or(String::new(), |rate| format!(" {rate} fps"));
         match self.paths.len() {
-            1 => format!("file://{}", self.name),
-            count => format!("file://{} ({count} files)", self.name),
+            1 => format!("file://{}{rate}", self.name),
+            count => format!("file://{} ({count} files){rate}", self.name),
         }
     }
 
     fn is_live(&self) -> bool {
-        false
+        self.pacer.is_some()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Flip, decode};
+    use super::super::{Turning, decode};
     use super::*;
     use crate::picture::jpeg::tests::sample;
 
@@ -198,7 +199,7 @@ mod tests {
         std::iter::from_fn(|| source.next_frame().unwrap())
             .map(|frame| {
                 let origin = frame.origin.as_deref().unwrap();
-                (origin.rsplit('/').next().unwrap().into(), decode(&frame, Flip::None).unwrap().width)
+                (origin.rsplit('/').next().unwrap().into(), decode(&frame, Turning::default()).unwrap().image.width)
             })
             .collect()
     }
@@ -245,9 +246,42 @@ mod tests {
             error.kind() == ErrorKind::Image && error.to_string().contains("/0.png: neither a JPEG nor"),
             "{error}"
         );
-        let error = decode(&source.next_frame().unwrap().unwrap(), Flip::None).unwrap_err();
+        let error = decode(&source.next_frame().unwrap().unwrap(), Turning::default()).unwrap_err();
         assert!(error.kind() == ErrorKind::Image && error.to_string().contains("/1.jpg: "), "{error}");
         assert_eq!(all(&mut *source).len(), 6);
+    }
+
+    #[test]
+    fn a_damaged_mjpeg_file_is_read_to_its_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.mjpeg");
+        let jpeg = sample(16, 16);
+        fs::write(&path, [&jpeg[..], &jpeg[..jpeg.len() - 20], &jpeg, b"\x11garbage", &jpeg].concat()).unwrap();
+        let mut source = open_str(path.to_str().unwrap(), false).unwrap();
+        let mut damage = Vec::new();
+        let error = loop {
+            match source.next_frame() {
+                Ok(frame) => damage.push(frame.unwrap().damage.is_some()),
+                Err(error) => break error,
+            }
+        };
+        assert!(error.to_string().ends_with("a.mjpeg: bytes that are no JPEG picture after frame 2"), "{error}");
+        assert_eq!(damage, [false, true, false]);
+        assert_eq!(all(&mut *source), [("a.mjpeg frame 3".into(), 16)]);
+        fs::write(&path, b"RIFF....AVI ").unwrap();
+        let error = open_str(path.to_str().unwrap(), true).unwrap().next_frame().err().unwrap();
+        assert!(error.kind() == ErrorKind::Image && error.to_string().ends_with("a.mjpeg holds no picture"), "{error}");
+    }
+
+    #[test]
+    fn with_a_rate_they_come_as_from_a_camera() {
+        let folder = pictures();
+        let options = SourceOptions { rate: Some(100), ..SourceOptions::default() };
+        let mut source = open(folder.path(), &options).unwrap();
+        assert!(source.is_live() && source.describe().ends_with("(4 files) 100 fps"));
+        let times: Vec<Instant> = std::iter::from_fn(|| source.next_frame().unwrap()).map(|f| f.captured).collect();
+        assert!(times.windows(2).all(|two| two[1] - two[0] >= std::time::Duration::from_millis(10)), "{times:?}");
+        assert!(!open(folder.path(), &SourceOptions { paced: false, ..options }).unwrap().is_live());
     }
 
     #[test]

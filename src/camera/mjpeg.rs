@@ -1,107 +1,149 @@
-//! Motion JPEG: JPEG pictures one after the other, read one at a time, from a file or as another program writes them.
+//! Motion JPEG: JPEG pictures one after the other, read one at a time.
 
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::Read;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Source, SourceOptions};
-use crate::frame::{Frame, PixelFormat, RgbImage};
-
+use super::wait::wait;
 use crate::error::{Error, ErrorKind, Result};
-use crate::picture::jpeg::{self, Flaw};
+use crate::frame::{Frame, PixelFormat, RgbImage};
+use crate::picture::jpeg::{Found, Picture, Splitter};
+
+/// Bytes to read at once: as many as a pipe holds.
+const CHUNK: usize = 64 << 10;
 
 /// Motion JPEG that is being read.
 pub(super) struct Mjpeg {
     name: String,
-    reader: Option<BufReader<Box<dyn Read + Send>>>,
-    picture: u64,
+    file: File,
+    splitter: Splitter,
+    chunk: Box<[u8]>,
+    ended: bool,
+    /// Pictures so far.
+    pictures: u64,
+    /// Whether something was passed over, which was told.
+    told: bool,
+    /// When bytes last came.
+    pub(super) last_bytes: Instant,
+}
+
+/// What comes next in Motion JPEG.
+#[derive(Debug)]
+pub(super) enum Next {
+    /// A picture and its number, from 0.
+    Picture(Picture, u64),
+    /// Nothing until the deadline.
+    Nothing,
+    /// Its end.
+    End,
 }
 
 impl Mjpeg {
     /// Opens `path`.
     pub(super) fn open(path: &Path) -> Result<Self> {
         let file = File::open(path).map_err(|e| Error::io(ErrorKind::Io, "open", path, e))?;
-        Ok(Self::new(path.display().to_string(), Box::new(file)))
+        Ok(Self::new(path.display().to_string(), file))
     }
 
-    fn new(name: String, reader: Box<dyn Read + Send>) -> Self {
-        Self { name, reader: Some(BufReader::new(reader)), picture: 0 }
+    /// What `file` has from where it is; `name` is for messages.
+    pub(super) fn new(name: String, file: File) -> Self {
+        let (splitter, chunk) = (Splitter::default(), vec![0; CHUNK].into());
+        Self { name, file, splitter, chunk, ended: false, pictures: 0, told: false, last_bytes: Instant::now() }
     }
 
-    /// The next picture's bytes and its number, from 0; `None` at the end. After an error the file is at its end, as
-    /// nothing says where the next picture begins.
-    pub(super) fn next_picture(&mut self) -> Result<Option<(Vec<u8>, u64)>> {
-        let Some(reader) = &mut self.reader else { return Ok(None) };
-        let place = format!("{} frame {}", self.name, self.picture);
-        let error = match jpeg::read_picture(reader) {
-            Ok(Some(picture)) => {
-                self.picture += 1;
-                return Ok(Some((picture.into_complete(), self.picture - 1)));
+    /// Whether there was no picture, nor anything that was told of.
+    pub(super) fn is_empty(&self) -> bool {
+        self.pictures == 0 && !self.told
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The next picture. Without a deadline it waits for as long as it takes.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Image`] for what was passed over; the next call goes on behind it. [`ErrorKind::Io`] when it cannot be
+    /// read; then it has ended.
+    pub(super) fn next(&mut self, deadline: Option<Instant>) -> Result<Next> {
+        loop {
+            match self.splitter.next() {
+                Some(Found::Picture(picture)) => {
+                    self.pictures += 1;
+                    return Ok(Next::Picture(picture, self.pictures - 1));
+                }
+                Some(Found::Lost(what)) => {
+                    self.told = true;
+                    let place = match self.pictures {
+                        0 => "before its first picture".into(),
+                        count => format!("after frame {}", count - 1),
+                    };
+                    return Err(Error::new(ErrorKind::Image, format!("{}: {what} {place}", self.name)));
+                }
+                None if self.ended => return Ok(Next::End),
+                // However much comes that is no picture.
+                None if deadline.is_some_and(|deadline| Instant::now() >= deadline) => return Ok(Next::Nothing),
+                None => {}
             }
-            Ok(None) if self.picture > 0 => {
-                self.reader = None;
-                return Ok(None);
+            if !self.read(deadline)? {
+                return Ok(Next::Nothing);
             }
-            Ok(None) => Error::new(ErrorKind::Image, format!("{} holds no picture", self.name)),
-            Err(Flaw::Truncated) => {
-                Error::new(ErrorKind::Image, format!("{place} is cut off: {} ends inside it", self.name))
-            }
-            Err(Flaw::NotJpeg(what)) => Error::new(ErrorKind::Image, format!("{place} is not a JPEG picture: {what}")),
-            Err(Flaw::Io(error)) => Error::io(ErrorKind::Io, "read", Path::new(&self.name), error),
+        }
+    }
+
+    /// Reads some more, or learns that there is no more; false if there was nothing until the deadline.
+    fn read(&mut self, deadline: Option<Instant>) -> Result<bool> {
+        let read = match deadline.map_or(Ok(true), |deadline| wait(&self.file, deadline)) {
+            Ok(true) => self.file.read(&mut self.chunk),
+            Ok(false) => return Ok(false),
+            Err(error) => Err(error),
         };
-        self.reader = None;
-        Err(error)
+        match read {
+            Ok(0) => {
+                self.ended = true;
+                self.splitter.end();
+            }
+            Ok(count) => {
+                self.splitter.push(&self.chunk[..count]);
+                self.last_bytes = Instant::now();
+            }
+            Err(error) if matches!(error.kind(), std::io::ErrorKind::Interrupted | std::io::ErrorKind::WouldBlock) => {}
+            Err(error) => {
+                self.ended = true;
+                return Err(Error::io(ErrorKind::Io, "read", Path::new(&self.name), error));
+            }
+        }
+        Ok(true)
     }
+}
+
+/// A frame of Motion JPEG, captured now.
+pub(super) fn frame(picture: Picture, sequence: u64, origin: Option<Arc<str>>) -> Frame {
+    let frame = Frame::from_image(RgbImage::new(0, 0, Vec::new()), sequence);
+    Frame { damage: picture.damage, data: picture.into_complete(), format: PixelFormat::Jpeg, origin, ..frame }
 }
 
 /// The pictures of a stream, as far as it can be read.
 #[cfg(fuzzing)]
-pub fn fuzz(stream: Vec<u8>) -> Vec<Vec<u8>> {
-    let mut pictures = Mjpeg::new("stream".into(), Box::new(std::io::Cursor::new(stream)));
-    std::iter::from_fn(|| pictures.next_picture().ok().flatten()).map(|(bytes, _)| bytes).collect()
-}
-
-/// Motion JPEG that another program writes into a pipe as its camera delivers it: `rpicam-vid`, GStreamer.
-pub(super) struct Piped {
-    pictures: Mjpeg,
-}
-
-impl Piped {
-    /// Standard input.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Usage`] for wishes: whoever writes the pictures has made them.
-    pub(super) fn stdin(options: &SourceOptions) -> Result<Self> {
-        super::refuse_camera_wishes(options, "a pipe")?;
-        Ok(Self { pictures: Mjpeg::new("standard input".into(), Box::new(std::io::stdin())) })
+pub fn fuzz(stream: &[u8]) -> Vec<Vec<u8>> {
+    let mut splitter = Splitter::default();
+    let mut pictures = Vec::new();
+    let mut take = |splitter: &mut Splitter| {
+        while let Some(found) = splitter.next() {
+            if let Found::Picture(picture) = found {
+                pictures.push(picture.into_complete());
+            }
+        }
+    };
+    for chunk in stream.chunks(1000) {
+        splitter.push(chunk);
+        take(&mut splitter);
     }
-
-    /// A named pipe.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Io`] if it cannot be opened. Waits until somebody writes to it.
-    pub(super) fn open(path: &Path) -> Result<Self> {
-        Ok(Self { pictures: Mjpeg::open(path)? })
-    }
-}
-
-impl Source for Piped {
-    /// Waits for as long as the writer takes.
-    fn next_frame(&mut self) -> Result<Option<Frame>> {
-        let Some((data, number)) = self.pictures.next_picture()? else { return Ok(None) };
-        let mut frame = Frame::from_image(RgbImage::new(0, 0, Vec::new()), number);
-        (frame.data, frame.format, frame.captured) = (data, PixelFormat::Jpeg, Instant::now());
-        Ok(Some(frame))
-    }
-
-    fn describe(&self) -> String {
-        format!("Motion JPEG from {}", self.pictures.name)
-    }
-
-    fn is_live(&self) -> bool {
-        true
-    }
+    splitter.end();
+    take(&mut splitter);
+    pictures
 }
 
 #[cfg(test)]
@@ -117,48 +159,40 @@ mod tests {
         (folder, opened)
     }
 
+    fn picture(next: Result<Next>) -> (Picture, u64) {
+        match next.unwrap() {
+            Next::Picture(picture, number) => (picture, number),
+            other => panic!("{other:?}"),
+        }
+    }
+
     #[test]
     fn pictures_come_in_order_with_their_tables() {
         let pictures = [sample(16, 16), sample(40, 24), sample(8, 8)];
         let stream: Vec<u8> = pictures.iter().flat_map(|p| without_tables(p)).collect();
         let (_folder, mut file) = file(&stream);
-        for (number, picture) in pictures.iter().enumerate() {
-            let (bytes, n) = file.next_picture().unwrap().unwrap();
-            assert_eq!(n, number as u64);
+        for (number, expected) in pictures.iter().enumerate() {
+            let (picture, n) = picture(file.next(None));
+            assert_eq!((n, picture.damage), (number as u64, None));
             let decode = |bytes: &[u8]| image::load_from_memory(bytes).unwrap().into_rgb8();
-            assert_eq!(decode(&bytes), decode(picture));
+            assert_eq!(decode(&picture.into_complete()), decode(expected));
         }
-        assert!(file.next_picture().unwrap().is_none());
+        assert!(matches!(file.next(None), Ok(Next::End)) && matches!(file.next(None), Ok(Next::End)));
     }
 
     #[test]
-    fn a_cut_off_picture_is_named_and_ends_the_file() {
-        let mut stream = sample(16, 16);
-        stream.extend_from_slice(&sample(16, 16)[..300]);
-        let (_folder, mut cut) = file(&stream);
-        assert!(cut.next_picture().unwrap().is_some());
-        let error = cut.next_picture().unwrap_err();
-        assert!(error.to_string().contains("a.mjpeg frame 1 is cut off"), "{error}");
-        assert!(cut.next_picture().unwrap().is_none());
-    }
-
-    #[test]
-    fn what_is_no_motion_jpeg_is_an_error() {
-        for bytes in [&b""[..], b"RIFF....AVI ", &[0; 100]] {
-            let (_folder, mut file) = file(bytes);
-            assert_eq!(file.next_picture().unwrap_err().kind(), ErrorKind::Image);
-        }
-    }
-
-    #[test]
-    fn pictures_of_a_pipe_are_live() {
-        let stream = [sample(16, 16), sample(8, 8)].concat();
-        let pictures = Mjpeg::new("pipe".into(), Box::new(std::io::Cursor::new(stream)));
-        let mut piped = Piped { pictures };
-        assert!(piped.is_live() && piped.describe() == "Motion JPEG from pipe");
-        let sequences: Vec<u64> = std::iter::from_fn(|| piped.next_frame().unwrap()).map(|f| f.sequence).collect();
-        assert_eq!(sequences, [0, 1]);
-        let wishes = SourceOptions { width: Some(64), ..SourceOptions::default() };
-        assert_eq!(Piped::stdin(&wishes).err().unwrap().kind(), ErrorKind::Usage);
+    fn what_is_passed_over_is_named_and_the_rest_comes() {
+        let (garbage, jpeg) = ([0x11; 50], sample(16, 16));
+        let (_folder, mut file) = file(&[&garbage[..], &jpeg, &garbage, &jpeg[..jpeg.len() - 2]].concat());
+        let error = file.next(None).unwrap_err();
+        assert!(
+            error.to_string().ends_with("a.mjpeg: bytes that are no JPEG picture before its first picture"),
+            "{error}"
+        );
+        assert_eq!(picture(file.next(None)).1, 0);
+        let error = file.next(None).unwrap_err();
+        assert!(error.kind() == ErrorKind::Image && error.to_string().ends_with(" after frame 0"), "{error}");
+        assert!(picture(file.next(None)).0.damage.is_some());
+        assert!(matches!(file.next(None), Ok(Next::End)));
     }
 }

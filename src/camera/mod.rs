@@ -23,16 +23,23 @@ mod decode;
 #[cfg(test)]
 pub mod fake;
 mod files;
+mod live;
 pub(crate) mod mjpeg;
 mod pace;
 mod reconnect;
 mod test_pattern;
+mod turning;
 mod uri;
 pub mod v4l2;
+mod wait;
 
 pub use decode::decode;
+pub use turning::{Flip, Rotation, Turning};
 
 use uri::Location;
+
+/// A longer wait than this is as good as none that ends, and clocks can be added up to it.
+const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A stream of frames.
 pub trait Source: Send {
@@ -42,8 +49,9 @@ pub trait Source: Send {
     ///
     /// # Errors
     /// [`ErrorKind::Camera`] when the camera delivered nothing in time, was unplugged or failed.
-    /// [`ErrorKind::Image`] or [`ErrorKind::Io`] when one picture of a file source cannot be read: the error
-    /// names it, and the next call goes on with the picture after it.
+    /// [`ErrorKind::Image`] or [`ErrorKind::Io`] when one picture cannot be read, or bytes are passed over that are none:
+    /// the error names the place, and the next call goes on behind it. [`ErrorKind::Ended`] when a live source ended that
+    /// cannot be opened again.
     fn next_frame(&mut self) -> Result<Option<Frame>>;
 
     /// One line for people, for example `v4l2:///dev/video0 640x480 MJPEG 30 fps`.
@@ -67,21 +75,19 @@ pub struct SourceOptions {
     pub width: Option<u32>,
     /// Height in pixels (camera, test pattern).
     pub height: Option<u32>,
-    /// Frames a second (camera, test pattern).
+    /// Frames a second (camera, test pattern; files are then played at that rate, as if they were cameras).
     pub rate: Option<u32>,
     /// How the camera is to encode its frames (camera).
     pub codec: Option<Codec>,
-    /// How the picture is turned over; [`decode()`] does it, not the source.
-    pub flip: Flip,
     /// Begin again at the end (files, clip).
     pub repeat: bool,
     /// Clip and test pattern: frames appear 30 times a second (or `rate` times), as from a live camera.
     /// Without it they come as fast as they are asked for, none is to be dropped, and
     /// [`Source::is_live`] is false.
     pub paced: bool,
-    /// Longest wait for one frame of a camera.
+    /// Longest wait for one frame of a camera or pipe.
     pub timeout: Duration,
-    /// Wait for a camera that was lost, and open it again.
+    /// Wait for a camera that was lost, or a named pipe's next writer, and open it again.
     pub reconnect: bool,
 }
 
@@ -92,7 +98,6 @@ impl Default for SourceOptions {
             height: None,
             rate: None,
             codec: None,
-            flip: Flip::None,
             repeat: false,
             paced: true,
             timeout: Duration::from_secs(5),
@@ -155,59 +160,6 @@ impl From<Codec> for String {
     }
 }
 
-/// How a picture is turned over before anything looks at it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub enum Flip {
-    /// As it came.
-    #[default]
-    None,
-    /// Left and right change places.
-    Horizontal,
-    /// Top and bottom change places.
-    Vertical,
-    /// Both: turned by 180 degrees.
-    Both,
-}
-
-impl Flip {
-    /// Its name in settings.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Horizontal => "horizontal",
-            Self::Vertical => "vertical",
-            Self::Both => "both",
-        }
-    }
-}
-
-impl std::str::FromStr for Flip {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        let all = [Self::None, Self::Horizontal, Self::Vertical, Self::Both];
-        all.into_iter().find(|flip| flip.name() == name).ok_or_else(|| {
-            let message = format!("unknown flip '{name}': use none, horizontal, vertical or both");
-            Error::new(ErrorKind::Usage, message)
-        })
-    }
-}
-
-impl TryFrom<String> for Flip {
-    type Error = Error;
-
-    fn try_from(name: String) -> Result<Self> {
-        name.parse()
-    }
-}
-
-impl From<Flip> for String {
-    fn from(flip: Flip) -> Self {
-        flip.name().into()
-    }
-}
-
 /// Opens the source that `uri` names.
 ///
 /// # Errors
@@ -224,10 +176,10 @@ pub fn open(uri: &str, options: &SourceOptions) -> Result<Box<dyn Source>> {
         Location::TestPattern => Ok(Box::new(test_pattern::TestPattern::new(options)?)),
         Location::Clip => Ok(Box::new(bundled::Clip::new(options)?)),
         Location::Files(path) => files::open(&path, options),
-        Location::Stdin => Ok(Box::new(mjpeg::Piped::stdin(options)?)),
+        Location::Stdin => live::stdin(options),
         Location::V4l2(path) if options.reconnect => {
             let options = options.clone();
-            Ok(Box::new(reconnect::Reconnecting::new(Box::new(move || v4l2::open(&path, &options)))?))
+            Ok(Box::new(reconnect::Reconnecting::new(true, Box::new(move || v4l2::open(&path, &options)))?))
         }
         Location::V4l2(path) => v4l2::open(&path, options),
     }

@@ -1,7 +1,7 @@
 //! A camera that may be lost: it is waited for and opened again.
 //!
-//! Frames are numbered on, and those that it would have delivered meanwhile are left out of the numbering, so that whoever counts
-//! gaps counts them as lost.
+//! Frames are numbered on, and those that a camera would have delivered meanwhile are left out of the numbering, so that
+//! whoever counts gaps counts them as lost.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -13,16 +13,22 @@ use crate::frame::Frame;
 /// How often and how patiently a lost camera is looked for.
 #[derive(Debug, Clone, Copy)]
 struct Patience {
-    /// Between two attempts to open it.
+    /// Between the first two attempts to open it; each time takes twice as long as the one before.
     retry: Duration,
+    /// At most.
+    longest_retry: Duration,
     /// Until it is said for the first time that it is still missing; each time takes twice as long as the one before.
     first: Duration,
     /// At most.
     longest: Duration,
 }
 
-const PATIENCE: Patience =
-    Patience { retry: Duration::from_millis(500), first: Duration::from_secs(10), longest: Duration::from_secs(60) };
+const PATIENCE: Patience = Patience {
+    retry: Duration::from_millis(500),
+    longest_retry: Duration::from_secs(4),
+    first: Duration::from_secs(10),
+    longest: Duration::from_secs(60),
+};
 
 /// Opens a camera.
 type Open = Box<dyn FnMut() -> Result<Box<dyn Source>> + Send>;
@@ -30,72 +36,98 @@ type Open = Box<dyn FnMut() -> Result<Box<dyn Source>> + Send>;
 /// A source that opens its camera again when that fails.
 pub(super) struct Reconnecting {
     open: Open,
-    state: State,
+    /// The camera, while it is open.
+    source: Option<Box<dyn Source>>,
+    /// Set from its loss to its next frame.
+    absence: Option<Absence>,
+    /// The frame that ended an absence, while that is told.
+    held: Option<Frame>,
     patience: Patience,
     numbers: Numbers,
     /// What the camera was when it was there.
     name: String,
 }
 
-enum State {
-    Running(Box<dyn Source>),
-    Lost { since: Instant, wait: Duration },
+/// A time without frames.
+struct Absence {
+    since: Instant,
+    /// When it was last told of.
+    told: Instant,
+    /// How long nothing is told.
+    wait: Duration,
+    /// How long to wait before the next attempt.
+    retry: Duration,
 }
 
 impl Reconnecting {
-    /// The camera that `open` opens.
+    /// The camera that `open` opens; `is_steady` says that it would have delivered frames all the time that it is away.
     ///
     /// # Errors
     /// Those of `open`: a camera that is not there at first is not waited for.
-    pub(super) fn new(mut open: Open) -> Result<Self> {
+    pub(super) fn new(is_steady: bool, mut open: Open) -> Result<Self> {
         let source = open()?;
-        let name = source.describe();
-        Ok(Self { open, state: State::Running(source), patience: PATIENCE, numbers: Numbers::default(), name })
+        let (name, source, numbers) = (source.describe(), Some(source), Numbers { is_steady, ..Numbers::default() });
+        Ok(Self { open, source, absence: None, held: None, patience: PATIENCE, numbers, name })
     }
 
-    /// Waits for the camera; the error is what to say: that it is there, or is not yet.
-    fn look_for(&mut self, since: Instant, wait: Duration) -> Error {
-        let begin = Instant::now();
-        loop {
-            match (self.open)() {
-                Ok(source) => {
-                    self.name = source.describe();
-                    self.state = State::Running(source);
-                    self.numbers.interrupt();
-                    let message = format!("{} is back after {:.1} s", self.name, since.elapsed().as_secs_f32());
-                    return Error::new(ErrorKind::Camera, message);
-                }
-                Err(error) if begin.elapsed() >= wait => {
-                    self.state = State::Lost { since, wait: (wait * 2).min(self.patience.longest) };
-                    let message = format!("{error} (waiting for it since {:.0} s)", since.elapsed().as_secs_f32());
-                    return Error::new(ErrorKind::Camera, message).caused_by(error);
-                }
-                Err(_) => thread::sleep(self.patience.retry),
+    /// The camera's next frame, from the camera that is opened if it is not.
+    fn attempt(&mut self) -> Result<Option<Frame>> {
+        let source = match &mut self.source {
+            Some(source) => source,
+            closed => {
+                // Whatever is wrong with it, it was right once.
+                let opened = (self.open)().map_err(|e| Error::new(ErrorKind::Camera, e.to_string()).caused_by(e))?;
+                self.name = opened.describe();
+                self.numbers.interrupt();
+                closed.insert(opened)
             }
+        };
+        source.next_frame()
+    }
+
+    /// The camera failed; what to tell, if it is time to.
+    fn lost(&mut self, error: Error) -> Option<Error> {
+        // It is closed, else it could not come back under its name.
+        self.source = None;
+        let now = Instant::now();
+        let Patience { retry, longest_retry, first, longest } = self.patience;
+        let Some(absence) = &mut self.absence else {
+            self.absence = Some(Absence { since: now, told: now, wait: first, retry });
+            return Some(Error::new(ErrorKind::Camera, format!("{error} (waiting for it)")).caused_by(error));
+        };
+        if absence.told.elapsed() >= absence.wait {
+            (absence.told, absence.wait) = (now, (absence.wait * 2).min(longest));
+            let message = format!("{error} (waiting for it since {:.0} s)", absence.since.elapsed().as_secs_f32());
+            return Some(Error::new(ErrorKind::Camera, message).caused_by(error));
         }
+        let due = absence.wait.saturating_sub(absence.told.elapsed());
+        thread::sleep(absence.retry.min(due));
+        absence.retry = (absence.retry * 2).min(longest_retry);
+        None
     }
 }
 
 impl Source for Reconnecting {
     fn next_frame(&mut self) -> Result<Option<Frame>> {
-        let source = match &mut self.state {
-            State::Running(source) => source,
-            State::Lost { since, wait } => {
-                let (since, wait) = (*since, *wait);
-                return Err(self.look_for(since, wait));
+        if let Some(frame) = self.held.take() {
+            return Ok(Some(frame));
+        }
+        loop {
+            match self.attempt() {
+                Ok(Some(mut frame)) => {
+                    frame.sequence = self.numbers.next(frame.sequence, frame.captured);
+                    let Some(absence) = self.absence.take() else { return Ok(Some(frame)) };
+                    self.held = Some(frame);
+                    let message = format!("{} is back after {:.1} s", self.name, absence.since.elapsed().as_secs_f32());
+                    return Err(Error::new(ErrorKind::Camera, message));
+                }
+                Err(error) if error.kind() == ErrorKind::Camera => {
+                    if let Some(told) = self.lost(error) {
+                        return Err(told);
+                    }
+                }
+                other => return other,
             }
-        };
-        match source.next_frame() {
-            Ok(Some(mut frame)) => {
-                frame.sequence = self.numbers.next(frame.sequence, frame.captured);
-                Ok(Some(frame))
-            }
-            Err(error) if error.kind() == ErrorKind::Camera => {
-                // The device is closed, else it could not come back under its name.
-                self.state = State::Lost { since: Instant::now(), wait: self.patience.first };
-                Err(Error::new(ErrorKind::Camera, format!("{error} (waiting for it)")).caused_by(error))
-            }
-            other => other,
         }
     }
 
@@ -115,6 +147,8 @@ impl Source for Reconnecting {
 /// Numbers frames over interruptions.
 #[derive(Debug, Default)]
 struct Numbers {
+    /// Whether frames go on while nobody takes them.
+    is_steady: bool,
     /// The first frame since the camera was opened: its number of the camera's, ours, and when it was captured.
     first: Option<(u64, u64, Instant)>,
     /// The last: ours, and when it was captured.
@@ -134,7 +168,8 @@ impl Numbers {
         let &mut (theirs, ours, begin) = self.first.get_or_insert_with(|| {
             let missed = |(number, last): (u64, Instant)| {
                 let away = captured.saturating_duration_since(last).as_secs_f64();
-                let frames = self.interval.map_or(1.0, |interval| (away / interval.as_secs_f64()).round());
+                let interval = self.interval.filter(|_| self.is_steady);
+                let frames = interval.map_or(1.0, |interval| (away / interval.as_secs_f64()).round());
                 number + (frames as u64).max(1)
             };
             (sequence, self.last.map_or(0, missed), captured)
@@ -161,6 +196,7 @@ mod tests {
 
     const SHORT: Patience = Patience {
         retry: Duration::from_millis(1),
+        longest_retry: Duration::from_millis(2),
         first: Duration::from_millis(3),
         longest: Duration::from_millis(6),
     };
@@ -180,7 +216,7 @@ mod tests {
             let steps = lives.next().unwrap_or_else(|| Err(unplugged()))?;
             Ok(Box::new(FakeSource::new(steps, true)))
         };
-        Ok(Reconnecting { patience: SHORT, ..Reconnecting::new(Box::new(open))? })
+        Ok(Reconnecting { patience: SHORT, ..Reconnecting::new(true, Box::new(open))? })
     }
 
     #[test]
@@ -210,6 +246,33 @@ mod tests {
     }
 
     #[test]
+    fn one_that_is_there_and_silent_is_not_back() {
+        let silent = || Ok(vec![Step::Wait(Duration::from_millis(1)), Step::Error(unplugged())]);
+        let mut lives: Vec<_> = std::iter::repeat_with(silent).take(12).collect();
+        lives.push(Ok(vec![frame(0)]));
+        let mut camera = camera(lives).unwrap();
+        let mut told = Vec::new();
+        let first = loop {
+            match camera.next_frame() {
+                Ok(frame) => break frame.unwrap(),
+                Err(error) => told.push(error.to_string()),
+            }
+        };
+        assert_eq!((first.sequence, told[0].as_str()), (0, "camera was unplugged (waiting for it)"));
+        assert!(told.len() < 10, "{told:?}");
+        assert_eq!(told.iter().filter(|line| line.contains(" is back after ")).count(), 1);
+        assert!(told.last().unwrap().contains(" is back after "), "{told:?}");
+    }
+
+    #[test]
+    fn the_end_of_what_cannot_be_opened_again_is_the_end() {
+        let end = Error::new(ErrorKind::Ended, "standard input ended");
+        let mut camera = camera(vec![Ok(vec![frame(0), Step::Error(end)])]).unwrap();
+        assert!(camera.next_frame().is_ok());
+        assert_eq!(camera.next_frame().unwrap_err().kind(), ErrorKind::Ended);
+    }
+
+    #[test]
     fn one_that_is_not_there_at_first_is_an_error() {
         assert_eq!(camera(vec![Err(unplugged())]).err().unwrap().to_string(), "camera was unplugged");
     }
@@ -226,12 +289,16 @@ mod tests {
     fn frames_that_did_not_come_are_left_out_of_the_numbering() {
         let start = Instant::now();
         let at = |ms| start + Duration::from_millis(ms);
-        let mut numbers = Numbers::default();
+        let mut numbers = Numbers { is_steady: true, ..Numbers::default() };
         assert_eq!([numbers.next(7, at(0)), numbers.next(8, at(40)), numbers.next(10, at(120))], [0, 1, 3]);
         numbers.interrupt();
         // 40 ms a frame: 50 frames in two seconds.
         assert_eq!([numbers.next(0, at(2120)), numbers.next(1, at(2160))], [53, 54]);
         numbers.interrupt();
         assert_eq!(numbers.next(0, at(2161)), 55, "never the same number twice");
+        let mut pipe = Numbers::default();
+        assert_eq!([pipe.next(0, at(0)), pipe.next(1, at(1))], [0, 1]);
+        pipe.interrupt();
+        assert_eq!(pipe.next(0, at(5000)), 2, "a pipe has no frames while nobody writes");
     }
 }

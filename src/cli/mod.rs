@@ -1,7 +1,7 @@
 //! The programs: `densight` (commands) and `densight-camera` (the camera loop).
 //!
 //! Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a check that failed (a benchmark that says nothing because the processor
-//! was slowed down, less int8 than required), 130 interrupted (Ctrl-C).
+//! was slowed down, less int8 than required), 4 a live input that ended by itself, 130 interrupted (Ctrl-C).
 
 mod bench;
 pub(crate) mod camera;
@@ -82,8 +82,11 @@ pub fn densight_camera() -> ExitCode {
 fn exit(result: anyhow::Result<ExitCode>) -> ExitCode {
     result.unwrap_or_else(|error| {
         tell(&format!("error: {error}"));
-        let usage = error.downcast_ref::<Error>().is_some_and(|e| e.kind() == ErrorKind::Usage);
-        ExitCode::from(if usage { 2 } else { 1 })
+        ExitCode::from(match error.downcast_ref::<Error>().map(Error::kind) {
+            Some(ErrorKind::Usage) => 2,
+            Some(ErrorKind::Ended) => 4,
+            _ => 1,
+        })
     })
 }
 

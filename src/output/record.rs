@@ -16,6 +16,8 @@
 //! | `latency_us` | integer | from capture to result |
 //! | `fps` | number, null | results a second |
 //! | `dropped` | integer | frames captured but not processed, so far |
+//! | `damaged` | integer | pictures that were damaged (used as far as they go, or passed over), so far |
+//! | `partial` | boolean | whether this picture is damaged, and was used as far as it goes |
 //! | `throttled` | boolean, null | whether heat or low voltage slows the processor; null where it cannot be told |
 //! | `predictions` | array | best classes first: `class` (integer), `label` (string), `score` (0 to 1) |
 //!
@@ -47,6 +49,8 @@ pub(super) fn line(report: &FrameReport) -> String {
         latency_us: micros(report.latency),
         fps: report.fps,
         dropped: report.dropped,
+        damaged: report.damaged,
+        partial: report.partial,
         throttled: report.throttled,
         predictions: report
             .predictions
@@ -73,6 +77,8 @@ struct Record<'a> {
     latency_us: u64,
     fps: f32,
     dropped: u64,
+    damaged: u64,
+    partial: bool,
     throttled: Option<bool>,
     predictions: Vec<Scored<'a>>,
 }
@@ -113,7 +119,7 @@ mod tests {
             r#"{"schema":1,"sequence":41,"timestamp":1700000000123456,"monotonic_us":3000001,"#,
             r#""origin":"photos/cat \"1\".jpg","model":"densenet121","model_hash":"0123456789abcdef","#,
             r#""stages":{"decode_us":1500,"preprocess_us":700,"inference_us":20250,"postprocess_us":9},"#,
-            r#""latency_us":23456,"fps":29.75,"dropped":7,"throttled":false,"#,
+            r#""latency_us":23456,"fps":29.75,"dropped":7,"damaged":2,"partial":false,"throttled":false,"#,
             r#""predictions":[{"class":285,"label":"Egyptian cat","score":0.9375},"#,
             r#"{"class":281,"label":"tabby","score":0.03125}]}"#,
             "\n"

@@ -55,6 +55,9 @@ fn line(report: &FrameReport) -> String {
     }
     let milliseconds = report.latency.as_secs_f64() * 1e3;
     let _ = write!(line, "| {milliseconds:5.1} ms | {:4.1} fps | {} dropped", report.fps, report.dropped);
+    if report.damaged > 0 {
+        let _ = write!(line, ", {} damaged", report.damaged);
+    }
     if report.throttled == Some(true) {
         line.push_str(" | THROTTLED");
     }
@@ -75,10 +78,10 @@ mod tests {
         let mut report = report();
         assert_eq!(
             line(&report),
-            "#41    93.8% Egyptian cat    3.1% tabby |  23.5 ms | 29.8 fps | 7 dropped | photos/cat \"1\".jpg\n"
+            "#41    93.8% Egyptian cat    3.1% tabby |  23.5 ms | 29.8 fps | 7 dropped, 2 damaged | photos/cat \"1\".jpg\n"
         );
         report.throttled = Some(true);
-        report.origin = None;
+        (report.origin, report.damaged) = (None, 0);
         report.predictions.clear();
         assert_eq!(line(&report), "#41   no class |  23.5 ms | 29.8 fps | 7 dropped | THROTTLED\n");
     }

@@ -23,6 +23,8 @@ pub(super) fn report() -> FrameReport {
         latency: Duration::from_micros(23_456),
         fps: 29.75,
         dropped: 7,
+        damaged: 2,
+        partial: false,
         throttled: Some(false),
         model: "densenet121".into(),
         model_hash: "0123456789abcdef".into(),

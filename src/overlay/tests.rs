@@ -28,6 +28,8 @@ pub(super) fn report() -> FrameReport {
         latency: Duration::from_micros(12_345),
         fps: 29.8,
         dropped: 7,
+        damaged: 2,
+        partial: false,
         throttled: None,
         model: "densenet121-k32".into(),
         model_hash: "0123456789abcdef".into(),

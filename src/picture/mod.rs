@@ -1,13 +1,12 @@
 //! JPEG and PNG pictures: from files and bytes to RGB.
 //!
-//! JPEG is decoded by zune-jpeg (through the `image` crate). Decoders may differ by a few of 255 steps in a pixel, as
+//! JPEG is decoded by zune-jpeg, PNG by the `image` crate. Decoders may differ by a few of 255 steps in a pixel, as
 //! the standard leaves them some freedom: so accuracies measured through libjpeg differ in a picture or two of thousands.
 
 use std::fs;
 use std::io::Cursor;
 use std::path::Path;
 
-use image::codecs::jpeg::JpegDecoder;
 use image::{DynamicImage, ImageDecoder};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -15,8 +14,9 @@ use crate::frame::RgbImage;
 
 pub(crate) mod jpeg;
 pub(crate) mod resize;
+pub(crate) mod turn;
 
-use jpeg::Flaw;
+use turn::Turn;
 
 /// Most pixels a picture may have. Decoders take up to 11 bytes for each (PNG with transparency in 16 bits; progressive JPEG of four
 /// components), which keeps the whole program below 1 GB.
@@ -57,10 +57,20 @@ pub fn is_jpeg(bytes: &[u8]) -> bool {
     bytes.starts_with(&[0xff, 0xd8])
 }
 
-/// Decodes a JPEG or PNG picture. Transparency is dropped, 16 bits become 8, an EXIF orientation is not applied.
+/// A decoded picture, upright.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decoded {
+    /// What there is of it; gray where it is missing.
+    pub image: RgbImage,
+    /// What is wrong with it, if it is damaged: words that follow "the picture", such as "ends before its end marker".
+    pub damage: Option<&'static str>,
+}
+
+/// Decodes a JPEG or PNG picture and turns it upright, as its EXIF orientation says. Transparency is dropped, 16 bits
+/// become 8.
 ///
 /// # Errors
-/// [`ErrorKind::Image`] when the bytes are neither, or incomplete, or of more than 80 megapixels.
+/// [`ErrorKind::Image`] when the bytes are neither, or damaged, or of more than 80 megapixels.
 pub fn decode(bytes: &[u8]) -> Result<RgbImage> {
     if is_jpeg(bytes) {
         return decode_jpeg(bytes);
@@ -71,44 +81,55 @@ pub fn decode(bytes: &[u8]) -> Result<RgbImage> {
     };
     let reader = image::ImageReader::new(Cursor::new(bytes)).with_guessed_format();
     let reader = reader.map_err(|e| failed(image::ImageError::IoError(e)))?;
-    from_decoder(reader.into_decoder().map_err(failed)?, failed)
+    let mut decoder = reader.into_decoder().map_err(failed)?;
+    let (width, height) = decoder.dimensions();
+    check_size(width, height)?;
+    let turn = decoder.orientation().map_or(Turn::default(), Turn::of);
+    let image = DynamicImage::from_decoder(decoder).map_err(failed)?.into_rgb8();
+    Ok(turn.apply(RgbImage::new(width, height, image.into_raw())))
 }
 
-/// Decodes the first JPEG in `bytes`; drivers leave padding before and behind it. Motion JPEG without Huffman tables is
-/// decoded with the typical ones.
+/// Decodes the first JPEG in `bytes`, upright; drivers leave padding before and behind it. Motion JPEG without Huffman
+/// tables is decoded with the typical ones.
 ///
 /// # Errors
-/// [`ErrorKind::Image`] when the bytes are no complete JPEG, or one of more than 80 megapixels.
+/// [`ErrorKind::Image`] when the bytes are no JPEG, or a damaged one, or one of more than 80 megapixels.
 pub fn decode_jpeg(bytes: &[u8]) -> Result<RgbImage> {
-    let flawed = |what: &str| Error::new(ErrorKind::Image, format!("not a JPEG picture: {what}"));
-    let picture = match jpeg::read_picture(&mut &*bytes) {
-        Ok(Some(picture)) => picture.into_complete(),
-        Ok(None) => return Err(flawed("no bytes")),
-        Err(Flaw::Truncated) => {
-            return Err(Error::new(ErrorKind::Image, "the JPEG picture ends before its end marker"));
-        }
-        Err(Flaw::NotJpeg(what)) => return Err(flawed(what)),
-        Err(Flaw::Io(error)) => return Err(flawed("unreadable").caused_by(error)),
-    };
-    let failed = |e: image::ImageError| Error::new(ErrorKind::Image, format!("cannot decode JPEG: {e}")).caused_by(e);
-    from_decoder(JpegDecoder::new(Cursor::new(picture)).map_err(failed)?, failed)
+    let Decoded { image, damage } = decode_jpeg_in_part(bytes)?;
+    match damage {
+        None => Ok(image),
+        Some(what) => Err(Error::new(ErrorKind::Image, format!("the JPEG picture {what}"))),
+    }
 }
 
-fn from_decoder(decoder: impl ImageDecoder, failed: impl Fn(image::ImageError) -> Error) -> Result<RgbImage> {
-    let (width, height) = decoder.dimensions();
+/// As [`decode_jpeg`], and damaged ones as far as they go.
+///
+/// # Errors
+/// [`ErrorKind::Image`] when nothing can be decoded.
+pub fn decode_jpeg_in_part(bytes: &[u8]) -> Result<Decoded> {
+    jpeg::decode(bytes)
+}
+
+/// Whether there is a JPEG in `bytes` of which something can be shown.
+pub(crate) fn holds_jpeg(bytes: &[u8]) -> bool {
+    let mut splitter = jpeg::Splitter::over(bytes);
+    std::iter::from_fn(|| splitter.next()).any(|found| matches!(found, jpeg::Found::Picture(_)))
+}
+
+/// Refuses pictures that take more memory than a program should, before they are decoded.
+fn check_size(width: u32, height: u32) -> Result<()> {
     if u64::from(width) * u64::from(height) > MOST_PIXELS {
         let message = format!("a picture of {width}x{height} is larger than 80 megapixels");
         return Err(Error::new(ErrorKind::Image, message));
     }
-    let image = DynamicImage::from_decoder(decoder).map_err(failed)?.into_rgb8();
-    Ok(RgbImage::new(image.width(), image.height(), image.into_raw()))
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use image::{ExtendedColorType, ImageEncoder};
 
-    use super::jpeg::tests::sample;
+    use super::jpeg::tests::{sample, with_orientation};
     use super::*;
 
     fn png(pixels: &[u8], width: u32, height: u32, color: ExtendedColorType) -> Vec<u8> {
@@ -130,6 +151,23 @@ mod tests {
     }
 
     #[test]
+    fn pictures_are_turned_upright() {
+        let jpeg = sample(24, 16);
+        let upright = decode(&jpeg).unwrap();
+        for (orientation, width) in [(1, 24), (3, 24), (6, 16), (8, 16)] {
+            let turned = decode(&with_orientation(&jpeg, orientation)).unwrap();
+            let corner =
+                [(0, 0), (23, 15), (15, 0), (0, 23)][[1, 3, 6, 8].iter().position(|&n| n == orientation).unwrap()];
+            assert_eq!((turned.width, turned.pixel(corner.0, corner.1)), (width, upright.pixel(0, 0)), "{orientation}");
+        }
+        let mut bytes = Vec::new();
+        let mut encoder = image::codecs::png::PngEncoder::new(&mut bytes);
+        encoder.set_exif_metadata(b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0".to_vec()).unwrap();
+        encoder.write_image(&[1, 1, 1, 2, 2, 2], 2, 1, ExtendedColorType::Rgb8).unwrap();
+        assert_eq!(decode(&bytes).unwrap(), RgbImage::new(1, 2, vec![1, 1, 1, 2, 2, 2]));
+    }
+
+    #[test]
     fn errors_name_the_file() {
         let folder = tempfile::tempdir().unwrap();
         let file = |name: &str, bytes: &[u8]| {
@@ -140,7 +178,8 @@ mod tests {
         assert_eq!(read(&file("a.jpg", &sample(24, 16))).unwrap().width, 24);
         let rgb = png(&[0; 300], 10, 10, ExtendedColorType::Rgb8);
         for (path, wanted) in [
-            (file("b.jpg", &sample(24, 16)[..200]), "b.jpg: the JPEG picture ends before its end marker"),
+            (file("b.jpg", &sample(24, 16)[..680]), "b.jpg: the JPEG picture ends before its end marker"),
+            (file("b2.jpg", &sample(24, 16)[..200]), "b2.jpg: not a JPEG picture: a picture without image data"),
             (file("c.png", &rgb[..50]), "c.png: neither a JPEG nor a PNG picture"),
             (file("d.png", b"hello"), "d.png: neither a JPEG nor a PNG picture"),
             (file("e.png", b""), "e.png: neither a JPEG nor a PNG picture"),

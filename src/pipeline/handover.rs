@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::frame::Frame;
 
 /// Errors that wait at most where the newest frame wins; older ones are forgotten.
@@ -25,6 +25,7 @@ struct State {
     end: Option<Result<()>>,
     closed: bool,
     dropped: u64,
+    damaged: u64,
 }
 
 /// What [`Handover::take`] found.
@@ -51,8 +52,10 @@ impl Handover {
             // Nobody wanted it: it is not lost.
             return false;
         }
+        let damaged = u64::from(frame.damage.is_some());
         let replaced = state.frame.replace(frame).is_some();
         state.dropped += lost + u64::from(replaced);
+        state.damaged += damaged;
         self.changed.notify_all();
         true
     }
@@ -60,6 +63,7 @@ impl Handover {
     /// Hands over an error after which capturing goes on. False if nobody takes it any more.
     pub(super) fn trouble(&self, error: Error) -> bool {
         let mut state = self.room();
+        state.damaged += u64::from(error.kind() != ErrorKind::Camera);
         if state.troubles.len() == TROUBLES {
             state.troubles.pop_front();
         }
@@ -100,6 +104,11 @@ impl Handover {
         self.lock().dropped
     }
 
+    /// Damaged pictures that were captured so far, and errors of others that could not be.
+    pub(super) fn damaged(&self) -> u64 {
+        self.lock().damaged
+    }
+
     /// The state, once there is room for something more.
     fn room(&self) -> MutexGuard<'_, State> {
         let full = |state: &mut State| {
@@ -119,7 +128,6 @@ mod tests {
     use std::thread;
 
     use super::*;
-    use crate::error::ErrorKind;
     use crate::frame::RgbImage;
 
     const LONG: Duration = Duration::from_secs(60);
@@ -151,7 +159,10 @@ mod tests {
         assert_eq!(sequence(hand.take(LONG)), 2);
         assert!(matches!(hand.take(LONG), Taken::End(Ok(()))));
         assert!(matches!(hand.take(Duration::ZERO), Taken::Nothing));
-        assert_eq!(hand.dropped(), 2 + 3 * 2);
+        assert_eq!((hand.dropped(), hand.damaged()), (2 + 3 * 2, TROUBLES as u64 + 1));
+        assert!(hand.put(Frame { damage: Some("is cut off"), ..frame(4) }, 0));
+        hand.trouble(Error::new(ErrorKind::Camera, "unplugged"));
+        assert_eq!(hand.damaged(), TROUBLES as u64 + 2);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! ```
 
 mod capture;
+mod damage;
 mod handover;
 mod selection;
 mod statistics;
@@ -16,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::camera::{self, Flip, Source};
+use crate::camera::{self, Source, Turning};
 use crate::cpu::Throttle;
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::{Frame, RgbImage};
@@ -26,6 +27,7 @@ use crate::prediction::{FrameReport, StageTimes};
 use crate::runtime::Classifier;
 
 use capture::Capture;
+use damage::Damage;
 use handover::{Handover, Taken};
 use selection::Selection;
 use statistics::{Latencies, Rate};
@@ -36,14 +38,14 @@ pub use statistics::Summary;
 const LOOK: Duration = Duration::from_millis(50);
 /// Time between two looks for throttling, which may ask the firmware.
 const THROTTLE_EVERY: Duration = Duration::from_secs(1);
-/// Pictures that fail in a row before the source is given up.
+/// Pictures that fail in a row before a source is given up that is not live: else repeating it would have no end.
 const MOST_FAILURES: u64 = 1000;
 
 /// How frames are processed, and for how long.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Options {
-    /// How pictures are turned over first.
-    pub flip: Flip,
+    /// How pictures are turned first.
+    pub turning: Turning,
     /// Classes to report at most.
     pub topk: usize,
     /// Least score of a reported class, 0 to 1.
@@ -60,7 +62,8 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { flip: Flip::None, topk: 3, threshold: 0.0, smoothing: 0.0, warmup: 2, frames: None, duration: None }
+        let turning = Turning::default();
+        Self { turning, topk: 3, threshold: 0.0, smoothing: 0.0, warmup: 2, frames: None, duration: None }
     }
 }
 
@@ -82,8 +85,8 @@ pub enum End {
 pub struct Outcome {
     /// Frames, drops, latencies.
     pub summary: Summary,
-    /// Why it ended. Errors: [`ErrorKind::Camera`] for a source that failed, [`ErrorKind::Image`] for one of which
-    /// nothing could be decoded, [`ErrorKind::Output`] for a result that could not be delivered, [`ErrorKind::Model`]
+    /// Why it ended. Errors: [`ErrorKind::Camera`] for a source that failed, [`ErrorKind::Ended`] for a live one that
+    /// ended, [`ErrorKind::Image`] for files of which nothing could be decoded, [`ErrorKind::Output`] for a result that could not be delivered, [`ErrorKind::Model`]
     /// for a network that failed.
     pub end: Result<End>,
 }
@@ -98,7 +101,8 @@ pub fn run(
     stop: &AtomicBool,
     warn: &mut dyn FnMut(&Error),
 ) -> Outcome {
-    let hand = Arc::new(Handover::new(source.is_live()));
+    let is_live = source.is_live();
+    let hand = Arc::new(Handover::new(is_live));
     let mut state = Loop {
         selection: Selection::new(options.topk, options.threshold, options.smoothing),
         start: Instant::now(),
@@ -106,6 +110,8 @@ pub fn run(
         latencies: Latencies::new(),
         throttle: Throttle::watch(),
         throttled: None,
+        is_live,
+        damage: Damage::new(is_live),
         failures_in_row: 0,
         summary: Summary::default(),
         hand,
@@ -123,8 +129,8 @@ pub fn run(
         }
     }
     let (p50_ms, p99_ms) = (state.latencies.percentile_ms(50.0), state.latencies.percentile_ms(99.0));
-    let dropped = state.hand.dropped();
-    Outcome { summary: Summary { dropped, p50_ms, p99_ms, ..state.summary }, end }
+    let (dropped, damaged) = (state.hand.dropped(), state.damaged());
+    Outcome { summary: Summary { dropped, damaged, p50_ms, p99_ms, ..state.summary }, end }
 }
 
 /// The state of a run.
@@ -141,7 +147,10 @@ struct Loop<'a> {
     throttle: Throttle,
     /// When throttling was last looked for, and what was found.
     throttled: Option<(Instant, Option<bool>)>,
+    is_live: bool,
+    damage: Damage,
     failures_in_row: u64,
+    /// What is counted here; of `damaged` what is not known before decoding.
     summary: Summary,
 }
 
@@ -174,8 +183,8 @@ impl Loop<'_> {
                     }
                 }
                 Taken::Trouble(error) => self.failure(error)?,
-                Taken::End(Ok(())) if self.summary.frames == 0 && self.summary.skipped > 0 => {
-                    let message = format!("none of {} pictures could be read", self.summary.skipped);
+                Taken::End(Ok(())) if self.summary.frames == 0 && self.damaged() > 0 => {
+                    let message = format!("none of {} pictures could be read", self.damaged());
                     return Err(Error::new(ErrorKind::Image, message));
                 }
                 Taken::End(end) => return end.map(|()| End::Source),
@@ -187,8 +196,14 @@ impl Loop<'_> {
     /// From a frame to its delivered result. [`Delivery::Stop`] when a sink's reader is gone.
     fn frame(&mut self, frame: &Frame) -> Result<Delivery> {
         let begin = Instant::now();
-        let mut picture = match camera::decode(frame, self.options.flip) {
-            Ok(picture) => picture,
+        let decoded = camera::decode(frame, self.options.turning);
+        let is_whole = decoded.as_ref().is_ok_and(|decoded| decoded.damage.is_none());
+        self.summary.damaged += u64::from(!is_whole && frame.damage.is_none());
+        let mut picture = match decoded {
+            Ok(decoded) => {
+                self.tell_of_part(frame, decoded.damage);
+                decoded.image
+            }
             Err(error) => {
                 self.failure(error)?;
                 return Ok(Delivery::Continue);
@@ -210,6 +225,8 @@ impl Loop<'_> {
             latency: now.saturating_duration_since(frame.captured),
             fps: self.rate.add(now),
             dropped: self.hand.dropped(),
+            damaged: self.damaged(),
+            partial: !is_whole,
             throttled: self.throttled(now),
             model: self.classifier.name(),
             model_hash: self.classifier.hash(),
@@ -237,17 +254,32 @@ impl Loop<'_> {
 
     /// One picture that could not be read, or a camera that is asked again.
     fn failure(&mut self, error: Error) -> Result<()> {
-        (self.warn)(&error);
         if error.kind() == ErrorKind::Camera {
+            (self.warn)(&error);
             return Ok(());
         }
-        self.summary.skipped += 1;
         self.failures_in_row += 1;
-        if self.failures_in_row < MOST_FAILURES {
-            return Ok(());
+        if !self.is_live && self.failures_in_row == MOST_FAILURES {
+            let message = format!("{MOST_FAILURES} pictures in a row could not be read, the last: {error}");
+            return Err(Error::new(ErrorKind::Image, message).caused_by(error));
         }
-        let message = format!("{MOST_FAILURES} pictures in a row could not be read, the last: {error}");
-        Err(Error::new(ErrorKind::Image, message).caused_by(error))
+        if let Some(word) = self.damage.unreadable(error) {
+            (self.warn)(&word);
+        }
+        Ok(())
+    }
+
+    fn tell_of_part(&mut self, frame: &Frame, damage: Option<&str>) {
+        let Some(what) = damage else { return };
+        let message = format!("{}: the picture {what}: used as far as it goes", frame.place());
+        if let Some(word) = self.damage.partial(Error::new(ErrorKind::Image, message)) {
+            (self.warn)(&word);
+        }
+    }
+
+    /// Damaged pictures so far.
+    fn damaged(&self) -> u64 {
+        self.hand.damaged() + self.summary.damaged
     }
 
     fn throttled(&mut self, now: Instant) -> Option<bool> {

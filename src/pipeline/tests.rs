@@ -114,7 +114,7 @@ fn every_frame_of_a_file_becomes_a_report() {
     let (outcome, warnings) =
         run_steps((0..20).map(frame).collect(), false, vec![sink], &Options { topk: 1, ..Options::default() });
     assert_eq!(outcome.end.unwrap(), End::Source);
-    assert_eq!((outcome.summary.frames, outcome.summary.dropped, outcome.summary.skipped, warnings), (20, 0, 0, 0));
+    assert_eq!((outcome.summary.frames, outcome.summary.dropped, outcome.summary.damaged, warnings), (20, 0, 0, 0));
     assert!(outcome.summary.p50_ms.unwrap() <= outcome.summary.p99_ms.unwrap());
     let given = given.lock().unwrap();
     assert_eq!((given.finished, given.pictures), (1, 0));
@@ -167,7 +167,7 @@ fn pictures_that_fail_are_skipped_and_a_source_of_nothing_else_is_an_error() {
     let (outcome, warnings) =
         run_steps(steps().into_iter().chain([frame(2)]).collect(), false, vec![sink().0], &Options::default());
     assert_eq!(
-        (outcome.end.unwrap(), outcome.summary.frames, outcome.summary.skipped, warnings),
+        (outcome.end.unwrap(), outcome.summary.frames, outcome.summary.damaged, warnings),
         (End::Source, 1, 2, 2)
     );
     let (outcome, _) = run_steps(steps(), false, vec![sink().0], &Options::default());
@@ -179,7 +179,45 @@ fn pictures_that_fail_are_skipped_and_a_source_of_nothing_else_is_an_error() {
 fn pictures_that_fail_for_ever_end_it() {
     let (outcome, _) = run_steps((0..1200).map(broken).collect(), false, vec![sink().0], &Options::default());
     assert_eq!(outcome.end.unwrap_err().kind(), ErrorKind::Image);
-    assert_eq!(outcome.summary.skipped, MOST_FAILURES);
+    assert_eq!(outcome.summary.damaged, MOST_FAILURES);
+}
+
+#[test]
+fn a_camera_may_deliver_a_thousand_bad_pictures() {
+    let steps =
+        (0..1200).flat_map(|i| [broken(i), Step::Wait(Duration::from_micros(200))]).chain([frame(1200)]).collect();
+    let (outcome, warnings) = run_steps(steps, true, vec![sink().0], &Options::default());
+    assert_eq!((outcome.end.unwrap(), outcome.summary.frames), (End::Source, 1));
+    assert_eq!(outcome.summary.damaged + outcome.summary.dropped, 1200);
+    assert!(warnings <= 4, "{warnings} warnings");
+}
+
+#[test]
+fn a_damaged_picture_is_used_counted_and_told_of_once() {
+    let jpeg = crate::picture::jpeg::tests::sample(64, 48);
+    let cut = |sequence| {
+        let frame = Frame::from_image(RgbImage::filled(0, 0, [0; 3]), sequence);
+        Step::Frame(Frame { format: PixelFormat::Jpeg, data: jpeg[..jpeg.len() - 2].to_vec(), ..frame })
+    };
+    let seen = |sequence| match cut(sequence) {
+        Step::Frame(frame) => Step::Frame(Frame { damage: Some("is damaged"), ..frame }),
+        other => other,
+    };
+    let (sink, given) = sink();
+    let steps = vec![frame(0), cut(1), seen(2), cut(3), frame(4)];
+    let (outcome, warnings) = run_steps(steps, false, vec![sink], &Options::default());
+    assert_eq!((outcome.summary.frames, outcome.summary.damaged, warnings), (5, 3, 1));
+    let given = given.lock().unwrap();
+    let reports: Vec<(bool, u64)> = given.reports.iter().map(|r| (r.partial, r.damaged)).collect();
+    assert_eq!(reports.iter().map(|r| r.0).collect::<Vec<_>>(), [false, true, true, true, false]);
+    assert_eq!(reports[4].1, 3);
+}
+
+#[test]
+fn a_live_source_that_ends_by_itself_is_an_error() {
+    let steps = vec![frame(0), Step::Error(Error::new(ErrorKind::Ended, "standard input ended"))];
+    let (outcome, warnings) = run_steps(steps, true, vec![sink().0], &Options::default());
+    assert_eq!((outcome.end.unwrap_err().kind(), outcome.summary.frames, warnings), (ErrorKind::Ended, 1, 0));
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod exported;
 mod files;
 mod good_input;
 mod hostile_text;
+mod pipes;
 mod prepare;
 mod quantize;
 

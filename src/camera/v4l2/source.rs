@@ -11,12 +11,10 @@ use super::modes::{self, Mode};
 use super::offers::{Lists, Offers, Sizes};
 use super::stream::{Filled, Stream};
 use super::sys::{self, Fraction, PixelLayout};
-use crate::camera::{Codec, Source, SourceOptions};
+use crate::camera::{Codec, LONGEST_WAIT, Source, SourceOptions};
 use crate::error::{Error, ErrorKind, Result, reason};
 use crate::frame::{Frame, PixelFormat};
-
-/// A longer wait than this is as good as none that ends, and clocks can be added up to it.
-const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
+use crate::picture;
 
 /// A camera that is running.
 #[derive(Debug)]
@@ -28,8 +26,10 @@ pub(super) struct Camera {
     interval: Option<Fraction>,
     timeout: Duration,
     count: Count,
-    /// Damaged frames that were skipped.
+    /// Damaged frames since the last whole one.
     damaged: u64,
+    /// When that was.
+    last_whole: Instant,
 }
 
 impl Camera {
@@ -66,7 +66,23 @@ impl Camera {
         let codec = mode.codec;
         let stream = Stream::start(device.file).map_err(|e| explain("start", path, e))?;
         let (timeout, count) = (options.timeout, Count::default());
-        Ok(Self { path: device.path, stream, codec, layout, interval, timeout, count, damaged: 0 })
+        Ok(Self {
+            path: device.path,
+            stream,
+            codec,
+            layout,
+            interval,
+            timeout,
+            count,
+            damaged: 0,
+            last_whole: Instant::now(),
+        })
+    }
+
+    fn failed(&self, delivered: &str) -> Error {
+        let (name, seconds) = (self.path.display(), self.timeout.as_secs_f32());
+        let advice = "check its cable, power and privacy switch, or plug it in again";
+        Error::new(ErrorKind::Camera, format!("{name} delivered {delivered} for {seconds} s: {advice}"))
     }
 
     fn frame(&self, filled: Filled, sequence: u64) -> Frame {
@@ -89,34 +105,34 @@ impl Camera {
             captured: now.checked_sub(age).unwrap_or(now),
             timestamp: clock.checked_sub(age).unwrap_or(clock),
             origin: None,
+            damage: None,
         }
     }
 }
 
 impl Source for Camera {
     fn next_frame(&mut self) -> Result<Option<Frame>> {
-        let deadline = Instant::now() + self.timeout.min(LONGEST_WAIT);
-        let before = self.damaged;
-        while let Some(filled) = self.stream.next(deadline).map_err(|e| explain("read from", &self.path, e))? {
-            let sequence = self.count.next(filled.sequence);
-            if !filled.damaged {
-                return Ok(Some(self.frame(filled, sequence)));
+        let timeout = self.timeout.min(LONGEST_WAIT);
+        let next = self.stream.next(Instant::now() + timeout);
+        let Some(filled) = next.map_err(|e| explain("read from", &self.path, e))? else {
+            return Err(self.failed("nothing"));
+        };
+        let sequence = self.count.next(filled.sequence);
+        match flaw(&filled, self.codec, self.layout) {
+            None => {
+                (self.damaged, self.last_whole) = (0, Instant::now());
+                Ok(Some(self.frame(filled, sequence)))
             }
-            self.damaged += 1;
-            if Instant::now() >= deadline {
-                break;
+            Some(_) if self.last_whole.elapsed() >= timeout => {
+                let damaged = self.damaged + 1;
+                (self.damaged, self.last_whole) = (0, Instant::now());
+                Err(self.failed(&format!("only damaged frames ({damaged})")))
+            }
+            Some(what) => {
+                self.damaged += 1;
+                Err(Error::new(ErrorKind::Image, format!("{} frame {sequence}: {what}", self.path.display())))
             }
         }
-        let seconds = self.timeout.as_secs_f32();
-        let what = match self.damaged - before {
-            0 => "delivered nothing".to_string(),
-            damaged => format!("delivered only damaged frames ({damaged})"),
-        };
-        let message = format!(
-            "{} {what} for {seconds} s: check its cable, power and privacy switch, or plug it in again",
-            self.path.display()
-        );
-        Err(Error::new(ErrorKind::Camera, message))
     }
 
     fn describe(&self) -> String {
@@ -127,6 +143,21 @@ impl Source for Camera {
 
     fn is_live(&self) -> bool {
         true
+    }
+}
+
+/// Why nothing of a frame can be shown, if so.
+fn flaw(filled: &Filled, codec: Codec, layout: PixelLayout) -> Option<String> {
+    let stride = u64::from(layout.bytesperline);
+    let rows = u64::from(layout.height) + if codec == Codec::Nv12 { u64::from(layout.height.div_ceil(2)) } else { 0 };
+    match codec {
+        _ if filled.damaged => Some("the driver calls it damaged".into()),
+        Codec::Mjpeg if !picture::holds_jpeg(&filled.data) => Some("it holds no JPEG picture".into()),
+        Codec::Mjpeg => None,
+        _ => {
+            let length = filled.data.len() as u64;
+            (length < stride * rows).then(|| format!("it has {length} bytes of {}", stride * rows))
+        }
     }
 }
 
@@ -216,6 +247,7 @@ fn cameras() -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::sys::Plain;
     use super::*;
 
     #[test]
@@ -229,6 +261,21 @@ mod tests {
         assert_eq!(count(&[u32::MAX - 1, u32::MAX, 0, 1]), [0, 1, 2, 3]);
         assert_eq!(count(&[0, 0, 0]), [0, 1, 2]);
         assert_eq!(count(&[100, 101, 0, 1]), [0, 1, 2, 3]);
+    }
+
+    #[test]
+    fn frames_of_which_nothing_can_be_shown_are_noticed() {
+        let layout = PixelLayout { width: 4, height: 3, bytesperline: 8, ..PixelLayout::zeroed() };
+        let flaw_of = |codec, data: &[u8], damaged| {
+            flaw(&Filled { data: data.into(), sequence: 0, damaged, age: None }, codec, layout)
+        };
+        assert_eq!(flaw_of(Codec::Yuyv, &[0; 24], false), None);
+        assert_eq!(flaw_of(Codec::Yuyv, &[0; 23], false).unwrap(), "it has 23 bytes of 24");
+        assert!(flaw_of(Codec::Nv12, &[0; 39], false).is_some() && flaw_of(Codec::Nv12, &[0; 40], false).is_none());
+        assert!(flaw_of(Codec::Yuyv, &[0; 24], true).is_some());
+        let jpeg = crate::picture::jpeg::tests::sample(16, 16);
+        assert_eq!(flaw_of(Codec::Mjpeg, &[&[7; 9], &jpeg[..jpeg.len() - 9], &[0; 90]].concat(), false), None);
+        assert!(flaw_of(Codec::Mjpeg, &jpeg[..200], false).is_some());
     }
 
     #[test]

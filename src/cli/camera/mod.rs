@@ -61,7 +61,7 @@ Outputs:
   fb:///dev/fb0, drm://card0           screen, without a desktop; ?rotate=90 turns pictures
   null://                              nowhere
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted (Ctrl-C)";
+Exit codes: 0 done, 1 failed, 2 wrong usage, 4 a live input ended by itself, 130 interrupted (Ctrl-C)";
 
 /// Runs the program.
 ///

@@ -68,7 +68,8 @@ impl Sink for Service {
         if due {
             let seen =
                 report.predictions.first().map_or(String::new(), |best| format!(", {}", text::name(&best.label)));
-            let status = format!("{:.1} frames a second, {} dropped{seen}", report.fps, report.dropped);
+            let damaged = if report.damaged > 0 { format!(", {} damaged", report.damaged) } else { String::new() };
+            let status = format!("{:.1} frames a second, {} dropped{damaged}{seen}", report.fps, report.dropped);
             let (alive, status) = (NotifyState::Watchdog, NotifyState::Status(&status));
             match state.last {
                 None => (state.notify)(&[NotifyState::Ready, alive, status]),
@@ -118,6 +119,8 @@ mod tests {
             latency: Duration::ZERO,
             fps: 29.96,
             dropped: 3,
+            damaged: 0,
+            partial: false,
             throttled: None,
             model: "m".into(),
             model_hash: "h".into(),

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::threads;
 use super::usage;
-use crate::camera::{Codec, Flip, SourceOptions};
+use crate::camera::{Codec, Flip, Rotation, SourceOptions, Turning};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Limits, Scores};
 use crate::output::SinkOptions;
@@ -54,22 +54,25 @@ pub(super) struct Settings {
     /// Height to ask of a camera
     #[arg(long, value_name = "PIXELS")]
     input_height: Option<u32>,
-    /// Frames a second to ask of a camera
+    /// Frames a second to ask of a camera, or to play files at
     #[arg(long, value_name = "FPS")]
     input_rate: Option<u32>,
     /// Encoding to ask of a camera: yuyv, nv12, mjpeg or grey
     #[arg(long, value_name = "CODEC")]
     input_codec: Option<Codec>,
-    /// Turn pictures over: none, horizontal, vertical or both (180 degrees) [default: none]
+    /// Turn pictures clockwise by 90, 180 or 270 degrees [default: 0]
+    #[arg(long, value_name = "DEGREES")]
+    input_rotate: Option<Rotation>,
+    /// Turn pictures over, after turning: none, horizontal, vertical or both (180 degrees) [default: none]
     #[arg(long, value_name = "HOW")]
     input_flip: Option<Flip>,
     /// Begin again at the end of files or clip
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
     input_loop: Option<bool>,
-    /// Longest wait for a camera's frame [default: 5]
+    /// Longest wait for a frame of a camera or pipe [default: 5]
     #[arg(long, value_name = "SECONDS")]
     input_timeout: Option<f64>,
-    /// End when a camera is lost, instead of waiting for it
+    /// End when a camera or a pipe's writer is lost, instead of waiting for it
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
     no_reconnect: Option<bool>,
     /// Play clip and test pattern as fast as frames are processed, dropping none
@@ -139,7 +142,8 @@ impl Settings {
             topk: Some(options.topk),
             threshold: Some(options.threshold),
             smoothing: Some(options.smoothing),
-            input_flip: Some(source.flip),
+            input_rotate: Some(options.turning.rotation),
+            input_flip: Some(options.turning.flip),
             input_loop: Some(source.repeat),
             input_timeout: Some(source.timeout.as_secs_f64()),
             no_reconnect: Some(!source.reconnect),
@@ -217,7 +221,6 @@ impl Settings {
             height: self.input_height,
             rate: self.input_rate,
             codec: self.input_codec,
-            flip: self.input_flip.unwrap_or_default(),
             repeat: self.input_loop.unwrap_or(false),
             paced: !self.no_pace.unwrap_or(false),
             timeout: seconds("input-timeout", self.input_timeout)?.unwrap_or(SourceOptions::default().timeout),
@@ -226,7 +229,10 @@ impl Settings {
         let sink = SinkOptions { jpeg_quality: self.jpeg_quality.unwrap_or(SinkOptions::default().jpeg_quality) };
         let default = Options::default();
         let options = Options {
-            flip: source.flip,
+            turning: Turning {
+                rotation: self.input_rotate.unwrap_or_default(),
+                flip: self.input_flip.unwrap_or_default(),
+            },
             topk: self.topk.unwrap_or(default.topk),
             threshold: self.threshold.unwrap_or(default.threshold),
             smoothing: self.smoothing.unwrap_or(default.smoothing),
@@ -313,6 +319,7 @@ mod tests {
             ("duration = -1.0", "duration is -1"),
             ("input-timeout = 0.0", "input-timeout is 0"),
             ("input-flip = 'left'", "camera.toml line 1: unknown flip 'left'"),
+            ("input-rotate = 45", "camera.toml line 1: unknown rotation '45'"),
             ("input-codec = 'h264'", "camera.toml line 1: unknown codec"),
             ("device = 'gpu'", "camera.toml line 1: unknown device"),
             ("outputs = []", "outputs is empty"),

@@ -7,7 +7,7 @@ use densight_fuzz::guarded;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     guarded(|| {
-        let pictures = mjpeg(bytes.to_vec());
+        let pictures = mjpeg(bytes);
         // Tables may be added to each picture; nothing else is.
         let found: usize = pictures.iter().map(Vec::len).sum();
         assert!(found <= bytes.len() + 1024 * pictures.len(), "{found} bytes of {}", bytes.len());

@@ -5,7 +5,7 @@
 use std::time::{Instant, SystemTime};
 
 use arbitrary::Arbitrary;
-use densight::camera::{Flip, decode};
+use densight::camera::{Flip, Turning, decode};
 use densight::frame::{Frame, PixelFormat};
 use densight_fuzz::guarded;
 
@@ -48,9 +48,12 @@ libfuzzer_sys::fuzz_target!(|input: Input| {
         captured: Instant::now(),
         timestamp: SystemTime::UNIX_EPOCH,
         origin: None,
+        damage: None,
     };
     guarded(|| {
-        if let Ok(image) = decode(&frame, flips[usize::from(input.flip) % 4]) {
+        let turning = Turning { rotation: Default::default(), flip: flips[usize::from(input.flip) % 4] };
+        if let Ok(decoded) = decode(&frame, turning) {
+            let image = decoded.image;
             assert_eq!(image.pixels.len(), 3 * image.width as usize * image.height as usize);
         }
     });
