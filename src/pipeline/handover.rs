@@ -28,6 +28,15 @@ struct State {
     damaged: u64,
 }
 
+impl State {
+    fn tell(&mut self, error: Error) {
+        if self.troubles.len() == TROUBLES {
+            self.troubles.pop_front();
+        }
+        self.troubles.push_back(error);
+    }
+}
+
 /// What [`Handover::take`] found.
 #[derive(Debug)]
 pub(super) enum Taken {
@@ -52,10 +61,13 @@ impl Handover {
             // Nobody wanted it: it is not lost.
             return false;
         }
-        let damaged = u64::from(frame.damage.is_some());
-        let replaced = state.frame.replace(frame).is_some();
-        state.dropped += lost + u64::from(replaced);
-        state.damaged += damaged;
+        state.damaged += u64::from(frame.damage.is_some());
+        let replaced = state.frame.replace(frame);
+        state.dropped += lost + u64::from(replaced.is_some());
+        if let Some((frame, what)) = replaced.and_then(|frame| frame.damage.map(|what| (frame, what))) {
+            // Nobody will decode it and find out.
+            state.tell(Error::new(ErrorKind::Image, format!("{}: the picture {what}: passed over", frame.place())));
+        }
         self.changed.notify_all();
         true
     }
@@ -64,10 +76,7 @@ impl Handover {
     pub(super) fn trouble(&self, error: Error) -> bool {
         let mut state = self.room();
         state.damaged += u64::from(error.kind() != ErrorKind::Camera);
-        if state.troubles.len() == TROUBLES {
-            state.troubles.pop_front();
-        }
-        state.troubles.push_back(error);
+        state.tell(error);
         self.changed.notify_all();
         !state.closed
     }
@@ -163,6 +172,10 @@ mod tests {
         assert!(hand.put(Frame { damage: Some("is cut off"), ..frame(4) }, 0));
         hand.trouble(Error::new(ErrorKind::Camera, "unplugged"));
         assert_eq!(hand.damaged(), TROUBLES as u64 + 2);
+        assert!(matches!(hand.take(LONG), Taken::Trouble(_)), "unplugged");
+        assert!(hand.put(frame(5), 0));
+        let Taken::Trouble(told) = hand.take(LONG) else { panic!("a damaged frame gave way in silence") };
+        assert_eq!(told.to_string(), "frame 4: the picture is cut off: passed over");
     }
 
     #[test]

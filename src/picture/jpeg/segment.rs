@@ -55,9 +55,10 @@ pub(super) fn check(marker: u8, bytes: &[u8], ended: bool) -> Segment {
     let unknown = if ended { Segment::Invalid } else { Segment::Unknown };
     let &[high, low, ..] = bytes else { return unknown };
     let length = usize::from(u16::from_be_bytes([high, low]));
-    // With the bytes that a start of image may reach beyond the segment.
+    // With the bytes that a start of image may reach beyond the segment; a thumbnail's does not.
     let near = &bytes[..bytes.len().min(length + 3)];
-    if length < 2 || (find_start(near).is_some() && !holds_thumbnails(marker, &bytes[2..])) {
+    let own = if holds_thumbnails(marker, &bytes[2..]) { length.saturating_sub(3) } else { 0 };
+    if length < 2 || near.get(own..).is_some_and(|near| find_start(near).is_some()) {
         return Segment::Invalid;
     }
     let Some(body) = bytes.get(2..length) else { return unknown };
@@ -171,6 +172,9 @@ mod tests {
             [&[0, 18], name, &[0xff, 0xd8, 0xff, 0xdb], &[7; 12][name.len()..], &[0xff, 0xdb, 0]].concat()
         };
         assert_eq!(check(0xe1, &body(b"Exif\0\0"), false), Segment::Valid(18));
+        // Cut off: the next picture begins with the last two bytes that the length counts.
+        let cut = [&[0, 12], b"Exif\0\0".as_slice(), &[7, 7], &[0xff, 0xd8, 0xff, 0xe1, 0, 9]].concat();
+        assert_eq!(check(0xe1, &cut, false), Segment::Invalid);
         assert_eq!(check(0xe1, &body(b"http:"), false), Segment::Invalid);
         assert_eq!(check(0xe0, &body(b"Exif\0\0"), false), Segment::Invalid);
     }
