@@ -3,19 +3,112 @@
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, ErrorKind, Result};
+
 /// How the bytes of a [`Frame`] encode its picture.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub enum PixelFormat {
-    /// Packed RGB, 3 bytes a pixel, rows top to bottom without padding.
+    /// Packed RGB, 3 bytes a pixel (V4L2 `RGB3`).
     Rgb8,
+    /// The same from blue to red (V4L2 `BGR3`).
+    Bgr8,
+    /// Packed RGB of 5, 6 and 5 bits in two bytes, the lowest first (V4L2 `RGBP`).
+    Rgb565,
     /// Packed YUV 4:2:2, bytes Y0 U Y1 V for two pixels (V4L2 `YUYV`).
     Yuyv,
+    /// The same as U Y0 V Y1 (V4L2 `UYVY`).
+    Uyvy,
+    /// The same as Y0 V Y1 U (V4L2 `YVYU`).
+    Yvyu,
     /// A full-size Y plane, then one half-size plane of interleaved U V (V4L2 `NV12`).
     Nv12,
+    /// The same with V U (V4L2 `NV21`).
+    Nv21,
+    /// A full-size Y plane, then a half-size plane of U and one of V, whose rows are half as far apart (V4L2 `YU12`).
+    I420,
     /// One byte a pixel, its brightness from 0 to 255 (V4L2 `GREY`).
     Gray8,
+    /// Two bytes a pixel, the lowest first: its brightness from 0 to 1023 (V4L2 `Y10 `).
+    Gray10,
+    /// The same to 4095 (V4L2 `Y12 `).
+    Gray12,
     /// One complete JPEG picture (V4L2 `MJPG`), possibly without Huffman tables.
     Jpeg,
+}
+
+impl PixelFormat {
+    /// Those that Densight reads.
+    pub(crate) const ALL: [Self; 13] = [
+        Self::Yuyv,
+        Self::Uyvy,
+        Self::Yvyu,
+        Self::Nv12,
+        Self::Nv21,
+        Self::I420,
+        Self::Rgb8,
+        Self::Bgr8,
+        Self::Rgb565,
+        Self::Gray8,
+        Self::Gray10,
+        Self::Gray12,
+        Self::Jpeg,
+    ];
+
+    /// Its usual name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Rgb8 => "RGB24",
+            Self::Bgr8 => "BGR24",
+            Self::Rgb565 => "RGB565",
+            Self::Yuyv => "YUYV",
+            Self::Uyvy => "UYVY",
+            Self::Yvyu => "YVYU",
+            Self::Nv12 => "NV12",
+            Self::Nv21 => "NV21",
+            Self::I420 => "I420",
+            Self::Gray8 => "GREY",
+            Self::Gray10 => "Y10",
+            Self::Gray12 => "Y12",
+            Self::Jpeg => "MJPEG",
+        }
+    }
+}
+
+impl std::str::FromStr for PixelFormat {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        let name = name.to_ascii_lowercase();
+        let known = Self::ALL.into_iter().find(|format| format.name().eq_ignore_ascii_case(&name));
+        known
+            .or(match name.as_str() {
+                "mjpg" => Some(Self::Jpeg),
+                "gray" => Some(Self::Gray8),
+                "yu12" | "yuv420p" => Some(Self::I420),
+                _ => None,
+            })
+            .ok_or_else(|| {
+                let names = Self::ALL.map(|format| format.name().to_ascii_lowercase()).join(", ");
+                Error::new(ErrorKind::Usage, format!("unknown codec '{name}': there are {names}"))
+            })
+    }
+}
+
+impl TryFrom<String> for PixelFormat {
+    type Error = Error;
+
+    fn try_from(name: String) -> Result<Self> {
+        name.parse()
+    }
+}
+
+impl From<PixelFormat> for String {
+    fn from(format: PixelFormat) -> Self {
+        format.name().to_ascii_lowercase()
+    }
 }
 
 /// One frame as its source delivered it, not yet decoded: frames that are dropped cost no decoding.
@@ -29,7 +122,7 @@ pub struct Frame {
     pub width: u32,
     /// Height in pixels; 0 when only the JPEG header knows.
     pub height: u32,
-    /// Bytes from one row to the next of `Yuyv`, `Gray8` and of both planes of `Nv12`; drivers may pad rows.
+    /// Bytes from one row to the next of the first plane, unless it is `Jpeg`; drivers may pad rows.
     pub stride: u32,
     /// Position in the source's own sequence, from 0; gaps are frames the device itself lost.
     pub sequence: u64,
@@ -100,5 +193,21 @@ impl RgbImage {
         assert!(x < self.width && y < self.height, "({x}, {y}) is outside {}x{}", self.width, self.height);
         let at = (y as usize * self.width as usize + x as usize) * 3;
         [self.pixels[at], self.pixels[at + 1], self.pixels[at + 2]]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn formats_have_names() {
+        for format in PixelFormat::ALL {
+            assert_eq!(String::from(format).parse::<PixelFormat>().unwrap(), format);
+        }
+        assert_eq!("yu12".parse::<PixelFormat>().unwrap(), PixelFormat::I420);
+        let error = "h264".parse::<PixelFormat>().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Usage);
+        assert!(error.to_string().contains("yuyv, uyvy"), "{error}");
     }
 }

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::mjpeg::{self, Mjpeg, Next};
+use super::mjpeg::Mjpeg;
 use super::pace::Pacer;
+use super::stream::{Next, Stream};
 use super::{Source, SourceOptions, refuse_camera_wishes, uri};
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::{Frame, PixelFormat, RgbImage};
@@ -33,6 +34,10 @@ struct Files {
 /// Opens a picture, a folder, a wildcard or a Motion JPEG file. Of folders and wildcards, names that end in jpg, jpeg,
 /// png, mjpeg or mjpg count; what exists under the given name is not a wildcard.
 pub(super) fn open(path: &Path, options: &SourceOptions) -> Result<Box<dyn Source>> {
+    #[cfg(unix)]
+    if path.is_file() && is_video(path) {
+        return super::exec::video_file(path, options);
+    }
     refuse_camera_wishes(&SourceOptions { rate: None, ..options.clone() }, "file://")?;
     let name = path.display();
     let none = |what: &str| Err(Error::new(ErrorKind::Io, format!("{what} {name} (jpg, jpeg, png, mjpeg, mjpg)")));
@@ -95,6 +100,13 @@ fn is_picture(path: &Path) -> bool {
     picture::has_picture_name(path) || is_mjpeg(path)
 }
 
+/// Whether only ffmpeg reads it.
+#[cfg(unix)]
+fn is_video(path: &Path) -> bool {
+    let known = ["mp4", "m4v", "mkv", "webm", "mov", "avi", "ts", "h264", "h265", "hevc"];
+    path.extension().is_some_and(|e| known.iter().any(|known| e.eq_ignore_ascii_case(known)))
+}
+
 fn is_mjpeg(path: &Path) -> bool {
     path.extension().is_some_and(|e| e.eq_ignore_ascii_case("mjpeg") || e.eq_ignore_ascii_case("mjpg"))
 }
@@ -126,9 +138,9 @@ impl Source for Files {
     fn next_frame(&mut self) -> Result<Option<Frame>> {
         loop {
             if let Some(mjpeg) = &mut self.mjpeg {
-                if let Next::Picture(picture, number) = mjpeg.next(None)? {
-                    let origin = format!("{} frame {number}", mjpeg.name());
-                    return Ok(Some(self.number(mjpeg::frame(picture, 0, Some(origin.into())))));
+                if let Next::Frame(frame) = mjpeg.next(None)? {
+                    let origin = format!("{} frame {}", mjpeg.name(), frame.sequence);
+                    return Ok(Some(self.number(Frame { origin: Some(origin.into()), ..frame })));
                 }
                 let empty = mjpeg.is_empty().then(|| format!("{} holds no picture", mjpeg.name()));
                 self.mjpeg = None;

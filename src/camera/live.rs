@@ -1,12 +1,13 @@
-//! Motion JPEG that another program writes as its camera delivers it: on standard input or into a named pipe.
+//! Pictures as they come from another program: on standard input, from a named pipe, or whatever else is read.
 
 use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::mjpeg::{self, Mjpeg, Next};
+use super::mjpeg::Mjpeg;
 use super::reconnect::Reconnecting;
+use super::stream::{Next, Stream};
 use super::{LONGEST_WAIT, Source, SourceOptions, refuse_camera_wishes};
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::Frame;
@@ -14,30 +15,34 @@ use crate::frame::Frame;
 /// For so many time-outs bytes may come without a picture among them.
 const PATIENCE: u32 = 6;
 
-/// Motion JPEG as it comes.
+/// Says why a stream ended.
+type Why = Box<dyn FnMut() -> String + Send>;
+
+/// Pictures as they come.
 pub(super) struct Live {
-    mjpeg: Mjpeg,
+    stream: Box<dyn Stream>,
     timeout: Duration,
-    /// What kind of error its end is, and what it means.
-    end: (ErrorKind, &'static str),
+    /// What kind of error its end is.
+    end: ErrorKind,
+    why: Why,
     /// When a picture last came.
     last_picture: Instant,
 }
 
 impl Live {
-    /// What `mjpeg` has; its end is an error of this kind, [`ErrorKind::Camera`] if it is worth opening again.
-    pub(super) fn new(mjpeg: Mjpeg, timeout: Duration, end: (ErrorKind, &'static str)) -> Self {
-        Self { mjpeg, timeout: timeout.min(LONGEST_WAIT), end, last_picture: Instant::now() }
+    /// What `stream` has; its end is an error of this kind, [`ErrorKind::Camera`] if it is worth opening again.
+    pub(super) fn new(stream: Box<dyn Stream>, timeout: Duration, end: ErrorKind, why: Why) -> Self {
+        Self { stream, timeout: timeout.min(LONGEST_WAIT), end, why, last_picture: Instant::now() }
     }
 
     /// Why there is no picture, if it is time to say so.
     fn silence(&self) -> Option<Error> {
         let longest = self.timeout.saturating_mul(PATIENCE).min(LONGEST_WAIT);
-        let (what, time) = match self.mjpeg.last_bytes.elapsed() >= self.timeout {
+        let (what, time) = match self.stream.last_bytes().elapsed() >= self.timeout {
             true => ("nothing", self.timeout),
             false => ("no picture that can be shown", longest),
         };
-        let message = format!("{} delivered {what} for {} s", self.mjpeg.name(), time.as_secs_f32());
+        let message = format!("{} delivered {what} for {} s", self.stream.name(), time.as_secs_f32());
         (self.last_picture.elapsed() >= time).then(|| Error::new(ErrorKind::Camera, message))
     }
 }
@@ -45,22 +50,19 @@ impl Live {
 impl Source for Live {
     fn next_frame(&mut self) -> Result<Option<Frame>> {
         loop {
-            match self.mjpeg.next(Some(Instant::now() + self.timeout))? {
-                Next::Picture(picture, number) => {
+            match self.stream.next(Some(Instant::now() + self.timeout))? {
+                Next::Frame(frame) => {
                     self.last_picture = Instant::now();
-                    return Ok(Some(mjpeg::frame(picture, number, None)));
+                    return Ok(Some(frame));
                 }
-                Next::End => {
-                    let (kind, why) = self.end;
-                    return Err(Error::new(kind, format!("{} ended: {why}", self.mjpeg.name())));
-                }
+                Next::End => return Err(Error::new(self.end, (self.why)())),
                 Next::Nothing => self.silence().map_or(Ok(()), Err)?,
             }
         }
     }
 
     fn describe(&self) -> String {
-        format!("Motion JPEG from {}", self.mjpeg.name())
+        self.stream.name().to_owned()
     }
 
     fn is_live(&self) -> bool {
@@ -68,24 +70,40 @@ impl Source for Live {
     }
 }
 
-/// Motion JPEG that was written before: a file on standard input.
-struct Recorded(Mjpeg);
+/// Pictures that were recorded before: a file on standard input, a video.
+pub(super) struct Recorded<P> {
+    stream: Box<dyn Stream>,
+    /// Whoever reads it for us.
+    _program: P,
+}
 
-impl Source for Recorded {
+impl<P> Recorded<P> {
+    pub(super) fn new(stream: Box<dyn Stream>, program: P) -> Self {
+        Self { stream, _program: program }
+    }
+}
+
+impl<P: Send> Source for Recorded<P> {
     fn next_frame(&mut self) -> Result<Option<Frame>> {
-        match self.0.next(None)? {
-            Next::Picture(picture, number) => Ok(Some(mjpeg::frame(picture, number, None))),
+        match self.stream.next(None)? {
+            Next::Frame(frame) => Ok(Some(frame)),
             Next::Nothing | Next::End => Ok(None),
         }
     }
 
     fn describe(&self) -> String {
-        format!("Motion JPEG from {}", self.0.name())
+        self.stream.name().to_owned()
     }
 
     fn is_live(&self) -> bool {
         false
     }
+}
+
+/// Motion JPEG that another program writes: its end is of this kind.
+fn piped(mjpeg: Mjpeg, timeout: Duration, end: ErrorKind) -> Live {
+    let why = format!("{} ended: the program that wrote to it is gone", mjpeg.name());
+    Live::new(Box::new(mjpeg), timeout, end, Box::new(move || why.clone()))
 }
 
 /// Standard input. It cannot be opened again: its end is an error of the kind [`ErrorKind::Ended`], unless it is a file.
@@ -99,9 +117,9 @@ pub(super) fn stdin(options: &SourceOptions) -> Result<Box<dyn Source>> {
         Ok((file.metadata().is_ok_and(|about| about.is_file()), Mjpeg::new("standard input".into(), file)))
     };
     let timeout = options.timeout;
-    let live = move |mjpeg| Live::new(mjpeg, timeout, (ErrorKind::Ended, "the program that wrote to it is gone"));
+    let live = move |mjpeg| piped(mjpeg, timeout, ErrorKind::Ended);
     match open()? {
-        (true, mjpeg) => Ok(Box::new(Recorded(mjpeg))),
+        (true, mjpeg) => Ok(Box::new(Recorded::new(Box::new(mjpeg), ()))),
         (false, mjpeg) if !options.reconnect => Ok(Box::new(live(mjpeg))),
         (false, _) => Ok(Box::new(Reconnecting::new(false, Box::new(move || Ok(Box::new(live(open()?.1)))))?)),
     }
@@ -136,7 +154,7 @@ pub(super) fn named_pipe(path: &Path, options: &SourceOptions) -> Result<Box<dyn
     };
     let live = move |(name, file)| {
         let kind = if reconnect { ErrorKind::Camera } else { ErrorKind::Ended };
-        Live::new(Mjpeg::new(name, file), timeout, (kind, "the program that wrote to it is gone"))
+        piped(Mjpeg::new(name, file), timeout, kind)
     };
     if !reconnect {
         return Ok(Box::new(live(open()?)));
@@ -166,13 +184,13 @@ mod tests {
     fn pipe(end: ErrorKind) -> (io::PipeWriter, Live) {
         let (reader, writer) = io::pipe().unwrap();
         let mjpeg = Mjpeg::new("pipe".into(), File::from(OwnedFd::from(reader)));
-        (writer, Live::new(mjpeg, short().timeout, (end, "its writer left")))
+        (writer, piped(mjpeg, short().timeout, end))
     }
 
     #[test]
     fn pictures_of_a_pipe_are_live_and_its_end_is_an_error() {
         let (mut writer, mut live) = pipe(ErrorKind::Ended);
-        assert!(live.is_live() && live.describe() == "Motion JPEG from pipe");
+        assert!(live.is_live() && live.describe() == "pipe");
         writer.write_all(&[sample(16, 16), sample(8, 8)].concat()).unwrap();
         let frames = [(); 2].map(|()| live.next_frame().unwrap().unwrap());
         assert_eq!(frames.map(|f| (f.sequence, f.damage)), [(0, None), (1, None)]);
@@ -182,7 +200,10 @@ mod tests {
         assert!(live.next_frame().unwrap().unwrap().damage.is_some(), "what is there of the last picture");
         for _ in 0..2 {
             let error = live.next_frame().unwrap_err();
-            assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::Ended, "pipe ended: its writer left"));
+            assert_eq!(
+                (error.kind(), error.to_string().as_str()),
+                (ErrorKind::Ended, "pipe ended: the program that wrote to it is gone")
+            );
         }
         let wishes = SourceOptions { width: Some(64), ..SourceOptions::default() };
         assert_eq!(stdin(&wishes).err().unwrap().kind(), ErrorKind::Usage);

@@ -3,9 +3,10 @@
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Instant;
 
+use super::chunks::Chunks;
+use super::stream::{Next, Stream};
 use super::wait::wait;
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::{Frame, PixelFormat, RgbImage};
@@ -21,23 +22,14 @@ pub(super) struct Mjpeg {
     splitter: Splitter,
     chunk: Box<[u8]>,
     ended: bool,
+    /// Set where the bytes come in chunks.
+    chunks: Option<Chunks>,
     /// Pictures so far.
     pictures: u64,
     /// Whether something was passed over, which was told.
     told: bool,
     /// When bytes last came.
-    pub(super) last_bytes: Instant,
-}
-
-/// What comes next in Motion JPEG.
-#[derive(Debug)]
-pub(super) enum Next {
-    /// A picture and its number, from 0.
-    Picture(Picture, u64),
-    /// Nothing until the deadline.
-    Nothing,
-    /// Its end.
-    End,
+    last_bytes: Instant,
 }
 
 impl Mjpeg {
@@ -50,7 +42,29 @@ impl Mjpeg {
     /// What `file` has from where it is; `name` is for messages.
     pub(super) fn new(name: String, file: File) -> Self {
         let (splitter, chunk) = (Splitter::default(), vec![0; CHUNK].into());
-        Self { name, file, splitter, chunk, ended: false, pictures: 0, told: false, last_bytes: Instant::now() }
+        Self {
+            name,
+            file,
+            splitter,
+            chunk,
+            ended: false,
+            chunks: None,
+            pictures: 0,
+            told: false,
+            last_bytes: Instant::now(),
+        }
+    }
+
+    /// The same from bytes that come in chunks.
+    #[cfg(unix)]
+    pub(super) fn chunked(self, chunks: Chunks) -> Self {
+        Self { chunks: Some(chunks), ..self }
+    }
+
+    /// Takes bytes that came before those of the file.
+    #[cfg(unix)]
+    pub(super) fn push(&mut self, bytes: &[u8]) {
+        push(&mut self.splitter, &mut self.chunks, bytes);
     }
 
     /// Whether there was no picture, nor anything that was told of.
@@ -58,21 +72,39 @@ impl Mjpeg {
         self.pictures == 0 && !self.told
     }
 
-    pub(super) fn name(&self) -> &str {
-        &self.name
+    /// Reads some more, or learns that there is no more; false if there was nothing until the deadline.
+    fn read(&mut self, deadline: Option<Instant>) -> Result<bool> {
+        let read = match deadline.map_or(Ok(true), |deadline| wait(&self.file, deadline)) {
+            Ok(true) => self.file.read(&mut self.chunk),
+            Ok(false) => return Ok(false),
+            Err(error) => Err(error),
+        };
+        match read {
+            Ok(0) => {
+                self.ended = true;
+                self.splitter.end();
+            }
+            Ok(count) => {
+                push(&mut self.splitter, &mut self.chunks, &self.chunk[..count]);
+                self.last_bytes = Instant::now();
+            }
+            Err(error) if matches!(error.kind(), std::io::ErrorKind::Interrupted | std::io::ErrorKind::WouldBlock) => {}
+            Err(error) => {
+                self.ended = true;
+                return Err(Error::io(ErrorKind::Io, "read", Path::new(&self.name), error));
+            }
+        }
+        Ok(true)
     }
+}
 
-    /// The next picture. Without a deadline it waits for as long as it takes.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Image`] for what was passed over; the next call goes on behind it. [`ErrorKind::Io`] when it cannot be
-    /// read; then it has ended.
-    pub(super) fn next(&mut self, deadline: Option<Instant>) -> Result<Next> {
+impl Stream for Mjpeg {
+    fn next(&mut self, deadline: Option<Instant>) -> Result<Next> {
         loop {
             match self.splitter.next() {
                 Some(Found::Picture(picture)) => {
                     self.pictures += 1;
-                    return Ok(Next::Picture(picture, self.pictures - 1));
+                    return Ok(Next::Frame(frame(picture, self.pictures - 1)));
                 }
                 Some(Found::Lost(what)) => {
                     self.told = true;
@@ -93,36 +125,26 @@ impl Mjpeg {
         }
     }
 
-    /// Reads some more, or learns that there is no more; false if there was nothing until the deadline.
-    fn read(&mut self, deadline: Option<Instant>) -> Result<bool> {
-        let read = match deadline.map_or(Ok(true), |deadline| wait(&self.file, deadline)) {
-            Ok(true) => self.file.read(&mut self.chunk),
-            Ok(false) => return Ok(false),
-            Err(error) => Err(error),
-        };
-        match read {
-            Ok(0) => {
-                self.ended = true;
-                self.splitter.end();
-            }
-            Ok(count) => {
-                self.splitter.push(&self.chunk[..count]);
-                self.last_bytes = Instant::now();
-            }
-            Err(error) if matches!(error.kind(), std::io::ErrorKind::Interrupted | std::io::ErrorKind::WouldBlock) => {}
-            Err(error) => {
-                self.ended = true;
-                return Err(Error::io(ErrorKind::Io, "read", Path::new(&self.name), error));
-            }
-        }
-        Ok(true)
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn last_bytes(&self) -> Instant {
+        self.last_bytes
+    }
+}
+
+fn push(splitter: &mut Splitter, chunks: &mut Option<Chunks>, bytes: &[u8]) {
+    match chunks {
+        Some(chunks) => chunks.body(bytes).into_iter().for_each(|piece| splitter.push(piece)),
+        None => splitter.push(bytes),
     }
 }
 
 /// A frame of Motion JPEG, captured now.
-pub(super) fn frame(picture: Picture, sequence: u64, origin: Option<Arc<str>>) -> Frame {
+fn frame(picture: Picture, sequence: u64) -> Frame {
     let frame = Frame::from_image(RgbImage::new(0, 0, Vec::new()), sequence);
-    Frame { damage: picture.damage, data: picture.into_complete(), format: PixelFormat::Jpeg, origin, ..frame }
+    Frame { damage: picture.damage, data: picture.into_complete(), format: PixelFormat::Jpeg, ..frame }
 }
 
 /// The pictures of a stream, as far as it can be read.
@@ -159,9 +181,9 @@ mod tests {
         (folder, opened)
     }
 
-    fn picture(next: Result<Next>) -> (Picture, u64) {
+    fn picture(next: Result<Next>) -> Frame {
         match next.unwrap() {
-            Next::Picture(picture, number) => (picture, number),
+            Next::Frame(frame) => frame,
             other => panic!("{other:?}"),
         }
     }
@@ -172,10 +194,10 @@ mod tests {
         let stream: Vec<u8> = pictures.iter().flat_map(|p| without_tables(p)).collect();
         let (_folder, mut file) = file(&stream);
         for (number, expected) in pictures.iter().enumerate() {
-            let (picture, n) = picture(file.next(None));
-            assert_eq!((n, picture.damage), (number as u64, None));
+            let frame = picture(file.next(None));
+            assert_eq!((frame.sequence, frame.damage), (number as u64, None));
             let decode = |bytes: &[u8]| image::load_from_memory(bytes).unwrap().into_rgb8();
-            assert_eq!(decode(&picture.into_complete()), decode(expected));
+            assert_eq!(decode(&frame.data), decode(expected));
         }
         assert!(matches!(file.next(None), Ok(Next::End)) && matches!(file.next(None), Ok(Next::End)));
     }
@@ -189,10 +211,10 @@ mod tests {
             error.to_string().ends_with("a.mjpeg: bytes that are no JPEG picture before its first picture"),
             "{error}"
         );
-        assert_eq!(picture(file.next(None)).1, 0);
+        assert_eq!(picture(file.next(None)).sequence, 0);
         let error = file.next(None).unwrap_err();
         assert!(error.kind() == ErrorKind::Image && error.to_string().ends_with(" after frame 0"), "{error}");
-        assert!(picture(file.next(None)).0.damage.is_some());
+        assert!(picture(file.next(None)).damage.is_some());
         assert!(matches!(file.next(None), Ok(Next::End)));
     }
 }

@@ -5,6 +5,10 @@
 //! | `v4l2:///dev/video0`, `/dev/video0`, `0` | a Linux camera |
 //! | `file://PATH`, or a plain path | one picture, a folder, a wildcard, an MJPEG file or a pipe |
 //! | `-` | Motion JPEG that another program writes, live: `rpicam-vid --codec mjpeg -o - \| densight-camera -` |
+//! | `http://HOST:PORT/PATH` | Motion JPEG of a network camera, or of another `densight-camera` |
+//! | `csi://0` | a camera of a Raspberry Pi or Jetson, by `rpicam-vid`, `libcamera-vid` or GStreamer |
+//! | `rtsp://HOST/PATH`, video files | what `ffmpeg` opens |
+//! | `exec:COMMAND` | what a command writes: Motion JPEG, or with `format=` and `size=` in front raw pictures |
 //! | `test://pattern` | moving colour bars, computed |
 //! | `clip://` | the clip inside the program |
 //!
@@ -13,26 +17,37 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use crate::error::{Error, ErrorKind, Result};
-use crate::frame::Frame;
+use crate::frame::{Frame, PixelFormat};
 
 mod bundled;
+#[cfg(unix)]
+mod child;
+mod chunks;
 mod decode;
+#[cfg(unix)]
+mod exec;
 #[cfg(test)]
 pub mod fake;
 mod files;
+#[cfg(unix)]
+mod http;
 mod live;
 pub(crate) mod mjpeg;
 mod pace;
+mod raw;
 mod reconnect;
+mod stream;
 mod test_pattern;
 mod turning;
 mod uri;
 pub mod v4l2;
+#[cfg(unix)]
+mod video;
 mod wait;
 
+#[cfg(unix)]
+pub use child::end_programs;
 pub use decode::decode;
 pub use turning::{Flip, Rotation, Turning};
 
@@ -75,10 +90,15 @@ pub struct SourceOptions {
     pub width: Option<u32>,
     /// Height in pixels (camera, test pattern).
     pub height: Option<u32>,
+    /// Width and height that pictures are to have at least, where neither is asked for: the smallest such size is taken
+    /// (camera).
+    pub least: Option<(u32, u32)>,
     /// Frames a second (camera, test pattern; files are then played at that rate, as if they were cameras).
     pub rate: Option<u32>,
     /// How the camera is to encode its frames (camera).
-    pub codec: Option<Codec>,
+    pub codec: Option<PixelFormat>,
+    /// What else to set, by name (camera): `exposure_time_absolute`. In this order.
+    pub controls: Vec<(String, i32)>,
     /// Begin again at the end (files, clip).
     pub repeat: bool,
     /// Clip and test pattern: frames appear 30 times a second (or `rate` times), as from a live camera.
@@ -96,67 +116,15 @@ impl Default for SourceOptions {
         Self {
             width: None,
             height: None,
+            least: None,
             rate: None,
             codec: None,
+            controls: Vec::new(),
             repeat: false,
             paced: true,
             timeout: Duration::from_secs(5),
             reconnect: true,
         }
-    }
-}
-
-/// How a camera encodes its frames.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub enum Codec {
-    /// Packed YUV 4:2:2.
-    Yuyv,
-    /// Planar YUV 4:2:0.
-    Nv12,
-    /// One JPEG a frame.
-    Mjpeg,
-    /// Brightness alone, 8 bits.
-    Grey,
-}
-
-impl Codec {
-    /// Its usual name.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Yuyv => "YUYV",
-            Self::Nv12 => "NV12",
-            Self::Mjpeg => "MJPEG",
-            Self::Grey => "GREY",
-        }
-    }
-}
-
-impl std::str::FromStr for Codec {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        match name.to_ascii_lowercase().as_str() {
-            "yuyv" => Ok(Self::Yuyv),
-            "nv12" => Ok(Self::Nv12),
-            "mjpeg" | "mjpg" => Ok(Self::Mjpeg),
-            "grey" | "gray" => Ok(Self::Grey),
-            _ => Err(Error::new(ErrorKind::Usage, format!("unknown codec '{name}': use yuyv, nv12, mjpeg or grey"))),
-        }
-    }
-}
-
-impl TryFrom<String> for Codec {
-    type Error = Error;
-
-    fn try_from(name: String) -> Result<Self> {
-        name.parse()
-    }
-}
-
-impl From<Codec> for String {
-    fn from(codec: Codec) -> Self {
-        codec.name().to_ascii_lowercase()
     }
 }
 
@@ -177,6 +145,16 @@ pub fn open(uri: &str, options: &SourceOptions) -> Result<Box<dyn Source>> {
         Location::Clip => Ok(Box::new(bundled::Clip::new(options)?)),
         Location::Files(path) => files::open(&path, options),
         Location::Stdin => live::stdin(options),
+        #[cfg(unix)]
+        Location::Http(rest) => http::open(&rest, options),
+        #[cfg(unix)]
+        Location::Exec(command) => exec::exec(&command, options),
+        #[cfg(unix)]
+        Location::Csi(number) => exec::csi(number, options),
+        #[cfg(unix)]
+        Location::Ffmpeg(url) => exec::ffmpeg(&url, options),
+        #[cfg(not(unix))]
+        _ => Err(Error::new(ErrorKind::Usage, format!("{uri} is supported on Unix only"))),
         Location::V4l2(path) if options.reconnect => {
             let options = options.clone();
             Ok(Box::new(reconnect::Reconnecting::new(true, Box::new(move || v4l2::open(&path, &options)))?))
@@ -187,9 +165,11 @@ pub fn open(uri: &str, options: &SourceOptions) -> Result<Box<dyn Source>> {
 
 /// Refuses the wishes that only a camera (or, for size and rate, the test pattern) can meet.
 fn refuse_camera_wishes(options: &SourceOptions, source: &str) -> Result<()> {
-    if options.width.or(options.height).or(options.rate).is_some() || options.codec.is_some() {
-        let message =
-            format!("{source} has its own size and rate: ask for a width, height, rate or codec of cameras only");
+    let sizes = options.width.or(options.height).or(options.rate);
+    if sizes.is_some() || options.codec.is_some() || !options.controls.is_empty() {
+        let message = format!(
+            "{source} has its own size and rate: ask for a width, height, rate, codec or control of cameras only"
+        );
         return Err(Error::new(ErrorKind::Usage, message));
     }
     Ok(())
@@ -206,14 +186,6 @@ mod tests {
         assert_eq!(kind("test://pattern", SourceOptions { rate: Some(0), ..default() }), Some(ErrorKind::Usage));
         assert_eq!(kind("clip://", SourceOptions { width: Some(64), ..default() }), Some(ErrorKind::Usage));
         assert_eq!(kind("clip://", default()), None);
-        assert_eq!(kind("rtsp://host/stream", default()), Some(ErrorKind::Usage));
-    }
-
-    #[test]
-    fn codecs_have_names() {
-        for codec in [Codec::Yuyv, Codec::Nv12, Codec::Mjpeg, Codec::Grey] {
-            assert_eq!(codec.name().parse::<Codec>().unwrap(), codec);
-        }
-        assert_eq!("h264".parse::<Codec>().unwrap_err().kind(), ErrorKind::Usage);
+        assert_eq!(kind("gopher://host/stream", default()), Some(ErrorKind::Usage));
     }
 }

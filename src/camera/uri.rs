@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The inputs there are, for messages.
-const SUPPORTED: &str = "supported today: v4l2:///dev/video0 (or /dev/video0, or 0), file://PATH (picture, folder, wildcard, .mjpeg, pipe), - (Motion JPEG on standard input), test://pattern, clip://";
+const SUPPORTED: &str = "supported today: v4l2:///dev/video0 (or /dev/video0, or 0), file://PATH (picture, folder, wildcard, .mjpeg, pipe), - (Motion JPEG on standard input), http://HOST/PATH (Motion JPEG), csi://0, rtsp://HOST/PATH (by ffmpeg), exec:COMMAND, test://pattern, clip://";
 
 /// A parsed input URI.
 #[derive(Debug, PartialEq, Eq)]
@@ -20,12 +20,23 @@ pub(super) enum Location {
     V4l2(PathBuf),
     /// Motion JPEG on standard input.
     Stdin,
+    /// Motion JPEG over HTTP; what follows `http://`.
+    Http(String),
+    /// What a command writes; what follows `exec:`.
+    Exec(String),
+    /// A camera of the board, by its number.
+    Csi(u32),
+    /// A stream that ffmpeg opens; the whole URL.
+    Ffmpeg(String),
 }
 
 /// Parses `uri`. Of plain words, a number, `/dev/video*` and `/dev/v4l/*` are cameras; what exists or contains a
 /// wildcard is a file.
 pub(super) fn parse(uri: &str) -> Result<Location> {
     let usage = |message: String| Err(Error::new(ErrorKind::Usage, message));
+    if let Some(command) = uri.strip_prefix("exec:") {
+        return Ok(Location::Exec(command.into()));
+    }
     if let Some((scheme, rest)) = uri.split_once("://") {
         return match scheme {
             "test" if rest == "pattern" => Ok(Location::TestPattern),
@@ -34,13 +45,16 @@ pub(super) fn parse(uri: &str) -> Result<Location> {
             "clip" => usage(format!("unknown clip '{uri}': there is one, clip://")),
             "file" if rest.is_empty() => usage("file:// names no file: write file://PATH".into()),
             "file" => Ok(Location::Files(rest.into())),
+            "http" => Ok(Location::Http(rest.into())),
             "v4l2" => match camera(rest) {
                 Some(path) => Ok(Location::V4l2(path)),
                 None => usage(format!("'{uri}' names no camera: write v4l2:///dev/video0 or v4l2://0")),
             },
-            "csi" => usage(format!(
-                "csi:// is not supported: pipe the camera's pictures in (rpicam-vid --codec mjpeg -o - | densight-camera -); {SUPPORTED}"
-            )),
+            "csi" => match rest.trim_end_matches('/').parse() {
+                Ok(number) => Ok(Location::Csi(number)),
+                Err(_) => usage(format!("'{uri}' names no camera: write csi://0")),
+            },
+            "rtsp" | "rtsps" | "rtmp" | "https" | "srt" | "udp" => Ok(Location::Ffmpeg(uri.into())),
             _ => usage(format!("{scheme}:// is not supported; {SUPPORTED}")),
         };
     }
@@ -92,6 +106,10 @@ mod tests {
             ("/dev/v4l/by-id/usb-x", v4l2("/dev/v4l/by-id/usb-x")),
             ("0", v4l2("/dev/video0")),
             ("-", Location::Stdin),
+            ("exec:a b://c", Location::Exec("a b://c".into())),
+            ("csi://1", Location::Csi(1)),
+            ("rtsp://u:p@cam/x", Location::Ffmpeg("rtsp://u:p@cam/x".into())),
+            ("http://u:p@cam:81/stream", Location::Http("u:p@cam:81/stream".into())),
             ("/dev", files("/dev")),
         ] {
             assert_eq!(parse(uri).unwrap(), expected, "{uri}");
@@ -100,12 +118,12 @@ mod tests {
 
     #[test]
     fn errors_name_what_is_supported() {
-        for uri in ["csi://0", "rtsp://host/x", "gopher://x", "no-such-file.jpg", ""] {
+        for uri in ["gopher://x", "no-such-file.jpg", ""] {
             let error = parse(uri).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Usage, "{uri}");
             assert!(error.to_string().contains("v4l2:///dev/video0") && error.to_string().contains("test://pattern"));
         }
-        for uri in ["test://snow", "clip://cat", "file://", "v4l2://", "v4l2://video0"] {
+        for uri in ["test://snow", "clip://cat", "file://", "v4l2://", "v4l2://video0", "csi://left"] {
             assert_eq!(parse(uri).unwrap_err().kind(), ErrorKind::Usage, "{uri}");
         }
         assert!(parse("test://snow").unwrap_err().to_string().contains("test://pattern"));

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::process::ExitCode;
 
-use crate::camera::v4l2::{DeviceInfo, FormatInfo, list_devices};
+use crate::camera::v4l2::{ControlInfo, DeviceInfo, FormatInfo, list_devices};
 use crate::text;
 
 /// List the cameras, their formats and sizes
@@ -45,9 +45,18 @@ fn listed(devices: &[DeviceInfo]) -> String {
                 let _ = writeln!(text, "    {}x{}{fps}", size.width, size.height);
             }
         }
+        for control in &device.controls {
+            let _ = writeln!(text, "  {}", describe_control(control));
+        }
     }
     if devices.is_empty() {
         text.push_str("no camera found; `densight-camera test://pattern` needs none\n");
+    }
+    if devices.len() > 1
+        && let Some(link) = devices.iter().flat_map(|device| &device.links).find(|link| link.contains("/by-id/"))
+    {
+        let link = text::line(link);
+        let _ = writeln!(text, "Numbers may change, names do not: `densight-camera {link}`");
     }
     text
 }
@@ -64,6 +73,12 @@ pub(super) fn headline(device: &DeviceInfo) -> String {
         let _ = write!(line, "  ({})", text::line(problem));
     }
     line
+}
+
+fn describe_control(control: &ControlInfo) -> String {
+    let ControlInfo { minimum, maximum, default, .. } = control;
+    let value = control.value.map_or(String::new(), |value| format!(", now {value}"));
+    format!("--control {}={minimum} to {maximum}{value} (default {default})", text::name(&control.name))
 }
 
 fn describe(format: &FormatInfo) -> String {
@@ -105,6 +120,14 @@ mod tests {
                 format("YUYV", true, vec![size(640, 480, &[30.0, 29.97, 7.5]), size(320, 240, &[])], None),
                 format("H264", false, vec![], Some(range)),
             ],
+            controls: vec![ControlInfo {
+                name: "brightness".into(),
+                minimum: -5,
+                maximum: 9,
+                step: 1,
+                default: 0,
+                value: Some(3),
+            }],
             problem: None,
         };
         let none = String::new;
@@ -115,6 +138,7 @@ mod tests {
             bus: none(),
             links: vec![],
             formats: vec![],
+            controls: vec![],
             problem: Some("permission denied: join the group video".into()),
         };
         let expected = "\
@@ -124,7 +148,9 @@ mod tests {
     640x480  30, 29.97, 7.5 fps
     320x240
   H264 some encoding, any size from 2x1 to 800x600 (not supported)
+  --control brightness=-5 to 9, now 3 (default 0)
 /dev/video2  (permission denied: join the group video)
+Numbers may change, names do not: `densight-camera /dev/v4l/by-id/a`
 ";
         assert_eq!(listed(&[camera, closed]), expected);
         assert!(listed(&[]).starts_with("no camera found"));

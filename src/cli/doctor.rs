@@ -179,6 +179,7 @@ mod tests {
             driver: String::new(),
             bus: String::new(),
             links: vec![],
+            controls: Vec::new(),
             formats: vec![],
             problem: None,
         };

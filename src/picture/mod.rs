@@ -13,17 +13,13 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::frame::RgbImage;
 
 pub(crate) mod jpeg;
+mod memory;
 pub(crate) mod resize;
 pub(crate) mod turn;
 
+pub use memory::set_most_memory;
+
 use turn::Turn;
-
-/// Most pixels a picture may have. Decoders take up to 11 bytes for each (PNG with transparency in 16 bits; progressive JPEG of four
-/// components), which keeps the whole program below 1 GB.
-pub(crate) const MOST_PIXELS: u64 = 80_000_000;
-
-/// Largest file that is read as one picture, in bytes.
-const LARGEST_FILE: u64 = 256 << 20;
 
 /// Reads and decodes the JPEG or PNG picture in a file.
 ///
@@ -36,14 +32,11 @@ pub fn read(path: &Path) -> Result<RgbImage> {
 /// The bytes of a file that may be one picture.
 ///
 /// # Errors
-/// [`ErrorKind::Io`] when the file cannot be read, [`ErrorKind::Image`] when it has more than 256 MiB.
+/// [`ErrorKind::Io`] when the file cannot be read, [`ErrorKind::Image`] when it is larger than a picture may be here.
 pub fn read_file(path: &Path) -> Result<Vec<u8>> {
     let unreadable = |e| Error::io(ErrorKind::Io, "read", path, e);
     let length = fs::metadata(path).map_err(unreadable)?.len();
-    if length > LARGEST_FILE {
-        let message = format!("{} is too large for a picture: {} MiB, at most 256", path.display(), length >> 20);
-        return Err(Error::new(ErrorKind::Image, message));
-    }
+    memory::check(format_args!("{} of {} MiB", path.display(), length >> 20), jpeg::COPIES.saturating_mul(length))?;
     fs::read(path).map_err(unreadable)
 }
 
@@ -70,7 +63,7 @@ pub struct Decoded {
 /// become 8.
 ///
 /// # Errors
-/// [`ErrorKind::Image`] when the bytes are neither, or damaged, or of more than 80 megapixels.
+/// [`ErrorKind::Image`] when the bytes are neither, or damaged, or of a picture that takes too much memory.
 pub fn decode(bytes: &[u8]) -> Result<RgbImage> {
     if is_jpeg(bytes) {
         return decode_jpeg(bytes);
@@ -83,8 +76,11 @@ pub fn decode(bytes: &[u8]) -> Result<RgbImage> {
     let reader = reader.map_err(|e| failed(image::ImageError::IoError(e)))?;
     let mut decoder = reader.into_decoder().map_err(failed)?;
     let (width, height) = decoder.dimensions();
-    check_size(width, height)?;
     let turn = decoder.orientation().map_or(Turn::default(), Turn::of);
+    // As it is in the file, as RGB, and turned; two of them at a time.
+    let pixels = u64::from(width) * u64::from(height);
+    let cost = (decoder.total_bytes().saturating_add(3 * pixels)).max(if turn.transpose { 6 * pixels } else { 0 });
+    memory::check(format_args!("a picture of {width}x{height}"), cost.saturating_add(bytes.len() as u64))?;
     let image = DynamicImage::from_decoder(decoder).map_err(failed)?.into_rgb8();
     Ok(turn.apply(RgbImage::new(width, height, image.into_raw())))
 }
@@ -93,7 +89,7 @@ pub fn decode(bytes: &[u8]) -> Result<RgbImage> {
 /// tables is decoded with the typical ones.
 ///
 /// # Errors
-/// [`ErrorKind::Image`] when the bytes are no JPEG, or a damaged one, or one of more than 80 megapixels.
+/// [`ErrorKind::Image`] when the bytes are no JPEG, or a damaged one, or one that takes too much memory.
 pub fn decode_jpeg(bytes: &[u8]) -> Result<RgbImage> {
     let Decoded { image, damage } = decode_jpeg_in_part(bytes)?;
     match damage {
@@ -110,19 +106,15 @@ pub fn decode_jpeg_in_part(bytes: &[u8]) -> Result<Decoded> {
     jpeg::decode(bytes)
 }
 
+/// Whether a picture of this size may be decoded here.
+pub(crate) fn may_decode(width: u32, height: u32) -> bool {
+    memory::check("", 6_u64.saturating_mul(u64::from(width) * u64::from(height))).is_ok()
+}
+
 /// Whether there is a JPEG in `bytes` of which something can be shown.
 pub(crate) fn holds_jpeg(bytes: &[u8]) -> bool {
     let mut splitter = jpeg::Splitter::over(bytes);
     std::iter::from_fn(|| splitter.next()).any(|found| matches!(found, jpeg::Found::Picture(_)))
-}
-
-/// Refuses pictures that take more memory than a program should, before they are decoded.
-fn check_size(width: u32, height: u32) -> Result<()> {
-    if u64::from(width) * u64::from(height) > MOST_PIXELS {
-        let message = format!("a picture of {width}x{height} is larger than 80 megapixels");
-        return Err(Error::new(ErrorKind::Image, message));
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -188,9 +180,12 @@ mod tests {
             assert!(error.kind() == ErrorKind::Image && error.to_string().contains(wanted), "{error}");
         }
         let large = folder.path().join("large.png");
-        fs::File::create(&large).unwrap().set_len(LARGEST_FILE + 1).unwrap();
+        fs::File::create(&large).unwrap().set_len(1 << 30).unwrap();
         let error = read(&large).unwrap_err();
-        assert!(error.kind() == ErrorKind::Image && error.to_string().contains("large.png is too large"), "{error}");
+        assert!(
+            error.kind() == ErrorKind::Image && error.to_string().contains("large.png of 1024 MiB takes"),
+            "{error}"
+        );
         let error = read(&folder.path().join("none.png")).unwrap_err();
         assert!(error.kind() == ErrorKind::Io && error.to_string().contains("none.png: no such file"), "{error}");
     }
@@ -201,8 +196,6 @@ mod tests {
         let sof = jpeg.windows(2).position(|w| w == [0xff, 0xc0]).unwrap();
         jpeg[sof + 5..sof + 9].copy_from_slice(&[0xff; 4]);
         assert!(decode_jpeg(&jpeg).unwrap_err().to_string().contains("65535x65535"));
-        jpeg[sof + 5..sof + 9].copy_from_slice(&[35, 40, 35, 40]);
-        assert!(decode_jpeg(&jpeg).unwrap_err().to_string().contains("9000x9000 is larger than 80 megapixels"));
         let mut png = png(&[0; 3], 1, 1, ExtendedColorType::Rgb8);
         png[16..24].copy_from_slice(&[0, 1, 0, 0, 0, 1, 0, 0]); // width and height of IHDR
         let checksum = crc32(&png[12..29]);

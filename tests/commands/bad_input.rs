@@ -192,7 +192,7 @@ fn cameras_and_outputs() {
     let folder = trouble();
     let run = |args: &[&str]| densight_camera(folder.path(), args);
     fails(&run(&["/dev/video99"]), 1, &["/dev/video99"]);
-    fails(&run(&["rtsp://host/stream"]), 2, &["rtsp:// is not supported", "v4l2://"]);
+    fails(&run(&["gopher://host/stream"]), 2, &["gopher:// is not supported", "v4l2://"]);
     fails(&run(&["missing.jpg"]), 2, &["missing.jpg", "no file, folder or camera"]);
     fails(&run(&["clip://", "gopher://x"]), 2, &["gopher:// is not supported"]);
     fails(&run(&["clip://", "file://no/such/%d.png"]), 1, &["no/such does not exist", "mkdir"]);

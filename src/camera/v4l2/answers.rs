@@ -3,7 +3,7 @@
 use std::io;
 
 use super::sys::Fraction;
-use crate::camera::Codec;
+use crate::frame::PixelFormat;
 use crate::text::is_harmless;
 
 /// Whether an error says "no more entries" or "no such list" rather than that something failed.
@@ -18,13 +18,22 @@ impl Fraction {
     }
 }
 
-/// The codec of a four-character code, if Densight reads it.
-pub(super) fn codec(fourcc: [u8; 4]) -> Option<Codec> {
+/// The format of a four-character code, if Densight reads it. `NM12`, `NM21` and `YM12` have a buffer for each plane.
+pub(super) fn format(fourcc: [u8; 4]) -> Option<PixelFormat> {
     match &fourcc {
-        b"YUYV" => Some(Codec::Yuyv),
-        b"NV12" => Some(Codec::Nv12),
-        b"GREY" => Some(Codec::Grey),
-        b"MJPG" | b"JPEG" => Some(Codec::Mjpeg),
+        b"YUYV" => Some(PixelFormat::Yuyv),
+        b"UYVY" => Some(PixelFormat::Uyvy),
+        b"YVYU" => Some(PixelFormat::Yvyu),
+        b"NV12" | b"NM12" => Some(PixelFormat::Nv12),
+        b"NV21" | b"NM21" => Some(PixelFormat::Nv21),
+        b"YU12" | b"YM12" => Some(PixelFormat::I420),
+        b"RGB3" => Some(PixelFormat::Rgb8),
+        b"BGR3" => Some(PixelFormat::Bgr8),
+        b"RGBP" => Some(PixelFormat::Rgb565),
+        b"GREY" => Some(PixelFormat::Gray8),
+        b"Y10 " => Some(PixelFormat::Gray10),
+        b"Y12 " => Some(PixelFormat::Gray12),
+        b"MJPG" | b"JPEG" => Some(PixelFormat::Jpeg),
         _ => None,
     }
 }
@@ -45,6 +54,15 @@ pub(super) fn text(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_format_has_a_code() {
+        let codes = ["YUYV", "UYVY", "YVYU", "NV12", "NV21", "YU12", "RGB3", "BGR3", "RGBP", "GREY", "Y10 ", "Y12 "];
+        let formats: Vec<_> = codes.iter().filter_map(|code| format(code.as_bytes().try_into().unwrap())).collect();
+        let raw = PixelFormat::ALL.into_iter().filter(|format| *format != PixelFormat::Jpeg);
+        assert!(raw.clone().all(|raw| formats.contains(&raw)) && raw.count() == formats.len());
+        assert_eq!((format(*b"MJPG"), format(*b"H264"), format(*b"Y16 ")), (Some(PixelFormat::Jpeg), None, None));
+    }
 
     #[test]
     fn texts_end_at_zero_and_have_no_control_characters() {

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use super::answers::is_end;
 use super::offers::Lists;
 use super::sys::{
-    self, Capability, Format, FormatDescription, Fraction, FrameInterval, FrameSize, Plain, StreamParameters,
+    self, Capability, Format, FormatDescription, FormatOfPlanes, Fraction, FrameInterval, FrameSize, Plain,
+    StreamParameters,
 };
 
 /// An open device node.
@@ -17,6 +18,18 @@ pub(super) struct Device {
     pub(super) path: PathBuf,
     pub(super) file: File,
     pub(super) capability: Capability,
+}
+
+/// Encoding and geometry of the frames that a driver delivers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Layout {
+    pub(super) fourcc: [u8; 4],
+    pub(super) width: u32,
+    pub(super) height: u32,
+    /// Bytes from one row to the next, of each plane that has a buffer of its own; 0 where the driver does not say.
+    pub(super) strides: [u32; 3],
+    /// How many have.
+    pub(super) planes: usize,
 }
 
 impl Device {
@@ -36,20 +49,44 @@ impl Device {
         }
     }
 
+    /// The type of the buffers that it captures into; `None` if it captures no pictures.
+    pub(super) fn buffer_type(&self) -> Option<u32> {
+        match self.capabilities() {
+            can if can & sys::CAP_VIDEO_CAPTURE != 0 => Some(sys::BUF_TYPE_VIDEO_CAPTURE),
+            can if can & sys::CAP_VIDEO_CAPTURE_MPLANE != 0 => Some(sys::BUF_TYPE_VIDEO_CAPTURE_MPLANE),
+            _ => None,
+        }
+    }
+
+    /// The same where a type is needed, whatever the device is.
+    fn kind(&self) -> u32 {
+        self.buffer_type().unwrap_or(sys::BUF_TYPE_VIDEO_CAPTURE)
+    }
+
     /// Sets encoding and size; returns what the driver made of it.
-    pub(super) fn set_format(&self, fourcc: [u8; 4], width: u32, height: u32) -> io::Result<sys::PixelLayout> {
+    pub(super) fn set_format(&self, fourcc: [u8; 4], width: u32, height: u32) -> io::Result<Layout> {
+        if self.kind() == sys::BUF_TYPE_VIDEO_CAPTURE_MPLANE {
+            let mut format = FormatOfPlanes::zeroed();
+            (format.kind, format.field) = (self.kind(), sys::FIELD_NONE);
+            (format.fourcc, format.width, format.height) = (fourcc, width, height);
+            sys::ioctl(&self.file, sys::S_FMT_OF_PLANES, &mut format)?;
+            let strides = [0, 1, 2].map(|plane| format.planes[plane].bytesperline);
+            let (FormatOfPlanes { fourcc, width, height, .. }, planes) = (format, format.num_planes.into());
+            return Ok(Layout { fourcc, width, height, strides, planes });
+        }
         let mut format = Format::zeroed();
-        format.kind = sys::BUF_TYPE_VIDEO_CAPTURE;
+        format.kind = self.kind();
         (format.pix.fourcc, format.pix.width, format.pix.height) = (fourcc, width, height);
         format.pix.field = sys::FIELD_NONE;
         sys::ioctl(&self.file, sys::S_FMT, &mut format)?;
-        Ok(format.pix)
+        let sys::PixelLayout { fourcc, width, height, bytesperline, .. } = format.pix;
+        Ok(Layout { fourcc, width, height, strides: [bytesperline, 0, 0], planes: 1 })
     }
 
     /// Sets the time between frames, if the driver lets it be set; returns what it is, if the driver knows.
     pub(super) fn set_interval(&self, interval: Option<Fraction>) -> io::Result<Option<Fraction>> {
         let mut parameters = StreamParameters::zeroed();
-        parameters.kind = sys::BUF_TYPE_VIDEO_CAPTURE;
+        parameters.kind = self.kind();
         match sys::ioctl(&self.file, sys::G_PARM, &mut parameters) {
             Err(error) if is_end(&error) => return Ok(None),
             other => other?,
@@ -65,7 +102,7 @@ impl Device {
 impl Lists for Device {
     fn format(&self, index: u32) -> io::Result<FormatDescription> {
         let mut entry = FormatDescription::zeroed();
-        (entry.index, entry.kind) = (index, sys::BUF_TYPE_VIDEO_CAPTURE);
+        (entry.index, entry.kind) = (index, self.kind());
         sys::ioctl(&self.file, sys::ENUM_FMT, &mut entry).map(|()| entry)
     }
 

@@ -18,8 +18,27 @@ pub struct DeviceInfo {
     pub links: Vec<String>,
     /// What it can deliver.
     pub formats: Vec<FormatInfo>,
+    /// What can be set.
+    pub controls: Vec<ControlInfo>,
     /// Why it cannot be used, if so.
     pub problem: Option<String>,
+}
+
+/// A setting of a device: exposure, focus, white balance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ControlInfo {
+    /// Its name, as `v4l2-ctl` has it: `exposure_time_absolute`.
+    pub name: String,
+    /// Least value.
+    pub minimum: i32,
+    /// Greatest value.
+    pub maximum: i32,
+    /// From one value to the next.
+    pub step: i32,
+    /// The driver's own choice.
+    pub default: i32,
+    /// What it is, if that can be read.
+    pub value: Option<i32>,
 }
 
 /// An encoding that a device can deliver.

@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::answers;
+use super::controls;
 use super::device::Device;
 use super::info::DeviceInfo;
 use super::offers::Offers;
@@ -40,6 +41,7 @@ fn describe(path: &Path) -> Option<DeviceInfo> {
         bus: String::new(),
         links: links(path),
         formats: Vec::new(),
+        controls: Vec::new(),
         problem,
     };
     let device = match Device::open(path) {
@@ -47,24 +49,21 @@ fn describe(path: &Path) -> Option<DeviceInfo> {
         Err(error) if error.raw_os_error() == Some(libc::ENOTTY) => return None,
         Err(error) => return Some(unknown(Some(problem(&error)))),
     };
-    let capabilities = device.capabilities();
-    let (formats, problem) = if capabilities & sys::CAP_VIDEO_CAPTURE != 0 && capabilities & sys::CAP_STREAMING == 0 {
+    device.buffer_type()?;
+    let (formats, problem) = if device.capabilities() & sys::CAP_STREAMING == 0 {
         (Vec::new(), Some("cannot stream into memory".into()))
-    } else if capabilities & sys::CAP_VIDEO_CAPTURE != 0 {
+    } else {
         match Offers::of(&device).describe() {
             Ok(formats) => (formats, None),
             Err(error) => (Vec::new(), Some(format!("cannot list its formats: {}", reason(&error)))),
         }
-    } else if capabilities & sys::CAP_VIDEO_CAPTURE_MPLANE != 0 {
-        (Vec::new(), Some("delivers multi-planar buffers only, which are not supported".into()))
-    } else {
-        return None;
     };
     Some(DeviceInfo {
         name: answers::text(&device.capability.card),
         driver: answers::text(&device.capability.driver),
         bus: answers::text(&device.capability.bus_info),
         formats,
+        controls: controls::describe(&device.file).unwrap_or_default(),
         ..unknown(problem)
     })
 }

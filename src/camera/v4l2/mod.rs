@@ -1,7 +1,7 @@
 //! Linux cameras, through Video4Linux2 (`/dev/video*`).
 //!
 //! `sys` holds the kernel's structures and system calls, and all the `unsafe` there is; `device` asks and sets,
-//! `offers` lists, `modes` chooses, `stream` moves buffers, `source` makes frames of them, `list` shows what is there. On other
+//! `offers` lists, `controls` too, `modes` chooses, `stream` moves buffers, `source` makes frames of them, `list` shows what is there. On other
 //! systems only [`DeviceInfo`] exists and opening a camera is an error.
 
 use std::path::Path;
@@ -11,6 +11,8 @@ use crate::error::Result;
 
 #[cfg(target_os = "linux")]
 mod answers;
+#[cfg(target_os = "linux")]
+mod controls;
 #[cfg(target_os = "linux")]
 mod device;
 mod info;
@@ -27,7 +29,7 @@ mod stream;
 #[cfg(target_os = "linux")]
 mod sys;
 
-pub use info::{DeviceInfo, FormatInfo, SizeInfo, SizeRange};
+pub use info::{ControlInfo, DeviceInfo, FormatInfo, SizeInfo, SizeRange};
 
 /// The capture devices of this machine, in the order of their numbers. Nodes that cannot be opened are listed with
 /// the reason; metadata and output nodes are not.

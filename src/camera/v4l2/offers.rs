@@ -5,7 +5,7 @@
 use std::cell::Cell;
 use std::io;
 
-use super::answers::{codec, fourcc_name, is_end, text};
+use super::answers::{self, fourcc_name, is_end, text};
 use super::info::{FormatInfo, SizeInfo, SizeRange};
 use super::modes::USUAL_SIZE;
 use super::sys::{self, FormatDescription, Fraction, FrameInterval, FrameSize};
@@ -110,7 +110,7 @@ impl<'a, D: Lists> Offers<'a, D> {
             Ok(FormatInfo {
                 fourcc: fourcc_name(format.fourcc),
                 description: text(&format.description),
-                supported: codec(format.fourcc).is_some(),
+                supported: answers::format(format.fourcc).is_some(),
                 sizes: sizes.collect::<io::Result<_>>()?,
                 range,
             })

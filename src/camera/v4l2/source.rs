@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::answers;
-use super::device::Device;
+use super::controls;
+use super::device::{Device, Layout};
 use super::list_devices;
 use super::modes::{self, Mode};
 use super::offers::{Lists, Offers, Sizes};
 use super::stream::{Filled, Stream};
-use super::sys::{self, Fraction, PixelLayout};
-use crate::camera::{Codec, LONGEST_WAIT, Source, SourceOptions};
+use super::sys::{self, Fraction};
+use crate::camera::{LONGEST_WAIT, Source, SourceOptions, raw};
 use crate::error::{Error, ErrorKind, Result, reason};
 use crate::frame::{Frame, PixelFormat};
 use crate::picture;
@@ -21,8 +22,8 @@ use crate::picture;
 pub(super) struct Camera {
     path: PathBuf,
     stream: Stream,
-    codec: Codec,
-    layout: PixelLayout,
+    format: PixelFormat,
+    layout: Layout,
     interval: Option<Fraction>,
     timeout: Duration,
     count: Count,
@@ -37,46 +38,35 @@ impl Camera {
     pub(super) fn open(path: &Path, options: &SourceOptions) -> Result<Self> {
         let device = Device::open(path).map_err(|e| explain("open", path, e))?;
         let refuse = |why: String| Err(Error::new(ErrorKind::Camera, format!("{} {why}", path.display())));
-        let capabilities = device.capabilities();
-        if capabilities & sys::CAP_VIDEO_CAPTURE == 0 {
-            return match capabilities & sys::CAP_VIDEO_CAPTURE_MPLANE {
-                0 => refuse("captures no pictures: it is another node of its device (metadata, output, codec)".into()),
-                _ => refuse("delivers multi-planar buffers only, which are not supported".into()),
-            };
-        }
-        if capabilities & sys::CAP_STREAMING == 0 {
+        let Some(kind) = device.buffer_type() else {
+            return refuse("captures no pictures: it is another node of its device (metadata, output, codec)".into());
+        };
+        if device.capabilities() & sys::CAP_STREAMING == 0 {
             return refuse("cannot stream into memory".into());
         }
         let modes = offered(&device, options).map_err(|e| explain("list the formats of", path, e))?;
         let Some((mode, interval)) = modes::choose(&modes, options) else {
             return refuse(no_mode(&device, options));
         };
-        let mut layout = device
+        let layout = device
             .set_format(mode.fourcc, mode.width, mode.height)
             .map_err(|e| explain("set the format of", path, e))?;
         if layout.fourcc != mode.fourcc {
             let (asked, got) = (answers::fourcc_name(mode.fourcc), answers::fourcc_name(layout.fourcc));
             return refuse(format!("was asked for {asked} and gives {got}"));
         }
-        if layout.bytesperline == 0 {
-            // Some drivers leave it out where rows are not padded.
-            layout.bytesperline = if mode.codec == Codec::Yuyv { layout.width.saturating_mul(2) } else { layout.width };
-        }
+        let format = mode.format;
+        let (layout, plane_sizes) = match planes(format, layout) {
+            Ok(planes) => planes,
+            Err(why) => return refuse(why),
+        };
         let interval = device.set_interval(interval).map_err(|e| explain("set the rate of", path, e))?;
-        let codec = mode.codec;
-        let stream = Stream::start(device.file).map_err(|e| explain("start", path, e))?;
-        let (timeout, count) = (options.timeout, Count::default());
-        Ok(Self {
-            path: device.path,
-            stream,
-            codec,
-            layout,
-            interval,
-            timeout,
-            count,
-            damaged: 0,
-            last_whole: Instant::now(),
-        })
+        if let Err(why) = controls::set(&device.file, &options.controls) {
+            return refuse(why);
+        }
+        let stream = Stream::start(device.file, kind, plane_sizes).map_err(|e| explain("start", path, e))?;
+        let (timeout, count, last_whole) = (options.timeout, Count::default(), Instant::now());
+        Ok(Self { path: device.path, stream, format, layout, interval, timeout, count, damaged: 0, last_whole })
     }
 
     fn failed(&self, delivered: &str) -> Error {
@@ -87,20 +77,14 @@ impl Camera {
 
     fn frame(&self, filled: Filled, sequence: u64) -> Frame {
         let age = filled.age.unwrap_or_default();
-        let format = match self.codec {
-            Codec::Yuyv => PixelFormat::Yuyv,
-            Codec::Nv12 => PixelFormat::Nv12,
-            Codec::Grey => PixelFormat::Gray8,
-            Codec::Mjpeg => PixelFormat::Jpeg,
-        };
         // Instant is CLOCK_MONOTONIC on Linux, the clock of the driver's time stamps.
         let (now, clock) = (Instant::now(), SystemTime::now());
         Frame {
             data: filled.data,
-            format,
+            format: self.format,
             width: self.layout.width,
             height: self.layout.height,
-            stride: self.layout.bytesperline,
+            stride: self.layout.strides[0],
             sequence,
             captured: now.checked_sub(age).unwrap_or(now),
             timestamp: clock.checked_sub(age).unwrap_or(clock),
@@ -118,7 +102,7 @@ impl Source for Camera {
             return Err(self.failed("nothing"));
         };
         let sequence = self.count.next(filled.sequence);
-        match flaw(&filled, self.codec, self.layout) {
+        match flaw(&filled, self.format, self.layout) {
             None => {
                 (self.damaged, self.last_whole) = (0, Instant::now());
                 Ok(Some(self.frame(filled, sequence)))
@@ -136,9 +120,9 @@ impl Source for Camera {
     }
 
     fn describe(&self) -> String {
-        let (width, height, codec) = (self.layout.width, self.layout.height, self.codec.name());
+        let (width, height, format) = (self.layout.width, self.layout.height, self.format.name());
         let rate = self.interval.map(|i| format!(" {} fps", (i.rate() * 100.0).round() / 100.0)).unwrap_or_default();
-        format!("v4l2://{} {width}x{height} {codec}{rate}", self.path.display())
+        format!("v4l2://{} {width}x{height} {format}{rate}", self.path.display())
     }
 
     fn is_live(&self) -> bool {
@@ -146,27 +130,45 @@ impl Source for Camera {
     }
 }
 
+/// The layout with the distance of rows where the driver leaves it out, and how many bytes of each plane but the last are
+/// the picture's; or why the planes are none that can be read.
+fn planes(format: PixelFormat, mut layout: Layout) -> Result<(Layout, Vec<usize>), String> {
+    let Layout { width, height, planes, .. } = layout;
+    let [first, others @ ..] = &mut layout.strides;
+    if *first == 0 {
+        *first = u32::try_from(raw::row(format, width)).unwrap_or(u32::MAX);
+    }
+    let (half, rows) = (first.div_ceil(2), height.div_ceil(2) as usize);
+    let luma = *first as usize * height as usize;
+    let (chroma, sizes) = match (format, planes) {
+        (_, 1) => return Ok((layout, Vec::new())),
+        (PixelFormat::Nv12 | PixelFormat::Nv21, 2) => (*first, vec![luma]),
+        (PixelFormat::I420, 3) => (half, vec![luma, half as usize * rows]),
+        _ => return Err(format!("delivers {} in {planes} planes, which is not supported", format.name())),
+    };
+    match others[..planes - 1].iter().all(|&stride| stride == 0 || stride == chroma) {
+        true => Ok((layout, sizes)),
+        false => Err(format!("has rows of {} that do not fit together, which is not supported", format.name())),
+    }
+}
+
 /// Why nothing of a frame can be shown, if so.
-fn flaw(filled: &Filled, codec: Codec, layout: PixelLayout) -> Option<String> {
-    let stride = u64::from(layout.bytesperline);
-    let rows = u64::from(layout.height) + if codec == Codec::Nv12 { u64::from(layout.height.div_ceil(2)) } else { 0 };
-    match codec {
+fn flaw(filled: &Filled, format: PixelFormat, layout: Layout) -> Option<String> {
+    let length = filled.data.len() as u64;
+    match raw::needed(format, layout.strides[0], layout.height) {
         _ if filled.damaged => Some("the driver calls it damaged".into()),
-        Codec::Mjpeg if !picture::holds_jpeg(&filled.data) => Some("it holds no JPEG picture".into()),
-        Codec::Mjpeg => None,
-        _ => {
-            let length = filled.data.len() as u64;
-            (length < stride * rows).then(|| format!("it has {length} bytes of {}", stride * rows))
-        }
+        None => (!picture::holds_jpeg(&filled.data)).then(|| "it holds no JPEG picture".into()),
+        Some(needed) => (length < needed).then(|| format!("it has {length} bytes of {needed}")),
     }
 }
 
 /// The modes in encodings that Densight reads. A range of sizes counts as the one nearest to what is wanted.
 pub(super) fn offered(device: &impl Lists, options: &SourceOptions) -> io::Result<Vec<Mode>> {
-    let wanted = (options.width.unwrap_or(modes::USUAL_SIZE.0), options.height.unwrap_or(modes::USUAL_SIZE.1));
+    let usual = options.least.unwrap_or(modes::USUAL_SIZE);
+    let wanted = (options.width.unwrap_or(usual.0), options.height.unwrap_or(usual.1));
     let (offers, mut modes) = (Offers::of(device), Vec::new());
     for format in offers.formats()? {
-        let (fourcc, Some(codec)) = (format.fourcc, answers::codec(format.fourcc)) else { continue };
+        let (fourcc, Some(known)) = (format.fourcc, answers::format(format.fourcc)) else { continue };
         let sizes = match offers.sizes(fourcc)? {
             Sizes::Range(range) => vec![range.nearest(wanted.0, wanted.1)],
             Sizes::List(sizes) if sizes.is_empty() => vec![wanted],
@@ -174,7 +176,7 @@ pub(super) fn offered(device: &impl Lists, options: &SourceOptions) -> io::Resul
         };
         for (width, height) in sizes {
             let intervals = offers.intervals(fourcc, (width, height), options.rate)?;
-            modes.push(Mode { codec, fourcc, width, height, intervals });
+            modes.push(Mode { format: known, fourcc, width, height, intervals });
         }
     }
     Ok(modes)
@@ -183,11 +185,11 @@ pub(super) fn offered(device: &impl Lists, options: &SourceOptions) -> io::Resul
 /// Why there is no mode to choose: what is offered of what Densight reads, or else the first of what is offered.
 fn no_mode(device: &Device, options: &SourceOptions) -> String {
     let mut offers = Offers::of(device).formats().unwrap_or_default();
-    if offers.iter().any(|format| answers::codec(format.fourcc).is_some()) {
-        offers.retain(|format| answers::codec(format.fourcc).is_some());
+    if offers.iter().any(|format| answers::format(format.fourcc).is_some()) {
+        offers.retain(|format| answers::format(format.fourcc).is_some());
     }
     let names: Vec<String> = offers.iter().take(8).map(|format| answers::fourcc_name(format.fourcc)).collect();
-    let wanted = options.codec.map_or("YUYV, NV12 or MJPEG", Codec::name);
+    let wanted = options.codec.map_or("MJPEG, YUV, RGB or gray", PixelFormat::name);
     match names.is_empty() {
         true => "offers no picture format".into(),
         false => format!("does not offer {wanted}; it offers {}", names.join(", ")),
@@ -247,7 +249,6 @@ fn cameras() -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::sys::Plain;
     use super::*;
 
     #[test]
@@ -263,19 +264,41 @@ mod tests {
         assert_eq!(count(&[100, 101, 0, 1]), [0, 1, 2, 3]);
     }
 
+    fn layout(strides: [u32; 3], planes: usize) -> Layout {
+        Layout { fourcc: *b"----", width: 4, height: 3, strides, planes }
+    }
+
     #[test]
     fn frames_of_which_nothing_can_be_shown_are_noticed() {
-        let layout = PixelLayout { width: 4, height: 3, bytesperline: 8, ..PixelLayout::zeroed() };
-        let flaw_of = |codec, data: &[u8], damaged| {
-            flaw(&Filled { data: data.into(), sequence: 0, damaged, age: None }, codec, layout)
+        let flaw_of = |format, data: &[u8], damaged| {
+            flaw(&Filled { data: data.into(), sequence: 0, damaged, age: None }, format, layout([8, 0, 0], 1))
         };
-        assert_eq!(flaw_of(Codec::Yuyv, &[0; 24], false), None);
-        assert_eq!(flaw_of(Codec::Yuyv, &[0; 23], false).unwrap(), "it has 23 bytes of 24");
-        assert!(flaw_of(Codec::Nv12, &[0; 39], false).is_some() && flaw_of(Codec::Nv12, &[0; 40], false).is_none());
-        assert!(flaw_of(Codec::Yuyv, &[0; 24], true).is_some());
+        assert_eq!(flaw_of(PixelFormat::Yuyv, &[0; 24], false), None);
+        assert_eq!(flaw_of(PixelFormat::Yuyv, &[0; 23], false).unwrap(), "it has 23 bytes of 24");
+        assert!(flaw_of(PixelFormat::Nv12, &[0; 39], false).is_some());
+        assert!(flaw_of(PixelFormat::Nv12, &[0; 40], false).is_none());
+        assert!(flaw_of(PixelFormat::Yuyv, &[0; 24], true).is_some());
         let jpeg = crate::picture::jpeg::tests::sample(16, 16);
-        assert_eq!(flaw_of(Codec::Mjpeg, &[&[7; 9], &jpeg[..jpeg.len() - 9], &[0; 90]].concat(), false), None);
-        assert!(flaw_of(Codec::Mjpeg, &jpeg[..200], false).is_some());
+        let padded = [&[7; 9], &jpeg[..jpeg.len() - 9], &[0; 90]].concat();
+        assert_eq!(flaw_of(PixelFormat::Jpeg, &padded, false), None);
+        assert!(flaw_of(PixelFormat::Jpeg, &jpeg[..200], false).is_some());
+    }
+
+    #[test]
+    fn planes_in_buffers_of_their_own_have_to_fit_together() {
+        assert_eq!(planes(PixelFormat::Nv12, layout([0; 3], 1)).unwrap(), (layout([4, 0, 0], 1), vec![]));
+        assert_eq!(planes(PixelFormat::Yuyv, layout([0; 3], 1)).unwrap().0.strides[0], 8);
+        assert_eq!(planes(PixelFormat::Nv12, layout([16, 16, 0], 2)).unwrap().1, [48]);
+        assert_eq!(planes(PixelFormat::I420, layout([16, 8, 8], 3)).unwrap().1, [48, 16]);
+        for (format, strides, count) in [
+            (PixelFormat::Nv12, [16, 8, 0], 2),
+            (PixelFormat::I420, [16, 16, 16], 3),
+            (PixelFormat::Nv12, [16, 16, 16], 3),
+            (PixelFormat::Yuyv, [16, 16, 0], 2),
+            (PixelFormat::Gray8, [4, 0, 0], 0),
+        ] {
+            assert!(planes(format, layout(strides, count)).is_err(), "{format:?} {strides:?}");
+        }
     }
 
     #[test]

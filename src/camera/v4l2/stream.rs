@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-use super::sys::{self, Buffer, Mapping, Plain, Poll, RequestBuffers};
+use super::sys::{self, Mapping, Part, Plain, Poll, RequestBuffers};
 
 /// Buffers to ask for: one that is being filled, one that is filled, one that is being copied, one to spare.
 const BUFFERS: u32 = 4;
@@ -16,7 +16,12 @@ const MOST_BUFFERS: u32 = 32;
 #[derive(Debug)]
 pub(super) struct Stream {
     file: File,
-    buffers: Vec<Mapping>,
+    /// The type of the buffers.
+    kind: u32,
+    /// The planes of each.
+    buffers: Vec<Vec<Mapping>>,
+    /// Bytes of a picture in each plane but the last: drivers may have more.
+    plane_sizes: Vec<usize>,
 }
 
 /// One filled buffer.
@@ -32,24 +37,25 @@ pub(super) struct Filled {
 }
 
 impl Stream {
-    /// Maps buffers and starts the camera, which has its format already.
-    pub(super) fn start(file: File) -> io::Result<Self> {
+    /// Maps buffers of type `kind` and starts the camera, which has its format already. Of each plane but the last
+    /// `plane_sizes` bytes are taken.
+    pub(super) fn start(file: File, kind: u32, plane_sizes: Vec<usize>) -> io::Result<Self> {
         let mut request = RequestBuffers::zeroed();
-        (request.count, request.kind, request.memory) = (BUFFERS, sys::BUF_TYPE_VIDEO_CAPTURE, sys::MEMORY_MMAP);
+        (request.count, request.kind, request.memory) = (BUFFERS, kind, sys::MEMORY_MMAP);
         sys::ioctl(&file, sys::REQBUFS, &mut request)?;
         if request.count > MOST_BUFFERS {
             return Err(io::Error::other(format!("the driver has {} buffers instead of {BUFFERS}", request.count)));
         }
         // From here on dropping the stream gives back what it has.
-        let mut stream = Self { file, buffers: Vec::new() };
+        let mut stream = Self { file, kind, buffers: Vec::new(), plane_sizes };
         for index in 0..request.count {
-            let mut buffer = stream.buffer();
-            buffer.index = index;
-            sys::ioctl(&stream.file, sys::QUERYBUF, &mut buffer)?;
-            stream.buffers.push(Mapping::new(&stream.file, buffer.length as usize, buffer.offset)?);
-            stream.queue(index)?;
+            let (_, parts) = sys::exchange(&stream.file, sys::QUERYBUF, kind, index)?;
+            let map = |part: &Part| Mapping::new(&stream.file, part.length, part.offset);
+            let planes = parts.iter().map(map).collect::<io::Result<_>>()?;
+            stream.buffers.push(planes);
+            sys::exchange(&stream.file, sys::QBUF, kind, index)?;
         }
-        sys::ioctl(&stream.file, sys::STREAMON, &mut { sys::BUF_TYPE_VIDEO_CAPTURE })?;
+        sys::ioctl(&stream.file, sys::STREAMON, &mut { kind })?;
         Ok(stream)
     }
 
@@ -75,37 +81,67 @@ impl Stream {
 
     /// Takes a filled buffer from the driver, copies it and gives it back.
     fn dequeue(&mut self) -> io::Result<Filled> {
-        let mut buffer = self.buffer();
-        sys::ioctl(&self.file, sys::DQBUF, &mut buffer)?;
-        let mapping = self.buffers.get(buffer.index as usize).ok_or(io::ErrorKind::InvalidData)?;
-        let damaged = buffer.flags & sys::BUF_FLAG_ERROR != 0 || buffer.bytesused == 0;
-        let data = if damaged { Vec::new() } else { mapping.copy(buffer.bytesused as usize) };
+        let (buffer, parts) = sys::exchange(&self.file, sys::DQBUF, self.kind, 0)?;
+        let planes = self.buffers.get(buffer.index as usize).ok_or(io::ErrorKind::InvalidData)?;
+        let damaged = buffer.flags & sys::BUF_FLAG_ERROR != 0 || parts.iter().all(|part| part.used == 0);
+        let data = if damaged { Vec::new() } else { gather(planes, &parts, &self.plane_sizes) };
         let monotonic = buffer.flags & sys::BUF_FLAG_TIMESTAMP_MASK == sys::BUF_FLAG_TIMESTAMP_MONOTONIC;
         let age = sys::age(buffer.seconds, buffer.microseconds).filter(|_| monotonic);
-        self.queue(buffer.index)?;
+        sys::exchange(&self.file, sys::QBUF, self.kind, buffer.index)?;
         Ok(Filled { data, sequence: buffer.sequence, damaged, age })
     }
+}
 
-    fn queue(&self, index: u32) -> io::Result<()> {
-        let mut buffer = self.buffer();
-        buffer.index = index;
-        sys::ioctl(&self.file, sys::QBUF, &mut buffer)
+/// The planes of a picture behind one another; too few bytes where one has too few.
+fn gather(planes: &[Mapping], parts: &[Part], sizes: &[usize]) -> Vec<u8> {
+    let mut data = Vec::new();
+    for (index, (plane, part)) in planes.iter().zip(parts).enumerate() {
+        let mut bytes = plane.copy(part.used);
+        bytes.drain(..part.skip.min(bytes.len()));
+        if let Some(&size) = sizes.get(index) {
+            if bytes.len() < size {
+                break;
+            }
+            bytes.truncate(size);
+        }
+        if data.is_empty() {
+            data = bytes;
+        } else {
+            data.extend_from_slice(&bytes);
+        }
     }
-
-    fn buffer(&self) -> Buffer {
-        let mut buffer = Buffer::zeroed();
-        (buffer.kind, buffer.memory) = (sys::BUF_TYPE_VIDEO_CAPTURE, sys::MEMORY_MMAP);
-        buffer
-    }
+    data
 }
 
 impl Drop for Stream {
     fn drop(&mut self) {
         // The camera may be gone: then there is nothing to stop, and nobody to tell.
-        let _ = sys::ioctl(&self.file, sys::STREAMOFF, &mut { sys::BUF_TYPE_VIDEO_CAPTURE });
+        let _ = sys::ioctl(&self.file, sys::STREAMOFF, &mut { self.kind });
         self.buffers.clear();
         let mut request = RequestBuffers::zeroed();
-        (request.kind, request.memory) = (sys::BUF_TYPE_VIDEO_CAPTURE, sys::MEMORY_MMAP);
+        (request.kind, request.memory) = (self.kind, sys::MEMORY_MMAP);
         let _ = sys::ioctl(&self.file, sys::REQBUFS, &mut request);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn planes_are_put_behind_one_another_without_their_padding() {
+        let folder = tempfile::tempdir().unwrap();
+        let plane = |value: u8| {
+            let path = folder.path().join(value.to_string());
+            std::fs::write(&path, [vec![0xee; 3], vec![value; 4093]].concat()).unwrap();
+            Mapping::new(&File::options().read(true).write(true).open(&path).unwrap(), 4096, 0).unwrap()
+        };
+        let part = |used, skip| Part { used, skip, length: 4096, offset: 0 };
+        let planes = [plane(1), plane(2)];
+        let two = gather(&planes, &[part(103, 3), part(43, 3)], &[90]);
+        assert_eq!(two, [vec![1; 90], vec![2; 40]].concat());
+        assert_eq!(gather(&planes[..1], &[part(10, 3)], &[]), [1; 7]);
+        assert_eq!(gather(&planes, &[part(50, 3), part(43, 3)], &[90]).len(), 0, "the first plane is not whole");
+        assert_eq!(gather(&planes, &[part(1, usize::MAX), part(usize::MAX, 0)], &[]).len(), 4096);
     }
 }

@@ -15,6 +15,8 @@ use libc::c_long;
 
 /// `V4L2_BUF_TYPE_VIDEO_CAPTURE`.
 pub(super) const BUF_TYPE_VIDEO_CAPTURE: u32 = 1;
+/// `V4L2_BUF_TYPE_VIDEO_CAPTURE_MPLANE`.
+pub(super) const BUF_TYPE_VIDEO_CAPTURE_MPLANE: u32 = 9;
 /// `V4L2_MEMORY_MMAP`.
 pub(super) const MEMORY_MMAP: u32 = 1;
 /// `V4L2_FIELD_NONE`: whole frames, not interlaced.
@@ -57,11 +59,19 @@ macro_rules! plain {
         $(#[$doc])*
         #[repr(C)]
         #[derive(Debug, Clone, Copy)]
-        pub(super) struct $name { $($(#[$attr])* pub(super) $field: $type,)* }
+        pub(in crate::camera::v4l2) struct $name { $($(#[$attr])* pub(in crate::camera::v4l2) $field: $type,)* }
         // SAFETY: declared below from integers, arrays of integers and structures declared here only.
         unsafe impl Plain for $name {}
     )*};
 }
+
+mod controls;
+mod planes;
+
+pub(super) use controls::{
+    Control, ControlDescription, DISABLED, G_CTRL, NEXT_CTRL, NUMBERS, QUERYCTRL, READ_ONLY, S_CTRL,
+};
+pub(super) use planes::{FormatOfPlanes, Part, S_FMT_OF_PLANES, exchange};
 
 // SAFETY: an integer.
 unsafe impl Plain for u32 {}
@@ -154,27 +164,30 @@ plain! {
         capabilities: u32,
         flags_and_reserved: u32,
     }
-    /// `struct v4l2_buffer`.
-    struct Buffer {
-        index: u32,
-        kind: u32,
-        bytesused: u32,
-        flags: u32,
-        field: u32,
-        seconds: c_long,
-        microseconds: c_long,
-        timecode: [u32; 4],
-        sequence: u32,
-        memory: u32,
-        /// Where to map it; the first of a union.
-        offset: u32,
-        #[cfg(target_pointer_width = "64")]
-        offset_padding: u32,
-        length: u32,
-        reserved2: u32,
-        request_fd: u32,
-    }
 }
+
+/// `struct v4l2_buffer`. Where there are several planes the kernel takes `place` for an address: only `exchange` sets it.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Buffer {
+    pub(super) index: u32,
+    kind: u32,
+    pub(super) bytesused: u32,
+    pub(super) flags: u32,
+    field: u32,
+    pub(super) seconds: c_long,
+    pub(super) microseconds: c_long,
+    timecode: [u32; 4],
+    pub(super) sequence: u32,
+    memory: u32,
+    /// Where to map it, or where its planes are described; a union.
+    place: usize,
+    length: u32,
+    reserved2: u32,
+    request_fd: u32,
+}
+// SAFETY: integers and an array of them.
+unsafe impl Plain for Buffer {}
 
 // The two structures whose size depends on the target's word.
 #[cfg(target_pointer_width = "64")]
@@ -214,7 +227,8 @@ pub(super) fn ioctl<T: Plain>(file: &File, request: Request<T>, argument: &mut T
     loop {
         // SAFETY: the descriptor is open; the kernel reads and writes `size_of::<T>()` bytes at most, as that size is
         // part of the request's number, and any bytes are a value of `T`. Buffers are mapped by the kernel
-        // (`MEMORY_MMAP`), so that no field is an address.
+        // (`MEMORY_MMAP`), so that no field is an address, but for `Buffer::place` of several planes: `exchange` sets it to
+        // an array that it holds until this returns.
         let result = unsafe { libc::ioctl(file.as_raw_fd(), request.0 as libc::Ioctl, ptr::from_mut(argument)) };
         if result >= 0 {
             return Ok(());
@@ -352,7 +366,7 @@ mod tests {
         assert_eq!((offset_of!(Buffer, bytesused), offset_of!(Buffer, flags)), (8, 12));
         assert_eq!((offset_of!(Buffer, seconds), offset_of!(Buffer, timecode)), (24, 40));
         assert_eq!((offset_of!(Buffer, sequence), offset_of!(Buffer, memory)), (56, 60));
-        assert_eq!((offset_of!(Buffer, offset), offset_of!(Buffer, length)), (64, 72));
+        assert_eq!((offset_of!(Buffer, place), offset_of!(Buffer, length)), (64, 72));
     }
 
     #[test]

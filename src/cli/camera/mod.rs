@@ -15,6 +15,7 @@ use super::INTERRUPTED;
 use crate::camera;
 use crate::error::{Error, ErrorKind, Result};
 use crate::output;
+use crate::picture;
 use crate::pipeline::{self, End, Outcome};
 use crate::runtime::{Classifier, SessionOptions};
 
@@ -51,6 +52,11 @@ Inputs:
   v4l2:///dev/video0, /dev/video0, 0   camera (`densight devices` lists them)
   file://PATH, PATH                    picture, folder, wildcard, .mjpeg, pipe
   -                                    Motion JPEG on standard input (from rpicam-vid, GStreamer)
+  http://HOST:PORT/PATH                Motion JPEG of a network camera
+  csi://0                              camera of a Raspberry Pi or Jetson (by rpicam-vid, GStreamer)
+  rtsp://HOST/PATH, .mp4, .mkv ...     what ffmpeg opens
+  exec:COMMAND                         Motion JPEG that a command writes, or with format=yuv420p
+                                       size=WxH in front of the command raw pictures
   test://pattern                       moving colour bars
   clip://                              the clip inside the program
 Outputs:
@@ -76,7 +82,10 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         super::print(&settings.to_toml()?)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let (source_options, sink_options, options) = settings.check()?;
+    let (mut source_options, sink_options, options) = settings.check()?;
+    if let Some(bytes) = settings.max_picture() {
+        picture::set_most_memory(bytes);
+    }
     let stop = on_ctrl_c()?;
     let say = |text: &str| {
         if !quiet {
@@ -95,6 +104,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     };
     let mut session = super::model::session(settings.model.as_deref(), settings.labels.as_deref(), how)?;
     say(&format!("model   {} ({})", session.name(), session.hash()));
+    source_options.least = Some(least_size(session.input_shape()));
     let source = camera::open(settings.input(), &source_options)?;
     say(&format!("input   {}", source.describe()));
     let mut sinks =
@@ -109,11 +119,19 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         service.trouble(error);
     };
     let Outcome { summary, end } = pipeline::run(source, &mut session, sinks, &options, &stop, &mut warn);
+    #[cfg(unix)]
+    camera::end_programs();
     say(&summary.to_string());
     Ok(match end? {
         End::Stopped => ExitCode::from(INTERRUPTED),
         End::Source | End::Limit | End::Reader => ExitCode::SUCCESS,
     })
+}
+
+/// Width and height that a camera's pictures are to have at least: the network's, and what people can make something out on.
+fn least_size([_, height, width]: [usize; 3]) -> (u32, u32) {
+    let side = |pixels: usize, least: u32| u32::try_from(pixels).unwrap_or(u32::MAX).max(least);
+    (side(width, 320), side(height, 240))
 }
 
 /// A flag that Ctrl-C and a request to terminate raise; the second one ends the program at once.

@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::super::threads;
 use super::usage;
-use crate::camera::{Codec, Flip, Rotation, SourceOptions, Turning};
+use crate::camera::{Flip, Rotation, SourceOptions, Turning};
 use crate::error::{Error, ErrorKind, Result};
+use crate::frame::PixelFormat;
 use crate::model::{Limits, Scores};
 use crate::output::SinkOptions;
 use crate::pipeline::Options;
@@ -57,9 +58,12 @@ pub(super) struct Settings {
     /// Frames a second to ask of a camera, or to play files at
     #[arg(long, value_name = "FPS")]
     input_rate: Option<u32>,
-    /// Encoding to ask of a camera: yuyv, nv12, mjpeg or grey
+    /// Encoding to ask of a camera: yuyv, uyvy, yvyu, nv12, nv21, i420, rgb24, bgr24, rgb565, grey, y10, y12 or mjpeg
     #[arg(long, value_name = "CODEC")]
-    input_codec: Option<Codec>,
+    input_codec: Option<PixelFormat>,
+    /// Set a camera's control, by the name that `densight devices` lists (exposure_time_absolute=200)
+    #[arg(long, value_name = "NAME=VALUE")]
+    control: Option<Vec<String>>,
     /// Turn pictures clockwise by 90, 180 or 270 degrees [default: 0]
     #[arg(long, value_name = "DEGREES")]
     input_rotate: Option<Rotation>,
@@ -78,6 +82,9 @@ pub(super) struct Settings {
     /// Play clip and test pattern as fast as frames are processed, dropping none
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
     no_pace: Option<bool>,
+    /// Memory that a picture may take while it is decoded [default: a quarter of what there is, at most 1024]
+    #[arg(long, value_name = "MIB")]
+    max_picture: Option<u64>,
     /// Quality of JPEG pictures, 1 to 100 [default: 85]
     #[arg(long, value_name = "QUALITY")]
     jpeg_quality: Option<u8>,
@@ -185,6 +192,11 @@ impl Settings {
         crate::cli::model::limits(self.allow.as_deref().unwrap_or_default())
     }
 
+    /// Bytes that a picture may take, if that is set.
+    pub(super) fn max_picture(&self) -> Option<u64> {
+        self.max_picture.map(|mib| mib.saturating_mul(1 << 20))
+    }
+
     pub(super) fn input(&self) -> &str {
         self.input.as_deref().unwrap_or("clip://")
     }
@@ -219,8 +231,10 @@ impl Settings {
         let source = SourceOptions {
             width: self.input_width,
             height: self.input_height,
+            least: None,
             rate: self.input_rate,
             codec: self.input_codec,
+            controls: self.control.iter().flatten().map(|text| control(text)).collect::<Result<_>>()?,
             repeat: self.input_loop.unwrap_or(false),
             paced: !self.no_pace.unwrap_or(false),
             timeout: seconds("input-timeout", self.input_timeout)?.unwrap_or(SourceOptions::default().timeout),
@@ -252,6 +266,9 @@ impl Settings {
         if !(0.0..1.0).contains(&options.smoothing) {
             return wrong("smoothing", &options.smoothing, "at least 0 and below 1");
         }
+        if self.max_picture == Some(0) {
+            return wrong("max-picture", &0, "1 or more");
+        }
         if options.frames == Some(0) {
             return wrong("frames", &0, "1 or more");
         }
@@ -268,6 +285,12 @@ pub fn fuzz(text: &str) -> bool {
     let settings =
         Settings::parse(text, Path::new("camera.toml")).and_then(|file| Settings::default().over(Some(file)));
     settings.is_ok_and(|settings| settings.check().is_ok() && settings.to_toml().is_ok())
+}
+
+/// A control's name and value.
+fn control(text: &str) -> Result<(String, i32)> {
+    let parts = text.split_once('=').and_then(|(name, value)| Some((name.to_owned(), value.parse().ok()?)));
+    parts.ok_or_else(|| usage(format!("control is '{text}': write NAME=VALUE, such as brightness=10")))
 }
 
 fn seconds(name: &str, value: Option<f64>) -> Result<Option<Duration>> {
@@ -314,6 +337,7 @@ mod tests {
             ("threshold = 1.5", "threshold is 1.5"),
             ("smoothing = 1.0", "smoothing is 1"),
             ("frames = 0", "frames is 0"),
+            ("max-picture = 0", "max-picture is 0"),
             ("threads = 0", "threads is 0: it must be 1 or more"),
             ("threads = 100000", "threads is 100000: this machine computes with "),
             ("duration = -1.0", "duration is -1"),
@@ -321,6 +345,7 @@ mod tests {
             ("input-flip = 'left'", "camera.toml line 1: unknown flip 'left'"),
             ("input-rotate = 45", "camera.toml line 1: unknown rotation '45'"),
             ("input-codec = 'h264'", "camera.toml line 1: unknown codec"),
+            ("control = ['brightness']", "control is 'brightness': write NAME=VALUE"),
             ("device = 'gpu'", "camera.toml line 1: unknown device"),
             ("outputs = []", "outputs is empty"),
         ] {

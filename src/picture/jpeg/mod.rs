@@ -14,7 +14,7 @@ use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
 use super::turn::Turn;
-use super::{Decoded, check_size};
+use super::{Decoded, memory};
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::RgbImage;
 
@@ -36,6 +36,8 @@ pub(crate) struct Picture {
     first_scan: Option<usize>,
     /// Whether Huffman tables are defined before the first scan.
     has_tables: bool,
+    /// Scans that it has: where there are several, all coefficients are kept while it is decoded.
+    scans: u64,
     /// Whether its size is defined before the first scan.
     has_frame: bool,
     /// What is wrong with it: "the picture ..."
@@ -76,21 +78,25 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Decoded> {
             None => return Err(Error::new(ErrorKind::Image, format!("not a JPEG picture: {flaw}"))),
         }
     };
-    let damage = picture.damage;
-    decode_complete(&picture.into_complete(), damage)
+    let (damage, scans) = (picture.damage, picture.scans);
+    decode_complete(&picture.into_complete(), damage, scans)
 }
 
-fn decode_complete(bytes: &[u8], damage: Option<&'static str>) -> Result<Decoded> {
+fn decode_complete(bytes: &[u8], damage: Option<&'static str>, scans: u64) -> Result<Decoded> {
     let failed = |e: DecodeErrors| Error::new(ErrorKind::Image, format!("cannot decode JPEG: {e}")).caused_by(e);
     let options = DecoderOptions::default().set_strict_mode(false).set_max_width(usize::MAX).set_max_height(usize::MAX);
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
     decoder.decode_headers().map_err(failed)?;
     let (width, height) = decoder.dimensions().unwrap_or_default();
     let (width, height) = (width as u32, height as u32);
-    check_size(width, height)?;
+    let turn = decoder.exif().map_or(Turn::default(), |exif| Turn::of_exif(exif));
     let is_gray = decoder.input_colorspace() == Some(ColorSpace::Luma);
     let wanted = if is_gray { ColorSpace::Luma } else { ColorSpace::RGB };
     decoder.set_options(decoder.options().jpeg_set_out_colorspace(wanted));
+    let coefficients = if scans > 1 { 2 * decoder.info().map_or(4, |info| u64::from(info.components)) } else { 0 };
+    let each = coefficients + if turn.transpose { 6 } else { 4 };
+    let cost = each * u64::from(width) * u64::from(height) + COPIES * bytes.len() as u64;
+    memory::check(format_args!("a picture of {width}x{height}"), cost)?;
     let mut pixels = vec![UNKNOWN; width as usize * height as usize * wanted.num_components()];
     let damage = match decoder.decode_into(&mut pixels) {
         Ok(()) => damage,
@@ -101,9 +107,11 @@ fn decode_complete(bytes: &[u8], damage: Option<&'static str>) -> Result<Decoded
     if is_gray {
         pixels = pixels.into_iter().flat_map(|value| [value; 3]).collect();
     }
-    let turn = decoder.exif().map_or(Turn::default(), |exif| Turn::of_exif(exif));
     Ok(Decoded { image: turn.apply(RgbImage::new(width, height, pixels)), damage })
 }
+
+/// How often the encoded bytes are in memory at a time.
+pub(super) const COPIES: u64 = 3;
 
 /// Gray, as the decoder leaves it too, where a picture is missing.
 const UNKNOWN: u8 = 128;

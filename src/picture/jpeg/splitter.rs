@@ -5,7 +5,8 @@
 //! damaged is left out of a picture, so that a decoder reads the rest; what is between pictures is passed over.
 
 use super::segment::{self, Segment, find_start, is_plausible};
-use super::{EOI, Picture, SOI, SOS};
+use super::{COPIES, EOI, Picture, SOI, SOS};
+use crate::picture::memory;
 
 /// Larger than any camera's picture.
 const LARGEST: usize = 64 << 20;
@@ -67,7 +68,7 @@ impl Default for Splitter {
             buffer: Vec::new(),
             at: 0,
             ended: false,
-            largest: LARGEST,
+            largest: LARGEST.min((memory::most() / (COPIES + 1)) as usize),
             state: State::Between,
             picture: Picture::default(),
             stray: false,
@@ -185,6 +186,7 @@ impl Splitter {
             picture.has_frame |= segment::is_frame(marker);
             picture.first_scan = (marker == SOS).then_some(picture.bytes.len());
         }
+        picture.scans += u64::from(marker == SOS);
         picture.bytes.extend_from_slice(&self.buffer[self.at..self.at + 2 + length]);
         self.at += 2 + length;
         self.state = if marker == SOS { State::Scan } else { State::Marker };
