@@ -6,6 +6,7 @@
 //! the version they name, so that an update of tract shows which guards can go.
 
 mod checks;
+mod mean;
 mod quantizers;
 mod squeeze;
 mod steps;
@@ -72,6 +73,9 @@ fn build(ctx: &ParsingContext, node: &NodeProto) -> TractResult<(Box<dyn Inferen
     let at = || format!("node {name} ({})", node.op_type);
     if let Some(quantizer) = quantizers::of(node) {
         return Ok((expand(quantizer), vec![]));
+    }
+    if let Some(mean) = mean::of(node) {
+        return Ok((expand(mean), vec![]));
     }
     if let Some(squeeze) = squeeze::of(node) {
         return Ok((expand(squeeze), vec![]));

@@ -155,6 +155,12 @@ fn a_slice_with_steps_behind_a_convolution() {
 }
 
 #[test]
+fn a_mean_whose_first_input_has_a_lower_rank() {
+    let mean = graph(13).floats("c", &[1], &[3.0]).node("Mean", &["c", "x", "x"], "y", vec![]);
+    mean.mends(&image(), &image().iter().map(|x| (3.0 + x + x) / 3.0).collect::<Vec<_>>());
+}
+
+#[test]
 fn what_has_no_values_or_too_many() {
     let none = || graph(18).floats("none", &[0, 1 << 40], &[]).whole("axis", &[0]);
     none().node("ReduceSum", &["none", "axis"], "s", vec![]).node("Add", &["x", "s"], "y", vec![]).refuses("ReduceSum");
