@@ -1,5 +1,9 @@
 """ONNX Runtime without graph optimizations: what is right, and how far two right runtimes may be apart."""
 
+from __future__ import annotations
+
+import typing
+
 import numpy as np
 import onnx
 import onnxruntime as ort
@@ -7,10 +11,15 @@ from onnx import numpy_helper
 
 from .ir import INPUT
 
+if typing.TYPE_CHECKING:
+    from .case import Case
+
 #: Largest difference by largest value that is below any doubt.
 FLOAT_LIMIT, QUANTIZED_LIMIT = 1e-3, 2e-2
 #: Relative size of the changes that a right answer has to be stable under, and how many are tried.
 NUDGES = (3e-6, 1e-6, 1e-5) * 4
+#: How many times as many are tried before an answer is called wrong: in deep networks few of them reach the output.
+AGAIN = 10
 #: How many times the spread of these a right answer may be off.
 SPREADS = 3
 
@@ -75,20 +84,22 @@ def nudged(model: onnx.ModelProto, x: np.ndarray, size: float, rng: np.random.Ge
     return copy, change(x)
 
 
-def spread(model: onnx.ModelProto, x: np.ndarray, truth: np.ndarray, seed: int = 0) -> float:
+def spread(model: onnx.ModelProto, x: np.ndarray, truth: np.ndarray, enough: float = float("inf")) -> float:
     """How far ONNX Runtime's own answers are apart when every f32 number of file and input changes by its last bits.
 
     Values that lie on the edge between two quantized ones then fall to either side, as they do in a runtime that rounds
-    in another order, and what follows from it shows in full.
+    in another order, and what follows from it shows in full. Ends as soon as the spread is `enough`.
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     worst = 0.0
-    for size in NUDGES:
+    for size in NUDGES * AGAIN:
         try:
             answer = run(*nudged(model, x, size, rng))[0]
         except Refused:
             continue
         worst = max(worst, distance(answer, truth))
+        if worst >= enough:
+            break
     return worst
 
 
@@ -104,8 +115,8 @@ def last_step(model: onnx.ModelProto, truth: np.ndarray) -> float:
     return float(numpy_helper.to_array(constants[node.input[1]]).max() / max(np.abs(truth).max(), 1e-30))
 
 
-def tolerated(model: onnx.ModelProto, x: np.ndarray, truth: np.ndarray, quantized: bool, strict: bool) -> float:
-    """The largest distance that is not wrong.
+def tolerated(case: Case, found: float, strict: bool) -> float:
+    """The largest distance that is not wrong, as far as it matters for one of `found`.
 
     A difference in the last bit of a sum becomes a whole step where the sum is rounded right behind it. So an answer
     beyond the plain limit is measured by what such differences do to ONNX Runtime itself: `SPREADS` times its spread,
@@ -113,6 +124,7 @@ def tolerated(model: onnx.ModelProto, x: np.ndarray, truth: np.ndarray, quantize
     for another is off by far more than the last bits of all constants are, in each network in which these are not chaos
     already. With `strict`, quantized networks have no plain limit beyond that of float ones.
     """
-    plain = QUANTIZED_LIMIT if quantized and not strict else FLOAT_LIMIT
-    step = 1.01 * last_step(model, truth) if quantized else 0
-    return max(plain, SPREADS * spread(model, x, truth) + step)
+    plain = QUANTIZED_LIMIT if case.quantized and not strict else FLOAT_LIMIT
+    step = 1.01 * last_step(case.model, case.truth) if case.quantized else 0
+    enough = (found - step) / SPREADS
+    return max(plain, SPREADS * spread(case.model, case.x, case.truth, enough) + step)

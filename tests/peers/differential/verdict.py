@@ -67,7 +67,7 @@ def compare(case: Case, ours: np.ndarray, strict: bool) -> Verdict:
         return Verdict("wrong", f"its extents are {ours.shape}, not {case.truth.shape}", float("inf"), plain)
     if distance <= plain:
         return Verdict("ok", "", distance, plain)
-    tolerated = oracle.tolerated(case.model, case.x, case.truth, case.quantized, strict)
+    tolerated = oracle.tolerated(case, distance, strict)
     if distance <= tolerated:
         return Verdict("ok", "within what last bits change", distance, tolerated)
     return Verdict(
