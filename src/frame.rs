@@ -138,6 +138,7 @@ pub struct Frame {
 
 impl Frame {
     /// Which picture this is, for messages: its origin, or its number.
+    #[cfg(feature = "camera")]
     pub(crate) fn place(&self) -> String {
         self.origin.as_deref().map_or_else(|| format!("frame {}", self.sequence), str::to_owned)
     }

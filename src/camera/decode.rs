@@ -13,7 +13,7 @@ use crate::picture::{Decoded, decode_jpeg_in_part};
 /// Huffman tables is decoded with the typical ones.
 ///
 /// # Errors
-/// [`ErrorKind::Image`] when the bytes are too few, or are no JPEG that can be decoded; it names [`Frame::origin`].
+/// [`Image`](crate::error::ErrorKind::Image) when the bytes are too few, or are no JPEG that can be decoded; it names [`Frame::origin`].
 pub fn decode(frame: &Frame, turning: Turning) -> Result<Decoded> {
     let decoded = match frame.format {
         PixelFormat::Jpeg => decode_jpeg_in_part(&frame.data),

@@ -107,11 +107,13 @@ pub fn decode_jpeg_in_part(bytes: &[u8]) -> Result<Decoded> {
 }
 
 /// Whether a picture of this size may be decoded here.
+#[cfg(feature = "camera")]
 pub(crate) fn may_decode(width: u32, height: u32) -> bool {
     memory::check("", 6_u64.saturating_mul(u64::from(width) * u64::from(height))).is_ok()
 }
 
 /// Whether there is a JPEG in `bytes` of which something can be shown.
+#[cfg(feature = "camera")]
 pub(crate) fn holds_jpeg(bytes: &[u8]) -> bool {
     let mut splitter = jpeg::Splitter::over(bytes);
     std::iter::from_fn(|| splitter.next()).any(|found| matches!(found, jpeg::Found::Picture(_)))

@@ -7,7 +7,6 @@ use fast_image_resize::pixels::{U8, U8x3};
 use fast_image_resize::{FilterType, PixelTrait, ResizeAlg, ResizeOptions};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::frame::RgbImage;
 
 /// How pixels between pixels are found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,9 +41,10 @@ pub(crate) struct Part<'a> {
     pub(crate) part: [f64; 4],
 }
 
+#[cfg(feature = "camera")]
 impl<'a> Part<'a> {
     /// All of `image`.
-    pub(crate) fn whole(image: &'a RgbImage) -> Self {
+    pub(crate) fn whole(image: &'a crate::frame::RgbImage) -> Self {
         let part = [0.0, 0.0, f64::from(image.width), f64::from(image.height)];
         Self { pixels: Pixels::Rgb(&image.pixels), size: (image.width, image.height), part }
     }
@@ -105,9 +105,10 @@ impl Resizer {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "camera"))]
 mod tests {
     use super::*;
+    use crate::frame::RgbImage;
 
     fn scaled(pixels: Pixels<'_>, size: (u32, u32), part: [f64; 4], filter: Filter, to: (u32, u32)) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();

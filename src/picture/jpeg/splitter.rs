@@ -84,6 +84,7 @@ impl Splitter {
     }
 
     /// Adds bytes of the stream.
+    #[cfg(feature = "camera")]
     pub(crate) fn push(&mut self, bytes: &[u8]) {
         self.buffer.drain(..self.at);
         self.at = 0;
@@ -91,6 +92,7 @@ impl Splitter {
     }
 
     /// Says that no more bytes will come.
+    #[cfg(feature = "camera")]
     pub(crate) fn end(&mut self) {
         self.ended = true;
     }
