@@ -54,7 +54,14 @@ unsafe fn tile<const N: usize>(
     add: Add<N>,
 ) {
     let init = args.packed.init()[first..first + width].as_chunks::<4>().0;
-    let mut sums: [VectorSums; N] = std::array::from_fn(|four| [init[four].map(|init| vdupq_n_s32(init)); 2]);
+    // Loops: closures that the library calls are not inlined into it.
+    let mut sums: [VectorSums; N] = [[[vdupq_n_s32(0); 4]; 2]; N];
+    for (sums, init) in sums.iter_mut().zip(init) {
+        for (channel, &init) in init.iter().enumerate() {
+            sums[0][channel] = vdupq_n_s32(init);
+            sums[1][channel] = sums[0][channel];
+        }
+    }
     // SAFETY: the half of a block can be read at each offset, there are weights for each of those, and it is inside the planes.
     unsafe {
         add(&mut sums, args.input.add(32 * half), offsets.as_chunks().0, weights);
