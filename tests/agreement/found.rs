@@ -12,7 +12,7 @@ const FLOAT: f32 = 1e-3;
 const QUANTIZED: f32 = 2e-2;
 
 /// Folders of `tests/fixtures/found`: `model.onnx`, `x.npy`, ONNX Runtime's `y.npy`.
-const FOUND: [(&str, f32); 35] = [
+const FOUND: [(&str, f32); 36] = [
     ("average-counts-beyond-padding", QUANTIZED),
     ("axes-from-a-cast", QUANTIZED),
     ("blocked-dequantize", FLOAT),
@@ -21,6 +21,7 @@ const FOUND: [(&str, f32); 35] = [
     ("constant-of-higher-rank", FLOAT),
     ("fold-norms-through-quantizer", QUANTIZED),
     ("function-beside-none", FLOAT),
+    ("groups-spread-over-planes", QUANTIZED),
     ("halves-between-scales", QUANTIZED),
     ("halves-of-means", QUANTIZED),
     ("initializers-listed-as-inputs", FLOAT),

@@ -119,8 +119,9 @@ fn regions(network: &FusedNetwork, segments: &[Segment], live_ranges: &[Range<us
         // Segments that follow one another in the same place share their padding, which is written only once.
         let heir = found.iter_mut().rfind(|region: &&mut Region| {
             let other = &segments[region.segments[0]];
-            let same = first.halo.is_some() && (&first.halo, first.shape) == (&other.halo, other.shape);
-            same && region.life.end < life.start
+            // A convolution in groups may spread the same channels over more planes.
+            let same = (&first.halo, first.shape, first.planes) == (&other.halo, other.shape, other.planes);
+            first.halo.is_some() && same && region.life.end < life.start
         });
         match heir {
             Some(region) => {
@@ -178,4 +179,35 @@ fn place(regions: &mut [Region], is_f32: bool) -> usize {
     let (starts, end) = memory_planner::place(&chosen.iter().map(extent).collect::<Vec<_>>());
     chosen.into_iter().zip(starts).for_each(|(region, start)| region.start = start);
     end
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::segments::segments;
+    use super::*;
+    use crate::model::fused::random::{NumberKind, network};
+
+    #[test]
+    fn segments_that_live_at_once_do_not_overlap() {
+        let mut halos = 0;
+        for seed in 0..3000 {
+            let numbers = [NumberKind::Int8, NumberKind::Exact, NumberKind::Float][seed as usize % 3];
+            let network = network(seed, numbers);
+            let segments = segments(&network);
+            let (plan, live) = (memory_plan(&network, &segments), memory_planner::live_ranges(&network));
+            halos += segments.iter().filter(|segment| segment.halo.is_some()).count();
+            for (a, place) in plan.places.iter().enumerate() {
+                let range = place.range();
+                let is_f32 = segments[a].kind == Storage::F32;
+                assert!(range.end <= if is_f32 { plan.floats } else { plan.bytes }, "seed {seed}: segment {a}");
+                for b in (0..a).filter(|&b| (segments[b].kind == Storage::F32) == is_f32) {
+                    let (other, apart) =
+                        (plan.places[b].range(), live[a].end < live[b].start || live[b].end < live[a].start);
+                    let disjoint = range.end <= other.start || other.end <= range.start;
+                    assert!(apart || disjoint, "seed {seed}: segments {b} and {a} share memory");
+                }
+            }
+        }
+        assert!(halos > 100, "{halos} halos");
+    }
 }
