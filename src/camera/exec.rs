@@ -13,6 +13,7 @@ use super::video::{Layout, Video};
 use super::{Source, SourceOptions, refuse_camera_wishes};
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::PixelFormat;
+use crate::picture;
 
 /// What the program writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,7 +110,9 @@ fn parse_exec(text: &str) -> Result<Job> {
             Some(("format", name)) => format = name.parse()?,
             Some(("size", wanted)) => {
                 let sides = wanted.split_once('x').and_then(|(w, h)| Some((w.parse().ok()?, h.parse().ok()?)));
-                size = Some(sides.ok_or_else(|| usage(format!("size={wanted} is no size: write size=640x480")))?);
+                let sides = sides.filter(|&(w, h)| w > 0 && h > 0 && picture::may_decode(w, h));
+                let wrong = || usage(format!("size={wanted} is no size of a picture: write size=640x480"));
+                size = Some(sides.ok_or_else(wrong)?);
             }
             _ => break,
         }
@@ -223,7 +226,15 @@ mod tests {
         assert_eq!((job.arguments[1].as_str(), job.name.as_str()), ("cam --raw | tee x", "exec:cam"));
         assert_eq!(parse_exec("cam size=9").unwrap().writes, Writes::Mjpeg, "what is the command's own");
         assert_eq!(parse_exec("format=y4m cam").unwrap().writes, Writes::Video(Layout::Y4m));
-        for wrong in ["", "format=rgb24 cam", "format=h264 cam", "size=big cam", "format=rgb24 size=4x4 "] {
+        for wrong in [
+            "",
+            "format=rgb24 cam",
+            "format=h264 cam",
+            "size=big cam",
+            "size=0x5 cam",
+            "size=4000000000x4000000000 cam",
+            "format=rgb24 size=4x4 ",
+        ] {
             assert_eq!(parse_exec(wrong).unwrap_err().kind(), ErrorKind::Usage, "{wrong}");
         }
     }
