@@ -43,11 +43,11 @@ fn is_core(name: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::fs;
 
     /// A folder that stands in for `/`, with the given files.
-    pub(super) fn root(files: &[(&str, &str)]) -> tempfile::TempDir {
+    pub(crate) fn root(files: &[(&str, &str)]) -> tempfile::TempDir {
         let root = tempfile::tempdir().unwrap();
         for (path, text) in files {
             let path = root.path().join(path);

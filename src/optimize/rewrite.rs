@@ -3,7 +3,7 @@
 //! Each states when it holds. None moves anything across a quantizer: the values that a file quantizes stay the same.
 
 use crate::model::fused::{ConvolutionWeights, FusedNetwork, Op, Read, Shape, Window};
-use crate::quant::{Affine, Function};
+use crate::quant::Affine;
 
 /// The readers of a segment: indices of layers, and whether an output reads it too.
 pub fn readers(network: &FusedNetwork, segment: usize) -> (Vec<usize>, bool) {
@@ -151,7 +151,7 @@ fn swap(network: &mut FusedNetwork, &Unrounded { layer: first, reader: (second, 
     std::mem::swap(&mut front.op, &mut back.op);
     std::mem::swap(&mut front.name, &mut back.name);
     front.output = Shape { channels: entering, ..leaving };
-    back.reads[0].prologue = vec![factor(1.0 / values, entering)];
+    back.reads[0].prologue = vec![Affine::factor(1.0 / values, entering)];
     // The affines behind the pool expected the sum.
     if let Some(affine) = back.epilogue.first_mut() {
         affine.mul.iter_mut().for_each(|mul| *mul *= values);
@@ -161,20 +161,8 @@ fn swap(network: &mut FusedNetwork, &Unrounded { layer: first, reader: (second, 
     for read in reads_mut(network).filter(|read| read.segment == segment) {
         match read.prologue.first_mut() {
             Some(affine) => affine.mul.iter_mut().for_each(|mul| *mul *= values),
-            None => read.prologue.push(factor(values, leaving.channels)),
+            None => read.prologue.push(Affine::factor(values, leaving.channels)),
         }
-    }
-}
-
-/// The affine that multiplies all channels by one factor.
-pub fn factor(factor: f32, channels: usize) -> Affine {
-    Affine {
-        mul: vec![factor; channels],
-        add: vec![0.0; channels],
-        low: f32::NEG_INFINITY,
-        high: f32::INFINITY,
-        function: Function::Identity,
-        round: false,
     }
 }
 
@@ -182,6 +170,7 @@ pub fn factor(factor: f32, channels: usize) -> Affine {
 mod tests {
     use super::*;
     use crate::model::fused::{Input, Layer, Output, Read};
+    use crate::quant::Function;
 
     fn shape(channels: usize, side: usize) -> Shape {
         Shape { channels, height: side, width: side }

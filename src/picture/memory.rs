@@ -93,34 +93,24 @@ fn address_space() -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn machine(files: &[(&str, &str)]) -> tempfile::TempDir {
-        let root = tempfile::tempdir().unwrap();
-        for (path, text) in files {
-            let path = root.path().join(path);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, text).unwrap();
-        }
-        root
-    }
+    use crate::cpu::tests::root;
 
     const MEMINFO: (&str, &str) = ("proc/meminfo", "MemTotal:        439000 kB\nMemFree: 1 kB\n");
 
     #[test]
     fn the_smallest_limit_counts() {
-        let of = |files: &[(&str, &str)]| available(machine(files).path());
+        let of = |files: &[(&str, &str)]| available(root(files).path());
         assert_eq!(of(&[MEMINFO]), Some(439_000 << 10));
         let group = ("proc/self/cgroup", "0::/system.slice/a.service\n");
-        let max = |path, text| (path, text);
-        let files = [MEMINFO, group, max("sys/fs/cgroup/system.slice/a.service/memory.max", "max\n")];
+        let files = [MEMINFO, group, ("sys/fs/cgroup/system.slice/a.service/memory.max", "max\n")];
         assert_eq!(of(&files), Some(439_000 << 10));
-        let slice = max("sys/fs/cgroup/system.slice/memory.max", "100000000\n");
+        let slice = ("sys/fs/cgroup/system.slice/memory.max", "100000000\n");
         assert_eq!(of(&[&files[..], &[slice]].concat()), Some(100_000_000));
         let old = ("proc/self/cgroup", "4:cpu:/x\n9:memory,hugetlb:/docker/1\n");
-        let limit = max("sys/fs/cgroup/memory/docker/1/memory.limit_in_bytes", "268435456\n");
+        let limit = ("sys/fs/cgroup/memory/docker/1/memory.limit_in_bytes", "268435456\n");
         assert_eq!(of(&[MEMINFO, old, limit]), Some(268_435_456));
         let contained = ("proc/self/cgroup", "0::/\n");
-        assert_eq!(of(&[MEMINFO, contained, max("sys/fs/cgroup/memory.max", "64000000")]), Some(64_000_000));
+        assert_eq!(of(&[MEMINFO, contained, ("sys/fs/cgroup/memory.max", "64000000")]), Some(64_000_000));
     }
 
     #[test]

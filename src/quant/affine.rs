@@ -24,6 +24,17 @@ pub struct Affine {
 }
 
 impl Affine {
+    /// Products and sums alone: no function, no bounds, no rounding.
+    pub fn linear(mul: Vec<f32>, add: Vec<f32>) -> Self {
+        let (low, high) = (f32::NEG_INFINITY, f32::INFINITY);
+        Self { mul, add, function: Function::Identity, low, high, round: false }
+    }
+
+    /// Multiplies all of `channels` channels by one factor.
+    pub fn factor(factor: f32, channels: usize) -> Self {
+        Self::linear(vec![factor; channels], vec![0.0; channels])
+    }
+
     /// The result for one value; for NaN, `low`.
     pub fn apply(&self, channel: usize, value: f32) -> f32 {
         let value = self.function.apply(value.mul_add(self.mul[channel], self.add[channel]));

@@ -5,7 +5,7 @@ use super::histogram::Method;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::fused::{ConvolutionWeights, FusedNetwork, Layer, Op, Read};
 use crate::model::onnx::LayerEncodings;
-use crate::optimize::rewrite::{factor, fold_norms, only_reader, readers};
+use crate::optimize::rewrite::{fold_norms, only_reader, readers};
 use crate::quant::{Affine, Encoding, quantize_weights};
 
 /// The scales of segments that are read together.
@@ -226,7 +226,7 @@ fn divide(network: &mut FusedNetwork, number: usize, factors: &[f32]) {
     let mut start = 0;
     for (read, [all, width]) in layer.reads.iter_mut().zip(shapes) {
         if read.prologue.is_empty() {
-            read.prologue.push(factor(1.0, all));
+            read.prologue.push(Affine::factor(1.0, all));
         }
         let last = read.prologue.last_mut().expect("there is one");
         for (at, factor) in factors[start..start + width].iter().enumerate() {

@@ -17,7 +17,7 @@ use super::task::Task;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernels::{AffineChain, AffineChainF32, BiasClamp, Packed, PackedF32, QuantType, Requantize};
 use crate::model::fused::{ConvolutionWeights, Layer, Op, Window};
-use crate::quant::{Affine, Function};
+use crate::quant::Affine;
 
 /// The task of a layer that writes the segment `to`.
 ///
@@ -98,9 +98,7 @@ fn f32_convolution(
     let weights = k_steps::pack_f32(lowering, layer, (window, groups), values, &input);
     let outputs: Vec<usize> = weights.iter().map(PackedF32::outputs).collect();
     let channels = outputs.iter().sum();
-    let (mul, add) = (vec![1.0; bias.len()], bias.to_vec());
-    let add_bias =
-        Affine { mul, add, low: f32::NEG_INFINITY, high: f32::INFINITY, function: Function::Identity, round: false };
+    let add_bias = Affine::linear(vec![1.0; bias.len()], bias.to_vec());
     let bias_clamp = split(&padded(&add_bias, channels), &outputs).iter().map(BiasClamp::new).collect::<Result<_>>()?;
     let operator = ConvolutionF32::new(weights, bias_clamp, input).into();
     let affines: Vec<Affine> = layer.epilogue.iter().map(|affine| padded(affine, channels)).collect();

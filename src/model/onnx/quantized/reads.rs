@@ -3,7 +3,7 @@
 use super::super::super::fused::Read;
 use super::super::nodes::{float, int};
 use super::{Writer, WrittenSegment};
-use crate::quant::{Affine, Function};
+use crate::quant::Affine;
 
 impl Writer<'_> {
     /// All that is read as one tensor, after its affines.
@@ -21,7 +21,7 @@ impl Writer<'_> {
             if gain != 1.0 {
                 match affines.first_mut() {
                     Some(affine) => affine.mul.iter_mut().for_each(|mul| *mul *= gain),
-                    None => affines.push(scaled(gain, self.network.shape(read.segment).channels)),
+                    None => affines.push(Affine::factor(gain, self.network.shape(read.segment).channels)),
                 }
             }
             if !read.channels.is_empty() {
@@ -91,16 +91,4 @@ impl Writer<'_> {
 fn selected(affine: &Affine, channels: &[usize]) -> Affine {
     let of = |numbers: &[f32]| channels.iter().map(|&channel| numbers[channel]).collect();
     Affine { mul: of(&affine.mul), add: of(&affine.add), ..affine.clone() }
-}
-
-/// The affine of a factor.
-fn scaled(factor: f32, channels: usize) -> Affine {
-    Affine {
-        mul: vec![factor; channels],
-        add: vec![0.0; channels],
-        low: f32::NEG_INFINITY,
-        high: f32::INFINITY,
-        function: Function::Identity,
-        round: false,
-    }
 }
