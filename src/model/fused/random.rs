@@ -7,6 +7,7 @@ use rand_pcg::rand_core::SeedableRng;
 use super::{Border, ConvolutionWeights, FusedNetwork, Input, Layer, Op, Output, Read, Shape, Window};
 use crate::quant::{Affine, Function, Table};
 
+mod dense;
 mod operands;
 
 /// The arithmetic of a network.
@@ -33,6 +34,8 @@ pub(crate) fn network(seed: u64, numbers: NumberKind) -> FusedNetwork {
             made.transition();
         } else if made.one_in(4) {
             made.combination();
+        } else if numbers == NumberKind::Int8 && made.one_in(3) {
+            made.dense_layers();
         } else {
             made.layer();
         }
