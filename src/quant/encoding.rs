@@ -90,7 +90,7 @@ mod tests {
         /// Against exact arithmetic: f64 holds the quotient of two f32 precisely enough to tell which quantized value is
         /// nearest, except at ties within f32's rounding.
         #[test]
-        fn codes_are_the_nearest(real in -1e4f32..1e4, scale in 1e-4f32..10.0, zero_point in 0i32..=255) {
+        fn quantized_values_are_the_nearest(real in -1e4f32..1e4, scale in 1e-4f32..10.0, zero_point in 0i32..=255) {
             let encoding = Encoding { scale, zero_point, low: 0, high: 255 };
             let exact = f64::from(real) / f64::from(scale) + f64::from(zero_point);
             let qvalue = f64::from(encoding.quantize(real));

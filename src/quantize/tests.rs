@@ -215,7 +215,7 @@ fn names_of_the_graph_are_not_taken_twice() {
     let file = parsed(&changed(&file(&config), |proto| {
         in_front(proto, "classifier", "Softsign");
         let graph = proto.graph.as_mut().unwrap();
-        let taken = "features.conv0.weight.codes";
+        let taken = "features.conv0.weight.quantized";
         graph.node.iter_mut().for_each(|node| {
             node.output
                 .iter_mut()

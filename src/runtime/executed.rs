@@ -166,7 +166,7 @@ impl Execution {
         let int8 = macs(&mut nodes.iter().filter(is_int8));
         let convolutions = nodes.iter().filter(|node| node.macs > 0);
         let int8_convolutions = convolutions.clone().filter(is_int8).count();
-        let left = |o: &Opaque| Left { node: o.node.clone(), op: o.op.clone(), reason: o.reason.clone() };
+        let left = |o: &Opaque| Left { node: o.node.clone(), op: o.op.clone(), reason: o.reason.to_string() };
         Self {
             int8_share: if all == 0 { 0.0 } else { int8 as f64 / all as f64 },
             int8_convolutions,

@@ -217,7 +217,7 @@ impl<'a> Folding<'a> {
             "Concat" => (0..node.input.len()).map(input).fold(f64::INFINITY, f64::min),
             "QuantizeLinear" => match self.zero_point(node) {
                 Some(zero) if input(0) >= 0.0 => zero,
-                // Codes of u8, which no others are left without a zero point.
+                // Quantized values of u8, which no others are left without a zero point.
                 _ if self.is_u8(node) => 0.0,
                 _ => -128.0,
             },

@@ -274,7 +274,7 @@ impl Writer<'_> {
         scales: Vec<f32>,
         zero_points: Option<TensorProto>,
     ) -> String {
-        let mut inputs = vec![self.store(&format!("{name}.codes"), values)];
+        let mut inputs = vec![self.store(&format!("{name}.quantized"), values)];
         inputs.push(self.list(&format!("{name}.scale"), scales));
         inputs.extend(zero_points.map(|zeros| self.store(&format!("{name}.zero_point"), zeros)));
         let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();

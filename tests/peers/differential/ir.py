@@ -124,7 +124,7 @@ def rename(model: onnx.ModelProto, rng: random.Random, style: str) -> onnx.Model
         names = [t.name for t in graph.initializer if not t.name.startswith("scales_")]
         names += [name for node in graph.node for name in node.output if name]
         numbers = rng.sample(range(3 * len(names)), len(names))
-        odd = ["/features/block{}/Conv output:0", "{}", "\u7b2c{}\u5c64", 'a "{}" #', "x.{}.real", "%{}"]
+        odd = ["/features/block{}/Conv output:0", "{}", "\u7b2c{}\u5c64", 'a "{}" #', "x.{}.f32", "%{}"]
         new = {
             name: str(number) if style == "numbers" else f"{rng.choice(odd).format(number)}~{number}"
             for name, number in zip(names, numbers)

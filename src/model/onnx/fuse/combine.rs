@@ -4,13 +4,14 @@ use tract_onnx::pb::{NodeProto, tensor_proto::DataType};
 
 use super::super::super::fused::Op;
 use super::elementwise::per_channel;
+use super::not_fused::NotFused;
 use super::state::Walk;
 use super::value::{Piece, Value};
 use crate::quant::Function;
 
 /// `Add`, `Sub`, `Sum` and `Mul`: one layer for each operand behind the first. A product of a tensor and a function of it is a
 /// function, and no layer.
-pub(super) fn combine(walk: &mut Walk<'_>, node: &NodeProto) -> Result<Value, String> {
+pub(super) fn combine(walk: &mut Walk<'_>, node: &NodeProto) -> Result<Value, NotFused> {
     let operands = (0..node.input.len()).map(|index| walk.value(node, index)).collect::<Result<Vec<_>, _>>()?;
     if let ("Mul", [a, b]) = (node.op_type.as_str(), operands.as_slice())
         && let Some(product) = a.product(b)
@@ -18,13 +19,14 @@ pub(super) fn combine(walk: &mut Walk<'_>, node: &NodeProto) -> Result<Value, St
         return Ok(product);
     }
     let region = operands.iter().map(|operand| operand.region).max().unwrap_or(0);
-    let largest = operands.iter().max_by_key(|operand| operand.shape.len()).ok_or("it combines nothing")?.clone();
+    let largest =
+        operands.iter().max_by_key(|operand| operand.shape.len()).ok_or(NotFused::Form("it combines nothing"))?.clone();
     if !operands.iter().all(|operand| fits(operand, &largest)) {
-        return Err("its operands have other extents, and not one number a channel".into());
+        return Err(NotFused::Form("its operands have other extents, and not one number a channel"));
     }
     let lifted = node.input.iter().zip(operands).map(|(name, operand)| walk.lifted(name, operand, region));
     let mut operands = lifted.collect::<Vec<_>>().into_iter();
-    let mut result = operands.next().ok_or("it combines nothing")?;
+    let mut result = operands.next().ok_or(NotFused::Form("it combines nothing"))?;
     for mut operand in operands {
         if node.op_type == "Sub" {
             let channels = operand.shape.channels;
@@ -37,9 +39,10 @@ pub(super) fn combine(walk: &mut Walk<'_>, node: &NodeProto) -> Result<Value, St
 }
 
 /// `PRelu` with a slope for each channel: what is above 0, plus what is below times its slope.
-pub(super) fn rectify(walk: &mut Walk<'_>, node: &NodeProto) -> Result<Value, String> {
+pub(super) fn rectify(walk: &mut Walk<'_>, node: &NodeProto) -> Result<Value, NotFused> {
     let mut value = walk.value(node, 0)?;
-    let slope = node.input.get(1).and_then(|name| walk.constants.get(name)).ok_or("its slope is not in the file")?;
+    let slope =
+        node.input.get(1).and_then(|name| walk.constants.get(name)).ok_or(NotFused::NotConstant("its slope"))?;
     if let [slope] = slope.real()[..] {
         value.function(&Function::LeakyRelu(slope));
         return Ok(value);

@@ -5,15 +5,18 @@ use tract_onnx::pb::{NodeProto, tensor_proto::DataType};
 use super::attributes::Attributes;
 use super::constant::Constant;
 use super::evaluate::{axis_of, quantized_kind, range};
+use super::not_fused::NotFused;
 use super::qoperator::adds_zero_point_first;
 use super::state::Walk;
 use super::value::Value;
 use crate::quant::Function;
 
 /// The value a node gives, if it is such an operator.
-pub(super) fn apply(walk: &Walk<'_>, node: &NodeProto) -> Result<Value, String> {
+pub(super) fn apply(walk: &Walk<'_>, node: &NodeProto) -> Result<Value, NotFused> {
     match node.op_type.as_str() {
-        "Dropout" if node.input.get(2).is_some_and(|name| !name.is_empty()) => Err("it may be in training".into()),
+        "Dropout" if node.input.get(2).is_some_and(|name| !name.is_empty()) => {
+            Err(NotFused::Form("it may be in training"))
+        }
         "Identity" | "Dropout" => walk.value(node, 0),
         "Cast" if node.int("to") == Some(1) => {
             let mut value = walk.value(node, 0)?;
@@ -30,8 +33,8 @@ pub(super) fn apply(walk: &Walk<'_>, node: &NodeProto) -> Result<Value, String> 
         "Add" | "Sub" | "Mul" | "Div" => binary(walk, node),
         "QuantizeLinear" | "DequantizeLinear" => quantizer(walk, node),
         "Flatten" | "Reshape" | "Squeeze" | "Unsqueeze" => reshape(walk, node),
-        op => {
-            let function = function(node).ok_or_else(|| format!("{op} is no operator of a DenseNet"))?;
+        _ => {
+            let function = function(node).ok_or(NotFused::Operator)?;
             let mut value = walk.value(node, 0)?;
             value.function(&function);
             Ok(value)
@@ -56,7 +59,7 @@ fn function(node: &NodeProto) -> Option<Function> {
 }
 
 /// One number for each channel, from a constant of one number or one for each.
-pub(super) fn per_channel(constant: &Constant, value: &Value) -> Result<Vec<f64>, String> {
+pub(super) fn per_channel(constant: &Constant, value: &Value) -> Result<Vec<f64>, NotFused> {
     let numbers = constant.real();
     let channels = value.shape.channels;
     let rank = value.dims().len();
@@ -69,16 +72,16 @@ pub(super) fn per_channel(constant: &Constant, value: &Value) -> Result<Vec<f64>
     } else if dims == expected && !(value.flat && value.shape.area() > 1) {
         Ok(numbers.into_iter().map(f64::from).collect())
     } else {
-        Err(format!("its constant of {:?} is not one number a channel", constant.dims))
+        Err(NotFused::extents(format!("its constant of {:?} is not one number a channel", constant.dims)))
     }
 }
 
-fn binary(walk: &Walk<'_>, node: &NodeProto) -> Result<Value, String> {
+fn binary(walk: &Walk<'_>, node: &NodeProto) -> Result<Value, NotFused> {
     let known = |index: usize| node.input.get(index).and_then(|name| walk.constants.get(name));
     let (constant, operand) = match (known(0), known(1)) {
         (_, Some(constant)) => (constant, 0),
         (Some(constant), None) => (constant, 1),
-        (None, None) => return Err("both its inputs depend on the image".into()),
+        (None, None) => return Err(NotFused::Form("both its inputs depend on the image")),
     };
     let mut value = walk.value(node, operand)?;
     let numbers = per_channel(&constant, &value)?;
@@ -91,12 +94,12 @@ fn binary(walk: &Walk<'_>, node: &NodeProto) -> Result<Value, String> {
         ("Sub", 0) => value.affine(&constant(1.0), &negative()),
         ("Sub", _) => value.affine(&constant(-1.0), &numbers),
         ("Div", 0) => value.affine(&inverse(), &constant(0.0)),
-        _ => return Err("it divides by what depends on the image".into()),
+        _ => return Err(NotFused::Form("it divides by what depends on the image")),
     }
     Ok(value)
 }
 
-fn norm(walk: &Walk<'_>, node: &NodeProto) -> Result<Value, String> {
+fn norm(walk: &Walk<'_>, node: &NodeProto) -> Result<Value, NotFused> {
     let mut value = walk.value(node, 0)?;
     let channels = value.shape.channels;
     let parameter = |index: usize| {
@@ -105,10 +108,10 @@ fn norm(walk: &Walk<'_>, node: &NodeProto) -> Result<Value, String> {
     };
     let parameters = (parameter(1), parameter(2), parameter(3), parameter(4));
     let (Some(scale), Some(offset), Some(mean), Some(variance)) = parameters else {
-        return Err("its parameters are not one number a channel".into());
+        return Err(NotFused::extents("its parameters are not one number a channel"));
     };
     if value.flat && value.shape.area() > 1 {
-        return Err("it normalizes what was flattened".into());
+        return Err(NotFused::Form("it normalizes what was flattened"));
     }
     let epsilon = f64::from(node.float("epsilon").unwrap_or(1e-5));
     let mul: Vec<f64> =
@@ -119,7 +122,7 @@ fn norm(walk: &Walk<'_>, node: &NodeProto) -> Result<Value, String> {
     Ok(value)
 }
 
-fn clip(walk: &Walk<'_>, node: &NodeProto) -> Result<Value, String> {
+fn clip(walk: &Walk<'_>, node: &NodeProto) -> Result<Value, NotFused> {
     let mut value = walk.value(node, 0)?;
     let bound = |index: usize, name: &str, otherwise: f64| match node.input.get(index).filter(|name| !name.is_empty()) {
         Some(input) => walk.constants.get(input).and_then(|c| c.real().first().copied()).map(f64::from),
@@ -130,27 +133,32 @@ fn clip(walk: &Walk<'_>, node: &NodeProto) -> Result<Value, String> {
             value.bound(low, high);
             Ok(value)
         }
-        _ => Err("its bounds depend on the image".into()),
+        _ => Err(NotFused::NotConstant("each of its bounds")),
     }
 }
 
-fn quantizer(walk: &Walk<'_>, node: &NodeProto) -> Result<Value, String> {
+fn quantizer(walk: &Walk<'_>, node: &NodeProto) -> Result<Value, NotFused> {
     let mut value = walk.value(node, 0)?;
     let channels = value.shape.channels;
-    let quantizer = walk.constants.quantizer(node).ok_or("its scale or zero point is not usable")?;
+    let quantizer = walk
+        .constants
+        .quantizer(node)
+        .ok_or_else(|| NotFused::quantization("its scale or zero point is not usable"))?;
     let along = axis_of(node, value.dims().len()) == 1 && quantizer.dims.len() == 1;
     if quantizer.count() > 1 && (!along || value.flat && value.shape.area() > 1) {
-        return Err("its scales are not one number a channel".into());
+        return Err(NotFused::quantization("its scales are not one number a channel"));
     }
     let spread = |numbers: Vec<f64>| match numbers.len() {
         1 => Ok(vec![numbers[0]; channels]),
         n if n == channels => Ok(numbers),
-        n => Err(format!("it has {n} scales for {channels} channels")),
+        n => Err(NotFused::quantization(format!("it has {n} scales for {channels} channels"))),
     };
     let scales = spread(quantizer.scales.iter().copied().map(f64::from).collect())?;
     let zero_points = spread(quantizer.zero_points.iter().map(|&zero| zero as f64).collect())?;
     let kind = if node.op_type == "QuantizeLinear" { quantized_kind(node, quantizer.kind) } else { quantizer.kind };
-    let bounds = kind.map_or(Some((0, 255)), range).ok_or("its quantized values are not of 8 bits")?;
+    let bounds = kind
+        .map_or(Some((0, 255)), range)
+        .ok_or_else(|| NotFused::quantization("its quantized values are not of 8 bits"))?;
     if node.op_type == "QuantizeLinear" {
         let (low, high) = (bounds.0 as f64, bounds.1 as f64);
         if adds_zero_point_first(node) {
@@ -162,7 +170,7 @@ fn quantizer(walk: &Walk<'_>, node: &NodeProto) -> Result<Value, String> {
     } else {
         // Without a zero point any type is one that fits.
         if value.kind == DataType::Float || quantizer.kind.is_some_and(|kind| kind != value.kind) {
-            return Err("its input is not of its zero point's type".into());
+            return Err(NotFused::quantization("its input is not of its zero point's type"));
         }
         value.dequantize(&scales, &zero_points);
         value.kind = DataType::Float;
@@ -170,9 +178,9 @@ fn quantizer(walk: &Walk<'_>, node: &NodeProto) -> Result<Value, String> {
     Ok(value)
 }
 
-fn reshape(walk: &Walk<'_>, node: &NodeProto) -> Result<Value, String> {
+fn reshape(walk: &Walk<'_>, node: &NodeProto) -> Result<Value, NotFused> {
     let mut value = walk.value(node, 0)?;
-    let dims = walk.constants.reshaped(node, &value.dims()).ok_or("its target shape depends on the image")?;
+    let dims = walk.constants.reshaped(node, &value.dims()).ok_or(NotFused::NotConstant("its target shape"))?;
     let shape = value.shape;
     match dims[..] {
         [1, values] if values == shape.len() => (value.flat, value.groups) = (true, None),
@@ -186,7 +194,7 @@ fn reshape(walk: &Walk<'_>, node: &NodeProto) -> Result<Value, String> {
         {
             value.groups = Some(groups);
         }
-        _ => return Err(format!("it makes {dims:?} of {:?}", value.dims())),
+        _ => return Err(NotFused::extents(format!("it makes {dims:?} of {:?}", value.dims()))),
     }
     Ok(value)
 }

@@ -5,6 +5,7 @@ use tract_onnx::pb::NodeProto;
 use super::super::super::fused::{Border, ConvolutionWeights, Op, Shape, Window, sums_fit, zero_point_fits};
 use super::attributes::Attributes;
 use super::constants::TensorData;
+use super::not_fused::NotFused;
 use super::state::Walk;
 use super::value::Value;
 
@@ -21,7 +22,7 @@ struct Kernel {
     bias: Vec<f32>,
 }
 
-pub(super) fn convolution(walk: &mut Walk<'_>, node: &NodeProto) -> Result<Value, String> {
+pub(super) fn convolution(walk: &mut Walk<'_>, node: &NodeProto) -> Result<Value, NotFused> {
     let value = walk.value(node, 0)?;
     convolution_of(walk, node, value, None)
 }
@@ -32,27 +33,29 @@ pub(super) fn convolution_of(
     node: &NodeProto,
     value: Value,
     mirrored: Option<[usize; 4]>,
-) -> Result<Value, String> {
+) -> Result<Value, NotFused> {
     let (dims, stored) = weights(walk, node)?;
-    let [out, channels, height, width] = dims[..] else { return Err("its weights are not of rank 4".into()) };
+    let [out, channels, height, width] = dims[..] else {
+        return Err(NotFused::extents("its weights are not of rank 4"));
+    };
     if dims.contains(&0) {
-        return Err("its weights are empty".into());
+        return Err(NotFused::extents("its weights are empty"));
     }
     let groups = usize::try_from(node.int("group").unwrap_or(1)).unwrap_or(0);
     if value.flat || groups == 0 || channels.checked_mul(groups) != Some(value.shape.channels) || out % groups != 0 {
-        return Err("its weights do not fit its input".into());
+        return Err(NotFused::extents("its weights do not fit its input"));
     }
     if node.ints("kernel_shape").is_some_and(|shape| !shape.iter().eq(&[height as i64, width as i64])) {
-        return Err("its weights do not have its kernel_shape".into());
+        return Err(NotFused::extents("its weights do not have its kernel_shape"));
     }
     let mut window = window(node, [height, width], value.shape)?;
     if let Some(padding) = mirrored {
         let [top, left, bottom, right] = padding;
         if window.padding != [0; 4] || node.text("auto_pad").is_some_and(|pad| pad != b"NOTSET" && pad != b"VALID") {
-            return Err("it pads what is padded".into());
+            return Err(NotFused::Form("it pads what is padded"));
         }
         if top.max(bottom) >= value.shape.height || left.max(right) >= value.shape.width {
-            return Err("more is mirrored than there is".into());
+            return Err(NotFused::extents("more is mirrored than there is"));
         }
         window = Window { padding, border: Border::Reflect, ..window };
     }
@@ -62,22 +65,22 @@ pub(super) fn convolution_of(
 }
 
 /// `Gemm` and `MatMul`: a convolution whose window is the whole input.
-pub(super) fn linear(walk: &mut Walk<'_>, node: &NodeProto) -> Result<Value, String> {
+pub(super) fn linear(walk: &mut Walk<'_>, node: &NodeProto) -> Result<Value, NotFused> {
     let value = walk.value(node, 0)?;
     let (dims, stored) = weights(walk, node)?;
-    let [rows, columns] = dims[..] else { return Err("its weights are not of rank 2".into()) };
+    let [rows, columns] = dims[..] else { return Err(NotFused::extents("its weights are not of rank 2")) };
     if dims.contains(&0) {
-        return Err("its weights are empty".into());
+        return Err(NotFused::extents("its weights are empty"));
     }
     let flag = |name: &str| node.int(name).unwrap_or(0) != 0;
     let factor = |name: &str| node.float(name).unwrap_or(1.0);
     if !value.flat || flag("transA") || factor("alpha") != 1.0 || factor("beta") != 1.0 {
-        return Err("it is more than a fully connected layer".into());
+        return Err(NotFused::Form("it is more than a fully connected layer"));
     }
     let out_first = flag("transB");
     let (out, inputs) = if out_first { (rows, columns) } else { (columns, rows) };
     if inputs != value.shape.len() {
-        return Err("its weights do not fit its input".into());
+        return Err(NotFused::extents("its weights do not fit its input"));
     }
     let stored = stored.transposed_if(!out_first, rows, columns);
     let kernel = [value.shape.height, value.shape.width];
@@ -89,22 +92,22 @@ pub(super) fn linear(walk: &mut Walk<'_>, node: &NodeProto) -> Result<Value, Str
     Ok(value)
 }
 
-fn weights(walk: &Walk<'_>, node: &NodeProto) -> Result<(Vec<usize>, TensorData), String> {
+fn weights(walk: &Walk<'_>, node: &NodeProto) -> Result<(Vec<usize>, TensorData), NotFused> {
     let found = node.input.get(1).and_then(|name| walk.constants.stored(name));
-    found.ok_or_else(|| "its weights are not in the file, or of a type that is not read".into())
+    found.ok_or(NotFused::NotConstant("its weights, of a type that is read,"))
 }
 
 /// The bias of a convolution, `[out]`, or of `Gemm`, anything that broadcasts to `[1, out]`.
-fn bias(walk: &Walk<'_>, node: &NodeProto, out: usize) -> Result<Vec<f32>, String> {
+fn bias(walk: &Walk<'_>, node: &NodeProto, out: usize) -> Result<Vec<f32>, NotFused> {
     let Some(name) = node.input.get(2).filter(|name| !name.is_empty()) else { return Ok(Vec::new()) };
-    let constant = walk.constants.get(name).ok_or("its bias is not in the file")?;
+    let constant = walk.constants.get(name).ok_or(NotFused::NotConstant("its bias"))?;
     let bias = constant.real();
     let last = constant.dims.last().copied().unwrap_or(1);
     match (node.op_type.as_str(), bias.len()) {
         ("Gemm", 1) if constant.dims.len() <= 2 => Ok(vec![bias[0]; out]),
         ("Gemm", n) if constant.dims.len() <= 2 && n == out && last == out => Ok(bias),
         ("Conv", n) if n == out && constant.dims.len() == 1 => Ok(bias),
-        _ => Err(format!("it has biases of {:?} for {out} outputs", constant.dims)),
+        _ => Err(NotFused::extents(format!("it has biases of {:?} for {out} outputs", constant.dims))),
     }
 }
 
@@ -114,15 +117,19 @@ fn layer(
     value: &Value,
     window: Window,
     kernel: Kernel,
-) -> Result<Value, String> {
-    let [height, width] = window.output(value.shape.height, value.shape.width).ok_or("nothing is left of its input")?;
+) -> Result<Value, NotFused> {
+    let [height, width] = window
+        .output(value.shape.height, value.shape.width)
+        .ok_or_else(|| NotFused::extents("nothing is left of its input"))?;
     let output = Shape { channels: kernel.out, height, width };
     let Kernel { out, channels, groups, mut stored, dims, bias } = kernel;
     let size = channels * window.len();
     let ordered = value.by_segment(groups)?;
     if let Some((_, order)) = &ordered {
         let dims = [out, channels, window.len()];
-        stored = stored.reordered(dims, groups, order).ok_or("its weights have a scale for each of its inputs")?;
+        stored = stored
+            .reordered(dims, groups, order)
+            .ok_or_else(|| NotFused::quantization("its weights have a scale for each of its inputs"))?;
     }
     let value = ordered.as_ref().map_or(value, |(value, _)| value);
     // Padding has to be one of the values that are read: where it is not, the products are f32.
@@ -135,7 +142,7 @@ fn layer(
         {
             let (values, zero_points) = signed(&qvalues, &zero_points, size)?;
             if !sums_fit(&values, &zero_points, size, input_zero_point) {
-                return Err("its sums do not fit 32 bits".into());
+                return Err(NotFused::TooMuch("its sums do not fit 32 bits"));
             }
             let weights = ConvolutionWeights::Int8 { values, zero_points, input_zero_point };
             let mut result =
@@ -160,7 +167,7 @@ fn layer(
 }
 
 /// The quantized values as s8, and the zero points that are then left, one for each output of `size` weights; none where all are 0.
-fn signed(qvalues: &[i64], zero_points: &[i64], size: usize) -> Result<(Vec<i8>, Vec<i16>), String> {
+fn signed(qvalues: &[i64], zero_points: &[i64], size: usize) -> Result<(Vec<i8>, Vec<i16>), NotFused> {
     let zero_point = |out: usize| zero_points[out.min(zero_points.len() - 1)];
     let outputs = qvalues.chunks_exact(size.max(1));
     let centred: Option<Vec<i8>> = qvalues
@@ -175,7 +182,7 @@ fn signed(qvalues: &[i64], zero_points: &[i64], size: usize) -> Result<(Vec<i8>,
     let lower = if qvalues.iter().any(|&qvalue| qvalue > 127) { 128 } else { 0 };
     let values: Result<Vec<i8>, _> = qvalues.iter().map(|&qvalue| i8::try_from(qvalue - lower)).collect();
     let zero_points = (0..outputs.len()).map(|out| (zero_point(out) - lower) as i16).collect();
-    values.map(|values| (values, zero_points)).map_err(|_| "its weights are not of 8 bits".into())
+    values.map(|values| (values, zero_points)).map_err(|_| NotFused::quantization("its weights are not of 8 bits"))
 }
 
 fn real(stored: TensorData, dims: &[usize]) -> Vec<f32> {
@@ -194,18 +201,18 @@ fn real(stored: TensorData, dims: &[usize]) -> Vec<f32> {
 }
 
 /// The window of a convolution or pool.
-pub(super) fn window(node: &NodeProto, kernel: [usize; 2], shape: Shape) -> Result<Window, String> {
+pub(super) fn window(node: &NodeProto, kernel: [usize; 2], shape: Shape) -> Result<Window, NotFused> {
     let numbers = |name: &str| node.ints(name).map(|v| v.iter().map(|&n| n.max(0) as usize).collect::<Vec<usize>>());
     let dilation = match numbers("dilations").as_deref() {
         None => [1, 1],
         Some(&[down, right]) if down > 0 && right > 0 => [down, right],
-        Some(_) => return Err("its dilations are not two".into()),
+        Some(_) => return Err(NotFused::Form("its dilations are not two")),
     };
     let span = Window { kernel, dilation, ..Window::ONE }.span();
     let stride = match numbers("strides").as_deref() {
         None => [1, 1],
         Some(&[down, right]) if down > 0 && right > 0 => [down, right],
-        Some(_) => return Err("its strides are not two".into()),
+        Some(_) => return Err(NotFused::Form("its strides are not two")),
     };
     let same = |lower: bool| {
         let along = |side: usize, kernel: usize, stride: usize| {
@@ -223,7 +230,7 @@ pub(super) fn window(node: &NodeProto, kernel: [usize; 2], shape: Shape) -> Resu
         _ => match numbers("pads").as_deref() {
             None => [0; 4],
             Some(&[top, left, bottom, right]) => [top, left, bottom, right],
-            Some(_) => return Err("its padding is not four numbers".into()),
+            Some(_) => return Err(NotFused::Form("its padding is not four numbers")),
         },
     };
     Ok(Window { kernel, stride, padding, dilation, ..Window::ONE })

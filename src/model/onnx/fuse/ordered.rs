@@ -2,6 +2,7 @@
 
 use super::super::super::fused::Chain;
 use super::constants::TensorData;
+use super::not_fused::NotFused;
 use super::value::{Piece, Value};
 
 /// Most pieces that a convolution reads: beyond, reading them costs more than what is computed of them.
@@ -12,7 +13,7 @@ const MOST_NUMBERS: usize = 1 << 24;
 impl Value {
     /// The input of a convolution in groups whose channels were picked from many segments: those of each group segment by segment,
     /// and for each channel its former number. `None` where they are in few pieces as they are.
-    pub(super) fn by_segment(&self, groups: usize) -> Result<Option<(Self, Vec<usize>)>, String> {
+    pub(super) fn by_segment(&self, groups: usize) -> Result<Option<(Self, Vec<usize>)>, NotFused> {
         let mut sources: Vec<usize> = self.pieces.iter().map(|piece| piece.source).collect();
         sources.sort_unstable();
         sources.dedup();
@@ -22,7 +23,7 @@ impl Value {
         }
         let largest = self.pieces.iter().map(|piece| piece.chain.channels()).max().unwrap_or(0);
         if largest.saturating_mul(self.shape.channels) > MOST_NUMBERS {
-            return Err("its channels are too many, of too many segments".into());
+            return Err(NotFused::TooMuch("its channels are too many, of too many segments"));
         }
         // Source, channel, the chain that it came with, its number.
         let mut channels: Vec<(usize, usize, &Chain, usize)> = Vec::new();
@@ -50,7 +51,7 @@ impl Value {
         let (mut pieces, order): (Vec<Piece>, Vec<Vec<usize>>) = pieces.into_iter().unzip();
         pieces.iter_mut().for_each(Piece::normalize);
         if pieces.len() > MOST_READS {
-            return Err("its channels are of too many segments".into());
+            return Err(NotFused::TooMuch("its channels are of too many segments"));
         }
         Ok(Some((Self { pieces, ..self.clone() }, order.concat())))
     }

@@ -4,6 +4,7 @@ use tract_onnx::pb::NodeProto;
 
 use super::super::super::fused::{Border, Op, Shape, Window};
 use super::attributes::Attributes;
+use super::not_fused::NotFused;
 use super::operators::window;
 use super::state::Walk;
 use super::value::{Piece, Value};
@@ -12,21 +13,23 @@ use super::value::{Piece, Value};
 const EXACT_SUM: usize = (1 << 24) / 255;
 
 /// The window of a pool and the output's extents. Windows that reach over the edge (`ceil_mode`) have more padding.
-fn pool(node: &NodeProto, shape: Shape) -> Result<(Window, Shape), String> {
+fn pool(node: &NodeProto, shape: Shape) -> Result<(Window, Shape), NotFused> {
     let kernel = match node.ints("kernel_shape") {
         Some(&[height, width]) if height > 0 && width > 0 => [height as usize, width as usize],
-        _ => return Err("its window is not of two dimensions".into()),
+        _ => return Err(NotFused::Form("its window is not of two dimensions")),
     };
     let mut window = window(node, kernel, shape)?;
     if window.dilation != [1, 1] {
-        return Err("its window is dilated".into());
+        return Err(NotFused::Form("its window is dilated"));
     }
     if node.int("ceil_mode").unwrap_or(0) != 0 && node.text("auto_pad").is_none_or(|pad| !pad.starts_with(b"SAME")) {
         for (axis, side) in [shape.height, shape.width].into_iter().enumerate() {
-            window.padding[axis + 2] += over_the_edge(&window, axis, side).ok_or("nothing is left of its input")?;
+            window.padding[axis + 2] +=
+                over_the_edge(&window, axis, side).ok_or_else(|| NotFused::extents("nothing is left of its input"))?;
         }
     }
-    let [height, width] = window.output(shape.height, shape.width).ok_or("nothing is left of its input")?;
+    let [height, width] =
+        window.output(shape.height, shape.width).ok_or_else(|| NotFused::extents("nothing is left of its input"))?;
     Ok((window, Shape { height, width, ..shape }))
 }
 
@@ -41,10 +44,10 @@ fn over_the_edge(window: &Window, axis: usize, side: usize) -> Option<usize> {
     Some(if more { stride - room % stride } else { 0 })
 }
 
-pub(super) fn max_pool(walk: &mut Walk<'_>, node: &NodeProto) -> Result<Value, String> {
+pub(super) fn max_pool(walk: &mut Walk<'_>, node: &NodeProto) -> Result<Value, NotFused> {
     let value = walk.value(node, 0)?;
     if value.flat {
-        return Err("it pools what was flattened".into());
+        return Err(NotFused::Form("it pools what was flattened"));
     }
     let (window, output) = pool(node, value.shape)?;
     let (pieces, decode) = undecoded(&value, false);
@@ -55,11 +58,11 @@ pub(super) fn max_pool(walk: &mut Walk<'_>, node: &NodeProto) -> Result<Value, S
 }
 
 /// `AveragePool`, `GlobalAveragePool`, and `ReduceMean` over height and width.
-pub(super) fn average_pool(walk: &mut Walk<'_>, node: &NodeProto) -> Result<Value, String> {
+pub(super) fn average_pool(walk: &mut Walk<'_>, node: &NodeProto) -> Result<Value, NotFused> {
     let value = walk.value(node, 0)?;
     let shape = value.shape;
     if value.flat {
-        return Err("it pools what was flattened".into());
+        return Err(NotFused::Form("it pools what was flattened"));
     }
     let whole = Window { kernel: [shape.height, shape.width], ..Window::ONE };
     let (window, output, flat) = match node.op_type.as_str() {
@@ -77,13 +80,13 @@ pub(super) fn average_pool(walk: &mut Walk<'_>, node: &NodeProto) -> Result<Valu
                 axes.unwrap_or_default().into_iter().map(|axis| if axis < 0 { axis + 4 } else { axis }).collect();
             axes.sort_unstable();
             if axes != [2, 3] {
-                return Err("it reduces more than height and width".into());
+                return Err(NotFused::Form("it reduces more than height and width"));
             }
             (whole, Shape { height: 1, width: 1, ..shape }, node.int("keepdims") == Some(0))
         }
     };
     if window.len() > EXACT_SUM {
-        return Err("it averages over too many values".into());
+        return Err(NotFused::TooMuch("it averages over too many values"));
     }
     let padded = window.padding != [0; 4] && window.border == Border::Zero;
     let (pieces, decode) = undecoded(&value, padded);
@@ -94,12 +97,14 @@ pub(super) fn average_pool(walk: &mut Walk<'_>, node: &NodeProto) -> Result<Valu
 }
 
 /// The window of an `AveragePool` and the output's extents: padding counts as zeros, or is absent.
-fn average_window(node: &NodeProto, shape: Shape) -> Result<(Window, Shape), String> {
+fn average_window(node: &NodeProto, shape: Shape) -> Result<(Window, Shape), NotFused> {
     let (pooled, output) = pool(node, shape)?;
     let asked = window(node, pooled.kernel, shape)?.padding;
     let counts = node.int("count_include_pad").unwrap_or(0) != 0 && asked != [0; 4];
     let border = match counts {
-        true if pooled.padding != asked => return Err("it counts padding and reaches over it (ceil_mode)".into()),
+        true if pooled.padding != asked => {
+            return Err(NotFused::Form("it counts padding and reaches over it (ceil_mode)"));
+        }
         false if pooled.padding != [0; 4] => Border::Absent,
         _ => Border::Zero,
     };

@@ -1,6 +1,6 @@
-//! Quantized operators as what they mean: decode, compute in f32 values, encode.
+//! Quantized operators as what they mean: dequantize, compute in f32, quantize.
 //!
-//! ONNX has two forms of a quantized network. In the one, *QDQ*, real operators stand between `DequantizeLinear` and
+//! ONNX has two forms of a quantized network. In the one, *QDQ*, f32 operators stand between `DequantizeLinear` and
 //! `QuantizeLinear`; in the other, *QOperator*, both are part of the operator (`QLinearConv`, and the contributed
 //! operators of ONNX Runtime). Here the second becomes the first, so that all else knows one form, and so that tract,
 //! which refuses most of the second, reads it.
@@ -8,7 +8,7 @@
 use tract_onnx::pb::{AttributeProto, GraphProto, NodeProto};
 
 use super::super::super::{Limit, Limits, Tensor};
-use super::super::nodes::{initializer, int, ints};
+use super::super::nodes::{Nodes, initializer, int, ints};
 use super::attributes::Attributes;
 use super::constants::Constants;
 use crate::error::{Error, ErrorKind, Result};
@@ -17,7 +17,7 @@ use crate::model::onnx::operators;
 /// Where an operator's quantized value, scale and zero point stand among its inputs.
 type Triple = [usize; 3];
 
-/// A quantized operator: what it is in f32 values, its operands, and where scale and zero point of its result are.
+/// A quantized operator: the f32 operator, its operands, and where scale and zero point of its result are.
 struct Form {
     op: &'static str,
     operands: Vec<Triple>,
@@ -115,22 +115,49 @@ fn bias_scales(node: &NodeProto, form: &Form, constants: &Constants<'_>) -> Opti
     Some(Tensor { shape: vec![channels], data })
 }
 
+/// The nodes that a quantized operator is: its operands dequantized, the f32 operator, its result quantized.
 fn expanded(node: &NodeProto, form: &Form, bias_scales: Option<String>) -> Vec<NodeProto> {
-    let given = |at: usize| node.input.get(at).filter(|name| !name.is_empty()).cloned();
     let result = &node.output[0];
-    let make = |op: &str, name: String, input: Vec<String>, output: String, attribute: Vec<AttributeProto>| NodeProto {
-        op_type: op.into(),
-        name,
-        input,
-        output: vec![output],
-        attribute,
-        ..Default::default()
+    let mut nodes = Nodes::default();
+    let inputs = dequantized(&mut nodes, node, form, bias_scales);
+    let [scale, zero_point] = form.result.map(|at| given(node, at));
+    let Some(scale) = scale else {
+        // `QGemm` without a result's scale gives f32 values.
+        nodes.add_to(form.op, &node.name, &strs(&inputs), attributes(node, form), result.clone());
+        return nodes.list;
     };
-    let mut nodes = Vec::new();
+    let f32_result = format!("{result}.f32");
+    if node.op_type == "QLinearSoftmax" && node.int("opset").is_some_and(|opset| opset < 13) {
+        softmax_of_matrix(&mut nodes, node, &inputs[0], &f32_result);
+    } else {
+        nodes.add_to(form.op, &node.name, &strs(&inputs), attributes(node, form), f32_result.clone());
+    }
+    let inputs: Vec<&str> = [Some(f32_result.as_str()), Some(scale), zero_point].into_iter().flatten().collect();
+    nodes.add_to("QuantizeLinear", &format!("{result}.quantized"), &inputs, vec![], result.clone());
+    if let Some(quantizer) = nodes.list.last_mut()
+        && ZERO_POINT_FIRST.contains(&node.op_type.as_str())
+    {
+        quantizer.doc_string = MARK.into();
+    }
+    nodes.list
+}
+
+/// An input that is there.
+fn given(node: &NodeProto, at: usize) -> Option<&str> {
+    node.input.get(at).map(String::as_str).filter(|name| !name.is_empty())
+}
+
+fn strs(names: &[String]) -> Vec<&str> {
+    names.iter().map(String::as_str).collect()
+}
+
+/// Adds a `DequantizeLinear` for each operand, and for the bias. Returns what they give.
+fn dequantized(nodes: &mut Nodes, node: &NodeProto, form: &Form, bias_scales: Option<String>) -> Vec<String> {
+    let result = &node.output[0];
     let mut inputs = Vec::new();
     for (index, place) in form.operands.iter().enumerate() {
-        let encoded: Vec<String> = place.iter().filter_map(|&at| given(at)).collect();
-        let decoded = format!("{result}.operand{index}");
+        let quantized: Vec<&str> = place.iter().filter_map(|&at| given(node, at)).collect();
+        let name = format!("{result}.operand{index}");
         // Weights have one scale for each output; where those stand depends on the operator.
         let axis = match (form.op, index) {
             ("Conv", 1) => 0,
@@ -138,55 +165,35 @@ fn expanded(node: &NodeProto, form: &Form, bias_scales: Option<String>) -> Vec<N
             ("MatMul", 1) => -1,
             _ => 1,
         };
-        nodes.push(make("DequantizeLinear", decoded.clone(), encoded, decoded.clone(), vec![int("axis", axis)]));
-        inputs.push(decoded);
+        inputs.push(nodes.add_to("DequantizeLinear", &name, &quantized, vec![int("axis", axis)], name.clone()));
     }
-    if let (Some(bias), Some(scales)) = (form.bias.and_then(given), bias_scales) {
-        let decoded = format!("{result}.bias");
-        nodes.push(make(
-            "DequantizeLinear",
-            decoded.clone(),
-            vec![bias, scales],
-            decoded.clone(),
-            // Of `QGemm` it may be a row.
-            vec![int("axis", -1)],
-        ));
-        inputs.push(decoded);
+    if let (Some(bias), Some(scales)) = (form.bias.and_then(|at| given(node, at)), bias_scales) {
+        let name = format!("{result}.bias");
+        // Of `QGemm` it may be a row.
+        let axis = vec![int("axis", -1)];
+        inputs.push(nodes.add_to("DequantizeLinear", &name, &[bias, &scales], axis, name.clone()));
     }
-    let mut attributes: Vec<AttributeProto> =
-        node.attribute.iter().filter(|a| !["channels_last", "opset"].contains(&a.name.as_str())).cloned().collect();
+    inputs
+}
+
+/// The attributes of the f32 operator.
+fn attributes(node: &NodeProto, form: &Form) -> Vec<AttributeProto> {
+    let kept = |a: &&AttributeProto| !["channels_last", "opset"].contains(&a.name.as_str());
+    let mut attributes: Vec<AttributeProto> = node.attribute.iter().filter(kept).cloned().collect();
     if form.op == "AveragePool" && [node.int("ceil_mode"), node.int("count_include_pad")] == [Some(1); 2] {
         // ONNX Runtime divides by the whole window, also where it reaches beyond the padding; an `AveragePool` does not count that.
         attributes.retain(|attribute| !["ceil_mode", "pads"].contains(&attribute.name.as_str()));
         attributes.push(ints("pads", &operators::pads_without_ceil(node)));
     }
-    let [scale, zero_point] = form.result;
-    if node.op_type == "QLinearSoftmax" && node.int("opset").is_some_and(|opset| opset < 13) {
-        // Before opset 13 a softmax is one of matrices.
-        let [x, shape, flat, soft] = ["operand0", "shape", "flat", "soft"].map(|part| format!("{result}.{part}"));
-        nodes.push(make("Shape", shape.clone(), vec![x.clone()], shape.clone(), vec![]));
-        let axis = vec![int("axis", node.int("axis").unwrap_or(-1))];
-        nodes.push(make("Flatten", flat.clone(), vec![x], flat.clone(), axis));
-        nodes.push(make("Softmax", soft.clone(), vec![flat], soft.clone(), vec![int("axis", 1)]));
-        let real = format!("{result}.real");
-        nodes.push(make("Reshape", node.name.clone(), vec![soft, shape], real.clone(), vec![]));
-        let inputs = [Some(real), given(scale), given(zero_point)].into_iter().flatten().collect();
-        nodes.push(make("QuantizeLinear", format!("{result}.codes"), inputs, result.clone(), vec![]));
-        return nodes;
-    }
-    match given(scale) {
-        Some(scale) => {
-            let real = format!("{result}.real");
-            nodes.push(make(form.op, node.name.clone(), inputs, real.clone(), attributes));
-            let inputs = [Some(real), Some(scale), given(zero_point)].into_iter().flatten().collect();
-            let mut encoder = make("QuantizeLinear", format!("{result}.codes"), inputs, result.clone(), vec![]);
-            if ZERO_POINT_FIRST.contains(&node.op_type.as_str()) {
-                encoder.doc_string = MARK.into();
-            }
-            nodes.push(encoder);
-        }
-        // `QGemm` without a result's scale gives f32 values.
-        None => nodes.push(make(form.op, node.name.clone(), inputs, result.clone(), attributes)),
-    }
-    nodes
+    attributes
+}
+
+/// Before opset 13 a softmax is one of matrices: its input is flattened, and shaped again behind it.
+fn softmax_of_matrix(nodes: &mut Nodes, node: &NodeProto, input: &str, result: &str) {
+    let [shape, flat, soft] = ["shape", "flat", "soft"].map(|part| format!("{}.{part}", node.output[0]));
+    nodes.add_to("Shape", &shape, &[input], vec![], shape.clone());
+    let axis = vec![int("axis", node.int("axis").unwrap_or(-1))];
+    nodes.add_to("Flatten", &flat, &[input], axis, flat.clone());
+    nodes.add_to("Softmax", &soft, &[&flat], vec![int("axis", 1)], soft.clone());
+    nodes.add_to("Reshape", &node.name, &[&soft, &shape], vec![], result.into());
 }

@@ -6,6 +6,7 @@ use tract_onnx::pb::{GraphProto, NodeProto, tensor_proto::DataType};
 
 use super::super::super::fused::{FusedNetwork, Input, Layer, Op, Output, Unfactored, factor};
 use super::super::nodes::int;
+use super::not_fused::NotFused;
 use super::state::{Draft, Opaque, Source, Walk};
 use super::value::Piece;
 
@@ -108,7 +109,7 @@ pub(super) fn sparse(graph: &GraphProto, network: &FusedNetwork) -> Option<Opaqu
     Some(Opaque {
         node: first.name.clone(),
         op: node.map_or_else(|| "Conv".into(), |node| node.op_type.clone()),
-        reason: "it has no branches that come together: no dense block, no sum, no concatenation".into(),
+        reason: NotFused::NoBranches,
     })
 }
 

@@ -8,6 +8,7 @@ use super::super::super::Limits;
 use super::super::super::fused::{Op, Shape, Window};
 use super::constants::Constants;
 use super::infer::Extents;
+use super::not_fused::NotFused;
 use super::value::{Piece, Value};
 
 /// Where a segment comes from.
@@ -51,7 +52,7 @@ pub struct Opaque {
     /// Its operator.
     pub op: String,
     /// Why it is not fused.
-    pub reason: String,
+    pub reason: NotFused,
 }
 
 /// What walking a graph gave.
@@ -78,9 +79,9 @@ pub(super) struct Walk<'a> {
 
 impl Walk<'_> {
     /// The value of an input of a node.
-    pub(super) fn value(&self, node: &NodeProto, input: usize) -> Result<Value, String> {
-        let name = node.input.get(input).ok_or("it lacks an input")?;
-        self.values.get(name).cloned().ok_or_else(|| format!("nothing is known of its input {name}"))
+    pub(super) fn value(&self, node: &NodeProto, input: usize) -> Result<Value, NotFused> {
+        let name = node.input.get(input).ok_or(NotFused::Form("it lacks an input"))?;
+        self.values.get(name).cloned().ok_or_else(|| NotFused::UnknownInput(name.clone()))
     }
 
     /// Adds a layer and gives its bare result.

@@ -3,6 +3,7 @@
 use tract_onnx::pb::tensor_proto::DataType;
 
 use super::super::super::fused::{Chain, Shape};
+use super::not_fused::NotFused;
 use crate::quant::Function;
 
 /// Channels of a segment, with what was done to it since it was written.
@@ -85,9 +86,9 @@ impl Value {
     }
 
     /// Some of its channels, in this order.
-    pub(super) fn select(&self, channels: &[usize]) -> Result<Self, String> {
+    pub(super) fn select(&self, channels: &[usize]) -> Result<Self, NotFused> {
         if self.flat && self.shape.area() > 1 {
-            return Err("it picks values of what was flattened".into());
+            return Err(NotFused::Form("it picks values of what was flattened"));
         }
         let places: Vec<(usize, usize)> = self
             .pieces
@@ -98,7 +99,8 @@ impl Value {
         let mut pieces: Vec<(usize, Piece)> = Vec::new();
         let mut numbers = 0_usize;
         for &channel in channels {
-            let &(number, channel) = places.get(channel).ok_or("it picks a channel that is not there")?;
+            let &(number, channel) =
+                places.get(channel).ok_or_else(|| NotFused::extents("it picks a channel that is not there"))?;
             // What is picked twice is read twice.
             match pieces.last_mut() {
                 Some((last, piece)) if *last == number && !piece.channels.contains(&channel) => {
@@ -107,14 +109,14 @@ impl Value {
                 _ => {
                     numbers = numbers.saturating_add(self.pieces[number].chain.channels());
                     if numbers > MOST_CHANNELS {
-                        return Err("what it picks is in too many pieces".into());
+                        return Err(NotFused::TooMuch("what it picks is in too many pieces"));
                     }
                     pieces.push((number, Piece { channels: vec![channel], ..self.pieces[number].clone() }));
                 }
             }
         }
         if pieces.is_empty() {
-            return Err("it picks nothing".into());
+            return Err(NotFused::Form("it picks nothing"));
         }
         let mut pieces: Vec<Piece> = pieces.into_iter().map(|(_, piece)| piece).collect();
         pieces.iter_mut().for_each(Piece::normalize);

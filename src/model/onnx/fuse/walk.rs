@@ -15,6 +15,7 @@ use super::attributes::Attributes;
 use super::constants::Constants;
 use super::evaluate::{axis_of, some_of};
 use super::infer::{Extents, inferred};
+use super::not_fused::NotFused;
 use super::shapes::declared;
 use super::state::{Opaque, Walk, name_of};
 use super::value::{Piece, Value};
@@ -126,7 +127,8 @@ impl<'a> Walk<'a> {
             return;
         }
         if node.op_type == "Split" {
-            match operators::understood(node).and_then(|()| select::split(self, node)) {
+            match operators::understood(node).map_err(NotFused::NotUnderstood).and_then(|()| select::split(self, node))
+            {
                 Ok(values) => self.values.extend(node.output.iter().cloned().zip(values)),
                 Err(reason) => self.leave(node, reason),
             }
@@ -154,24 +156,24 @@ impl<'a> Walk<'a> {
     fn leave_mirrored(&mut self, names: &[String]) {
         for name in names {
             if let Some(pad) = self.mirrored.remove(name) {
-                self.leave(pad, "what reads it is no convolution that can mirror".into());
+                self.leave(pad, NotFused::Form("what reads it is no convolution that can mirror"));
             }
         }
     }
 
-    fn fused(&mut self, node: &NodeProto) -> Result<Value, String> {
-        operators::understood(node)?;
+    fn fused(&mut self, node: &NodeProto) -> Result<Value, NotFused> {
+        operators::understood(node).map_err(NotFused::NotUnderstood)?;
         if node.output.len() > 1 {
-            return Err("it has more than one output".into());
+            return Err(NotFused::Form("it has more than one output"));
         }
         match node.op_type.as_str() {
             op if !GROUPED.contains(&op) && node.input.iter().any(|name| self.is_grouped(name)) => {
-                Err("it reads channels in groups".into())
+                Err(NotFused::Form("it reads channels in groups"))
             }
             "Concat" => self.concat(node),
             // Only these treat quantized values as what they stand for, or as whole numbers.
             op if !QUANTIZED.contains(&op) && node.input.iter().any(|name| self.is_quantized(name)) => {
-                Err("it reads quantized values".into())
+                Err(NotFused::quantization("it reads quantized values"))
             }
             "Conv" => layers::convolution(self, node),
             "Gemm" | "MatMul" => layers::linear(self, node),
@@ -198,22 +200,22 @@ impl<'a> Walk<'a> {
         self.values.get(name).is_some_and(|value| value.kind != DataType::Float)
     }
 
-    fn concat(&mut self, node: &NodeProto) -> Result<Value, String> {
+    fn concat(&mut self, node: &NodeProto) -> Result<Value, NotFused> {
         let mut parts = Vec::new();
         for index in 0..node.input.len() {
             parts.push(self.value(node, index)?);
         }
-        let first = parts.first().ok_or("it joins nothing")?;
+        let first = parts.first().ok_or(NotFused::Form("it joins nothing"))?;
         let (flat, shape, kind) = (first.flat, first.shape, first.kind);
         if axis_of(node, first.dims().len()) != 1 {
-            return Err("it does not join channels".into());
+            return Err(NotFused::Form("it does not join channels"));
         }
         let fits = |v: &Value| (v.flat, v.shape.height, v.shape.width) == (flat, shape.height, shape.width);
         if !parts.iter().all(|part| part.kind == kind) {
-            return Err("its inputs have different types".into());
+            return Err(NotFused::quantization("its inputs have different types"));
         }
         if !parts.iter().all(fits) || (flat && shape.area() > 1) {
-            return Err("its inputs have different extents".into());
+            return Err(NotFused::extents("its inputs have different extents"));
         }
         let region = parts.iter().map(|part| part.region).max().unwrap_or(0);
         let mut pieces = Vec::new();
@@ -234,7 +236,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Leaves a node to tract.
-    fn leave(&mut self, node: &NodeProto, reason: String) {
+    fn leave(&mut self, node: &NodeProto, reason: NotFused) {
         let known: Vec<(&String, &Value)> =
             node.input.iter().filter_map(|name| Some((name, self.values.get(name)?))).collect();
         let behind = known.iter().map(|(_, value)| value.region + 1);
