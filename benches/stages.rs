@@ -10,7 +10,7 @@ use densight::frame::{Frame, PixelFormat, RgbImage};
 use densight::model::Preprocessing;
 use densight::overlay;
 use densight::picture;
-use densight::prediction::FrameReport;
+use densight::prediction::{FrameReport, RegionReport};
 use densight::runtime::{Classifier, Preprocessor, Session, SessionOptions};
 
 /// Time for each stage; the stages take turns, so that a noisy neighbour disturbs all of them.
@@ -79,15 +79,22 @@ fn report(session: &mut Session, image: &RgbImage) -> Result<FrameReport> {
         timestamp: SystemTime::now(),
         monotonic: Duration::ZERO,
         origin: None,
-        predictions: result.predictions,
+        regions: vec![RegionReport {
+            name: "frame".into(),
+            area: image.area(),
+            model: session.name(),
+            model_hash: session.hash(),
+            predictions: result.predictions,
+            state: None,
+        }],
+        events: Vec::new(),
         stages: result.stages,
         latency: Duration::from_millis(12),
         fps: 30.0,
         dropped: 0,
         damaged: 0,
+        lost: 0,
         partial: false,
         throttled: None,
-        model: session.name(),
-        model_hash: session.hash(),
     })
 }

@@ -21,7 +21,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let options = pipeline::Options { frames, ..Default::default() };
     // Set to true, from a signal handler for example, it ends the loop.
     let stop = AtomicBool::new(false);
-    let outcome = pipeline::run(source, &mut session, sinks, &options, &stop, &mut |warning| eprintln!("{warning}"));
+    let outcome =
+        pipeline::run(source, &mut [&mut session], sinks, &options, &stop, &mut |warning| eprintln!("{warning}"));
     outcome.end?;
     println!(
         "{} frames, {} dropped in {:.1} s",

@@ -186,6 +186,22 @@ impl RgbImage {
         Self::new(width, height, rgb.repeat(width as usize * height as usize))
     }
 
+    /// All of it.
+    pub fn area(&self) -> Area {
+        Area { left: 0, top: 0, width: self.width, height: self.height }
+    }
+
+    /// A copy of the part `area`.
+    ///
+    /// # Panics
+    /// If the area is not inside the picture.
+    pub fn cropped(&self, area: Area) -> Self {
+        assert!(area.is_inside(self.width, self.height), "{area} is not inside {}x{}", self.width, self.height);
+        let (left, row, stride) = (area.left as usize * 3, area.width as usize * 3, self.width as usize * 3);
+        let rows = self.pixels.chunks_exact(stride.max(1)).skip(area.top as usize).take(area.height as usize);
+        Self::new(area.width, area.height, rows.flat_map(|pixels| &pixels[left..left + row]).copied().collect())
+    }
+
     /// The colour at column `x`, row `y`.
     ///
     /// # Panics
@@ -197,9 +213,51 @@ impl RgbImage {
     }
 }
 
+/// A rectangle of a picture, in pixels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Area {
+    /// Columns to its left.
+    pub left: u32,
+    /// Rows above it.
+    pub top: u32,
+    /// Columns of it.
+    pub width: u32,
+    /// Rows of it.
+    pub height: u32,
+}
+
+impl Area {
+    /// Whether it has pixels, all of them in a picture of `width` x `height`.
+    pub fn is_inside(self, width: u32, height: u32) -> bool {
+        let fits =
+            |start: u32, length: u32, all: u32| length > 0 && start.checked_add(length).is_some_and(|end| end <= all);
+        fits(self.left, self.width, width) && fits(self.top, self.height, height)
+    }
+}
+
+impl std::fmt::Display for Area {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{},{},{},{}", self.left, self.top, self.width, self.height)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_area_is_inside_or_not_and_is_cropped_row_by_row() {
+        let area = |left, top, width, height| Area { left, top, width, height };
+        assert!(area(0, 0, 4, 3).is_inside(4, 3) && area(3, 2, 1, 1).is_inside(4, 3));
+        for outside in [area(4, 0, 1, 1), area(0, 0, 5, 1), area(0, 2, 1, 2), area(0, 0, 0, 1), area(u32::MAX, 0, 2, 1)]
+        {
+            assert!(!outside.is_inside(4, 3), "{outside}");
+        }
+        let image = RgbImage::new(4, 3, (0..36).collect());
+        let part = image.cropped(area(1, 1, 2, 2));
+        assert_eq!(part.pixels, [15, 16, 17, 18, 19, 20, 27, 28, 29, 30, 31, 32]);
+        assert_eq!(image.cropped(image.area()), image);
+    }
 
     #[test]
     fn formats_have_names() {

@@ -18,7 +18,7 @@
 //! # What is where
 //!
 //! The life of an image: [`camera`] captures a [`frame`], [`pipeline`] keeps the newest, [`runtime`] turns it into the network's input and
-//! runs the ONNX graph of a [`model`], [`prediction`]s come out, [`overlay`] draws them and [`output`] delivers them. Every error is an
+//! runs the ONNX graph of a [`model`], [`prediction`]s come out, [`events`] follow states, [`overlay`] draws them and [`output`] delivers them. Every error is an
 //! [`Error`] with a [`kind`](Error::kind).
 //!
 //! # Features
@@ -41,6 +41,8 @@ pub mod cli;
 pub mod cpu;
 pub mod error;
 pub mod eval;
+#[cfg(feature = "camera")]
+pub mod events;
 pub mod files;
 pub mod frame;
 pub mod isolate;

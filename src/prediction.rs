@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use crate::frame::Area;
+
 /// One class with its probability.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Prediction {
@@ -69,6 +71,76 @@ pub struct StageTimes {
     pub postprocess: Duration,
 }
 
+impl std::ops::AddAssign for StageTimes {
+    fn add_assign(&mut self, other: Self) {
+        self.decode += other.decode;
+        self.preprocess += other.preprocess;
+        self.inference += other.inference;
+        self.postprocess += other.postprocess;
+    }
+}
+
+/// What a network says of one region of a frame.
+#[derive(Debug, Clone)]
+pub struct RegionReport {
+    /// The region's name.
+    pub name: Arc<str>,
+    /// Where it is in the picture.
+    pub area: Area,
+    /// The model's name.
+    pub model: Arc<str>,
+    /// First 16 hexadecimal digits of the model file's SHA-256.
+    pub model_hash: Arc<str>,
+    /// Best classes, most probable first.
+    pub predictions: Vec<Prediction>,
+    /// What holds there; `None` where that is not followed.
+    pub state: Option<State>,
+}
+
+/// What holds in a region, whatever a single frame says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct State {
+    /// The label that holds, or where each label is true or false by itself, those that are true. None while it is uncertain.
+    pub labels: Vec<Arc<str>>,
+    /// Since when, on the clock of [`FrameReport::monotonic`].
+    pub since: Duration,
+}
+
+impl State {
+    /// As people read it.
+    pub fn text(&self) -> String {
+        match &self.labels[..] {
+            [] => UNCERTAIN.to_owned(),
+            labels => labels.join(", "),
+        }
+    }
+}
+
+/// What is said instead of a label where none holds.
+pub const UNCERTAIN: &str = "uncertain";
+
+/// A change of a region's state.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Event {
+    /// Wall-clock time of capture of the frame with which it changed.
+    pub time: SystemTime,
+    /// The region's name.
+    pub region: Arc<str>,
+    /// The label that begins or ends to hold; `None` where from now on no label does.
+    pub label: Option<Arc<str>>,
+    /// Whether it holds from now on. False only where each label is true or false by itself: else a label ends when another begins.
+    pub active: bool,
+    /// The label's score in that frame; of `None` the best one's.
+    pub score: f32,
+}
+
+impl Event {
+    /// The label, or the word for none.
+    pub fn label(&self) -> &str {
+        self.label.as_deref().unwrap_or(UNCERTAIN)
+    }
+}
+
 /// Everything known of one processed frame: what overlay and outputs show.
 #[derive(Debug, Clone)]
 pub struct FrameReport {
@@ -80,9 +152,11 @@ pub struct FrameReport {
     pub monotonic: Duration,
     /// What the frame came from (a file's path), where that is more than the source itself.
     pub origin: Option<Arc<str>>,
-    /// Best classes, most probable first.
-    pub predictions: Vec<Prediction>,
-    /// Time spent in each stage.
+    /// What networks say of it, region by region.
+    pub regions: Vec<RegionReport>,
+    /// States that changed with it.
+    pub events: Vec<Event>,
+    /// Time spent in each stage, for all regions.
     pub stages: StageTimes,
     /// From capture to result.
     pub latency: Duration,
@@ -92,14 +166,24 @@ pub struct FrameReport {
     pub dropped: u64,
     /// Pictures so far that were damaged: shown as far as they go, or passed over.
     pub damaged: u64,
+    /// Results, and events, that should have been delivered before this one and were not.
+    pub lost: u64,
     /// Whether this picture is one of which only a part could be decoded.
     pub partial: bool,
     /// Whether the processor is being slowed down by heat or low voltage; `None` where it cannot be told.
     pub throttled: Option<bool>,
-    /// The model's name.
-    pub model: Arc<str>,
-    /// First 16 hexadecimal digits of the model file's SHA-256.
-    pub model_hash: Arc<str>,
+}
+
+impl FrameReport {
+    /// The first region's best classes, most probable first.
+    pub fn predictions(&self) -> &[Prediction] {
+        self.regions.first().map_or(&[], |region| &region.predictions)
+    }
+
+    /// The name of the first region's model.
+    pub fn model(&self) -> &str {
+        self.regions.first().map_or("", |region| &region.model)
+    }
 }
 
 #[cfg(test)]

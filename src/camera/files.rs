@@ -174,6 +174,11 @@ impl Source for Files {
     fn is_live(&self) -> bool {
         self.pacer.is_some()
     }
+
+    fn reads(&self, path: &Path) -> bool {
+        let Ok(path) = path.canonicalize() else { return false };
+        self.paths.iter().any(|own| own.canonicalize().is_ok_and(|own| own == path))
+    }
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@
 //! A source delivers [`Frame`]s still encoded; [`decode()`] turns one into RGB, so that a frame that
 //! is dropped costs no decoding.
 
+use std::path::Path;
 use std::time::Duration;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -53,6 +54,9 @@ pub use turning::{Flip, Rotation, Turning};
 
 use uri::Location;
 
+/// Width and height that a camera's pictures have at least, where it can, whatever the network needs: so that people make something out.
+pub(crate) const LEAST_SIZE: (u32, u32) = (320, 240);
+
 /// A longer wait than this is as good as none that ends, and clocks can be added up to it.
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -75,6 +79,12 @@ pub trait Source: Send {
     /// Whether frames appear at their own pace, so that old ones should be dropped for the newest.
     /// False for files: each of their frames is to be processed.
     fn is_live(&self) -> bool;
+
+    /// Whether it reads the file at `path`, which nothing should then write to.
+    fn reads(&self, path: &Path) -> bool {
+        let _ = path;
+        false
+    }
 
     /// Whether a camera that failed is worth asking again, however often it has: it is opened again when it is back.
     fn recovers(&self) -> bool {

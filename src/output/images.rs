@@ -19,13 +19,15 @@ pub(super) struct Images {
     folder: PathBuf,
     name: Name,
     encoding: Encoding,
-    /// Pictures written so far, the number of the next.
-    written: u64,
+    /// Number of the next picture.
+    number: u64,
+    /// What was asked for.
+    file: PathBuf,
 }
 
 impl Images {
-    /// Pictures under `pattern`: a path whose last part may hold one `%d` or `%04d`, the count of pictures from 0,
-    /// and ends with `.png`, `.jpg` or `.jpeg`. A picture of that name from an earlier run is replaced.
+    /// Pictures under `pattern`: a path whose last part may hold one `%d` or `%04d`, the number of the picture,
+    /// and ends with `.png`, `.jpg` or `.jpeg`. Numbers go on after those that are there; without one, what is there is replaced.
     ///
     /// # Errors
     /// [`ErrorKind::Usage`] for a pattern that means nothing, [`ErrorKind::Output`] for a folder that is missing
@@ -46,7 +48,7 @@ impl Images {
         if folder.to_string_lossy().contains('%') && !folder.is_dir() {
             return Err(usage(format!("'{pattern}' has a number in the folder: %d may be in the file's name only")));
         }
-        let sink = Self { folder, name, encoding, written: 0 };
+        let sink = Self { number: next_number(&folder, &name), file: path.into(), folder, name, encoding };
         files::check_folder(&sink.folder).map_err(|error| {
             let (folder, reason) = (sink.folder.display(), reason(&error));
             let message = match error.kind() {
@@ -69,10 +71,8 @@ impl Sink for Images {
     fn deliver(&mut self, _: &FrameReport, picture: Option<&RgbImage>) -> Result<Delivery> {
         if let Some(picture) = picture {
             let bytes = self.encoding.encode(picture)?;
-            files::write_unsynced(&self.folder.join(self.name.for_number(self.written)), |file| {
-                file.write_all(&bytes)
-            })?;
-            self.written += 1;
+            files::write_unsynced(&self.folder.join(self.name.for_number(self.number)), |file| file.write_all(&bytes))?;
+            self.number = self.number.saturating_add(1);
         }
         Ok(Delivery::Continue)
     }
@@ -85,6 +85,17 @@ impl Sink for Images {
         let newest = if self.name.number.is_none() { " (always the newest)" } else { "" };
         format!("pictures to {}{newest}", self.folder.join(self.name.to_string()).display())
     }
+
+    fn file(&self) -> Option<&Path> {
+        self.name.number.is_none().then_some(&self.file)
+    }
+}
+
+/// The number after the highest that is there; 0 where there is none, or the folder cannot be read.
+fn next_number(folder: &Path, name: &Name) -> u64 {
+    let entries = folder.read_dir().into_iter().flatten().flatten();
+    let numbers = entries.filter_map(|entry| name.number_in(entry.file_name().to_str()?));
+    numbers.max().map_or(0, |highest| highest.saturating_add(1))
 }
 
 /// A file name with at most one place for a number.
@@ -122,6 +133,13 @@ impl Name {
         parts[usize::from(number.is_some())].push_str(rest);
         let [before, after] = parts;
         Ok(Self { before, number, after })
+    }
+
+    /// The number of a picture with this name.
+    fn number_in(&self, name: &str) -> Option<u64> {
+        let digits = name.strip_prefix(&self.before)?.strip_suffix(&self.after)?;
+        let number = digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok())??;
+        (self.number.is_some() && self.for_number(number) == name).then_some(number)
     }
 
     fn for_number(&self, number: u64) -> String {
@@ -202,6 +220,20 @@ mod tests {
         assert_eq!(names(folder.path()), ["cat_000.jpg", "cat_001.jpg"]);
         assert!(image::open(folder.path().join("cat_001.jpg")).is_ok());
         assert!(sink.describe().ends_with("cat_%03d.jpg"));
+    }
+
+    #[test]
+    fn numbers_go_on_after_those_that_are_there() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["cat_007.jpg", "cat_0100.jpg", "cat_9.jpg", "dog_500.jpg", "cat_x.jpg", "cat_.jpg", "cat_600.png"]
+        {
+            std::fs::write(folder.path().join(name), "").unwrap();
+        }
+        let mut sink = open(folder.path(), "cat_%03d.jpg").unwrap();
+        assert_eq!(sink.deliver(&report(), Some(&RgbImage::filled(8, 8, [9; 3]))).unwrap(), Delivery::Continue);
+        assert!(folder.path().join("cat_008.jpg").exists());
+        assert_eq!(open(folder.path(), "cat_%d.jpg").unwrap().number, 10);
+        assert_eq!(open(folder.path(), "none_%d.jpg").unwrap().number, 0);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! JSON lines, on standard output or added to a file: see `record.rs` for what they say.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::lines::Lines;
 use super::{Delivery, Sink, record};
@@ -11,6 +11,8 @@ use crate::prediction::FrameReport;
 /// One record a line, each flushed.
 pub(super) struct Json {
     lines: Lines,
+    /// The file that they go to.
+    path: Option<PathBuf>,
 }
 
 impl Json {
@@ -27,7 +29,8 @@ impl Json {
             "-" => Lines::stdout(),
             path => Lines::append(Path::new(path))?,
         };
-        Ok(Self { lines })
+        let path = (target != "-").then(|| target.into());
+        Ok(Self { lines, path })
     }
 }
 
@@ -46,6 +49,10 @@ impl Sink for Json {
 
     fn describe(&self) -> String {
         format!("JSON lines to {}", self.lines.name())
+    }
+
+    fn file(&self) -> Option<&Path> {
+        self.path.as_deref()
     }
 }
 

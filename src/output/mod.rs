@@ -16,14 +16,18 @@ mod images;
 mod json;
 mod lines;
 mod null;
+mod patient;
 mod record;
 #[cfg(all(target_os = "linux", feature = "screens"))]
 mod screen;
 mod terminal;
 
+use std::path::Path;
+
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::RgbImage;
 use crate::prediction::FrameReport;
+use patient::Patient;
 
 /// The outputs there are, for messages.
 const SUPPORTED: &str = "supported today: - (terminal lines), json://- or json://PATH, file://DIR/NAME_%04d.png or .jpg, http://127.0.0.1:PORT, fb:///dev/fb0, drm://card0, null://";
@@ -46,8 +50,12 @@ pub trait Sink: Send {
     /// so that no overlay is drawn for nothing. May change from frame to frame.
     fn wants_picture(&self) -> bool;
 
-    /// Takes one frame's result. `picture` is the annotated frame; a sink that wants one and gets `None` goes
-    /// without.
+    /// Whether that picture is to be annotated; else it is as the camera delivered it. Always the same.
+    fn wants_overlay(&self) -> bool {
+        true
+    }
+
+    /// Takes one frame's result. `picture` is the frame; a sink that wants one and gets `None` goes without.
     ///
     /// # Errors
     /// [`ErrorKind::Output`] when the result could not be delivered. What was delivered before stays.
@@ -62,6 +70,21 @@ pub trait Sink: Send {
 
     /// One line for people, for example `http://127.0.0.1:8080/ (this computer only)`.
     fn describe(&self) -> String;
+
+    /// What went wrong without ending this output, if there is something that was not told yet.
+    fn trouble(&mut self) -> Option<Error> {
+        None
+    }
+
+    /// Results, or events, that should have been delivered so far and were not.
+    fn lost(&self) -> u64 {
+        0
+    }
+
+    /// The one file that it writes to: the source should not be reading it.
+    fn file(&self) -> Option<&Path> {
+        None
+    }
 }
 
 /// What to ask of a sink.
@@ -69,11 +92,13 @@ pub trait Sink: Send {
 pub struct SinkOptions {
     /// Quality of JPEG pictures, 1 (small) to 100 (fine).
     pub jpeg_quality: u8,
+    /// Whether to go on when files cannot be written, and try again later: for sources without end. What was lost is an error at the end.
+    pub patient: bool,
 }
 
 impl Default for SinkOptions {
     fn default() -> Self {
-        Self { jpeg_quality: 85 }
+        Self { jpeg_quality: 85, patient: false }
     }
 }
 
@@ -96,7 +121,9 @@ pub fn open(uri: &str, options: &SinkOptions) -> Result<Box<dyn Sink>> {
     match scheme {
         "terminal" if rest.is_empty() => Ok(Box::new(terminal::Terminal::stdout())),
         "terminal" => Err(usage(format!("'{uri}' is no output: write terminal:// or -"))),
+        "json" if options.patient && rest != "-" => Ok(Box::new(Patient::new(json::Json::open(rest)?))),
         "json" => Ok(Box::new(json::Json::open(rest)?)),
+        "file" if options.patient => Ok(Box::new(Patient::new(images::Images::open(rest, options)?))),
         "file" => Ok(Box::new(images::Images::open(rest, options)?)),
         #[cfg(feature = "http")]
         "http" => Ok(Box::new(http::Http::open(rest, options)?)),

@@ -17,9 +17,22 @@
 //! | `fps` | number, null | results a second |
 //! | `dropped` | integer | frames captured but not processed, so far |
 //! | `damaged` | integer | pictures that were damaged (used as far as they go, or passed over), so far |
+//! | `lost` | integer | results that an output could not write, and events that an action had no time for, so far |
 //! | `partial` | boolean | whether this picture is damaged, and was used as far as it goes |
+//! | `regions` | array | region by region, see below |
+//! | `events` | array | states that changed with this frame: `time` (as `timestamp`), `region`, `label` (null: none holds any more), `active` (whether it holds from now on), `score` |
 //! | `throttled` | boolean, null | whether heat or low voltage slows the processor; null where it cannot be told |
-//! | `predictions` | array | best classes first: `class` (integer), `label` (string), `score` (0 to 1) |
+//! | `predictions` | array | of the first region, best classes first: `class` (integer), `label` (string), `score` (0 to 1) |
+//!
+//! `model` and `model_hash` are the first region's, too. Of each region there is:
+//!
+//! | member | type | meaning |
+//! |---|---|---|
+//! | `name` | string | its name; `frame` where the settings name none |
+//! | `area` | array | left, top, width, height in pixels |
+//! | `model`, `model_hash` | string | as above |
+//! | `predictions` | array | as above |
+//! | `state` | object, null | `labels` (those that hold; none: uncertain), `since_us` (on the clock of `monotonic_us`); null where no state is followed |
 //!
 //! JSON has no infinities and no NaN: such a number is `null`.
 
@@ -27,7 +40,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 
-use crate::prediction::FrameReport;
+use crate::prediction::{Event, FrameReport, Prediction, RegionReport};
 use crate::text;
 
 /// `report` as one line, with its line end.
@@ -38,8 +51,8 @@ pub(super) fn line(report: &FrameReport) -> String {
         timestamp: unix_micros(report.timestamp),
         monotonic_us: micros(report.monotonic),
         origin: report.origin.as_deref(),
-        model: &report.model,
-        model_hash: &report.model_hash,
+        model: report.model(),
+        model_hash: report.regions.first().map_or("", |region| &region.model_hash),
         stages: Stages {
             decode_us: micros(report.stages.decode),
             preprocess_us: micros(report.stages.preprocess),
@@ -50,18 +63,47 @@ pub(super) fn line(report: &FrameReport) -> String {
         fps: report.fps,
         dropped: report.dropped,
         damaged: report.damaged,
+        lost: report.lost,
         partial: report.partial,
         throttled: report.throttled,
-        predictions: report
-            .predictions
-            .iter()
-            .map(|p| Scored { class: p.class, label: &p.label, score: p.score })
-            .collect(),
+        predictions: scored(report.predictions()),
+        regions: report.regions.iter().map(region).collect(),
+        events: report.events.iter().map(event).collect(),
     };
     // Only maps with keys that are no strings, or a failing writer, could fail; there is neither.
     let mut line = text::json(&record).unwrap_or_default();
     line.push('\n');
     line
+}
+
+/// `event` as a member of JSON.
+pub(super) fn event(event: &Event) -> Changed<'_> {
+    Changed {
+        time: unix_micros(event.time),
+        region: &event.region,
+        label: event.label.as_deref(),
+        active: event.active,
+        score: event.score,
+    }
+}
+
+fn region(region: &RegionReport) -> Region<'_> {
+    let area = region.area;
+    Region {
+        name: &region.name,
+        area: [area.left, area.top, area.width, area.height],
+        model: &region.model,
+        model_hash: &region.model_hash,
+        predictions: scored(&region.predictions),
+        state: region.state.as_ref().map(|state| Held {
+            labels: state.labels.iter().map(|label| &**label).collect(),
+            since_us: micros(state.since),
+        }),
+    }
+}
+
+fn scored(predictions: &[Prediction]) -> Vec<Scored<'_>> {
+    predictions.iter().map(|p| Scored { class: p.class, label: &p.label, score: p.score }).collect()
 }
 
 #[derive(Serialize)]
@@ -78,9 +120,38 @@ struct Record<'a> {
     fps: f32,
     dropped: u64,
     damaged: u64,
+    lost: u64,
     partial: bool,
     throttled: Option<bool>,
     predictions: Vec<Scored<'a>>,
+    regions: Vec<Region<'a>>,
+    events: Vec<Changed<'a>>,
+}
+
+#[derive(Serialize)]
+struct Region<'a> {
+    name: &'a str,
+    area: [u32; 4],
+    model: &'a str,
+    model_hash: &'a str,
+    predictions: Vec<Scored<'a>>,
+    state: Option<Held<'a>>,
+}
+
+#[derive(Serialize)]
+struct Held<'a> {
+    labels: Vec<&'a str>,
+    since_us: u64,
+}
+
+/// An event.
+#[derive(Serialize)]
+pub(super) struct Changed<'a> {
+    time: i64,
+    region: &'a str,
+    label: Option<&'a str>,
+    active: bool,
+    score: f32,
 }
 
 #[derive(Serialize)]
@@ -103,7 +174,7 @@ fn micros(duration: Duration) -> u64 {
 }
 
 /// Microseconds since 1970; boards without a battery-backed clock may well be before it.
-fn unix_micros(time: SystemTime) -> i64 {
+pub(super) fn unix_micros(time: SystemTime) -> i64 {
     let signed = |duration: Duration| i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
     time.duration_since(SystemTime::UNIX_EPOCH).map_or_else(|before| -signed(before.duration()), signed)
 }
@@ -112,6 +183,7 @@ fn unix_micros(time: SystemTime) -> i64 {
 mod tests {
     use super::super::tests::report;
     use super::*;
+    use crate::prediction::State;
 
     #[test]
     fn a_record_is_one_line_of_schema_1() {
@@ -119,12 +191,31 @@ mod tests {
             r#"{"schema":1,"sequence":41,"timestamp":1700000000123456,"monotonic_us":3000001,"#,
             r#""origin":"photos/cat \"1\".jpg","model":"densenet121","model_hash":"0123456789abcdef","#,
             r#""stages":{"decode_us":1500,"preprocess_us":700,"inference_us":20250,"postprocess_us":9},"#,
-            r#""latency_us":23456,"fps":29.75,"dropped":7,"damaged":2,"partial":false,"throttled":false,"#,
+            r#""latency_us":23456,"fps":29.75,"dropped":7,"damaged":2,"lost":0,"partial":false,"throttled":false,"#,
             r#""predictions":[{"class":285,"label":"Egyptian cat","score":0.9375},"#,
-            r#"{"class":281,"label":"tabby","score":0.03125}]}"#,
+            r#"{"class":281,"label":"tabby","score":0.03125}],"#,
+            r#""regions":[{"name":"frame","area":[0,0,640,480],"model":"densenet121","model_hash":"0123456789abcdef","#,
+            r#""predictions":[{"class":285,"label":"Egyptian cat","score":0.9375},"#,
+            r#"{"class":281,"label":"tabby","score":0.03125}],"state":null}],"events":[]}"#,
             "\n"
         );
         assert_eq!(line(&report()), expected);
+    }
+
+    #[test]
+    fn states_and_events_are_in_the_record() {
+        let mut report = report();
+        let (since, time) = (Duration::from_micros(2_500_000), report.timestamp);
+        report.regions[0].state = Some(State { labels: vec!["open".into()], since });
+        let event = Event { time, region: "frame".into(), label: Some("open".into()), active: true, score: 0.875 };
+        report.events = vec![event.clone(), Event { label: None, ..event }];
+        let value: serde_json::Value = serde_json::from_str(&line(&report)).unwrap();
+        assert_eq!(value["regions"][0]["state"], serde_json::json!({ "labels": ["open"], "since_us": 2_500_000 }));
+        let expected = serde_json::json!({
+            "time": 1_700_000_000_123_456_i64, "region": "frame", "label": "open", "active": true, "score": 0.875
+        });
+        assert_eq!(value["events"][0], expected);
+        assert!(value["events"][1]["label"].is_null());
     }
 
     #[test]
@@ -135,7 +226,7 @@ mod tests {
         report.fps = f32::NAN;
         report.throttled = None;
         report.origin = None;
-        report.predictions[0].label = "a\nb\u{1f408}\u{9b}2J".into();
+        report.regions[0].predictions[0].label = "a\nb\u{1f408}\u{9b}2J".into();
         let text = line(&report);
         assert!(text.trim_end_matches('\n').chars().all(text::is_harmless), "{text}");
         assert_eq!(text.matches('\n').count(), 1);

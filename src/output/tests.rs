@@ -3,7 +3,8 @@
 use std::time::{Duration, SystemTime};
 
 use super::*;
-use crate::prediction::{Prediction, StageTimes};
+use crate::frame::Area;
+use crate::prediction::{Prediction, RegionReport, StageTimes};
 
 /// A frame's report with two classes.
 pub(super) fn report() -> FrameReport {
@@ -13,7 +14,15 @@ pub(super) fn report() -> FrameReport {
         timestamp: SystemTime::UNIX_EPOCH + Duration::from_micros(1_700_000_000_123_456),
         monotonic: Duration::from_micros(3_000_001),
         origin: Some("photos/cat \"1\".jpg".into()),
-        predictions: vec![prediction(285, "Egyptian cat", 0.9375), prediction(281, "tabby", 0.03125)],
+        regions: vec![RegionReport {
+            name: "frame".into(),
+            area: Area { left: 0, top: 0, width: 640, height: 480 },
+            model: "densenet121".into(),
+            model_hash: "0123456789abcdef".into(),
+            predictions: vec![prediction(285, "Egyptian cat", 0.9375), prediction(281, "tabby", 0.03125)],
+            state: None,
+        }],
+        events: Vec::new(),
         stages: StageTimes {
             decode: Duration::from_micros(1500),
             preprocess: Duration::from_micros(700),
@@ -24,10 +33,9 @@ pub(super) fn report() -> FrameReport {
         fps: 29.75,
         dropped: 7,
         damaged: 2,
+        lost: 0,
         partial: false,
         throttled: Some(false),
-        model: "densenet121".into(),
-        model_hash: "0123456789abcdef".into(),
     }
 }
 
@@ -53,7 +61,11 @@ fn unknown_outputs_are_usage_errors_that_list_the_known_ones() {
 #[test]
 fn jpeg_quality_has_limits() {
     for (jpeg_quality, good) in [(0, false), (1, true), (100, true), (101, false)] {
-        assert_eq!(open("null://", &SinkOptions { jpeg_quality }).is_ok(), good, "{jpeg_quality}");
+        assert_eq!(
+            open("null://", &SinkOptions { jpeg_quality, ..Default::default() }).is_ok(),
+            good,
+            "{jpeg_quality}"
+        );
     }
 }
 

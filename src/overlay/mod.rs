@@ -13,11 +13,14 @@
 //! +--------------------------------------------------+
 //! ```
 //!
+//! Regions have an outline and a label each (`regions.rs`); of several there are no bars.
+//!
 //! Everything stands on darkened panels through which the picture still shows, dark enough for the text to be
 //! read on a white picture too. Sizes follow the frame's; what does not fit is left out or cut.
 
 mod bars;
 mod canvas;
+mod regions;
 mod status;
 mod text;
 
@@ -47,13 +50,16 @@ const WARNING: Rgb888 = Rgb888::new(255, 176, 32);
 /// Text on [`WARNING`].
 const ON_WARNING: Rgb888 = Rgb888::new(24, 16, 0);
 
-/// Draws `report` on `image`. On a frame too small for any text nothing is drawn.
+/// Draws `report` on `image`: regions, where there are several each with its best class in place of the bars. On a frame too small for any text nothing is drawn.
 pub fn draw(image: &mut RgbImage, report: &FrameReport) {
     let layout = Layout::new(image.width, image.height);
     let mut canvas = Canvas::new(image);
     let drawn: Result<(), Infallible> =
-        status::draw(&mut canvas, &layout, report).and_then(|()| bars::draw(&mut canvas, &layout, &report.predictions));
+        regions::draw(&mut canvas, &layout, &report.regions).and_then(|()| status::draw(&mut canvas, &layout, report));
     let Ok(()) = drawn;
+    if let [region] = &report.regions[..] {
+        let Ok(()) = bars::draw(&mut canvas, &layout, &region.predictions);
+    }
 }
 
 /// The measures that all parts share, in pixels.

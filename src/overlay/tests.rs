@@ -5,7 +5,8 @@ use std::time::{Duration, SystemTime};
 use embedded_graphics::pixelcolor::RgbColor;
 
 use super::*;
-use crate::prediction::{Prediction, StageTimes};
+use crate::frame::Area;
+use crate::prediction::{Prediction, RegionReport, StageTimes};
 
 /// A frame's report with five classes.
 pub(super) fn report() -> FrameReport {
@@ -23,22 +24,31 @@ pub(super) fn report() -> FrameReport {
         timestamp: SystemTime::UNIX_EPOCH,
         monotonic: Duration::from_secs(3),
         origin: None,
-        predictions,
+        regions: vec![RegionReport {
+            name: "frame".into(),
+            area: Area { left: 0, top: 0, width: 640, height: 480 },
+            model: "densenet121-k32".into(),
+            model_hash: "0123456789abcdef".into(),
+            predictions,
+            state: None,
+        }],
+        events: Vec::new(),
         stages: StageTimes::default(),
         latency: Duration::from_micros(12_345),
         fps: 29.8,
         dropped: 7,
         damaged: 2,
+        lost: 0,
         partial: false,
         throttled: None,
-        model: "densenet121-k32".into(),
-        model_hash: "0123456789abcdef".into(),
     }
 }
 
 fn drawn(width: u32, height: u32, ground: u8, report: &FrameReport) -> RgbImage {
     let mut image = RgbImage::filled(width, height, [ground; 3]);
-    draw(&mut image, report);
+    let mut report = report.clone();
+    report.regions[0].area = image.area();
+    draw(&mut image, &report);
     image
 }
 
@@ -54,12 +64,12 @@ fn no_frame_size_and_no_content_panics() {
     wild.fps = f32::NAN;
     wild.latency = Duration::MAX;
     wild.dropped = u64::MAX;
-    wild.predictions[0].score = f32::NAN;
-    wild.predictions[1].score = f32::INFINITY;
-    wild.model = "µ".repeat(5000).into();
+    wild.regions[0].predictions[0].score = f32::NAN;
+    wild.regions[0].predictions[1].score = f32::INFINITY;
+    wild.regions[0].model = "µ".repeat(5000).into();
     let mut empty = report();
-    empty.predictions.clear();
-    empty.model = "".into();
+    empty.regions[0].predictions.clear();
+    empty.regions[0].model = "".into();
     for side in (0..64).chain([65, 96, 100, 240, 241, 480]) {
         for (width, height) in [(side, side), (side, 500), (500, side), (1, 20 * side), (20 * side, 1)] {
             for report in [&wild, &empty, &report()] {

@@ -2,11 +2,12 @@
 //!
 //! Each kind of pixel compiles to kernels of its own for every instruction set, so only the two that are used are named.
 
-use fast_image_resize::images::{TypedImage, TypedImageRef};
+use fast_image_resize::images::{TypedCroppedImage, TypedImage, TypedImageRef};
 use fast_image_resize::pixels::{U8, U8x3};
 use fast_image_resize::{FilterType, PixelTrait, ResizeAlg, ResizeOptions};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::frame::Area;
 
 /// How pixels between pixels are found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +38,9 @@ pub(crate) struct Part<'a> {
     pub(crate) pixels: Pixels<'a>,
     /// Width and height of the picture, in pixels.
     pub(crate) size: (u32, u32),
-    /// Left, top, width and height of the part, in pixels.
+    /// Nothing outside of it counts: filters end at its edges as at those of a picture.
+    pub(crate) area: Area,
+    /// Left, top, width and height of the part within the area, in pixels.
     pub(crate) part: [f64; 4],
 }
 
@@ -46,7 +49,7 @@ impl<'a> Part<'a> {
     /// All of `image`.
     pub(crate) fn whole(image: &'a crate::frame::RgbImage) -> Self {
         let part = [0.0, 0.0, f64::from(image.width), f64::from(image.height)];
-        Self { pixels: Pixels::Rgb(&image.pixels), size: (image.width, image.height), part }
+        Self { pixels: Pixels::Rgb(&image.pixels), size: (image.width, image.height), area: image.area(), part }
     }
 }
 
@@ -58,7 +61,8 @@ impl Resizer {
     /// Writes `from`, scaled to `width` x `height`, over `to`: packed pixels of the same kind.
     ///
     /// # Errors
-    /// [`ErrorKind::Image`] for fewer pixels than the picture's size says, and for a part that is not inside the picture.
+    /// [`ErrorKind::Image`] for fewer pixels than the picture's size says, and for a part that is not inside the area, or an area that is
+    /// not inside the picture.
     pub(crate) fn resize(
         &mut self,
         from: Part<'_>,
@@ -99,7 +103,12 @@ impl Resizer {
         };
         let [left, top, part_width, part_height] = from.part;
         let options = ResizeOptions::new().resize_alg(algorithm).crop(left, top, part_width, part_height);
-        let source = TypedImageRef::<P>::from_buffer(from.size.0, from.size.1, pixels).map_err(|e| failed(&e))?;
+        let picture = TypedImageRef::<P>::from_buffer(from.size.0, from.size.1, pixels).map_err(|e| failed(&e))?;
+        if !from.area.is_inside(from.size.0, from.size.1) {
+            return Err(failed(&format!("{} is not inside it", from.area)));
+        }
+        let Area { left, top, width: area_width, height: area_height } = from.area;
+        let source = TypedCroppedImage::new(picture, left, top, area_width, area_height).map_err(|e| failed(&e))?;
         let mut target = TypedImage::<P>::from_buffer(width, height, to).map_err(|e| failed(&e))?;
         self.0.resize_typed(&source, &mut target, &options.use_alpha(false)).map_err(|e| failed(&e))
     }
@@ -112,7 +121,8 @@ mod tests {
 
     fn scaled(pixels: Pixels<'_>, size: (u32, u32), part: [f64; 4], filter: Filter, to: (u32, u32)) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
-        Resizer::default().resize(Part { pixels, size, part }, filter, to, &mut bytes)?;
+        let area = Area { left: 0, top: 0, width: size.0, height: size.1 };
+        Resizer::default().resize(Part { pixels, size, area, part }, filter, to, &mut bytes)?;
         Ok(bytes)
     }
 
@@ -135,6 +145,24 @@ mod tests {
             Resizer::default().resize(Part::whole(&image), filter, (3, 4), &mut bytes).unwrap();
             assert_eq!(bytes, [1, 100, 255].repeat(12), "{filter:?}");
         }
+    }
+
+    #[test]
+    fn an_area_is_scaled_as_if_it_were_cropped() {
+        let pixels = (0..40 * 30 * 3_u32).map(|i| (i * i / 7) as u8).collect();
+        let image = RgbImage::new(40, 30, pixels);
+        let area = Area { left: 7, top: 5, width: 21, height: 13 };
+        let cropped = image.cropped(area);
+        let part = [1.5, 0.0, 18.0, 13.0];
+        for filter in [Filter::Nearest, Filter::Bilinear, Filter::Bicubic, Filter::Lanczos] {
+            let (mut ours, mut expected) = (Vec::new(), Vec::new());
+            let mut resizer = Resizer::default();
+            resizer.resize(Part { area, part, ..Part::whole(&image) }, filter, (8, 9), &mut ours).unwrap();
+            resizer.resize(Part { part, ..Part::whole(&cropped) }, filter, (8, 9), &mut expected).unwrap();
+            assert_eq!(ours, expected, "{filter:?}");
+        }
+        let outside = Part { area: Area { left: 30, ..area }, part, ..Part::whole(&image) };
+        assert!(Resizer::default().resize(outside, Filter::Nearest, (1, 1), &mut Vec::new()).is_err());
     }
 
     #[test]

@@ -1,17 +1,19 @@
 //! The camera loop: a thread captures, the newest frame wins, the network labels it, outputs take the result.
 //!
 //! ```text
-//! Source -> capture.rs -> handover.rs -> decode, Classifier, selection.rs -> overlay -> Sinks
-//!           (a thread)    (one frame)    (the calling thread)
+//! Source -> capture.rs -> handover.rs -> decode, watch.rs: Classifier, selection.rs, events -> overlay -> Sinks
+//!           (a thread)    (one frame)    (the calling thread; region by region)
 //! ```
 
 mod capture;
 mod damage;
 mod handover;
+mod region;
 mod selection;
 mod statistics;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,9 +31,10 @@ use crate::runtime::Classifier;
 use capture::Capture;
 use damage::Damage;
 use handover::{Handover, Taken};
-use selection::Selection;
 use statistics::{Latencies, Rate};
+use watch::{Seen, Watch};
 
+pub use region::{Place, Region};
 pub use statistics::Summary;
 
 /// Longest wait without looking whether the loop should stop.
@@ -46,12 +49,8 @@ const MOST_FAILURES: u64 = 1000;
 pub struct Options {
     /// How pictures are turned first.
     pub turning: Turning,
-    /// Classes to report at most.
-    pub topk: usize,
-    /// Least score of a reported class, 0 to 1.
-    pub threshold: f32,
-    /// Share of the past in each score, 0 (none) <= smoothing < 1: an exponential moving average.
-    pub smoothing: f32,
+    /// What networks look at, one after the other.
+    pub regions: Vec<Region>,
     /// Pictures to run through the network before capturing begins, so that the first frames are not slow.
     pub warmup: u32,
     /// Stop after this many results.
@@ -63,7 +62,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         let turning = Turning::default();
-        Self { turning, topk: 3, threshold: 0.0, smoothing: 0.0, warmup: 2, frames: None, duration: None }
+        Self { turning, regions: vec![Region::default()], warmup: 2, frames: None, duration: None }
     }
 }
 
@@ -86,25 +85,30 @@ pub struct Outcome {
     /// Frames, drops, latencies.
     pub summary: Summary,
     /// Why it ended. Errors: [`ErrorKind::Camera`] for a source that failed, [`ErrorKind::Ended`] for a live one that
-    /// ended, [`ErrorKind::Image`] for files of which nothing could be decoded, [`ErrorKind::Output`] for a result that could not be delivered, [`ErrorKind::Model`]
-    /// for a network that failed.
+    /// ended, [`ErrorKind::Image`] for files of which nothing could be decoded, [`ErrorKind::Output`] for a result that could not be
+    /// delivered, [`ErrorKind::Model`] for a network that failed, [`ErrorKind::Usage`] for a region that is not inside a picture.
     pub end: Result<End>,
 }
 
 /// Processes the frames of `source` until it ends, a limit is reached, a sink's reader is gone, or `stop` becomes
 /// true. `warn` is told what went wrong without ending the run. The sinks are finished when this returns.
+///
+/// # Panics
+/// If a region of `options` names a classifier that is not there.
 pub fn run(
     source: Box<dyn Source>,
-    classifier: &mut dyn Classifier,
+    classifiers: &mut [&mut dyn Classifier],
     sinks: Vec<Box<dyn Sink>>,
     options: &Options,
     stop: &AtomicBool,
     warn: &mut dyn FnMut(&Error),
 ) -> Outcome {
+    let named = options.regions.iter().map(|region| region.classifier).max();
+    assert!(named.is_none_or(|most| most < classifiers.len()), "each region has a classifier");
     let is_live = source.is_live();
     let hand = Arc::new(Handover::new(is_live));
     let mut state = Loop {
-        selection: Selection::new(options.topk, options.threshold, options.smoothing),
+        watches: options.regions.iter().map(Watch::new).collect(),
         start: Instant::now(),
         rate: Rate::default(),
         latencies: Latencies::new(),
@@ -115,7 +119,7 @@ pub fn run(
         failures_in_row: 0,
         summary: Summary::default(),
         hand,
-        classifier,
+        classifiers,
         sinks,
         options,
         warn,
@@ -127,20 +131,23 @@ pub fn run(
             Err(error) => (state.warn)(&error),
             Ok(()) => {}
         }
+        while let Some(error) = sink.trouble() {
+            (state.warn)(&error);
+        }
     }
     let (p50_ms, p99_ms) = (state.latencies.percentile_ms(50.0), state.latencies.percentile_ms(99.0));
-    let (dropped, damaged) = (state.hand.dropped(), state.damaged());
-    Outcome { summary: Summary { dropped, damaged, p50_ms, p99_ms, ..state.summary }, end }
+    let (dropped, damaged, lost) = (state.hand.dropped(), state.damaged(), state.lost());
+    Outcome { summary: Summary { dropped, damaged, lost, p50_ms, p99_ms, ..state.summary }, end }
 }
 
 /// The state of a run.
-struct Loop<'a> {
+struct Loop<'a, 'c> {
     hand: Arc<Handover>,
-    classifier: &'a mut dyn Classifier,
+    classifiers: &'a mut [&'c mut dyn Classifier],
     sinks: Vec<Box<dyn Sink>>,
     options: &'a Options,
     warn: &'a mut dyn FnMut(&Error),
-    selection: Selection,
+    watches: Vec<Watch>,
     start: Instant,
     rate: Rate,
     latencies: Latencies,
@@ -154,10 +161,12 @@ struct Loop<'a> {
     summary: Summary,
 }
 
-impl Loop<'_> {
+impl Loop<'_, '_> {
     fn run(&mut self, source: Box<dyn Source>, stop: &AtomicBool) -> Result<End> {
         for _ in 0..self.options.warmup {
-            self.classifier.classify(&RgbImage::filled(64, 64, [128; 3]), 1)?;
+            for classifier in &mut *self.classifiers {
+                classifier.classify(&RgbImage::filled(64, 64, [128; 3]), 1)?;
+            }
         }
         self.start = Instant::now();
         let capture = Capture::start(source, self.hand.clone())?;
@@ -209,27 +218,32 @@ impl Loop<'_> {
                 return Ok(Delivery::Continue);
             }
         };
-        let decode = begin.elapsed();
-        let result = self.classifier.classify(&picture, self.selection.wanted())?;
-        let begin = Instant::now();
-        let predictions = self.selection.of(result.predictions);
+        let mut stages = StageTimes { decode: begin.elapsed(), ..StageTimes::default() };
+        let monotonic = frame.captured.saturating_duration_since(self.start);
+        let (mut regions, mut events) = (Vec::with_capacity(self.watches.len()), Vec::new());
+        for watch in &mut self.watches {
+            let seen = watch.look(&picture, frame, monotonic, self.classifiers)?;
+            let Seen { report, events: changes, stages: times } = seen;
+            regions.push(report);
+            events.extend(changes);
+            stages += times;
+        }
         let now = Instant::now();
-        let postprocess = result.stages.postprocess + (now - begin);
         let report = FrameReport {
             sequence: frame.sequence,
             timestamp: frame.timestamp,
-            monotonic: frame.captured.saturating_duration_since(self.start),
+            monotonic,
             origin: frame.origin.clone(),
-            predictions,
-            stages: StageTimes { decode, postprocess, ..result.stages },
+            regions,
+            events,
+            stages,
             latency: now.saturating_duration_since(frame.captured),
             fps: self.rate.add(now),
             dropped: self.hand.dropped(),
             damaged: self.damaged(),
+            lost: self.lost(),
             partial: !is_whole,
             throttled: self.throttled(now),
-            model: self.classifier.name(),
-            model_hash: self.classifier.hash(),
         };
         self.failures_in_row = 0;
         self.summary.frames += 1;
@@ -238,18 +252,30 @@ impl Loop<'_> {
     }
 
     fn deliver(&mut self, report: &FrameReport, picture: &mut RgbImage) -> Result<Delivery> {
-        let drawn = self.sinks.iter().any(|sink| sink.wants_picture());
-        if drawn {
-            overlay::draw(picture, report);
-        }
-        let picture = drawn.then_some(&*picture);
+        let wanted: Vec<bool> = self.sinks.iter().map(|sink| sink.wants_picture()).collect();
         let mut delivery = Delivery::Continue;
-        for sink in &mut self.sinks {
-            if sink.deliver(report, picture)? == Delivery::Stop {
-                delivery = Delivery::Stop;
+        // First to those that want it as it is: it is drawn on in place.
+        for is_drawn in [false, true] {
+            let sinks = self.sinks.iter_mut().zip(&wanted);
+            let sinks: Vec<_> = sinks.filter(|(sink, wants)| (**wants && sink.wants_overlay()) == is_drawn).collect();
+            if is_drawn && !sinks.is_empty() {
+                overlay::draw(picture, report);
+            }
+            for (sink, wants) in sinks {
+                if sink.deliver(report, wants.then_some(&*picture))? == Delivery::Stop {
+                    delivery = Delivery::Stop;
+                }
+                while let Some(error) = sink.trouble() {
+                    (self.warn)(&error);
+                }
             }
         }
         Ok(delivery)
+    }
+
+    /// What outputs did not deliver so far.
+    fn lost(&self) -> u64 {
+        self.sinks.iter().map(|sink| sink.lost()).sum()
     }
 
     /// One picture that could not be read, or a camera that is asked again.

@@ -23,11 +23,16 @@ impl Selection {
         if self.smoothing > 0.0 { usize::MAX } else { self.topk }
     }
 
-    /// The classes to show, best first.
-    pub(super) fn of(&mut self, mut predictions: Vec<Prediction>) -> Vec<Prediction> {
+    /// `predictions` with the past's share in their scores, best first.
+    pub(super) fn smoothed(&mut self, mut predictions: Vec<Prediction>) -> Vec<Prediction> {
         if self.smoothing > 0.0 {
             self.smooth(&mut predictions);
         }
+        predictions
+    }
+
+    /// Those of smoothed predictions that are shown.
+    pub(super) fn of(&self, mut predictions: Vec<Prediction>) -> Vec<Prediction> {
         predictions.retain(|p| p.score >= self.threshold);
         predictions.truncate(self.topk);
         predictions
@@ -57,7 +62,12 @@ mod tests {
     }
 
     fn shown(selection: &mut Selection, scores: [f32; 3]) -> Vec<(usize, f32)> {
-        selection.of(predictions(scores)).into_iter().map(|p| (p.class, p.score)).collect()
+        {
+            let smoothed = selection.smoothed(predictions(scores));
+            selection.of(smoothed).into_iter()
+        }
+        .map(|p| (p.class, p.score))
+        .collect()
     }
 
     #[test]

@@ -61,6 +61,8 @@ pub struct Summary {
     pub dropped: u64,
     /// Pictures that were damaged: shown as far as they go, or passed over.
     pub damaged: u64,
+    /// Results that outputs could not write, and events that actions had no time for.
+    pub lost: u64,
     /// From the start of capturing to the last result.
     pub seconds: f64,
     /// Median time from capture to result, in milliseconds, to three digits.
@@ -79,6 +81,9 @@ impl fmt::Display for Summary {
         write!(f, ", {} dropped", self.dropped)?;
         if self.damaged > 0 {
             write!(f, ", {} damaged", self.damaged)?;
+        }
+        if self.lost > 0 {
+            write!(f, ", {} lost", self.lost)?;
         }
         if let (Some(p50), Some(p99)) = (self.p50_ms, self.p99_ms) {
             write!(f, "; capture to result: p50 {p50:.1} ms, p99 {p99:.1} ms")?;
@@ -129,11 +134,18 @@ mod tests {
     fn a_summary_is_one_line() {
         let mut summary = Summary { seconds: 0.04, ..Summary::default() };
         assert_eq!(summary.to_string(), "0 frames in 0.0 s, 0 dropped");
-        summary =
-            Summary { frames: 290, dropped: 10, damaged: 1, seconds: 10.0, p50_ms: Some(4.25), p99_ms: Some(9.0) };
+        summary = Summary {
+            frames: 290,
+            dropped: 10,
+            damaged: 1,
+            lost: 2,
+            seconds: 10.0,
+            p50_ms: Some(4.25),
+            p99_ms: Some(9.0),
+        };
         assert_eq!(
             summary.to_string(),
-            "290 frames in 10.0 s (29.0 fps), 10 dropped, 1 damaged; capture to result: p50 4.2 ms, p99 9.0 ms"
+            "290 frames in 10.0 s (29.0 fps), 10 dropped, 1 damaged, 2 lost; capture to result: p50 4.2 ms, p99 9.0 ms"
         );
     }
 }

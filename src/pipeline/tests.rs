@@ -1,5 +1,7 @@
 //! The loop with fakes at both ends and in the middle.
 
+mod regions;
+
 use std::sync::Mutex;
 
 use super::*;
@@ -104,15 +106,19 @@ fn run_steps(steps: Vec<Step>, live: bool, sinks: Vec<Box<dyn Sink>>, options: &
     let mut warnings = 0;
     let source = Box::new(FakeSource::new(steps, live));
     let (stop, mut classifier) = (AtomicBool::new(false), FakeClassifier::default());
-    let outcome = run(source, &mut classifier, sinks, options, &stop, &mut |_| warnings += 1);
+    let outcome = run(source, &mut [&mut classifier], sinks, options, &stop, &mut |_| warnings += 1);
     (outcome, warnings)
 }
 
 #[test]
 fn every_frame_of_a_file_becomes_a_report() {
     let (sink, given) = sink();
-    let (outcome, warnings) =
-        run_steps((0..20).map(frame).collect(), false, vec![sink], &Options { topk: 1, ..Options::default() });
+    let (outcome, warnings) = run_steps(
+        (0..20).map(frame).collect(),
+        false,
+        vec![sink],
+        &Options { regions: vec![Region { topk: 1, ..Region::default() }], ..Options::default() },
+    );
     assert_eq!(outcome.end.unwrap(), End::Source);
     assert_eq!((outcome.summary.frames, outcome.summary.dropped, outcome.summary.damaged, warnings), (20, 0, 0, 0));
     assert!(outcome.summary.p50_ms.unwrap() <= outcome.summary.p99_ms.unwrap());
@@ -121,8 +127,8 @@ fn every_frame_of_a_file_becomes_a_report() {
     let sequences: Vec<u64> = given.reports.iter().map(|r| r.sequence).collect();
     assert_eq!(sequences, (0..20).collect::<Vec<u64>>());
     let report = &given.reports[19];
-    assert_eq!((report.predictions.len(), &*report.predictions[0].label), (1, "red"));
-    assert!((report.predictions[0].score - 0.8).abs() < 1e-6);
+    assert_eq!((report.predictions().len(), &*report.predictions()[0].label), (1, "red"));
+    assert!((report.predictions()[0].score - 0.8).abs() < 1e-6);
     assert!(given.reports.windows(2).all(|r| r[0].monotonic <= r[1].monotonic));
 }
 
@@ -133,7 +139,7 @@ fn a_slow_network_gets_the_newest_frame_and_counts_the_rest() {
     let mut classifier = FakeClassifier { takes: Duration::from_millis(20), ..FakeClassifier::default() };
     let source = Box::new(FakeSource::new(steps, true));
     let stop = AtomicBool::new(false);
-    let outcome = run(source, &mut classifier, vec![sink], &Options::default(), &stop, &mut |_| {});
+    let outcome = run(source, &mut [&mut classifier], vec![sink], &Options::default(), &stop, &mut |_| {});
     let Summary { frames, dropped, .. } = outcome.summary;
     assert_eq!(frames + dropped, 60);
     assert!(dropped >= 20, "{dropped} dropped");
@@ -238,7 +244,7 @@ fn a_failing_part_ends_it_with_a_summary_and_finished_sinks() {
     let mut classifier = FakeClassifier { fails_at: Some(5), ..FakeClassifier::default() };
     let source = Box::new(FakeSource::new((0..9).map(frame), false));
     let stop = AtomicBool::new(false);
-    let outcome = run(source, &mut classifier, vec![sink().0], &Options::default(), &stop, &mut |_| {});
+    let outcome = run(source, &mut [&mut classifier], vec![sink().0], &Options::default(), &stop, &mut |_| {});
     assert_eq!((outcome.end.unwrap_err().kind(), outcome.summary.frames), (ErrorKind::Model, 2));
 }
 
@@ -249,7 +255,7 @@ fn it_stops_when_asked_and_when_a_reader_is_gone() {
     asks.stop = Some(stop.clone());
     let source = Box::new(FakeSource::new((0..9).map(frame), false));
     let mut classifier = FakeClassifier::default();
-    let outcome = run(source, &mut classifier, vec![asks], &Options::default(), &stop, &mut |_| {});
+    let outcome = run(source, &mut [&mut classifier], vec![asks], &Options::default(), &stop, &mut |_| {});
     assert_eq!((outcome.end.unwrap(), outcome.summary.frames), (End::Stopped, 1));
     let (mut gone, _) = sink();
     gone.at = Some((3, Ok(Delivery::Stop)));
@@ -262,6 +268,6 @@ fn the_warm_up_is_before_the_first_frame() {
     let mut classifier = FakeClassifier::default();
     let source = Box::new(FakeSource::new([frame(0)], false));
     let options = Options { warmup: 3, ..Options::default() };
-    let outcome = run(source, &mut classifier, vec![sink().0], &options, &AtomicBool::new(false), &mut |_| {});
+    let outcome = run(source, &mut [&mut classifier], vec![sink().0], &options, &AtomicBool::new(false), &mut |_| {});
     assert_eq!((outcome.summary.frames, classifier.calls), (1, 4));
 }

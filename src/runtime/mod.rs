@@ -25,8 +25,8 @@ pub(crate) use tensors::Tensors;
 
 use std::sync::Arc;
 
-use crate::error::Result;
-use crate::frame::RgbImage;
+use crate::error::{Error, ErrorKind, Result};
+use crate::frame::{Area, RgbImage};
 use crate::prediction::{Prediction, StageTimes};
 
 /// What a network says of one picture.
@@ -51,6 +51,18 @@ pub trait Classifier {
     /// # Errors
     /// [`crate::error::ErrorKind::Shape`] for an empty picture, [`crate::error::ErrorKind::Model`] if the network fails.
     fn classify(&mut self, image: &RgbImage, k: usize) -> Result<Classification>;
+
+    /// As [`classify`](Self::classify), of a part of `image` as if it were all there is.
+    ///
+    /// # Errors
+    /// As [`classify`](Self::classify); [`crate::error::ErrorKind::Shape`] too for a part that is not inside the picture.
+    fn classify_area(&mut self, image: &RgbImage, area: Area, k: usize) -> Result<Classification> {
+        if !area.is_inside(image.width, image.height) {
+            let message = format!("{area} is not inside a picture of {}x{}", image.width, image.height);
+            return Err(Error::new(ErrorKind::Shape, message));
+        }
+        self.classify(&image.cropped(area), k)
+    }
 
     /// As many pictures as are best classified together.
     fn batch(&self) -> usize {

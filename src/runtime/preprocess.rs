@@ -1,7 +1,7 @@
 //! A picture becomes the network's input.
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::frame::RgbImage;
+use crate::frame::{Area, RgbImage};
 use crate::model::{ChannelOrder, Interpolation, Preprocessing, ResizeKind};
 use crate::picture::resize::{Filter, Part, Pixels, Resizer};
 
@@ -63,7 +63,18 @@ impl Preprocessor {
     /// # Panics
     /// If `input` is not channels * height * width long.
     pub fn run(&mut self, image: &RgbImage, input: &mut [f32]) -> Result<()> {
-        self.resize(image)?;
+        self.run_area(image, image.area(), input)
+    }
+
+    /// As [`run`](Self::run), of a part of the picture as if it were all there is.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`] for a part without pixels, or not inside the picture.
+    ///
+    /// # Panics
+    /// As [`run`](Self::run).
+    pub fn run_area(&mut self, image: &RgbImage, part: Area, input: &mut [f32]) -> Result<()> {
+        self.resize_area(image, part)?;
         let area = self.height as usize * self.width as usize;
         assert_eq!(input.len(), self.channels * area, "{} planes of {}x{}", self.channels, self.width, self.height);
         for (c, (plane, table)) in input.chunks_exact_mut(area).zip(&self.normalized).enumerate() {
@@ -81,20 +92,28 @@ impl Preprocessor {
     /// # Errors
     /// [`ErrorKind::Shape`] for a picture without pixels.
     pub fn resize(&mut self, image: &RgbImage) -> Result<&[u8]> {
+        self.resize_area(image, image.area())
+    }
+
+    fn resize_area(&mut self, image: &RgbImage, area: Area) -> Result<&[u8]> {
         if image.width == 0 || image.height == 0 {
             return Err(Error::new(
                 ErrorKind::Shape,
                 format!("a picture of {}x{} has no pixels", image.width, image.height),
             ));
         }
-        let Placement { source: part, target: [left, top, width, height] } = self.place(image.width, image.height);
-        let pixels = match self.channels {
+        if !area.is_inside(image.width, image.height) {
+            let message = format!("{area} is not inside a picture of {}x{}", image.width, image.height);
+            return Err(Error::new(ErrorKind::Shape, message));
+        }
+        let Placement { source: part, target: [left, top, width, height] } = self.place(area.width, area.height);
+        let from = match self.channels {
             1 => {
-                self.gray.clear();
-                self.gray.extend(image.pixels.as_chunks::<3>().0.iter().copied().map(luma));
-                Pixels::Luma(&self.gray)
+                take_luma(image, area, &mut self.gray);
+                let size = (area.width, area.height);
+                Part { pixels: Pixels::Luma(&self.gray), size, area: Area { left: 0, top: 0, ..area }, part }
             }
-            _ => Pixels::Rgb(&image.pixels),
+            _ => Part { pixels: Pixels::Rgb(&image.pixels), size: (image.width, image.height), area, part },
         };
         let filter = match self.how.interpolation {
             Interpolation::Nearest => Filter::Nearest,
@@ -102,7 +121,6 @@ impl Preprocessor {
             Interpolation::Bicubic => Filter::Bicubic,
             Interpolation::Lanczos => Filter::Lanczos,
         };
-        let from = Part { pixels, size: (image.width, image.height), part };
         if (width, height) == (self.width, self.height) {
             self.resizer.resize(from, filter, (width, height), &mut self.resized)?;
         } else {
@@ -152,6 +170,16 @@ impl Preprocessor {
     }
 }
 
+/// Writes the luma of a part of `image` over `gray`.
+fn take_luma(image: &RgbImage, area: Area, gray: &mut Vec<u8>) {
+    let (left, width) = (area.left as usize, area.width as usize);
+    let rows = image.pixels.as_chunks::<3>().0.chunks_exact(image.width as usize);
+    gray.clear();
+    for row in rows.skip(area.top as usize).take(area.height as usize) {
+        gray.extend(row[left..left + width].iter().copied().map(luma));
+    }
+}
+
 /// `0.299 red + 0.587 green + 0.114 blue`, with PIL's rounding. Of a gray pixel it is the pixel's own value.
 fn luma([red, green, blue]: [u8; 3]) -> u8 {
     const WEIGHTS: [u32; 3] = [19595, 38470, 7471];
@@ -195,6 +223,25 @@ mod tests {
                 assert_eq!(resized.len(), 3 * 40 * 24);
                 assert!(resized.chunks(3).any(|p| p == [9, 80, 200]), "{kind:?} {from:?}");
             }
+        }
+    }
+
+    #[test]
+    fn a_part_is_taken_as_if_it_were_cropped() {
+        let image = RgbImage::new(50, 40, (0..50 * 40 * 3_u32).map(|i| (i * i / 11) as u8).collect());
+        let area = Area { left: 9, top: 4, width: 30, height: 17 };
+        for (kind, channels) in [ResizeKind::Crop, ResizeKind::Letterbox].into_iter().zip([3, 1]) {
+            let how = Preprocessing { resize: kind, ..Preprocessing::of_channels(channels) };
+            let mut p = Preprocessor::new(how, [channels, 12, 12]);
+            let (mut ours, mut expected) = (vec![0.0; channels * 144], vec![0.0; channels * 144]);
+            p.run_area(&image, area, &mut ours).unwrap();
+            p.run(&image.cropped(area), &mut expected).unwrap();
+            assert_eq!(ours, expected, "{kind:?}");
+            let error = p.run_area(&image, Area { top: 30, ..area }, &mut ours).unwrap_err();
+            assert_eq!(
+                (error.kind(), error.to_string().as_str()),
+                (ErrorKind::Shape, "9,30,30,17 is not inside a picture of 50x40")
+            );
         }
     }
 

@@ -31,6 +31,7 @@ const LAYERS: &[(u8, &str)] = &[
     (5, "bench"),
     (5, "camera"),
     (5, "eval"),
+    (5, "events"),
     (5, "output"),
     (5, "overlay"),
     (5, "quantize"),
@@ -42,7 +43,7 @@ const LAYERS: &[(u8, &str)] = &[
 const TOP: u8 = 8;
 
 /// They know frames and labels, nothing of networks: they use layer 0 only.
-const DEVICES: &[&str] = &["camera", "output", "overlay"];
+const DEVICES: &[&str] = &["camera", "events", "output", "overlay"];
 
 /// Where `unsafe` may stand: SIMD, and what speaks to the kernel.
 const UNSAFE: &[&str] = &["src/kernels/", "src/camera/v4l2/", "src/output/screen/sys.rs"];

@@ -1,5 +1,7 @@
 //! `densight-camera`: labels what a camera sees.
 
+mod networks;
+mod regions;
 mod service;
 pub(crate) mod settings;
 
@@ -12,13 +14,14 @@ use anyhow::Context;
 use clap::Parser;
 
 use super::INTERRUPTED;
-use crate::camera;
+use crate::camera::{self, Source};
 use crate::error::{Error, ErrorKind, Result};
-use crate::output;
+use crate::output::{self, Sink, SinkOptions};
 use crate::picture;
 use crate::pipeline::{self, End, Outcome};
-use crate::runtime::{Classifier, SessionOptions};
+use crate::runtime::{Classifier, Session};
 
+use networks::Networks;
 use service::Service;
 use settings::Settings;
 
@@ -66,6 +69,8 @@ Outputs:
   http://127.0.0.1:PORT                web page with the annotated pictures
   fb:///dev/fb0, drm://card0           screen, without a desktop; ?rotate=90 turns pictures
   null://                              nowhere
+Only a settings file (--config) has: several regions, each with its own model; rules by which
+their states change.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 4 a live input ended by itself, 130 interrupted (Ctrl-C)";
 
@@ -82,7 +87,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         super::print(&settings.to_toml()?)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let (mut source_options, sink_options, options) = settings.check()?;
+    let (mut source_options, mut sink_options, options) = settings.check()?;
     if let Some(bytes) = settings.max_picture() {
         picture::set_most_memory(bytes);
     }
@@ -92,23 +97,17 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
             super::tell(text);
         }
     };
-    let (threads, device) = (settings.threads()?, settings.device());
-    let how = SessionOptions {
-        threads,
-        device,
-        limits: settings.limits()?,
-        input_size: settings.input_size()?,
-        output: settings.output_name.clone(),
-        scores: settings.scores()?,
-        ..Default::default()
-    };
-    let mut session = super::model::session(settings.model.as_deref(), settings.labels.as_deref(), how)?;
-    say(&format!("model   {} ({})", session.name(), session.hash()));
-    source_options.least = Some(least_size(session.input_shape()));
+    let networks = Networks::open(&settings)?;
+    let Networks { mut sessions, regions } = networks;
+    for session in &sessions {
+        say(&format!("model   {} ({})", session.name(), session.hash()));
+    }
+    let options = pipeline::Options { regions, ..options };
+    source_options.least = Some(least_size(&sessions));
     let source = camera::open(settings.input(), &source_options)?;
     say(&format!("input   {}", source.describe()));
-    let mut sinks =
-        settings.outputs().iter().map(|uri| output::open(uri, &sink_options)).collect::<Result<Vec<_>>>()?;
+    sink_options.patient = source.is_live() || source_options.repeat;
+    let mut sinks = sinks(settings.outputs(), &sink_options, &*source)?;
     for sink in &sinks {
         say(&format!("output  {}", sink.describe()));
     }
@@ -118,7 +117,8 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         super::tell(&format!("warning: {error}"));
         service.trouble(error);
     };
-    let Outcome { summary, end } = pipeline::run(source, &mut session, sinks, &options, &stop, &mut warn);
+    let mut networks: Vec<&mut dyn Classifier> = sessions.iter_mut().map(|session| session as _).collect();
+    let Outcome { summary, end } = pipeline::run(source, &mut networks, sinks, &options, &stop, &mut warn);
     #[cfg(unix)]
     camera::end_programs();
     say(&summary.to_string());
@@ -128,10 +128,29 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// Width and height that a camera's pictures are to have at least: the network's, and what people can make something out on.
-fn least_size([_, height, width]: [usize; 3]) -> (u32, u32) {
-    let side = |pixels: usize, least: u32| u32::try_from(pixels).unwrap_or(u32::MAX).max(least);
-    (side(width, 320), side(height, 240))
+/// Opens all outputs.
+///
+/// # Errors
+/// What is wrong with one; [`ErrorKind::Usage`] for one that `source` reads.
+fn sinks(
+    uris: &[String],
+    options: &SinkOptions,
+    source: &dyn Source,
+) -> Result<Vec<Box<dyn Sink>>> {
+    let sinks = uris.iter().map(|uri| output::open(uri, options)).collect::<Result<Vec<_>>>()?;
+    match sinks.iter().find_map(|sink| sink.file().filter(|path| source.reads(path))) {
+        Some(path) => Err(usage(format!("{} is an input: write somewhere else", path.display()))),
+        None => Ok(sinks),
+    }
+}
+
+/// Width and height that a camera's pictures are to have at least: the largest network's, and what people can make something out on.
+fn least_size(sessions: &[Session]) -> (u32, u32) {
+    let side = |axis: usize, least: u32| {
+        let sides = sessions.iter().map(|session| u32::try_from(session.input_shape()[axis]).unwrap_or(u32::MAX));
+        sides.fold(least, u32::max)
+    };
+    (side(2, camera::LEAST_SIZE.0), side(1, camera::LEAST_SIZE.1))
 }
 
 /// A flag that Ctrl-C and a request to terminate raise; the second one ends the program at once.

@@ -67,7 +67,7 @@ impl Sink for Service {
         let due = state.last.is_none_or(|last| now.saturating_duration_since(last) >= state.every);
         if due {
             let seen =
-                report.predictions.first().map_or(String::new(), |best| format!(", {}", text::name(&best.label)));
+                report.predictions().first().map_or(String::new(), |best| format!(", {}", text::name(&best.label)));
             let damaged = if report.damaged > 0 { format!(", {} damaged", report.damaged) } else { String::new() };
             let status = format!("{:.1} frames a second, {} dropped{damaged}{seen}", report.fps, report.dropped);
             let (alive, status) = (NotifyState::Watchdog, NotifyState::Status(&status));
@@ -97,7 +97,8 @@ mod tests {
     use std::time::SystemTime;
 
     use super::*;
-    use crate::prediction::{Prediction, StageTimes};
+    use crate::frame::Area;
+    use crate::prediction::{Prediction, RegionReport, StageTimes};
 
     fn service(watchdog: Duration) -> (Service, Receiver<String>) {
         let (sender, receiver) = channel();
@@ -114,16 +115,23 @@ mod tests {
             timestamp: SystemTime::UNIX_EPOCH,
             monotonic: Duration::ZERO,
             origin: None,
-            predictions: vec![Prediction { class: 1, label: "cat".into(), score: 0.9 }],
+            regions: vec![RegionReport {
+                name: "frame".into(),
+                area: Area { left: 0, top: 0, width: 8, height: 8 },
+                model: "m".into(),
+                model_hash: "h".into(),
+                predictions: vec![Prediction { class: 1, label: "cat".into(), score: 0.9 }],
+                state: None,
+            }],
+            events: Vec::new(),
             stages: StageTimes::default(),
             latency: Duration::ZERO,
             fps: 29.96,
             dropped: 3,
             damaged: 0,
+            lost: 0,
             partial: false,
             throttled: None,
-            model: "m".into(),
-            model_hash: "h".into(),
         }
     }
 

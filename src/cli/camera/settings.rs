@@ -7,14 +7,14 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::super::threads;
+use super::regions::{RegionSettings, StateSettings};
 use super::usage;
 use crate::camera::{Flip, Rotation, SourceOptions, Turning};
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::PixelFormat;
-use crate::model::{Limits, Scores};
 use crate::output::SinkOptions;
-use crate::pipeline::Options;
-use crate::runtime::Device;
+use crate::pipeline::{Options, Region};
+use crate::runtime::{Device, SessionOptions};
 
 /// Every setting as far as it is given; the keys of the file are the options' names.
 #[derive(Debug, Clone, Default, PartialEq, clap::Args, Serialize, Deserialize)]
@@ -35,7 +35,7 @@ pub(super) struct Settings {
     input_size: Option<String>,
     /// Output to use, if the model has several [default: the first]
     #[arg(long, value_name = "NAME")]
-    pub(super) output_name: Option<String>,
+    output_name: Option<String>,
     /// Scores of the classes: softmax (one is true), sigmoid (each may be true), or none (the raw output) [default: from
     /// the model's metadata or the end of its graph]
     #[arg(long, value_name = "KIND")]
@@ -49,6 +49,13 @@ pub(super) struct Settings {
     /// Share of the past in each score, 0 to below 1 [default: 0]
     #[arg(long, value_name = "SHARE")]
     smoothing: Option<f32>,
+    /// Part of the picture to look at, once turned: X,Y,WIDTH,HEIGHT in pixels or percent, with a name in front if wanted
+    /// (gate=50%,0%,50%,100%); can be given several times [default: all of it]
+    #[arg(long, value_name = "[NAME=]RECT")]
+    pub(super) region: Option<Vec<RegionSettings>>,
+    /// When states change, of regions that do not say so themselves.
+    #[arg(skip)]
+    pub(super) state: Option<StateSettings>,
     /// Width to ask of a camera
     #[arg(long, value_name = "PIXELS")]
     input_width: Option<u32>,
@@ -118,7 +125,7 @@ impl Settings {
         Self::parse(&crate::files::read_text(path).map_err(|e| Error::io(ErrorKind::Io, "read", path, e))?, path)
     }
 
-    fn parse(text: &str, path: &Path) -> Result<Self> {
+    pub(super) fn parse(text: &str, path: &Path) -> Result<Self> {
         toml::from_str(text).map_err(|e| {
             let line = e.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1);
             usage(format!("{} line {line}: {}", path.display(), e.message())).caused_by(e)
@@ -143,12 +150,13 @@ impl Settings {
 
     fn defaults() -> Self {
         let (source, sink, options) = (SourceOptions::default(), SinkOptions::default(), Options::default());
+        let region = Region::default();
         Self {
             input: Some("clip://".into()),
             outputs: Some(vec!["-".into()]),
-            topk: Some(options.topk),
-            threshold: Some(options.threshold),
-            smoothing: Some(options.smoothing),
+            topk: Some(region.topk),
+            threshold: Some(region.threshold),
+            smoothing: Some(region.smoothing),
             input_rotate: Some(options.turning.rotation),
             input_flip: Some(options.turning.flip),
             input_loop: Some(source.repeat),
@@ -167,29 +175,27 @@ impl Settings {
         toml::to_string(self).map_err(|e| usage(e.to_string()))
     }
 
-    /// Height and width of the model's input.
+    /// How models are opened: the main one, or another, which its own metadata alone describe.
     ///
     /// # Errors
-    /// [`ErrorKind::Usage`] for what is no size.
-    pub(super) fn input_size(&self) -> Result<Option<[usize; 2]>> {
+    /// [`ErrorKind::Usage`] naming the option.
+    pub(super) fn session_options(&self, is_main: bool) -> Result<SessionOptions> {
+        let common = SessionOptions {
+            threads: self.threads()?,
+            device: self.device.unwrap_or_default(),
+            limits: crate::cli::model::limits(self.allow.as_deref().unwrap_or_default())?,
+            ..Default::default()
+        };
+        if !is_main {
+            return Ok(common);
+        }
         let size = |text: &String| crate::cli::model::size(text).map_err(|what| usage(format!("input-size: {what}")));
-        self.input_size.as_ref().map(size).transpose()
-    }
-
-    /// What scores are.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Usage`] for an unknown kind.
-    pub(super) fn scores(&self) -> Result<Option<Scores>> {
-        self.scores.as_deref().map(str::parse).transpose()
-    }
-
-    /// What a model may cost.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Usage`] for what is no limit.
-    pub(super) fn limits(&self) -> Result<Limits> {
-        crate::cli::model::limits(self.allow.as_deref().unwrap_or_default())
+        Ok(SessionOptions {
+            input_size: self.input_size.as_ref().map(size).transpose()?,
+            output: self.output_name.clone(),
+            scores: self.scores.as_deref().map(str::parse).transpose()?,
+            ..common
+        })
     }
 
     /// Bytes that a picture may take, if that is set.
@@ -209,7 +215,7 @@ impl Settings {
     ///
     /// # Errors
     /// [`ErrorKind::Usage`] for none and for more than make sense.
-    pub(super) fn threads(&self) -> Result<usize> {
+    fn threads(&self) -> Result<usize> {
         let threads = self.threads.unwrap_or(1);
         let wrong = |what| usage(format!("threads is {threads}: {what}"));
         let some = NonZeroUsize::new(threads).ok_or_else(|| wrong("it must be 1 or more".to_owned()))?;
@@ -217,9 +223,21 @@ impl Settings {
         Ok(threads)
     }
 
-    /// Where the network runs.
-    pub(super) fn device(&self) -> Device {
-        self.device.unwrap_or_default()
+    /// The regions: those that are named, or all of the frame.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Usage`] naming the region and the option.
+    pub(super) fn regions(&self) -> Result<Vec<Region>> {
+        let default = Region::default();
+        let mut whole = Region {
+            topk: self.topk.unwrap_or(default.topk),
+            threshold: self.threshold.unwrap_or(default.threshold),
+            smoothing: self.smoothing.unwrap_or(default.smoothing),
+            ..default
+        };
+        super::regions::check(&whole)?;
+        whole.rules = self.state.as_ref().map(StateSettings::rules).transpose().map_err(|e| e.at("state"))?;
+        super::regions::regions(self.region.as_deref().unwrap_or_default(), whole)
     }
 
     /// The settings as their users take them.
@@ -240,32 +258,23 @@ impl Settings {
             timeout: seconds("input-timeout", self.input_timeout)?.unwrap_or(SourceOptions::default().timeout),
             reconnect: !self.no_reconnect.unwrap_or(false),
         };
-        let sink = SinkOptions { jpeg_quality: self.jpeg_quality.unwrap_or(SinkOptions::default().jpeg_quality) };
+        let sink = SinkOptions::default();
+        let sink = SinkOptions { jpeg_quality: self.jpeg_quality.unwrap_or(sink.jpeg_quality), ..sink };
         let default = Options::default();
         let options = Options {
             turning: Turning {
                 rotation: self.input_rotate.unwrap_or_default(),
                 flip: self.input_flip.unwrap_or_default(),
             },
-            topk: self.topk.unwrap_or(default.topk),
-            threshold: self.threshold.unwrap_or(default.threshold),
-            smoothing: self.smoothing.unwrap_or(default.smoothing),
             warmup: self.warmup.unwrap_or(default.warmup),
             frames: self.frames,
             duration: seconds("duration", self.duration)?,
+            ..default
         };
+        self.regions()?;
         let wrong = |name: &str, value: &dyn std::fmt::Display, expected: &str| {
             Err(usage(format!("{name} is {value}: it must be {expected}")))
         };
-        if options.topk == 0 {
-            return wrong("topk", &0, "1 or more");
-        }
-        if !(0.0..=1.0).contains(&options.threshold) {
-            return wrong("threshold", &options.threshold, "between 0 and 1");
-        }
-        if !(0.0..1.0).contains(&options.smoothing) {
-            return wrong("smoothing", &options.smoothing, "at least 0 and below 1");
-        }
         if self.max_picture == Some(0) {
             return wrong("max-picture", &0, "1 or more");
         }
@@ -309,7 +318,8 @@ mod tests {
         let given = Settings { topk: Some(2), ..Settings::default() };
         let merged = given.over(Some(file)).unwrap();
         let (source, _, options) = merged.check().unwrap();
-        assert_eq!((options.topk, options.threshold, options.warmup), (2, 0.5, Options::default().warmup));
+        let region = merged.regions().unwrap().remove(0);
+        assert_eq!((region.topk, region.threshold, options.warmup), (2, 0.5, Options::default().warmup));
         assert_eq!((merged.input(), merged.outputs().len(), source.paced), ("test://pattern", 1, true));
         let again: Settings = toml::from_str(&merged.to_toml().unwrap()).unwrap();
         assert_eq!(again, merged);

@@ -90,7 +90,11 @@ fn answer(stream: &TcpStream, request: &Request, address: SocketAddr, feed: &Fee
             None => refuse(stream, "503 Service Unavailable", "Retry-After: 1\r\n"),
         },
         "/healthz" => match feed.age().filter(|age| *age < limits.stale) {
-            Some(age) => whole("application/json", format!("{{\"age_ms\":{}}}\n", age.as_millis()).as_bytes()),
+            Some(age) => {
+                let lost = feed.report().map_or(0, |report| report.lost);
+                let line = format!("{{\"age_ms\":{},\"lost\":{lost}}}\n", age.as_millis());
+                whole("application/json", line.as_bytes())
+            }
             None => refuse(stream, "503 Service Unavailable", "Retry-After: 1\r\n"),
         },
         "/snapshot.jpg" => match feed.watch(limits.watchers).map(|mut watch| watch.next(limits.snapshot)) {

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::Session;
 use crate::error::Result;
-use crate::frame::RgbImage;
+use crate::frame::{Area, RgbImage};
 use crate::prediction::{Prediction, StageTimes, top_k};
 use crate::runtime::{Classification, Classifier};
 
@@ -18,33 +18,16 @@ impl Session {
         let prediction = |class| Prediction { class, label: self.labels[class].clone(), score: scores[class] };
         top_k(&scores, k).into_iter().map(prediction).collect()
     }
-}
 
-impl Classifier for Session {
-    fn name(&self) -> Arc<str> {
-        self.name.clone()
-    }
-
-    fn hash(&self) -> Arc<str> {
-        self.hash.clone()
-    }
-
-    fn batch(&self) -> usize {
-        self.batch
-    }
-
-    fn classify(&mut self, image: &RgbImage, k: usize) -> Result<Classification> {
-        Ok(self.classify_batch(std::slice::from_ref(image), k)?.remove(0))
-    }
-
-    fn classify_batch(&mut self, images: &[RgbImage], k: usize) -> Result<Vec<Classification>> {
-        let mut all = Vec::with_capacity(images.len());
+    /// The best classes of parts of pictures.
+    fn classify_parts(&mut self, parts: &[(&RgbImage, Area)], k: usize) -> Result<Vec<Classification>> {
+        let mut all = Vec::with_capacity(parts.len());
         let (values, classes) = (self.values(), self.classes());
-        for images in images.chunks(self.batch) {
+        for parts in parts.chunks(self.batch) {
             let start = Instant::now();
-            let pictures = images.len();
-            for (image, input) in images.iter().zip(self.input.chunks_exact_mut(values)) {
-                self.preprocessor.run(image, input)?;
+            let pictures = parts.len();
+            for (&(image, area), input) in parts.iter().zip(self.input.chunks_exact_mut(values)) {
+                self.preprocessor.run_area(image, area, input)?;
             }
             let preprocessed = Instant::now();
             let scores = &mut self.scores[..pictures * classes];
@@ -64,5 +47,32 @@ impl Classifier for Session {
             all.iter_mut().rev().take(pictures).for_each(|of_one| of_one.stages = stages);
         }
         Ok(all)
+    }
+}
+
+impl Classifier for Session {
+    fn name(&self) -> Arc<str> {
+        self.name.clone()
+    }
+
+    fn hash(&self) -> Arc<str> {
+        self.hash.clone()
+    }
+
+    fn batch(&self) -> usize {
+        self.batch
+    }
+
+    fn classify(&mut self, image: &RgbImage, k: usize) -> Result<Classification> {
+        self.classify_area(image, image.area(), k)
+    }
+
+    fn classify_area(&mut self, image: &RgbImage, area: Area, k: usize) -> Result<Classification> {
+        Ok(self.classify_parts(&[(image, area)], k)?.remove(0))
+    }
+
+    fn classify_batch(&mut self, images: &[RgbImage], k: usize) -> Result<Vec<Classification>> {
+        let parts: Vec<_> = images.iter().map(|image| (image, image.area())).collect();
+        self.classify_parts(&parts, k)
     }
 }
