@@ -45,6 +45,9 @@ fn listed(devices: &[DeviceInfo]) -> String {
                 let _ = writeln!(text, "    {}x{}{fps}", size.width, size.height);
             }
         }
+        if let Some(usual) = &device.usual {
+            let _ = writeln!(text, "  taken if nothing is asked for: {usual} (more where the network needs it)");
+        }
         for control in &device.controls {
             let _ = writeln!(text, "  {}", describe_control(control));
         }
@@ -120,6 +123,7 @@ mod tests {
                 format("YUYV", true, vec![size(640, 480, &[30.0, 29.97, 7.5]), size(320, 240, &[])], None),
                 format("H264", false, vec![], Some(range)),
             ],
+            usual: Some("YUYV 320x240".into()),
             controls: vec![ControlInfo {
                 name: "brightness".into(),
                 minimum: -5,
@@ -138,6 +142,7 @@ mod tests {
             bus: none(),
             links: vec![],
             formats: vec![],
+            usual: None,
             controls: vec![],
             problem: Some("permission denied: join the group video".into()),
         };
@@ -148,6 +153,7 @@ mod tests {
     640x480  30, 29.97, 7.5 fps
     320x240
   H264 some encoding, any size from 2x1 to 800x600 (not supported)
+  taken if nothing is asked for: YUYV 320x240 (more where the network needs it)
   --control brightness=-5 to 9, now 3 (default 0)
 /dev/video2  (permission denied: join the group video)
 Numbers may change, names do not: `densight-camera /dev/v4l/by-id/a`

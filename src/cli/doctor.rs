@@ -180,6 +180,7 @@ mod tests {
             bus: String::new(),
             links: vec![],
             controls: Vec::new(),
+            usual: None,
             formats: vec![],
             problem: None,
         };

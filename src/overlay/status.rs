@@ -43,12 +43,12 @@ pub(super) fn draw(canvas: &mut Canvas, layout: &Layout, report: &FrameReport) -
     }
     // The mark before the name takes two letters.
     let room = face.letters_in(right.saturating_sub(2 * gap)).saturating_sub(2);
-    if room >= SHORTEST_NAME.min(report.model.chars().count()) {
+    if room >= SHORTEST_NAME.min(report.model().chars().count()) {
         let side = face.height() / 2;
         let mark = Rectangle::new(Point::new(2 * gap as i32, y + (face.height() / 4) as i32), Size::new(side, side));
         canvas.fill_solid(&mark, ACCENT)?;
         let corner = Point::new((2 * gap + 2 * face.advance()) as i32, y);
-        face.draw(canvas, corner, &report.model, room, Weight::Bold, STRONG)?;
+        face.draw(canvas, corner, report.model(), room, Weight::Bold, STRONG)?;
     }
     Ok(())
 }
@@ -63,6 +63,12 @@ fn fields(report: &FrameReport, letters: usize) -> Vec<String> {
     fields.push(format!("{:4.1} fps", report.fps));
     fields.push(format!("{:5.1} ms", report.latency.as_secs_f64() * 1e3));
     fields.push(format!("{} dropped", report.dropped));
+    if report.damaged > 0 {
+        fields.push(format!("{} damaged", report.damaged));
+    }
+    if report.lost > 0 {
+        fields.push(format!("{} lost", report.lost));
+    }
     let mut used = 0;
     let fitting = fields.iter().take_while(|field| {
         used += field.chars().count() + 2;
@@ -81,7 +87,10 @@ mod tests {
     #[test]
     fn what_matters_most_is_left_out_last() {
         let mut report = report();
-        assert_eq!(fields(&report, 99), ["29.8 fps", " 12.3 ms", "7 dropped"]);
+        assert_eq!(fields(&report, 99), ["29.8 fps", " 12.3 ms", "7 dropped", "2 damaged"]);
+        assert_eq!(fields(&report, 39), ["29.8 fps", " 12.3 ms", "7 dropped"]);
+        (report.damaged, report.lost) = (0, 3);
+        assert_eq!(fields(&report, 99), ["29.8 fps", " 12.3 ms", "7 dropped", "3 lost"]);
         assert_eq!(fields(&report, 29), ["29.8 fps", " 12.3 ms", "7 dropped"]);
         assert_eq!(fields(&report, 28), ["29.8 fps", " 12.3 ms"]);
         report.throttled = Some(true);

@@ -18,6 +18,8 @@ pub struct DeviceInfo {
     pub links: Vec<String>,
     /// What it can deliver.
     pub formats: Vec<FormatInfo>,
+    /// What is taken of that where nothing is asked for, by a network of up to 320x240: `YUYV 320x240 30 fps`.
+    pub usual: Option<String>,
     /// What can be set.
     pub controls: Vec<ControlInfo>,
     /// Why it cannot be used, if so.

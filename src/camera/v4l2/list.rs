@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::answers;
+use super::choice;
 use super::controls;
 use super::device::Device;
 use super::info::DeviceInfo;
@@ -41,6 +42,7 @@ fn describe(path: &Path) -> Option<DeviceInfo> {
         bus: String::new(),
         links: links(path),
         formats: Vec::new(),
+        usual: None,
         controls: Vec::new(),
         problem,
     };
@@ -63,6 +65,7 @@ fn describe(path: &Path) -> Option<DeviceInfo> {
         driver: answers::text(&device.capability.driver),
         bus: answers::text(&device.capability.bus_info),
         formats,
+        usual: choice::usual(&device),
         controls: controls::describe(&device.file).unwrap_or_default(),
         ..unknown(problem)
     })

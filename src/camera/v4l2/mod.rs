@@ -1,7 +1,7 @@
 //! Linux cameras, through Video4Linux2 (`/dev/video*`).
 //!
 //! `sys` holds the kernel's structures and system calls, and all the `unsafe` there is; `device` asks and sets,
-//! `offers` lists, `controls` too, `modes` chooses, `stream` moves buffers, `source` makes frames of them, `list` shows what is there. On other
+//! `offers` lists, `controls` too, `modes` and `choice` choose, `stream` moves buffers, `source` makes frames of them, `list` shows what is there. On other
 //! systems only [`DeviceInfo`] exists and opening a camera is an error.
 
 use std::path::Path;
@@ -11,6 +11,8 @@ use crate::error::Result;
 
 #[cfg(target_os = "linux")]
 mod answers;
+#[cfg(target_os = "linux")]
+mod choice;
 #[cfg(target_os = "linux")]
 mod controls;
 #[cfg(target_os = "linux")]

@@ -192,7 +192,7 @@ mod tests {
 
                     driver.asked.set(0);
                     let options = SourceOptions { rate: Some(MAX), ..SourceOptions::default() };
-                    let modes = super::super::source::offered(&driver, &options).unwrap();
+                    let modes = super::super::choice::offered(&driver, &options).unwrap();
                     assert!(driver.asked.get() <= u64::from(MOST_ENTRIES), "{}", driver.asked.get());
                     assert!(super::super::modes::choose(&modes, &options).is_some());
                 }
@@ -227,5 +227,6 @@ mod tests {
         let formats = Offers::of(&Camera).describe().unwrap();
         assert_eq!(formats.iter().map(|f| f.sizes.len()).collect::<Vec<_>>(), [20; 3]);
         assert!(formats.iter().flat_map(|f| &f.sizes).all(|size| size.rates.len() == 10 && size.rates[0] == 50.0));
+        assert_eq!(super::super::choice::usual(&Camera).as_deref(), Some("YUYV 320x240 50 fps"));
     }
 }

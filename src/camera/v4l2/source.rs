@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::answers;
+use super::choice;
 use super::controls;
 use super::device::{Device, Layout};
 use super::list_devices;
-use super::modes::{self, Mode};
-use super::offers::{Lists, Offers, Sizes};
+use super::modes;
+use super::offers::Offers;
 use super::stream::{Filled, Stream};
 use super::sys::{self, Fraction};
 use crate::camera::{LONGEST_WAIT, Source, SourceOptions, raw};
@@ -44,7 +45,7 @@ impl Camera {
         if device.capabilities() & sys::CAP_STREAMING == 0 {
             return refuse("cannot stream into memory".into());
         }
-        let modes = offered(&device, options).map_err(|e| explain("list the formats of", path, e))?;
+        let modes = choice::offered(&device, options).map_err(|e| explain("list the formats of", path, e))?;
         let Some((mode, interval)) = modes::choose(&modes, options) else {
             return refuse(no_mode(&device, options));
         };
@@ -160,26 +161,6 @@ fn flaw(filled: &Filled, format: PixelFormat, layout: Layout) -> Option<String> 
         None => (!picture::holds_jpeg(&filled.data)).then(|| "it holds no JPEG picture".into()),
         Some(needed) => (length < needed).then(|| format!("it has {length} bytes of {needed}")),
     }
-}
-
-/// The modes in encodings that Densight reads. A range of sizes counts as the one nearest to what is wanted.
-pub(super) fn offered(device: &impl Lists, options: &SourceOptions) -> io::Result<Vec<Mode>> {
-    let usual = options.least.unwrap_or(modes::USUAL_SIZE);
-    let wanted = (options.width.unwrap_or(usual.0), options.height.unwrap_or(usual.1));
-    let (offers, mut modes) = (Offers::of(device), Vec::new());
-    for format in offers.formats()? {
-        let (fourcc, Some(known)) = (format.fourcc, answers::format(format.fourcc)) else { continue };
-        let sizes = match offers.sizes(fourcc)? {
-            Sizes::Range(range) => vec![range.nearest(wanted.0, wanted.1)],
-            Sizes::List(sizes) if sizes.is_empty() => vec![wanted],
-            Sizes::List(sizes) => sizes,
-        };
-        for (width, height) in sizes {
-            let intervals = offers.intervals(fourcc, (width, height), options.rate)?;
-            modes.push(Mode { format: known, fourcc, width, height, intervals });
-        }
-    }
-    Ok(modes)
 }
 
 /// Why there is no mode to choose: what is offered of what Densight reads, or else the first of what is offered.
