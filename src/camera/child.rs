@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -46,6 +46,9 @@ pub(super) struct Program {
     /// Its process group.
     group: Option<Pid>,
     name: String,
+    told: Told,
+    /// The thread that reads its errors.
+    telling: Option<JoinHandle<()>>,
 }
 
 impl Program {
@@ -63,22 +66,38 @@ impl Program {
         let (output, errors) = (child.stdout.take(), child.stderr.take());
         let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
         running().extend(group);
-        let program = Self { child, group, name: name.to_owned() };
+        let mut program = Self { child, group, name: name.to_owned(), told, telling: None };
         let output = output.ok_or_else(|| failed(std::io::ErrorKind::BrokenPipe.into()))?;
         if let Some(errors) = errors {
-            let name = program.name.clone();
+            let (name, told) = (program.name.clone(), program.told.clone());
+            said(&told).last = None;
             let telling = thread::Builder::new().name("stderr".into());
-            telling.spawn(move || tell(errors, &name, secret.as_deref(), &told)).map_err(failed)?;
+            let telling = telling.spawn(move || tell(errors, &name, secret.as_deref(), &told)).map_err(failed)?;
+            program.telling = Some(telling);
         }
         Ok((program, File::from(OwnedFd::from(output))))
     }
 
-    /// How it ended, if it has.
+    /// How it ended, if it has; of a program whose errors are not passed on, the reason that it gave last.
     pub(super) fn status(&mut self) -> String {
         let begin = Instant::now();
+        let is_telling =
+            |telling: &Option<JoinHandle<()>>| telling.as_ref().is_some_and(|thread| !thread.is_finished());
         loop {
             match self.child.try_wait() {
-                Ok(Some(status)) => return format!("{} ended with {status}", self.name),
+                Ok(Some(_)) if is_telling(&self.telling) && begin.elapsed() < PATIENCE => {
+                    thread::sleep(Duration::from_millis(5));
+                }
+                Ok(Some(status)) => {
+                    let said = said(&self.told);
+                    let reason = said.last.as_deref().filter(|_| said.is_kept);
+                    // What is in front of the last colon is the address, with what is secret.
+                    let reason = reason.map(|line| line.rsplit_once(": ").map_or(line, |(_, reason)| reason));
+                    return match reason {
+                        Some(reason) => format!("{}: {reason}", self.name),
+                        None => format!("{} ended with {status}", self.name),
+                    };
+                }
                 Ok(None) if begin.elapsed() < PATIENCE => thread::sleep(Duration::from_millis(5)),
                 _ => return format!("{} closed its output", self.name),
             }
@@ -104,27 +123,44 @@ impl Drop for Program {
 }
 
 /// What programs of one source said: one that is started again and again says the same each time.
-pub(super) type Told = Arc<Mutex<HashSet<String>>>;
+#[derive(Debug, Default)]
+pub(super) struct Said {
+    /// What was passed on.
+    known: HashSet<String>,
+    /// Their last line.
+    last: Option<String>,
+    /// Whether nothing is passed on but, at the end, the last line.
+    pub(super) is_kept: bool,
+}
+
+/// That, shared by the threads that read it.
+pub(super) type Told = Arc<Mutex<Said>>;
+
+fn said(told: &Told) -> MutexGuard<'_, Said> {
+    // Every state of it is a valid one.
+    told.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Passes on what the program says, unless it was said before.
 fn tell(errors: impl Read, name: &str, secret: Option<&str>, told: &Told) {
     let mut errors = BufReader::new(errors);
     let mut line = Vec::new();
     while errors.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line).is_ok_and(|count| count > 0) {
-        let said = clean(&line, secret);
-        if !said.is_empty() && is_news(&said, told) {
+        let words = clean(&line, secret);
+        if !words.is_empty() && is_news(&words, told) {
             // If standard error is closed, nobody is there to be told.
-            let _ = writeln!(std::io::stderr(), "{name}: {said}");
+            let _ = writeln!(std::io::stderr(), "{name}: {words}");
         }
         line.clear();
     }
 }
 
-/// Whether it was not said before, but for its numbers.
-fn is_news(said: &str, told: &Told) -> bool {
-    let words = said.chars().filter(|c| !c.is_ascii_hexdigit()).collect();
-    let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
-    told.len() < MOST_TOLD && told.insert(words)
+/// Whether it is to be passed on: it was not said before, but for its numbers.
+fn is_news(line: &str, told: &Told) -> bool {
+    let words = line.chars().filter(|c| !c.is_ascii_hexdigit()).collect();
+    let mut said = said(told);
+    said.last = Some(line.to_owned());
+    !said.is_kept && said.known.len() < MOST_TOLD && said.known.insert(words)
 }
 
 fn clean(line: &[u8], secret: Option<&str>) -> String {
@@ -154,6 +190,23 @@ mod tests {
         assert_eq!((said.as_str(), program.status().as_str()), ("hello", "sh ended with exit status: 3"));
         let error = Program::start(Command::new("/no/such"), "such", None, Told::default()).err().unwrap();
         assert_eq!(error.to_string(), "cannot start such: no such file or directory");
+    }
+
+    #[test]
+    fn of_a_program_whose_errors_are_kept_the_last_one_is_the_reason() {
+        let told = Told::default();
+        said(&told).is_kept = true;
+        let script = "echo '[rtsp @ 0x5] failed: 401' >&2; echo 'rtsp://me:pw@cam/x: Server returned 401 Unauthorized' >&2; exit 1";
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        let (mut program, _output) = Program::start(command, "rtsp://cam/x", Some("me:pw".into()), told).unwrap();
+        let begin = Instant::now();
+        let mut status = program.status();
+        // A machine that is busy may need longer to start a shell.
+        while status.ends_with("closed its output") && begin.elapsed() < Duration::from_secs(30) {
+            status = program.status();
+        }
+        assert_eq!(status, "rtsp://cam/x: Server returned 401 Unauthorized");
     }
 
     #[test]

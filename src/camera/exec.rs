@@ -3,6 +3,7 @@
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::PoisonError;
 
 use super::child::{Program, Told};
 use super::live::{Live, Recorded};
@@ -63,7 +64,10 @@ pub(super) fn csi(number: u32, options: &SourceOptions) -> Result<Box<dyn Source
 pub(super) fn ffmpeg(url: &str, options: &SourceOptions) -> Result<Box<dyn Source>> {
     let live_options = SourceOptions { width: None, height: None, ..options.clone() };
     refuse_camera_wishes(&live_options, "a stream")?;
-    live(ffmpeg_job(url, options, &find_program)?, options)
+    let job = ffmpeg_job(url, options, &find_program)?;
+    // It says in three lines what can be said in one.
+    job.told.lock().unwrap_or_else(PoisonError::into_inner).is_kept = true;
+    live(job, options)
 }
 
 /// A video file, played from its beginning to its end.

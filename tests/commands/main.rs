@@ -11,6 +11,7 @@ mod hostile_text;
 mod pipes;
 mod prepare;
 mod quantize;
+mod rtsp;
 mod sources;
 
 use std::io::Write;
