@@ -13,13 +13,13 @@ export PROFILE=${PROFILE:-dist}
 architecture=${1:-}
 case $architecture in
     arm64)
-        sh cross/build.sh aarch64-static --bins
+        sh cross/build.sh aarch64-static --bins --features actions
         # Static programs need no package.
         set -- --target $target --variant static
         ;;
     amd64)
         [ "$(uname -m)" = x86_64 ] || fail "packages for amd64 are made on x86-64"
-        cargo build --profile "$profile" --bins
+        cargo build --profile "$profile" --bins --features actions
         out=$target_dir/$profile
         set --
         ;;

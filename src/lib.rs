@@ -29,6 +29,7 @@
 //! | `camera` | sources, overlay, outputs, and the loop between them |
 //! | `http` | the output `http://` |
 //! | `screens` | the outputs `fb://` and `drm://` |
+//! | `actions` | all that can be done for events; or alone `webhook`, with `tls` also by `https://`, `record`, `gpio`, `mqtt` |
 //! | `cuda-12`, `cuda-13` | networks on an NVIDIA GPU |
 //!
 //! Without default features it is the runtime alone: models, int8 and f32 kernels, quantizer, evaluation.

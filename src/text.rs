@@ -88,6 +88,18 @@ fn shown(text: &str, most: usize) -> String {
     }
 }
 
+/// `bytes` in base64 (RFC 4648, section 4).
+pub fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let group = |three: &[u8]| {
+        let value = three.iter().fold(0_u32, |value, &byte| value << 8 | u32::from(byte)) << (8 * (3 - three.len()));
+        let digit = move |place: usize| DIGITS[(value >> (18 - 6 * place) & 63) as usize] as char;
+        let known = three.len() + 1;
+        (0..4).map(move |place| if place < known { digit(place) } else { '=' })
+    };
+    bytes.chunks(3).flat_map(group).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -134,6 +146,13 @@ mod tests {
             let written = json(&text).unwrap();
             prop_assert!(written.chars().all(is_harmless));
             prop_assert_eq!(serde_json::from_str::<String>(&written).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn base64_is_that_of_the_standard() {
+        for (plain, encoded) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")] {
+            assert_eq!(base64(plain.as_bytes()), encoded);
         }
     }
 }

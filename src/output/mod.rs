@@ -8,7 +8,10 @@
 //! | `http://127.0.0.1:8080` | a web page with the annotated pictures as they come |
 //! | `fb:///dev/fb0`, `drm://card0` | a screen, without a desktop (Linux); `?rotate=90` turns pictures |
 //! | `null://` | nowhere |
+//!
+//! What is done for events is in [`actions`].
 
+pub mod actions;
 mod encode;
 #[cfg(feature = "http")]
 pub(crate) mod http;
@@ -32,7 +35,7 @@ use patient::Patient;
 /// The outputs there are, for messages.
 const SUPPORTED: &str = "supported today: - (terminal lines), json://- or json://PATH, file://DIR/NAME_%04d.png or .jpg, http://127.0.0.1:PORT, fb:///dev/fb0, drm://card0, null://";
 /// Outputs that Densight means to have, but has not.
-const PLANNED: [&str; 2] = ["spi", "mqtt"];
+const PLANNED: [&str; 1] = ["spi"];
 
 /// Whether results are still wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -135,6 +138,9 @@ pub fn open(uri: &str, options: &SinkOptions) -> Result<Box<dyn Sink>> {
         "http" => Err(usage("this program was built without http:// (feature http)".into())),
         #[cfg(all(target_os = "linux", not(feature = "screens")))]
         "fb" | "drm" => Err(usage(format!("this program was built without {scheme}:// (feature screens)"))),
+        "mqtt" | "mqtts" => {
+            Err(usage("a broker is told of states, not of each frame: name it in the settings file, [mqtt]".into()))
+        }
         "null" if rest.is_empty() => Ok(Box::new(null::Null::default())),
         "null" => Err(usage(format!("'{uri}' is no output: write null://"))),
         _ if PLANNED.contains(&scheme) => Err(usage(format!("{scheme}:// is not supported yet; {SUPPORTED}"))),

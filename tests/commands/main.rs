@@ -3,6 +3,7 @@
 mod bad_input;
 mod camera;
 mod eval;
+mod events;
 mod executed;
 mod exported;
 mod files;

@@ -1,5 +1,6 @@
 //! `densight-camera`: labels what a camera sees.
 
+mod actions;
 mod networks;
 mod regions;
 mod service;
@@ -16,6 +17,7 @@ use clap::Parser;
 use super::INTERRUPTED;
 use crate::camera::{self, Source};
 use crate::error::{Error, ErrorKind, Result};
+use crate::output::actions::Action;
 use crate::output::{self, Sink, SinkOptions};
 use crate::picture;
 use crate::pipeline::{self, End, Outcome};
@@ -70,7 +72,7 @@ Outputs:
   fb:///dev/fb0, drm://card0           screen, without a desktop; ?rotate=90 turns pictures
   null://                              nowhere
 Only a settings file (--config) has: several regions, each with its own model; rules by which
-their states change.
+their states change; what is done when they do (docs/recipes.md).
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 4 a live input ended by itself, 130 interrupted (Ctrl-C)";
 
@@ -98,6 +100,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         }
     };
     let networks = Networks::open(&settings)?;
+    let actions = actions::actions(&settings, &networks)?;
     let Networks { mut sessions, regions } = networks;
     for session in &sessions {
         say(&format!("model   {} ({})", session.name(), session.hash()));
@@ -107,7 +110,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let source = camera::open(settings.input(), &source_options)?;
     say(&format!("input   {}", source.describe()));
     sink_options.patient = source.is_live() || source_options.repeat;
-    let mut sinks = sinks(settings.outputs(), &sink_options, &*source)?;
+    let mut sinks = sinks(settings.outputs(), actions, &sink_options, &*source)?;
     for sink in &sinks {
         say(&format!("output  {}", sink.describe()));
     }
@@ -128,16 +131,20 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// Opens all outputs.
+/// Opens all outputs, and starts what is done for events.
 ///
 /// # Errors
 /// What is wrong with one; [`ErrorKind::Usage`] for one that `source` reads.
 fn sinks(
     uris: &[String],
+    actions: Vec<Action>,
     options: &SinkOptions,
     source: &dyn Source,
 ) -> Result<Vec<Box<dyn Sink>>> {
-    let sinks = uris.iter().map(|uri| output::open(uri, options)).collect::<Result<Vec<_>>>()?;
+    let mut sinks = uris.iter().map(|uri| output::open(uri, options)).collect::<Result<Vec<_>>>()?;
+    for action in actions {
+        sinks.push(action.start(options.jpeg_quality)?);
+    }
     match sinks.iter().find_map(|sink| sink.file().filter(|path| source.reads(path))) {
         Some(path) => Err(usage(format!("{} is an input: write somewhere else", path.display()))),
         None => Ok(sinks),

@@ -13,6 +13,7 @@ use crate::camera::{Flip, Rotation, SourceOptions, Turning};
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::PixelFormat;
 use crate::output::SinkOptions;
+use crate::output::actions::{Command, Gpio, Mqtt, Record, Webhook};
 use crate::pipeline::{Options, Region};
 use crate::runtime::{Device, SessionOptions};
 
@@ -56,6 +57,17 @@ pub(super) struct Settings {
     /// When states change, of regions that do not say so themselves.
     #[arg(skip)]
     pub(super) state: Option<StateSettings>,
+    /// What is done for events.
+    #[arg(skip)]
+    pub(super) webhook: Option<Vec<Webhook>>,
+    #[arg(skip)]
+    pub(super) command: Option<Vec<Command>>,
+    #[arg(skip)]
+    pub(super) record: Option<Vec<Record>>,
+    #[arg(skip)]
+    pub(super) gpio: Option<Vec<Gpio>>,
+    #[arg(skip)]
+    pub(super) mqtt: Option<Mqtt>,
     /// Width to ask of a camera
     #[arg(long, value_name = "PIXELS")]
     input_width: Option<u32>,
