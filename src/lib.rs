@@ -64,6 +64,7 @@ pub mod prediction;
 pub mod quant;
 pub mod quantize;
 pub mod runtime;
+pub mod teach;
 pub mod text;
 
 #[cfg(feature = "camera")]

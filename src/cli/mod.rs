@@ -17,6 +17,7 @@ mod pages;
 mod prepare;
 mod quantize;
 mod run;
+mod teach;
 mod threads;
 
 use std::io::{self, Write};
@@ -30,7 +31,7 @@ use crate::text;
 /// Exit code after Ctrl-C, as shells have it.
 const INTERRUPTED: u8 = 130;
 
-/// Classify pictures with DenseNets; build, quantize, measure and inspect them
+/// Classify pictures with DenseNets; build, quantize, teach, measure and inspect them
 #[derive(Parser)]
 #[command(name = "densight", version, arg_required_else_help = true, after_help = EXIT_CODES)]
 struct Densight {
@@ -47,6 +48,7 @@ enum Command {
     Inspect(inspect::Args),
     Export(export::Args),
     Quantize(quantize::Args),
+    Teach(teach::Args),
     Prepare(prepare::Args),
     Eval(eval::Args),
     Bench(bench::Args),
@@ -64,6 +66,7 @@ pub fn densight() -> ExitCode {
         Command::Inspect(args) => inspect::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Quantize(args) => quantize::run(&args),
+        Command::Teach(args) => teach::run(&args),
         Command::Prepare(args) => prepare::run(&args),
         Command::Eval(args) => eval::run(&args),
         Command::Bench(args) => bench::run(&args),

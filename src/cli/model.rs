@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::model::onnx::OnnxFile;
 use crate::model::{Limits, Scores};
-use crate::runtime::{Device, FellBack, Session, SessionOptions, parse_labels};
+use crate::runtime::{Device, FellBack, Model, Session, SessionOptions, parse_labels};
 use crate::text;
 
 /// The model inside the program; `models/README.md` says what it is.
@@ -96,6 +97,17 @@ pub(super) fn open(model: Option<&Path>, options: &SessionOptions) -> Result<Ses
     }
     tell_of_outputs(&session);
     Ok(session)
+}
+
+/// Reads the ONNX file `model`, or the one inside the program.
+///
+/// # Errors
+/// As [`Model::open`]; a prepared model has no graph to build on.
+pub(super) fn file(model: Option<&Path>, options: &SessionOptions) -> Result<OnnxFile> {
+    match model {
+        Some(path) => Ok(Model::open(path, options)?.file),
+        None => OnnxFile::parse(EMBEDDED),
+    }
 }
 
 /// Share of multiply-adds in Densight's kernels below which the reason is told.

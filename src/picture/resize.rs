@@ -44,7 +44,6 @@ pub(crate) struct Part<'a> {
     pub(crate) part: [f64; 4],
 }
 
-#[cfg(feature = "camera")]
 impl<'a> Part<'a> {
     /// All of `image`.
     pub(crate) fn whole(image: &'a crate::frame::RgbImage) -> Self {

@@ -36,6 +36,20 @@ impl Tensors {
         Ok(Self { plan, input })
     }
 
+    /// The tensors' extents, in the order of the names; empty where they are not known.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Model`] for a plan without outputs.
+    pub(crate) fn shapes(&self) -> Result<Vec<Vec<usize>>> {
+        let model = self.plan.model();
+        let shape = |outlet: &OutletId| {
+            let fact = model.outlet_fact(*outlet)?;
+            Ok(fact.shape.as_concrete().map_or_else(Vec::new, <[usize]>::to_vec))
+        };
+        let outlets = model.output_outlets().map_err(failed)?;
+        outlets.iter().map(shape).collect::<TractResult<_>>().map_err(failed)
+    }
+
     /// The tensors' values for one picture, already in the input's form.
     ///
     /// # Errors

@@ -36,6 +36,7 @@ const LAYERS: &[(u8, &str)] = &[
     (5, "overlay"),
     (5, "quantize"),
     (6, "pipeline"),
+    (6, "teach"),
     (7, "cli"),
 ];
 

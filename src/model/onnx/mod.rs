@@ -1,5 +1,6 @@
 //! Networks as ONNX files: reading, checking and writing them. The protobuf types are tract's.
 
+mod backbone;
 mod ending;
 mod export;
 mod external;
@@ -21,6 +22,7 @@ mod tensors;
 #[cfg(test)]
 pub(crate) mod testing;
 
+pub use backbone::{Tap, tap_tensors, taps, with_features, with_head};
 pub use ending::Ending;
 pub use export::export;
 pub use external::Outside;

@@ -1,0 +1,71 @@
+//! `densight teach`: classes of one's own.
+
+use std::io::Write;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::eval::{Dataset, Split};
+use crate::files;
+use crate::runtime::SessionOptions;
+use crate::teach::{Options, teach};
+use crate::text;
+
+/// Teach a network new classes, from a few pictures of each
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Folder with a sub-folder of pictures per class, or packed .npz file
+    data: PathBuf,
+    /// ONNX file to write
+    #[arg(short, long, value_name = "FILE")]
+    output: PathBuf,
+    /// Network whose features are used; it stays as it is [default: the embedded CIFAR-10 network]
+    #[arg(long, value_name = "FILE")]
+    backbone: Option<PathBuf>,
+    /// Changed views of each picture to learn from besides itself: other crops, lights and blurs
+    #[arg(long, value_name = "N", default_value = "6", value_parser = clap::value_parser!(u8).range(0..=50))]
+    views: u8,
+    /// Mirror some of the views, where left and right make no difference
+    #[arg(long)]
+    flip: bool,
+    /// Strength of the penalty on the weights [default: by cross-validation]
+    #[arg(long, value_name = "NUMBER")]
+    strength: Option<f32>,
+    /// Part of a packed file: train, test or all [default: train]
+    #[arg(long)]
+    split: Option<Split>,
+    #[command(flatten)]
+    size: super::model::SizeArgs,
+    #[command(flatten)]
+    limits: super::model::LimitArgs,
+    /// Compute threads [default: one for each core]
+    #[arg(long, value_name = "N", value_parser = super::threads::parse)]
+    threads: Option<NonZeroUsize>,
+    /// Print the report as one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Pictures that cannot be read, a backbone without features, or a file that cannot be written.
+pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    files::check(&args.output)?;
+    let split = args.split.or_else(|| args.data.is_file().then_some(Split::Train));
+    let data = Dataset::open(&args.data, split)?;
+    let how = SessionOptions { limits: args.limits.limits()?, input_size: args.size.input_size, ..Default::default() };
+    let file = super::model::file(args.backbone.as_deref(), &how)?;
+    let threads = args.threads.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from);
+    let options = Options { views: args.views.into(), flip: args.flip, strength: args.strength, threads };
+    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} pictures, {eta} left")?;
+    let bar = ProgressBar::new(data.pictures() as u64).with_style(style);
+    let taught = teach(&file, &data, options, |done| bar.set_position(done as u64));
+    bar.finish_and_clear();
+    let taught = taught?;
+    files::write(&args.output, |file| file.write_all(&taught.bytes))?;
+    super::print(&if args.json { text::json(&taught.report)? + "\n" } else { taught.report.to_string() })?;
+    Ok(ExitCode::SUCCESS)
+}

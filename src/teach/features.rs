@@ -1,0 +1,131 @@
+//! The features of pictures: a network's maps, pooled to small grids.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use ndarray::{Array2, ArrayView2, Axis};
+
+use super::{Options, folds, views};
+use crate::error::{Error, ErrorKind, Result};
+use crate::eval::Dataset;
+use crate::frame::RgbImage;
+use crate::isolate::isolated;
+use crate::model::Preprocessing;
+use crate::model::onnx::{OnnxFile, Tap, tap_tensors, taps, with_features};
+use crate::runtime::{Preprocessor, Tensors};
+
+/// What gives a picture's features.
+pub(super) struct Extractor {
+    tensors: Tensors,
+    pub(super) taps: Vec<Tap>,
+    preprocessing: Preprocessing,
+    input: [usize; 3],
+}
+
+/// The features of a data set's pictures and their views.
+pub(super) struct Features {
+    /// For each picture a row of its own, and behind it one for each view.
+    rows: Array2<f32>,
+    /// Rows of each picture.
+    each: usize,
+    /// The class of each picture.
+    pub(super) classes: Vec<usize>,
+    /// A hash of each picture that is like that of pictures that look like it.
+    pub(super) hashes: Vec<u128>,
+    /// Number of classes.
+    pub(super) count: usize,
+}
+
+impl Extractor {
+    /// # Errors
+    /// [`ErrorKind::Model`] for a network without maps to read, or one that cannot be run.
+    pub(super) fn new(file: &OnnxFile, preprocessing: Preprocessing) -> Result<Self> {
+        let named = tap_tensors(file)?;
+        let names: Vec<&str> = named.iter().map(String::as_str).collect();
+        let shapes = isolated(|| Tensors::new(file, &names)?.shapes())?;
+        let taps = taps(&named.into_iter().zip(shapes).collect::<Vec<_>>())?;
+        let (with, names) = with_features(file, &taps);
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let tensors = isolated(|| Tensors::new(&with, &names))?;
+        let input = [file.input.channels, file.input.height, file.input.width];
+        Ok(Self { tensors, taps, preprocessing, input })
+    }
+
+    /// The features of all pictures of `data`.
+    ///
+    /// # Errors
+    /// What a picture fails with that cannot be read, or the network.
+    pub(super) fn all(&self, data: &Dataset, options: Options, progress: impl Fn(usize) + Sync) -> Result<Features> {
+        let pictures = data.pictures();
+        let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let work = || -> Result<Vec<(usize, u128, Vec<f32>)>> {
+            let mut preprocessor = Preprocessor::new(self.preprocessing.clone(), self.input);
+            let mut found = Vec::new();
+            loop {
+                let index = next.fetch_add(1, Ordering::Relaxed);
+                if index >= pictures {
+                    return Ok(found);
+                }
+                let image = data.picture(index)?;
+                let mut rows = self.of(&image, &mut preprocessor)?;
+                for number in 1..=options.views {
+                    let view = views::view(&image, index as u64, number, options.flip);
+                    rows.extend(self.of(&view, &mut preprocessor)?);
+                }
+                found.push((index, folds::hash(&image), rows));
+                progress(done.fetch_add(1, Ordering::Relaxed) + 1);
+            }
+        };
+        let mut found: Vec<(usize, u128, Vec<f32>)> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..options.threads.max(1)).map(|_| scope.spawn(work)).collect();
+            let fault = || Error::new(ErrorKind::Fault, "a thread that computes features ended");
+            threads.into_iter().map(|thread| thread.join().map_err(|_| fault())?).collect::<Result<Vec<_>>>()
+        })?
+        .concat();
+        found.sort_by_key(|(index, ..)| *index);
+        let each = options.views + 1;
+        let columns: usize = self.taps.iter().map(Tap::features).sum();
+        let hashes = found.iter().map(|(_, hash, _)| *hash).collect();
+        let values: Vec<f32> = found.into_iter().flat_map(|(.., rows)| rows).collect();
+        let rows = Array2::from_shape_vec((pictures * each, columns), values)
+            .map_err(|e| Error::new(ErrorKind::Fault, format!("features of another size: {e}")).caused_by(e))?;
+        let classes = (0..pictures).map(|index| data.class(index)).collect();
+        Ok(Features { rows, each, classes, hashes, count: data.classes().len() })
+    }
+
+    /// The features of one picture.
+    fn of(&self, image: &RgbImage, preprocessor: &mut Preprocessor) -> Result<Vec<f32>> {
+        let mut input = vec![0.0; self.input.iter().product()];
+        preprocessor.run(image, &mut input)?;
+        let features = self.tensors.run(&input)?.concat();
+        if features.iter().all(|value| value.is_finite()) {
+            Ok(features)
+        } else {
+            Err(Error::new(ErrorKind::Model, "a feature is not finite: the network's weights are not usable"))
+        }
+    }
+}
+
+impl Features {
+    /// A row for each picture and view.
+    pub(super) fn all(&self) -> (ArrayView2<'_, f32>, Vec<usize>) {
+        (self.rows.view(), self.classes.iter().flat_map(|&class| std::iter::repeat_n(class, self.each)).collect())
+    }
+
+    /// The rows of some pictures and their views, and the class of each.
+    pub(super) fn of_pictures(&self, pictures: &[usize]) -> (Array2<f32>, Vec<usize>) {
+        let rows: Vec<usize> = pictures.iter().flat_map(|&p| p * self.each..(p + 1) * self.each).collect();
+        let classes = rows.iter().map(|row| self.classes[row / self.each]).collect();
+        (self.rows.select(Axis(0), &rows), classes)
+    }
+
+    /// Number of features.
+    pub(super) fn columns(&self) -> usize {
+        self.rows.ncols()
+    }
+
+    /// The own rows of some pictures.
+    pub(super) fn own(&self, pictures: &[usize]) -> Array2<f32> {
+        let rows: Vec<usize> = pictures.iter().map(|&picture| picture * self.each).collect();
+        self.rows.select(Axis(0), &rows)
+    }
+}

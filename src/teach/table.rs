@@ -1,0 +1,75 @@
+//! A report as a table for a terminal.
+
+use std::fmt;
+
+use super::report::Report;
+use crate::text;
+
+/// Most classes whose confusion matrix is printed.
+const MOST_CLASSES: usize = 20;
+
+impl fmt::Display for Report {
+    /// Accuracy, classes, confusion matrix, suspects, and what would help. Ends with a line break.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [low, high] = self.interval.map(|share| 100.0 * share);
+        writeln!(f, "{} pictures of {} classes, {} that differ", self.pictures, self.classes.len(), self.groups)?;
+        writeln!(
+            f,
+            "accuracy {:.1} %, by cross-validation (95 %: {low:.1} to {high:.1} %)\n{} features, penalty {}, {} views of each picture; features {:.1} s, head {:.1} s\n",
+            100.0 * self.accuracy,
+            self.features,
+            self.strength,
+            self.views + 1,
+            self.feature_seconds,
+            self.head_seconds,
+        )?;
+        self.class_rows(f)?;
+        if self.classes.len() <= MOST_CLASSES {
+            self.matrix(f)?;
+        }
+        if !self.suspects.is_empty() {
+            writeln!(f, "\npictures that may be in the wrong folder")?;
+        }
+        for suspect in &self.suspects {
+            let (picture, like) = (text::line(&suspect.picture.to_string()), text::name(&suspect.looks_like));
+            let share = 100.0 * suspect.probability;
+            writeln!(f, "  {picture}: given as {}, looks like {like} ({share:.0} %)", text::name(&suspect.given))?;
+        }
+        match self.wanted.as_slice() {
+            [] => Ok(()),
+            wanted => {
+                let names: Vec<String> = wanted.iter().map(|label| text::name(label)).collect();
+                writeln!(f, "\nmore pictures would help most: {}", names.join(", "))
+            }
+        }
+    }
+}
+
+impl Report {
+    fn class_rows(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let labels: Vec<String> = self.classes.iter().map(|class| text::name(&class.label)).collect();
+        let width = labels.iter().map(|label| label.chars().count()).max().unwrap_or(0);
+        writeln!(f, "     {:width$}  pictures  differ   recall  precision", "")?;
+        for (i, (class, label)) in self.classes.iter().zip(&labels).enumerate() {
+            let (recall, pictures, groups) = (100.0 * class.recall, class.pictures, class.groups);
+            let precision = class.precision.map_or("-".into(), |share| format!("{:.1} %", 100.0 * share));
+            writeln!(f, "{i:>4} {label:width$}  {pictures:>8}  {groups:>6}  {recall:>5.1} %  {precision:>9}")?;
+        }
+        Ok(())
+    }
+
+    fn matrix(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let largest = self.confusion.iter().flatten().max().copied().unwrap_or(0);
+        let width = largest.to_string().len().max(2) + 1;
+        write!(f, "\nconfusion (row: folder, column: found)\n    ")?;
+        (0..self.classes.len()).try_for_each(|column| write!(f, "{column:>width$}"))?;
+        for (i, row) in self.confusion.iter().enumerate() {
+            write!(f, "\n{i:>4}")?;
+            for &count in row {
+                let count = if count == 0 { ".".into() } else { count.to_string() };
+                write!(f, "{count:>width$}")?;
+            }
+        }
+        writeln!(f)
+    }
+}
