@@ -24,15 +24,18 @@ pub(super) struct Args {
     /// Network whose features are used; it stays as it is [default: the embedded CIFAR-10 network]
     #[arg(long, value_name = "FILE")]
     backbone: Option<PathBuf>,
-    /// Changed views of each picture to learn from besides itself: other crops, lights and blurs
+    /// Changed views of each picture to learn from besides itself, other crops, lights and blurs; fewer of many pictures
     #[arg(long, value_name = "N", default_value = "6", value_parser = clap::value_parser!(u8).range(0..=50))]
     views: u8,
     /// Mirror some of the views, where left and right make no difference
     #[arg(long)]
     flip: bool,
-    /// Strength of the penalty on the weights [default: by cross-validation]
+    /// What is added to the variances of features within classes [default: by cross-validation]
     #[arg(long, value_name = "NUMBER")]
-    strength: Option<f32>,
+    shrinkage: Option<f64>,
+    /// Pictures to use at the most, evenly spaced
+    #[arg(long, value_name = "N", default_value = "2000")]
+    limit: NonZeroUsize,
     /// Part of a packed file: train, test or all [default: train]
     #[arg(long)]
     split: Option<Split>,
@@ -55,11 +58,16 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     files::check(&args.output)?;
     let split = args.split.or_else(|| args.data.is_file().then_some(Split::Train));
-    let data = Dataset::open(&args.data, split)?;
+    let mut data = Dataset::open(&args.data, split)?;
+    let all = data.pictures();
+    data.limit(args.limit.get())?;
+    if data.pictures() < all {
+        super::tell(&format!("{} of {all} pictures are used: --limit takes another number", data.pictures()));
+    }
     let how = SessionOptions { limits: args.limits.limits()?, input_size: args.size.input_size, ..Default::default() };
     let file = super::model::file(args.backbone.as_deref(), &how)?;
     let threads = args.threads.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from);
-    let options = Options { views: args.views.into(), flip: args.flip, strength: args.strength, threads };
+    let options = Options { views: args.views.into(), flip: args.flip, shrinkage: args.shrinkage, threads };
     let style = ProgressStyle::with_template("{bar:40} {pos}/{len} pictures, {eta} left")?;
     let bar = ProgressBar::new(data.pictures() as u64).with_style(style);
     let taught = teach(&file, &data, options, |done| bar.set_position(done as u64));

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use ndarray::{Array2, ArrayView2, Axis};
+use ndarray::{Array2, ArrayView2};
 
 use super::{Options, folds, views};
 use crate::error::{Error, ErrorKind, Result};
@@ -111,21 +111,18 @@ impl Features {
         (self.rows.view(), self.classes.iter().flat_map(|&class| std::iter::repeat_n(class, self.each)).collect())
     }
 
-    /// The rows of some pictures and their views, and the class of each.
-    pub(super) fn of_pictures(&self, pictures: &[usize]) -> (Array2<f32>, Vec<usize>) {
-        let rows: Vec<usize> = pictures.iter().flat_map(|&p| p * self.each..(p + 1) * self.each).collect();
-        let classes = rows.iter().map(|row| self.classes[row / self.each]).collect();
-        (self.rows.select(Axis(0), &rows), classes)
+    /// The rows of some pictures and their views.
+    pub(super) fn rows_of(&self, pictures: &[usize]) -> Vec<usize> {
+        pictures.iter().flat_map(|&picture| picture * self.each..(picture + 1) * self.each).collect()
+    }
+
+    /// The own rows of some pictures.
+    pub(super) fn own_rows(&self, pictures: &[usize]) -> Vec<usize> {
+        pictures.iter().map(|&picture| picture * self.each).collect()
     }
 
     /// Number of features.
     pub(super) fn columns(&self) -> usize {
         self.rows.ncols()
-    }
-
-    /// The own rows of some pictures.
-    pub(super) fn own(&self, pictures: &[usize]) -> Array2<f32> {
-        let rows: Vec<usize> = pictures.iter().map(|&picture| picture * self.each).collect();
-        self.rows.select(Axis(0), &rows)
     }
 }

@@ -1,13 +1,13 @@
 //! Classes of one's own: a linear head, taught on the features of a network that stays as it is.
 //!
 //! A DenseNet's last map is a concatenation of all layers of its last block, and its transitions' results are what the blocks before came
-//! to. Pooled to small grids they are features on which multinomial logistic regression separates new classes after a few pictures of each.
+//! to. Pooled to small grids they are features on which a linear discriminant analysis separates new classes after a few pictures of each.
 //! The features are those of the network as it will run: of an int8 file, int8's.
 
+mod cholesky;
+mod discriminant;
 mod features;
 mod folds;
-mod lbfgs;
-mod logistic;
 mod report;
 mod table;
 #[cfg(test)]
@@ -21,31 +21,35 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::eval::Dataset;
 use crate::model::onnx::{OnnxFile, with_head};
 use crate::model::{Metadata, Preprocessing, Scores};
+use discriminant::Problem;
 use features::{Extractor, Features};
 use folds::{FOLDS, Folds};
-use logistic::{Problem, Solution};
 pub use report::{ClassReport, Report, Suspect, Trial};
 
-/// Strengths of the L2 penalty that cross-validation chooses from, strongest first: each fit begins where the one before ended.
-pub const STRENGTHS: [f32; 6] = [1.0, 0.3, 0.1, 0.03, 0.01, 0.003];
+/// Shrinkages of the covariance that cross-validation chooses from, for features with a deviation of 1; strongest first.
+pub const SHRINKAGES: [f64; 6] = [10.0, 3.0, 1.0, 0.3, 0.1, 0.03];
+/// Pictures that are taught with at the most: memory grows with their square.
+const MOST_PICTURES: usize = 4000;
+/// Rows, of pictures and their views, that are taught with at the most.
+const MOST_ROWS: usize = 2000;
 
 /// How a head is taught.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Options {
-    /// Changed views of each picture besides itself: other crops, lights and blurs.
+    /// Changed views of each picture besides itself: other crops, lights and blurs. Fewer, where there are many pictures.
     pub views: usize,
     /// Whether views may be mirrored, left to right: not where that makes another class.
     pub flip: bool,
-    /// Strength of the L2 penalty on the weights, of features with a deviation of 1; by cross-validation if none is given.
-    pub strength: Option<f32>,
+    /// What is added to the variances of features within classes, which have a deviation of 1; by cross-validation if none is given.
+    pub shrinkage: Option<f64>,
     /// Compute threads for the features.
     pub threads: usize,
 }
 
 impl Default for Options {
-    /// Six views, not mirrored, strength by cross-validation, one thread.
+    /// Six views, not mirrored, shrinkage by cross-validation, one thread.
     fn default() -> Self {
-        Self { views: 6, flip: false, strength: None, threads: 1 }
+        Self { views: 6, flip: false, shrinkage: None, threads: 1 }
     }
 }
 
@@ -62,10 +66,12 @@ pub struct Taught {
 /// done so far.
 ///
 /// # Errors
-/// [`ErrorKind::Labels`] for fewer than two classes, or a class with fewer than two pictures; [`ErrorKind::Usage`] for a strength that is
-/// not above 0; [`ErrorKind::Model`] for a backbone that does not end in a global pool and a classifier; what pictures fail with.
+/// [`ErrorKind::Labels`] for fewer than two classes, or a class with fewer than two pictures; [`ErrorKind::Usage`] for more than
+/// 4,000 pictures, and a shrinkage that is not above 0; [`ErrorKind::Model`] for a backbone that does not end in a global pool and a classifier; what pictures fail with.
 pub fn teach(backbone: &OnnxFile, data: &Dataset, options: Options, progress: impl Fn(usize) + Sync) -> Result<Taught> {
     check(data, options)?;
+    let views = options.views.min((MOST_ROWS / data.pictures()).saturating_sub(1));
+    let options = Options { views, ..options };
     let channels = backbone.input.channels;
     let preprocessing = backbone.metadata.preprocessing.clone().unwrap_or_else(|| Preprocessing::of_channels(channels));
     let begin = Instant::now();
@@ -74,15 +80,13 @@ pub fn teach(backbone: &OnnxFile, data: &Dataset, options: Options, progress: im
     let extracted = begin.elapsed();
     let begin = Instant::now();
     let folds = Folds::new(&features.classes, &features.hashes, data.classes().len());
-    let strengths = options.strength.map_or_else(|| STRENGTHS.to_vec(), |strength| vec![strength]);
-    let trials = cross_validate(&features, &folds, &strengths);
-    // The least surprise about pictures that were left out; of equals the strongest.
-    let best = (0..trials.len()).min_by(|&a, &b| trials[a].loss.total_cmp(&trials[b].loss)).unwrap_or(0);
     let (rows, truths) = features.all();
     let problem = Problem::new(&rows, truths, features.count);
-    let solution =
-        strengths[..=best].iter().fold(None, |start: Option<Solution>, &s| Some(problem.fit(s, start.as_ref())));
-    let head = problem.head(&solution.unwrap_or_else(|| problem.fit(STRENGTHS[0], None)));
+    let shrinkages = options.shrinkage.map_or_else(|| SHRINKAGES.to_vec(), |shrinkage| vec![shrinkage]);
+    let trials = cross_validate(&problem, &features, &folds, &shrinkages);
+    // The least surprise about pictures that were left out; of equals the strongest.
+    let best = (0..trials.len()).min_by(|&a, &b| trials[a].loss.total_cmp(&trials[b].loss)).unwrap_or(0);
+    let head = problem.head(trials[best].shrinkage, trials[best].temperature);
     let (weights, bias) = head.split(&extractor.taps);
     let metadata = Metadata {
         name: backbone.metadata.name.as_ref().map(|name| format!("{name}, taught")),
@@ -103,6 +107,13 @@ fn check(data: &Dataset, options: Options) -> Result<()> {
     if classes.len() < 2 {
         return wrong(format!("{} has {} class: teaching needs at least two", data.name(), classes.len()));
     }
+    if data.pictures() > MOST_PICTURES {
+        let (count, most) = (data.pictures(), MOST_PICTURES);
+        return Err(Error::new(
+            ErrorKind::Usage,
+            format!("{count} pictures are too many to teach with: limit them to {most}"),
+        ));
+    }
     let mut counts = vec![0_usize; classes.len()];
     (0..data.pictures()).for_each(|index| counts[data.class(index)] += 1);
     if let Some(class) = counts.iter().position(|&count| count < 2) {
@@ -110,42 +121,30 @@ fn check(data: &Dataset, options: Options) -> Result<()> {
         let pictures = if count == 1 { "picture" } else { "pictures" };
         return wrong(format!("class {label} has {count} {pictures}: give each class two at the least, better ten"));
     }
-    match options.strength {
-        Some(strength) if !(strength.is_finite() && strength > 0.0) => {
-            Err(Error::new(ErrorKind::Usage, format!("strength is {strength}: it must be above 0")))
+    match options.shrinkage {
+        Some(shrinkage) if !(shrinkage.is_finite() && shrinkage > 0.0) => {
+            Err(Error::new(ErrorKind::Usage, format!("shrinkage is {shrinkage}: it must be above 0")))
         }
         _ => Ok(()),
     }
 }
 
-/// For each strength the probabilities of each picture, by heads that did not see it nor one like it.
-fn cross_validate(features: &Features, folds: &Folds, strengths: &[f32]) -> Vec<Trial> {
+/// For each shrinkage the probabilities of each picture, by heads that did not see it nor one like it.
+fn cross_validate(problem: &Problem, features: &Features, folds: &Folds, shrinkages: &[f64]) -> Vec<Trial> {
     let pictures = features.classes.len();
-    let mut trials: Vec<Trial> = strengths
-        .iter()
-        .map(|&strength| Trial { strength, loss: 0.0, probabilities: vec![Vec::new(); pictures] })
-        .collect();
+    let mut scores = vec![vec![Vec::new(); pictures]; shrinkages.len()];
     for fold in 0..FOLDS {
         let (left_out, kept): (Vec<usize>, Vec<usize>) = (0..pictures).partition(|&picture| folds.of(picture) == fold);
         if left_out.is_empty() {
             continue;
         }
-        let (rows, classes) = features.of_pictures(&kept);
-        let problem = Problem::new(&rows.view(), classes, features.count);
-        let own = features.own(&left_out);
-        let mut start = None;
-        for trial in &mut trials {
-            let solution = problem.fit(trial.strength, start.as_ref());
-            for (&picture, probabilities) in left_out.iter().zip(problem.head(&solution).probabilities(&own.view())) {
-                trial.probabilities[picture] = probabilities;
+        let found = problem.left_out(&features.rows_of(&kept), &features.own_rows(&left_out), shrinkages);
+        for (scores, found) in scores.iter_mut().zip(found) {
+            for (&picture, row) in left_out.iter().zip(found.rows()) {
+                scores[picture] = row.to_vec();
             }
-            start = Some(solution);
         }
     }
-    for trial in &mut trials {
-        let surprise = |(p, &class): (&Vec<f32>, &usize)| -f64::from(p[class].max(1e-9)).ln();
-        let sum: f64 = trial.probabilities.iter().zip(&features.classes).map(surprise).sum();
-        trial.loss = sum / pictures as f64;
-    }
-    trials
+    let trial = |(scores, &shrinkage)| Trial::of(scores, &features.classes, shrinkage);
+    scores.into_iter().zip(shrinkages).map(trial).collect()
 }

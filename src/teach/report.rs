@@ -14,15 +14,40 @@ const SUSPECT: f32 = 0.1;
 /// Pictures of a class below which more are asked for.
 const FEW: usize = 10;
 
-/// One strength of the penalty, tried by cross-validation.
+/// One shrinkage, tried by cross-validation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Trial {
-    /// The strength.
-    pub strength: f32,
+    /// What is added to the variances.
+    pub shrinkage: f64,
+    /// What scores are divided by, so that probabilities are as sure as they may be.
+    pub temperature: f64,
     /// Mean of minus the logarithm of the right class's probability.
     pub loss: f64,
     /// For each picture the classes' probabilities, by a head that did not see it.
     pub probabilities: Vec<Vec<f32>>,
+}
+
+impl Trial {
+    /// Scores of pictures that were left out, and the temperature with which they surprise least.
+    pub(super) fn of(scores: Vec<Vec<f64>>, truths: &[usize], shrinkage: f64) -> Self {
+        let softmax = |row: &Vec<f64>, temperature: f64| -> Vec<f64> {
+            let largest = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            let powers: Vec<f64> = row.iter().map(|score| ((score - largest) / temperature).exp()).collect();
+            let sum: f64 = powers.iter().sum();
+            powers.into_iter().map(|power| power / sum).collect()
+        };
+        let loss = |temperature: f64| {
+            let surprise = |(row, &truth): (&Vec<f64>, &usize)| -softmax(row, temperature)[truth].max(1e-12).ln();
+            scores.iter().zip(truths).map(surprise).sum::<f64>() / truths.len() as f64
+        };
+        // Quarters of an octave, from a sixteenth to 4096.
+        let temperatures = (-16..=48).map(|quarter| 2_f64.powf(f64::from(quarter) / 4.0));
+        let (loss, temperature) =
+            temperatures.map(|t| (loss(t), t)).min_by(|a, b| a.0.total_cmp(&b.0)).unwrap_or((f64::INFINITY, 1.0));
+        let probabilities =
+            scores.iter().map(|row| softmax(row, temperature).into_iter().map(|p| p as f32).collect()).collect();
+        Self { shrinkage, temperature, loss, probabilities }
+    }
 }
 
 /// What is known of a taught network; all shares are of pictures that were left out while a head was taught, by cross-validation.
@@ -46,8 +71,8 @@ pub struct Report {
     pub suspects: Vec<Suspect>,
     /// Classes that more pictures would help most, worst first.
     pub wanted: Vec<String>,
-    /// Strength of the penalty on the weights.
-    pub strength: f32,
+    /// What was added to the variances of features within classes.
+    pub shrinkage: f64,
     /// Number of features that the head reads.
     pub features: usize,
     /// Changed views of each picture that the head was taught on besides itself.
@@ -113,7 +138,7 @@ impl Report {
             classes,
             confusion,
             suspects: suspects(data, features, trial, &found),
-            strength: trial.strength,
+            shrinkage: trial.shrinkage,
             features: features.columns(),
             views: options.views,
             feature_seconds,
@@ -177,6 +202,15 @@ fn wanted(classes: &[ClassReport], accuracy: f64) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_temperature_makes_scores_as_sure_as_they_may_be() {
+        // Three of four pictures are right, all by a score of 100.
+        let scores = vec![vec![100.0, 0.0], vec![0.0, 100.0], vec![100.0, 0.0], vec![100.0, 0.0]];
+        let trial = Trial::of(scores, &[0, 1, 0, 1], 1.0);
+        assert!((trial.probabilities[0][0] - 0.75).abs() < 0.05, "{trial:?}");
+        assert!((trial.loss - 0.5623).abs() < 0.01, "{trial:?}");
+    }
 
     #[test]
     fn an_interval_holds_its_share_and_narrows() {

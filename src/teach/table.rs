@@ -15,10 +15,10 @@ impl fmt::Display for Report {
         writeln!(f, "{} pictures of {} classes, {} that differ", self.pictures, self.classes.len(), self.groups)?;
         writeln!(
             f,
-            "accuracy {:.1} %, by cross-validation (95 %: {low:.1} to {high:.1} %)\n{} features, penalty {}, {} views of each picture; features {:.1} s, head {:.1} s\n",
+            "accuracy {:.1} %, by cross-validation (95 %: {low:.1} to {high:.1} %)\n{} features, shrinkage {}, {} views of each picture; features {:.1} s, head {:.1} s\n",
             100.0 * self.accuracy,
             self.features,
-            self.strength,
+            self.shrinkage,
             self.views + 1,
             self.feature_seconds,
             self.head_seconds,

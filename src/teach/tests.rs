@@ -80,6 +80,6 @@ fn what_cannot_be_taught_is_said() {
     assert!(said(at.path(), Options::default()).1.contains("teaching needs at least two"));
     let two = tempfile::tempdir().unwrap();
     folder(two.path(), 2);
-    let (kind, text) = said(two.path(), Options { strength: Some(0.0), ..Default::default() });
-    assert_eq!((kind, text.as_str()), (ErrorKind::Usage, "strength is 0: it must be above 0"));
+    let (kind, text) = said(two.path(), Options { shrinkage: Some(0.0), ..Default::default() });
+    assert_eq!((kind, text.as_str()), (ErrorKind::Usage, "shrinkage is 0: it must be above 0"));
 }
