@@ -4,6 +4,8 @@ use ndarray::{Array2, ArrayViewMut2, linalg::general_mat_mul, s};
 
 /// Columns that are decomposed together; the rest is products of matrices.
 const BLOCK: usize = 64;
+/// Columns of the rest that are updated together.
+const STRIP: usize = 256;
 
 /// The solution `X` of `matrix * X = right` for a symmetric and positive definite matrix.
 pub(super) fn solve(mut matrix: Array2<f64>, mut right: Array2<f64>) -> Array2<f64> {
@@ -34,8 +36,13 @@ fn decompose(matrix: &mut Array2<f64>) {
         panel(matrix.slice_mut(s![first.., first..end]));
         if end < n {
             let below = matrix.slice(s![end.., first..end]).to_owned();
-            let mut rest = matrix.slice_mut(s![end.., end..]);
-            general_mat_mul(-1.0, &below, &below.t(), 1.0, &mut rest);
+            // Of what is left only the lower triangle is read.
+            for left in (end..n).step_by(STRIP) {
+                let right = n.min(left + STRIP);
+                let mut rest = matrix.slice_mut(s![left.., left..right]);
+                let (rows, columns) = (below.slice(s![left - end.., ..]), below.slice(s![left - end..right - end, ..]));
+                general_mat_mul(-1.0, &rows, &columns.t(), 1.0, &mut rest);
+            }
         }
     }
 }
@@ -61,7 +68,7 @@ mod tests {
 
     #[test]
     fn a_system_is_solved_whatever_its_size() {
-        for n in [1, 2, 63, 64, 65, 200] {
+        for n in [1, 2, 63, 64, 65, 200, 400] {
             let noise = |i: usize, j: usize| ((i * 31 + j * 17 + i * j) % 101) as f64 / 101.0 - 0.5;
             let factor = Array2::from_shape_fn((n, n), |(i, j)| noise(i, j));
             let matrix = factor.dot(&factor.t()) + Array2::<f64>::eye(n) * 0.1;

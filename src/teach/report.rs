@@ -8,9 +8,9 @@ use super::folds::Folds;
 use crate::eval::{Dataset, PictureName};
 
 /// Suspects that are listed at the most.
-const MOST_SUSPECTS: usize = 10;
-/// A picture is a suspect if its own class is less probable than this, and another one more than half.
-const SUSPECT: f32 = 0.1;
+const MOST_SUSPECTS: usize = 20;
+/// A picture is a suspect if another class is so many times as probable as its own.
+const SUSPECT: f32 = 4.0;
 /// Pictures of a class below which more are asked for.
 const FEW: usize = 10;
 
@@ -172,13 +172,13 @@ fn wilson(share: f64, count: usize) -> [f64; 2] {
     [middle - reach, middle + reach].map(|end| (end / (1.0 + Z * Z / n)).clamp(0.0, 1.0))
 }
 
-/// The pictures that are hardly their own class and mostly another.
+/// The pictures that are much more another class than their own.
 fn suspects(data: &Dataset, features: &Features, trial: &Trial, found: &[usize]) -> Vec<Suspect> {
     let given = |picture: usize| features.classes[picture];
     let own = |picture: usize| trial.probabilities[picture][given(picture)];
     let other = |picture: usize| trial.probabilities[picture][found[picture]];
     let mut suspects: Vec<usize> =
-        (0..found.len()).filter(|&picture| own(picture) < SUSPECT && other(picture) > 0.5).collect();
+        (0..found.len()).filter(|&picture| other(picture) > SUSPECT * own(picture)).collect();
     suspects.sort_by(|&a, &b| (own(a) / other(a)).total_cmp(&(own(b) / other(b))));
     suspects.truncate(MOST_SUSPECTS);
     let label = |class: usize| data.classes()[class].to_string();
