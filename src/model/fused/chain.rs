@@ -183,6 +183,11 @@ impl Chain {
         self
     }
 
+    /// As [`shifted`](Self::shifted); `None` if the chain does not end in quantized values.
+    pub fn moved(&self, by: i32) -> Option<Self> {
+        self.affines.last().is_some_and(|last| last.round).then(|| self.clone().shifted(by))
+    }
+
     /// This chain with the numbers of a channel from another one; `None` if that does something else.
     pub fn with_channel(&self, other: &Self, channel: usize) -> Option<Self> {
         let alike = (self.channels, self.whole, self.len()) == (other.channels, other.whole, other.len());

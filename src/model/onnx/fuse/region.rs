@@ -65,7 +65,7 @@ fn network(walk: &Walk<'_>, region: usize) -> Option<FusedNetwork> {
         output: draft.output,
     };
     let mut layers: Vec<Layer> = drafts.iter().map(layer).collect();
-    let mut reads = factor(inputs.len(), &mut layers, &readers).into_iter();
+    let mut reads = factor(inputs.len(), &mut layers, readers).into_iter();
     for (layer, reads) in layers.iter_mut().zip(&mut reads) {
         layer.reads = reads;
     }
