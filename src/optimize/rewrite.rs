@@ -53,7 +53,7 @@ fn only_read(network: &FusedNetwork, segment: usize) -> Option<(usize, usize)> {
     let layer = &network.layers[number];
     let mut reads = (0..layer.reads.len()).filter(|&read| layer.reads[read].segment == segment);
     let (read, None) = (reads.next()?, reads.next()) else { return None };
-    (layer.reads.len() == 1 || layer.op.window().is_none()).then_some((number, read))
+    (layer.reads.len() == 1 || layer.op.combines()).then_some((number, read))
 }
 
 /// Folds the norm with which the only reader of a float convolution begins into the convolution's weights and bias: the second

@@ -69,7 +69,7 @@ fn input_encoding(
             let written = read.segment >= network.inputs.len();
             written && is_direct(network, read.segment)
         }),
-        Op::SumPool(_) | Op::Add | Op::Multiply => false,
+        Op::SumPool(_) | Op::Add | Op::Multiply | Op::Normalize { .. } => false,
     };
     // A segment that is quantized already, and read as it is, is not quantized again.
     let held = single.filter(|read| read.prologue.is_empty()).and_then(|read| held(network, read.segment, encodings));
@@ -93,7 +93,7 @@ fn result_encoding(network: &FusedNetwork, number: usize, seen: &Seen, method: M
     let segment = network.inputs.len() + number;
     let (layers, leaves) = readers(network, segment);
     let layer = &network.layers[number];
-    let writes = matches!(layer.op, Op::Convolution { .. } | Op::Add | Op::Multiply);
+    let writes = matches!(layer.op, Op::Convolution { .. } | Op::Add | Op::Multiply | Op::Normalize { .. });
     if !writes || is_direct(network, segment) || leaves && layers.is_empty() {
         return None;
     }
@@ -111,7 +111,7 @@ fn share(network: &FusedNetwork, seen: &[Seen], method: Method, encodings: &mut 
     let together: Vec<Vec<usize>> = network
         .layers
         .iter()
-        .filter(|layer| layer.reads.len() > 1 && layer.op.window().is_some())
+        .filter(|layer| layer.reads.len() > 1 && !layer.op.combines())
         .map(|layer| layer.reads.iter().filter_map(|read| read.segment.checked_sub(network.inputs.len())).collect())
         .collect();
     loop {

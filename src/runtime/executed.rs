@@ -28,7 +28,7 @@ pub struct Executed {
 /// What is computed. In JSON its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Operation {
-    /// A layer of a fused network: `conv`, `max_pool`, `sum_pool`, `add` or `multiply`.
+    /// A layer of a fused network: `conv`, `max_pool`, `sum_pool`, `add`, `multiply` or `normalize`.
     Layer(OpKind),
     /// An input comes into a GPU's memory: `load`.
     Load,

@@ -8,7 +8,7 @@ use densight::runtime::{Model, Session, SessionOptions};
 use super::{error, npy};
 
 /// Folders of `tests/fixtures/exported`, and the largest difference by largest value: of files in f16 ONNX Runtime rounds what is computed.
-const EXPORTED: [(&str, f32); 31] = [
+const EXPORTED: [(&str, f32); 32] = [
     ("averages-of-padding", 1e-5),
     ("averages-over-the-edge", 1e-5),
     ("averages-without-padding", 1e-5),
@@ -26,6 +26,7 @@ const EXPORTED: [(&str, f32); 31] = [
     ("halved", 1e-5),
     ("hard-swish", 1e-5),
     ("keras-channels-last", 1e-5),
+    ("layer-norm", 1e-5),
     ("leaky-relu", 1e-5),
     ("mirrored", 1e-5),
     ("open-size", 1e-5),

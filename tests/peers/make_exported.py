@@ -267,9 +267,9 @@ def prelu():
     return model
 
 
-def windows(change):
+def windows(change, opset=13):
     """Each 3x3 convolution of a dense layer as `change` says: nodes in its place."""
-    model = build(opset=13)
+    model = build(opset=opset)
     graph, numbers = model.graph, np.random.default_rng(5)
     weights = {tensor.name: tensor.dims for tensor in graph.initializer}
     for node in [node for node in graph.node if node.op_type == "Conv" and list(weights[node.input[1]][2:]) == [3, 3]]:
@@ -394,6 +394,20 @@ def mirrored(graph, node, channels, numbers):
     ]
 
 
+def layer_norm(graph, node, channels, numbers):
+    """LayerNorm over channels in front, which are last for as long, as in RDNet and ConvNeXt."""
+    x, y = node.input[0], node.output[0] + ".norm"
+    scale = add(graph, y + ".scale", numbers.uniform(0.5, 1.5, channels), np.float32)
+    bias = add(graph, y + ".bias", numbers.normal(0, 0.3, channels), np.float32)
+    node.input[0] = y
+    return [
+        helper.make_node("Transpose", [x], [y + ".last"], perm=[0, 2, 3, 1]),
+        helper.make_node("LayerNormalization", [y + ".last", scale, bias], [y + ".normed"], name=y, axis=-1, epsilon=1e-6),
+        helper.make_node("Transpose", [y + ".normed"], [y], perm=[0, 3, 1, 2]),
+        node,
+    ]
+
+
 def declared_wrongly():
     """Behind an Einsum, whose extents are not inferred, the file declares others."""
     model = build()
@@ -464,6 +478,7 @@ def main():
         write(name, windows(change))
     for name, change in [("depthwise", depthwise), ("grouped", grouped), ("dilated", dilated), ("mirrored", mirrored)]:
         write(name, windows(change))
+    write("layer-norm", windows(layer_norm, 17))
     onnx.save(declared_wrongly(), OUT.parent / "refused" / "wrong-value-info" / "model.onnx")
     (OUT / "README.md").write_text(README)
 

@@ -32,12 +32,20 @@ impl FusedNetwork {
     /// Checks the layer that writes `segment`.
     fn check_layer(&self, layer: &Layer, segment: usize) -> Result<(), String> {
         self.check_reads(&layer.reads, segment)?;
-        let Some(window) = layer.op.window() else { return self.check_operands(layer) };
+        if layer.op.combines() {
+            return self.check_operands(layer);
+        }
         let from = self.input_shape(layer);
         let area = |read: &Read| (self.shape(read.segment).height, self.shape(read.segment).width);
         if layer.reads.iter().any(|read| area(read) != (from.height, from.width)) {
             return Err("it reads segments of different extents".into());
         }
+        let window = match layer.op {
+            Op::Normalize { epsilon } if !(epsilon > 0.0 && epsilon.is_finite() && layer.output == from) => {
+                return Err(format!("it normalizes {from:?} to {:?} with {epsilon}", layer.output));
+            }
+            _ => layer.op.window().unwrap_or(&Window::ONE),
+        };
         volume(from)?;
         volume(layer.output)?;
         check_window(window, from, layer.output)?;
@@ -71,7 +79,7 @@ impl FusedNetwork {
                     return Err("its window sees nothing but padding".into());
                 }
             }
-            Op::Add | Op::Multiply => {}
+            Op::Add | Op::Multiply | Op::Normalize { .. } => {}
         }
         check_affines(&layer.epilogue, layer.output.channels)
     }

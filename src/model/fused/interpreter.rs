@@ -118,6 +118,7 @@ fn compute(layer: &Layer, input: &[f32], shape: Shape) -> Planes {
         }
         Op::Add => combine(input, layer.output, |a, b| a + b),
         Op::Multiply => combine(input, layer.output, |a, b| a * b),
+        Op::Normalize { epsilon } => normalize(input, shape, *epsilon),
     }
 }
 
@@ -127,6 +128,21 @@ fn combine(input: &[f32], output: Shape, combine: impl Fn(f32, f32) -> f32) -> P
     let single = second.len() == output.channels;
     let other = |at: usize| second[if single { at / output.area() } else { at }];
     first.iter().enumerate().map(|(at, &value)| combine(value, other(at))).collect()
+}
+
+/// Each pixel's values less their mean over all channels, divided by their deviation. In f64, so that sums are nearly exact.
+fn normalize(input: &[f32], shape: Shape, epsilon: f32) -> Planes {
+    let (channels, area) = (shape.channels as f64, shape.area());
+    let mut result = vec![0.0; input.len()];
+    for pixel in 0..area {
+        let values = || input[pixel..].iter().step_by(area).map(|&value| f64::from(value));
+        let mean = values().sum::<f64>() / channels;
+        let variance = values().map(|value| (value - mean).powi(2)).sum::<f64>() / channels;
+        let factor = 1.0 / (variance + f64::from(epsilon)).sqrt();
+        let normalized = result[pixel..].iter_mut().step_by(area).zip(values());
+        normalized.for_each(|(result, value)| *result = ((value - mean) * factor) as f32);
+    }
+    result
 }
 
 /// A convolution by its definition, with the innermost loop along whole planes: the input is padded, the convolution computed
@@ -222,6 +238,16 @@ mod tests {
 
     fn shape(channels: usize, height: usize, width: usize) -> Shape {
         Shape { channels, height, width }
+    }
+
+    #[test]
+    fn pixels_are_normalized_by_hand() {
+        let shape = Shape { channels: 3, height: 1, width: 2 };
+        let found = normalize(&[1.0, 5.0, 2.0, 5.0, 6.0, 5.0], shape, 1.0);
+        // Mean 3 and variance 14 / 3; then three times 5.
+        let deviation = (14.0_f32 / 3.0 + 1.0).sqrt();
+        let expected = [-2.0 / deviation, 0.0, -1.0 / deviation, 0.0, 3.0 / deviation, 0.0];
+        assert!(found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6), "{found:?}");
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! A network in the form that runs: convolutions, pools, sums and products of two branches, and nothing between them but
-//! [`Affine`]s.
+//! A network in the form that runs: convolutions, pools, sums and products of two branches, pixels that are normalized, and nothing
+//! between them but [`Affine`]s.
 //!
 //! Norms, ReLUs, quantizers and concatenations are not layers here. A layer's output is a *segment*, kept as it was written;
 //! its readers name it together with a prologue ([`Read`]). A dense block is then a list of layers each of which reads one
@@ -115,6 +115,12 @@ pub enum Op {
     Add,
     /// The product of two operands, value by value: a gate, or a mask.
     Multiply,
+    /// Each pixel's values less their mean over all channels, divided by their deviation (LayerNorm):
+    /// `(x - mean) / sqrt(variance + epsilon)`.
+    Normalize {
+        /// Above 0.
+        epsilon: f32,
+    },
 }
 
 /// The kind of an [`Op`], for listings.
@@ -130,6 +136,8 @@ pub enum OpKind {
     Add,
     /// The product of two operands.
     Multiply,
+    /// Each pixel normalized over its channels.
+    Normalize,
 }
 
 impl OpKind {
@@ -141,6 +149,7 @@ impl OpKind {
             Self::SumPool => "sum_pool",
             Self::Add => "add",
             Self::Multiply => "multiply",
+            Self::Normalize => "normalize",
         }
     }
 }
@@ -154,6 +163,7 @@ impl Op {
             Self::SumPool(_) => OpKind::SumPool,
             Self::Add => OpKind::Add,
             Self::Multiply => OpKind::Multiply,
+            Self::Normalize { .. } => OpKind::Normalize,
         }
     }
 
@@ -161,8 +171,13 @@ impl Op {
     pub fn window(&self) -> Option<&Window> {
         match self {
             Self::Convolution { window, .. } | Self::MaxPool(window) | Self::SumPool(window) => Some(window),
-            Self::Add | Self::Multiply => None,
+            Self::Add | Self::Multiply | Self::Normalize { .. } => None,
         }
+    }
+
+    /// Whether it combines two operands, and does not read a concatenation.
+    pub fn combines(&self) -> bool {
+        matches!(self, Self::Add | Self::Multiply)
     }
 }
 
@@ -190,7 +205,7 @@ impl Layer {
                 let inputs = inputs / groups;
                 Some((inputs.saturating_mul(window.len()) as u64).saturating_mul(self.output.len() as u64))
             }
-            Op::MaxPool(_) | Op::SumPool(_) | Op::Add | Op::Multiply => None,
+            Op::MaxPool(_) | Op::SumPool(_) | Op::Add | Op::Multiply | Op::Normalize { .. } => None,
         }
     }
 
@@ -198,7 +213,7 @@ impl Layer {
     /// The second operand has the output's extents, or one value for each channel. `None` for another operation, or if the channels
     /// do not add up.
     pub fn operands(&self, network: &FusedNetwork) -> Option<[&[Read]; 2]> {
-        if self.op.window().is_some() {
+        if !self.op.combines() {
             return None;
         }
         let channels = |reads: &[Read]| reads.iter().map(|read| network.read_shape(read).channels).sum::<usize>();

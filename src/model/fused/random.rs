@@ -34,6 +34,8 @@ pub(crate) fn network(seed: u64, numbers: NumberKind) -> FusedNetwork {
             made.transition();
         } else if made.one_in(4) {
             made.combination();
+        } else if numbers != NumberKind::Exact && made.one_in(8) {
+            made.normalization();
         } else if numbers == NumberKind::Int8 && made.one_in(3) {
             made.dense_layers();
         } else {

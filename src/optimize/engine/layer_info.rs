@@ -11,7 +11,7 @@ pub struct LayerInfo {
     pub name: String,
     /// Its operation.
     pub op: OpKind,
-    /// Whether it computes on quantized values; for a sum or product, whether its operands are stored as such.
+    /// Whether it computes on quantized values; for a sum, product or normalization, whether what it reads is stored as such.
     pub int8: bool,
     /// Multiply-adds for one image; 0 unless it is a convolution.
     pub macs: u64,
@@ -24,7 +24,9 @@ impl LayerInfo {
         let int8 = match layer.op {
             Op::Convolution { .. } => layer.is_int8(),
             Op::MaxPool(_) | Op::SumPool(_) => layer.reads_quantized(network),
-            Op::Add | Op::Multiply => layer.reads.iter().all(|read| network.holds_quantized(read.segment)),
+            Op::Add | Op::Multiply | Op::Normalize { .. } => {
+                layer.reads.iter().all(|read| network.holds_quantized(read.segment))
+            }
         };
         Self { name: layer.name.clone(), op: layer.op.kind(), int8, macs: macs.unwrap_or(0) }
     }

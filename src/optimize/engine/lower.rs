@@ -7,6 +7,7 @@ use super::halo::HaloWriter;
 use super::input::ConvolutionInput;
 use super::k_steps;
 use super::lowering::{Int8Weights, Lowering};
+use super::normalize::Normalize;
 use super::operator::Tiling;
 use super::operators::F32Operator;
 use super::pool::{MaxPool, Pool, PoolF32, Reduction, SumPool};
@@ -40,6 +41,10 @@ pub(super) fn lower(lowering: Lowering<'_>, layer: &Layer, to: usize) -> Result<
         Op::SumPool(window) => sum_pool(lowering, layer, to, window),
         Op::Add => combine(lowering, layer, to, Combination::Sum)?,
         Op::Multiply => combine(lowering, layer, to, Combination::Product)?,
+        Op::Normalize { epsilon } => {
+            let (operator, tile_len) = Normalize::new(lowering, layer, *epsilon);
+            (laned_results(lowering, layer, to, operator.into()), tile_len)
+        }
     };
     Ok(Task::new(results, lowering.places[to], Tiling { shape: layer.output, tile_len }))
 }

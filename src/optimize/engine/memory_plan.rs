@@ -141,7 +141,7 @@ fn regions(network: &FusedNetwork, segments: &[Segment], live_ranges: &[Range<us
 fn together(network: &FusedNetwork, segments: &[Segment]) -> Vec<usize> {
     let mut heads: Vec<usize> = (0..segments.len()).collect();
     // Operands of sums and products are read one by one.
-    for layer in network.layers.iter().filter(|layer| layer.op.window().is_some()) {
+    for layer in network.layers.iter().filter(|layer| !layer.op.combines()) {
         let mut with: Option<usize> = None;
         for read in &layer.reads {
             let segment = &segments[read.segment];

@@ -19,6 +19,7 @@ mod lower;
 mod lowering;
 mod memory;
 mod memory_plan;
+mod normalize;
 mod operator;
 mod operators;
 mod pool;

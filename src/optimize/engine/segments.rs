@@ -74,7 +74,7 @@ pub(super) fn segments(network: &FusedNetwork) -> Vec<Segment> {
     for layer in &network.layers {
         let lanes = match layer.op {
             Op::Convolution { .. } => (0..layer.output.channels).collect(),
-            Op::MaxPool(_) | Op::SumPool(_) => read_lanes(&layer.reads, &segments),
+            Op::MaxPool(_) | Op::SumPool(_) | Op::Normalize { .. } => read_lanes(&layer.reads, &segments),
             Op::Add | Op::Multiply => {
                 layer.operands(network).map_or_else(Vec::new, |[first, _]| read_lanes(first, &segments))
             }

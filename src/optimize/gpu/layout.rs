@@ -80,7 +80,7 @@ fn lanes(network: &FusedNetwork) -> Vec<Lanes> {
     for layer in &network.layers {
         lanes.push(match layer.op {
             Op::Convolution { .. } | Op::Add | Op::Multiply => plain(layer.output.channels),
-            Op::MaxPool(_) | Op::SumPool(_) => behind(network, &lanes, &layer.reads),
+            Op::MaxPool(_) | Op::SumPool(_) | Op::Normalize { .. } => behind(network, &lanes, &layer.reads),
         });
     }
     lanes

@@ -143,6 +143,7 @@ impl Builder<'_> {
             Op::MaxPool(window) => pool(self, window, 1),
             Op::SumPool(window) => pool(self, window, 0),
             Op::Add | Op::Multiply => Err(failed("it combines two branches")),
+            Op::Normalize { .. } => Err(failed("it normalizes pixels over their channels")),
             Op::Convolution { groups, .. } if *groups > 1 => Err(failed("a convolution has groups")),
             Op::Convolution { window, .. } if window.dilation != [1, 1] || window.border != fused::Border::Zero => {
                 Err(failed("a window is dilated, or mirrors"))

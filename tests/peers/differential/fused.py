@@ -76,6 +76,18 @@ def norm(graph: Graph, x: str) -> str:
     )
 
 
+def layer_norm(graph: Graph, x: str) -> str:
+    """`LayerNormalization` over channels, which are last for as long; of opset 17."""
+    n, c, h, w = graph.shape(x)
+    y = graph.add("Transpose", [x], (n, h, w, c), perm=[0, 2, 3, 1])
+    inputs = [y, constant(graph, graph.uniform(0.5, 2, (c,)), 0.9)]
+    if graph.chance(0.7):
+        inputs.append(constant(graph, graph.normal((c,)), 0.9))
+    axis, epsilon = graph.pick(None, -1, 3), graph.pick(1e-3, 1e-2)
+    y = graph.add("LayerNormalization", inputs, (n, h, w, c), axis=axis, epsilon=epsilon)
+    return graph.add("Transpose", [y], (n, c, h, w), perm=[0, 3, 1, 2])
+
+
 def relu(graph: Graph, x: str) -> str:
     return graph.add("Relu", [x], graph.shape(x))
 

@@ -94,6 +94,8 @@ def _normed(graph: Graph, x: str, rate: float) -> str:
         return fused.relu(graph, fused.norm(graph, x))
     if graph.chance(0.25):
         return fused.function(graph, fused.norm(graph, x))
+    if graph.opset >= 17 and graph.chance(0.15):
+        return fused.layer_norm(graph, x)
     return _sprinkled(graph, x, rate)
 
 

@@ -304,19 +304,13 @@ def _chosen(graph: Graph, x: str) -> str:
 
 
 def _layer_norm(graph: Graph, x: str) -> str:
-    """`LayerNormalization` over channels, which are last for as long, or by hand."""
+    """The normalization of `fused.layer_norm`, or its mean alone by hand."""
+    if graph.opset >= 17:
+        return fused.layer_norm(graph, x)
     n, c, h, w = graph.shape(x)
     y = graph.add("Transpose", [x], (n, h, w, c), perm=[0, 2, 3, 1])
-    if graph.opset >= 17:
-        inputs = [y, constant(graph, graph.uniform(0.5, 2, (c,)), 0.9)]
-        if graph.chance(0.7):
-            inputs.append(constant(graph, graph.normal((c,)), 0.9))
-        y = graph.add(
-            "LayerNormalization", inputs, (n, h, w, c), axis=graph.pick(None, -1, 3), epsilon=graph.pick(1e-3, 1e-2)
-        )
-    else:
-        mean = graph.add("ReduceMean", [y], (n, h, w, 1), axes=[3 if graph.opset < 11 else -1])
-        y = graph.add("Sub", [y, mean], (n, h, w, c))
+    mean = graph.add("ReduceMean", [y], (n, h, w, 1), axes=[3 if graph.opset < 11 else -1])
+    y = graph.add("Sub", [y, mean], (n, h, w, c))
     return graph.add("Transpose", [y], (n, c, h, w), perm=[0, 3, 1, 2])
 
 

@@ -1,4 +1,4 @@
-//! Random sums and products of two operands.
+//! Random sums and products of two operands, and normalizations.
 
 use super::super::{Layer, Op, Read, Shape, Window};
 use super::Maker;
@@ -37,6 +37,16 @@ impl Maker {
         let epilogue = self.write(output.channels, false);
         let reads = first.into_iter().chain(second).collect();
         self.network.layers.push(Layer { name, op, reads, epilogue, output });
+    }
+
+    /// Pixels normalized over all channels of some segments.
+    pub(super) fn normalization(&mut self) {
+        let reads = self.reads(false);
+        let channels = reads.iter().map(|read| self.network.read_shape(read).channels).sum();
+        let output = Shape { channels, ..self.network.shape(reads[0].segment) };
+        let name = format!("normalization{}", self.network.layers.len());
+        let epilogue = self.write(channels, false);
+        self.network.layers.push(Layer { name, op: Op::Normalize { epsilon: 1e-3 }, reads, epilogue, output });
     }
 
     /// A read of a layer that sums each channel of what is read.

@@ -12,6 +12,7 @@ mod constants;
 mod elementwise;
 mod evaluate;
 mod infer;
+mod layer_norm;
 mod not_fused;
 mod operators;
 mod ordered;

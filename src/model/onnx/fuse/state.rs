@@ -69,8 +69,9 @@ pub(super) struct Walk<'a> {
     pub(super) declared: HashMap<&'a str, Extents>,
     /// Extents of tensors that are no values: of another rank, batch or type.
     pub(super) extents: HashMap<String, Extents>,
-    /// `Pad` nodes that mirror, by what they write: a convolution behind them takes them in, or they are left to tract.
-    pub(super) mirrored: HashMap<String, &'a NodeProto>,
+    /// Nodes that are fused together with what reads them or left to tract, by what they write: a `Pad` that mirrors in front of a
+    /// convolution; a `Transpose` and the `LayerNormalization` behind it.
+    pub(super) waiting: HashMap<String, &'a NodeProto>,
     pub(super) limits: &'a Limits,
     /// What all layers and tensors come to so far, as [`Limits`] count it.
     pub(super) macs: u64,
@@ -91,7 +92,7 @@ impl Walk<'_> {
             Op::Convolution { groups, .. } => {
                 reads.iter().map(|piece| piece.len() as u64).sum::<u64>() / *groups as u64
             }
-            Op::MaxPool(_) | Op::SumPool(_) | Op::Add | Op::Multiply => 1,
+            Op::MaxPool(_) | Op::SumPool(_) | Op::Add | Op::Multiply | Op::Normalize { .. } => 1,
         };
         let taps = op.window().map_or(1, Window::len) as u64;
         let macs = each.saturating_mul(taps).saturating_mul(output.len() as u64);

@@ -19,7 +19,7 @@ use super::not_fused::NotFused;
 use super::shapes::declared;
 use super::state::{Opaque, Walk, name_of};
 use super::value::{Piece, Value};
-use super::{border, combine, elementwise, operators as layers, pools, select};
+use super::{border, combine, elementwise, layer_norm, operators as layers, pools, select};
 use crate::error::Result as Loaded;
 use crate::model::onnx::operators;
 
@@ -58,7 +58,7 @@ impl<'a> Walk<'a> {
             beyond: HashMap::new(),
             declared: declared(graph),
             extents: HashMap::new(),
-            mirrored: HashMap::new(),
+            waiting: HashMap::new(),
             limits,
             macs: 0,
             channels: 0,
@@ -70,7 +70,7 @@ impl<'a> Walk<'a> {
             walk.check(node)?;
         }
         let outputs: Vec<String> = graph.output.iter().map(|output| output.name.clone()).collect();
-        walk.leave_mirrored(&outputs);
+        walk.leave_waiting(&outputs);
         Ok(walk)
     }
 
@@ -98,17 +98,17 @@ impl<'a> Walk<'a> {
 
     fn visit(&mut self, node: &'a NodeProto) {
         let Some(output) = node.output.first() else { return };
-        if border::mirrored(node, &self.constants).is_some() && self.value(node, 0).is_ok() {
-            self.mirrored.insert(output.clone(), node);
+        if self.waits(node) {
+            self.waiting.insert(output.clone(), node);
             return;
         }
-        match self.mirrored_convolution(node) {
+        match self.mirrored_convolution(node).or_else(|| layer_norm::between_transpositions(self, node)) {
             Some(value) => {
                 self.compare(output, &value);
                 self.values.insert(output.clone(), value);
                 return;
             }
-            None => self.leave_mirrored(&node.input),
+            None => self.leave_waiting(&node.input),
         }
         // Other nodes are constants, or depend on nothing but what is unknown already.
         if !node.input.iter().any(|name| self.values.contains_key(name)) {
@@ -145,18 +145,31 @@ impl<'a> Walk<'a> {
 
     /// A convolution that takes in the mirrored border of what it reads.
     fn mirrored_convolution(&mut self, node: &NodeProto) -> Option<Value> {
-        let pad = *self.mirrored.get(node.input.first()?)?;
+        let pad = *self.waiting.get(node.input.first()?).filter(|pad| pad.op_type == "Pad")?;
         let fits = node.op_type == "Conv" && node.output.len() == 1 && operators::understood(node).is_ok();
         let value = self.value(pad, 0).ok().filter(|_| fits)?;
         let border = border::mirrored(pad, &self.constants);
         layers::convolution_of(self, node, value, border).ok()
     }
 
-    /// Leaves those of some tensors to tract that are mirrored.
-    fn leave_mirrored(&mut self, names: &[String]) {
+    /// Whether a node is fused only together with what reads it.
+    fn waits(&self, node: &NodeProto) -> bool {
+        border::mirrored(node, &self.constants).is_some() && self.value(node, 0).is_ok()
+            || layer_norm::waits(self, node)
+    }
+
+    /// Leaves those of some tensors to tract that wait for another reader, and what those wait for.
+    fn leave_waiting(&mut self, names: &[String]) {
         for name in names {
-            if let Some(pad) = self.mirrored.remove(name) {
-                self.leave(pad, NotFused::Form("what reads it is no convolution that can mirror"));
+            if let Some(node) = self.waiting.remove(name) {
+                self.leave_waiting(&node.input);
+                self.leave(
+                    node,
+                    match node.op_type.as_str() {
+                        "Pad" => NotFused::Form("what reads it is no convolution that can mirror"),
+                        _ => NotFused::Form("it is no part of a LayerNormalization between two Transposes"),
+                    },
+                );
             }
         }
     }
@@ -183,6 +196,7 @@ impl<'a> Walk<'a> {
             "PRelu" => combine::rectify(self, node),
             "Gather" | "Slice" => select::select(self, node),
             "Transpose" => select::shuffle(self, node),
+            "LayerNormalization" => layer_norm::of_features(self, node),
             _ => elementwise::apply(self, node),
         }
     }
