@@ -26,7 +26,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         preprocessor.run(image, input)?;
     }
 
-    let options = Options { method: Method::Mse, concat: ConcatScales::Segment, max_drop: None, threads: 1 };
+    let options =
+        Options { method: Method::Mse, concat: ConcatScales::Segment, max_drop: None, sensitivity: false, threads: 1 };
     let file = Model::open(&from, &SessionOptions::default())?.file;
     let quantized = quantize(file, &calibration, &Checked::default(), options, &mut |_, _, _| {})?;
     std::fs::write(&to, &quantized.bytes)?;

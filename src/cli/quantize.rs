@@ -42,6 +42,9 @@ pub(super) struct Args {
     /// Accuracy that may be lost, in percentage points; as few layers as possible stay float
     #[arg(long, value_name = "POINTS", value_parser = points)]
     max_drop: Option<f64>,
+    /// Do not measure what each layer alone costs, which takes most of the time
+    #[arg(long, conflicts_with = "max_drop")]
+    no_sensitivity: bool,
     /// Pictures to measure accuracy on, none of those used to calibrate; 0 for none [default: 500, or 2000 with
     /// --max-drop]
     #[arg(long, value_name = "N")]
@@ -98,7 +101,13 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let (calibration, checked, skipped) = source.pictures(args, &session)?;
     drop(session);
     let threads = args.threads.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from);
-    let options = Options { method: args.method, concat: args.concat, max_drop: args.max_drop, threads };
+    let options = Options {
+        method: args.method,
+        concat: args.concat,
+        max_drop: args.max_drop,
+        sensitivity: !args.no_sensitivity,
+        threads,
+    };
     let mut bar = Bar::new()?;
     let result = quantize(file, &calibration, &checked, options, &mut |phase, done, all| bar.show(phase, done, all));
     bar.bar.finish_and_clear();

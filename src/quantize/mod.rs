@@ -43,6 +43,8 @@ pub struct Options {
     pub concat: ConcatScales,
     /// Percentage points of accuracy that may be lost on the checked pictures; layers stay float until that holds.
     pub max_drop: Option<f64>,
+    /// Whether to measure what each layer alone costs, which takes most of the time; a budget needs it.
+    pub sensitivity: bool,
     /// Threads that run networks.
     pub threads: usize,
 }
@@ -213,6 +215,9 @@ impl Work<'_> {
 
     /// For each convolution how far the logits are from the float network's when it alone is int8.
     fn alone(&self, best: &Candidate, progress: &mut Progress<'_>) -> Result<Vec<Option<Power>>> {
+        if !self.options.sensitivity && self.options.max_drop.is_none() {
+            return Ok(vec![None; best.encodings.len()]);
+        }
         let network = &best.float;
         let macs: u64 = network.layers.iter().filter_map(|layer| layer.macs(network)).sum();
         let trials = best.encodings.iter().filter(|encodings| encodings.input.is_some()).count() as u64;

@@ -38,7 +38,8 @@ fn pictures(config: &DenseNetConfig, count: usize) -> Vec<Vec<f32>> {
     (0..count).map(|picture| (0..3 * side * side).map(|i| value(picture, i)).collect()).collect()
 }
 
-const OPTIONS: Options = Options { method: Method::Mse, concat: ConcatScales::Segment, max_drop: None, threads: 2 };
+const OPTIONS: Options =
+    Options { method: Method::Mse, concat: ConcatScales::Segment, max_drop: None, sensitivity: true, threads: 2 };
 
 fn parsed(bytes: &[u8]) -> OnnxFile {
     OnnxFile::parse(bytes).unwrap()
@@ -89,6 +90,15 @@ fn equalizing_changes_no_result() {
         let (a, b) = (network.run(&[picture]).remove(0), equalized.run(&[picture]).remove(0));
         assert!(a.iter().zip(&b).all(|(a, b)| (a - b).abs() < 1e-3), "{a:?} {b:?}");
     }
+}
+
+#[test]
+fn without_sensitivities_the_file_is_the_same() {
+    let asked = Options { concat: ConcatScales::Segment, ..OPTIONS };
+    let measured = run(&config(true), asked, &Checked::default()).unwrap();
+    let plain = run(&config(true), Options { sensitivity: false, ..asked }, &Checked::default()).unwrap();
+    assert_eq!(plain.bytes, measured.bytes);
+    assert!(plain.report.layers.iter().all(|layer| layer.alone_sqnr_db.is_none()));
 }
 
 #[test]

@@ -92,7 +92,13 @@ fn every_form_is_quantized() {
     for (name, _) in EXPORTED.iter().filter(|(name, _)| *name != "pads-through-quantizers") {
         let (path, options, x, truth) = case(name);
         let file = Model::open(&path, &options).unwrap().file;
-        let asked = Options { method: Method::MinMax, concat: ConcatScales::Segment, max_drop: None, threads: 1 };
+        let asked = Options {
+            method: Method::MinMax,
+            concat: ConcatScales::Segment,
+            max_drop: None,
+            sensitivity: false,
+            threads: 1,
+        };
         let quantized =
             quantize(file, std::slice::from_ref(&x), &Checked::default(), asked, &mut |_, _, _| {}).unwrap();
         let mut session = Session::from_onnx(&quantized.bytes, &options).unwrap();
@@ -100,4 +106,17 @@ fn every_form_is_quantized() {
         assert!(error <= 0.1, "{name}: {error}");
         assert!(quantized.report.int8_share > 0.99, "{name}: {}", quantized.report.int8_share);
     }
+}
+
+/// torchxrayvision's network: one channel, and a sigmoid for each of 18 findings.
+#[test]
+fn a_chest_network_is_run_as_onnx_runtime_does() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/networks/chest-x-ray");
+    let mut session = Session::open(&folder.join("model.onnx"), &SessionOptions::default()).unwrap();
+    let (x, _) = npy::<f32>(&folder.join("x.npy"));
+    let (truth, _) = npy::<f32>(&folder.join("y.npy"));
+    assert_eq!((session.input_shape(), session.classes()), ([1, 48, 48], 18));
+    assert_eq!(session.scores(), densight::model::Scores::Sigmoid);
+    assert_eq!(session.execution().unwrap().kernel_share(), 1.0);
+    assert!(error(&session.run(&x).unwrap(), &truth) <= 1e-5);
 }
