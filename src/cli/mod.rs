@@ -1,7 +1,7 @@
 //! The programs: `densight` (commands) and `densight-camera` (the camera loop).
 //!
 //! Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a check that failed (a benchmark that says nothing because the processor
-//! was slowed down, less int8 than required), 4 a live input that ended by itself, 130 interrupted (Ctrl-C).
+//! was slowed down, less int8 than required, other scores than tract's), 4 a live input that ended by itself, 130 interrupted (Ctrl-C).
 
 mod bench;
 pub(crate) mod camera;
@@ -19,6 +19,7 @@ mod quantize;
 mod run;
 mod teach;
 mod threads;
+mod verify;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -39,7 +40,7 @@ struct Densight {
     command: Command,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 check failed (benchmark void, less int8 than required), 130 interrupted";
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 check failed (benchmark void, less int8 than required, other scores than tract), 130 interrupted";
 
 #[derive(Subcommand)]
 enum Command {

@@ -186,6 +186,10 @@ impl Session {
             let message = "it is prepared for the processor: give the ONNX file to run it on a GPU";
             return Err(Error::new(ErrorKind::Device, message));
         }
+        if options.stock {
+            let message = "it is prepared for Densight's kernels: give the ONNX file to run it in tract alone";
+            return Err(Error::new(ErrorKind::Usage, message));
+        }
         let Prepared { source, sha256, metadata, ending, channels_last, initializer_values, engine, .. } = prepared;
         let metadata = from_entries(metadata.iter().map(|(key, value)| (key.as_str(), value.as_str())))?;
         if options.input_size.is_some() || options.output.is_some() {
