@@ -5,6 +5,8 @@
 
 use super::{Bounds, CHANNEL_BLOCK, Kernels, PlanesMut};
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
 mod bias_clamp;
 mod packed;
 mod scalar;
@@ -81,11 +83,11 @@ impl Kernels {
         unsafe {
             match self.isa() {
                 #[cfg(target_arch = "x86_64")]
-                Isa::Avx2 => vector::avx2(args),
+                Isa::Avx2 => vector::with_avx2(args),
                 #[cfg(target_arch = "x86_64")]
-                Isa::Avx512Vnni => vector::avx512(args),
+                Isa::Avx512Vnni => vector::with_avx512(args),
                 #[cfg(target_arch = "aarch64")]
-                Isa::Neon | Isa::Dotprod | Isa::I8mm => vector::neon(args),
+                Isa::Neon | Isa::Dotprod | Isa::I8mm => vector::with_neon(args),
                 _ => scalar::convolve(args),
             }
         }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::super::{Blob, CHANNEL_BLOCK, Kernels};
 
 /// Weights of one step in a block of output channels.
-const STEP: usize = CHANNEL_BLOCK * CHANNEL_BLOCK;
+pub(super) const STEP: usize = CHANNEL_BLOCK * CHANNEL_BLOCK;
 
 /// A convolution's packed weights, and each step's offset.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -5,6 +5,8 @@
 //! while a tile's vectors are in the cache.
 
 use super::ConvolveF32Args;
+#[cfg(target_arch = "x86_64")]
+use super::avx2;
 #[cfg(target_arch = "aarch64")]
 use crate::kernels::vector::Neon;
 use crate::kernels::vector::Vector;
@@ -17,14 +19,18 @@ use crate::kernels::vector::{Avx2, Avx512};
 /// What the fields of `args` promise must hold, and the processor must have AVX2 and FMA.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
-pub(super) unsafe fn avx2(args: &ConvolveF32Args) {
-    // 3 vectors would need every register, and the compiler spills.
-    for_tiles::<Avx2>(args, 2, |at, vectors| {
+pub(super) unsafe fn with_avx2(args: &ConvolveF32Args) {
+    for_tiles::<Avx2>(args, 3, |at, vectors| {
         // SAFETY: the tile is inside the range of pixels that `args` promises, and this function enables the instructions.
         unsafe {
             match vectors {
                 1 => tile::<Avx2, 1>(args, at),
-                _ => tile::<Avx2, 2>(args, at),
+                2 => tile::<Avx2, 2>(args, at),
+                _ => {
+                    let input = args.input.add(4 * at.pixel);
+                    let acc = avx2::chains(input, args.packed.offsets(), at.weights);
+                    finish::<Avx2, 3>(args, at, acc);
+                }
             }
         }
     });
@@ -36,7 +42,7 @@ pub(super) unsafe fn avx2(args: &ConvolveF32Args) {
 /// What the fields of `args` promise must hold, and the processor must have AVX-512 F and BW.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw")]
-pub(super) unsafe fn avx512(args: &ConvolveF32Args) {
+pub(super) unsafe fn with_avx512(args: &ConvolveF32Args) {
     for_tiles::<Avx512>(args, 6, |at, vectors| {
         // SAFETY: the tile is inside the range of pixels that `args` promises, and this function enables the instructions.
         unsafe {
@@ -58,7 +64,7 @@ pub(super) unsafe fn avx512(args: &ConvolveF32Args) {
 /// What the fields of `args` promise must hold.
 #[cfg(target_arch = "aarch64")]
 #[target_feature(enable = "neon")]
-pub(super) unsafe fn neon(args: &ConvolveF32Args) {
+pub(super) unsafe fn with_neon(args: &ConvolveF32Args) {
     for_tiles::<Neon>(args, 4, |at, vectors| {
         // SAFETY: the tile is inside the range of pixels that `args` promises, and this function enables the instructions.
         unsafe {
@@ -103,13 +109,11 @@ fn for_tiles<V: Vector>(args: &ConvolveF32Args, most: usize, run: impl Fn(F32Til
 /// enable the instructions of `V`.
 #[inline(always)]
 unsafe fn tile<V: Vector, const N: usize>(args: &ConvolveF32Args, at: F32Tile<'_>) {
-    let F32Tile { first, weights, pixel } = at;
-    // SAFETY: the caller enables the instructions. All pixels of the tile can be read at each offset and written to each plane, and a block has
-    // 16 weights for each offset.
+    // SAFETY: the caller enables the instructions. All pixels of the tile can be read at each offset, and a block has 16 weights for each.
     unsafe {
-        let input = args.input.add(4 * pixel);
+        let input = args.input.add(4 * at.pixel);
         let mut acc = [[V::splat(0.0); N]; 4];
-        let mut weights = weights.as_ptr();
+        let mut weights = at.weights.as_ptr();
         for &offset in args.packed.offsets() {
             let mut x = [V::splat(0.0); N];
             for v in 0..N {
@@ -123,6 +127,19 @@ unsafe fn tile<V: Vector, const N: usize>(args: &ConvolveF32Args, at: F32Tile<'_
             }
             weights = weights.wrapping_add(16);
         }
+        finish::<V, N>(args, at, acc);
+    }
+}
+
+/// Adds up the chains of a tile of `N` vectors, and writes its results.
+///
+/// # Safety
+/// As [`tile`].
+#[inline(always)]
+unsafe fn finish<V: Vector, const N: usize>(args: &ConvolveF32Args, at: F32Tile<'_>, acc: [[V::F32; N]; 4]) {
+    let F32Tile { first, pixel, .. } = at;
+    // SAFETY: the caller enables the instructions. All pixels of the tile can be written to each plane.
+    unsafe {
         let four = |values: &[f32]| V::repeat(&values.as_chunks().0[first / 4]);
         let (mul, add) = (four(&args.bias_clamp.mul), four(&args.bias_clamp.add));
         let (low, high) = (V::splat(args.bias_clamp.bounds.low), V::splat(args.bias_clamp.bounds.high));
