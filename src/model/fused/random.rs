@@ -8,6 +8,7 @@ use super::{Border, ConvolutionWeights, FusedNetwork, Input, Layer, Op, Output, 
 use crate::quant::{Affine, Function, Table};
 
 mod dense;
+mod groups;
 mod operands;
 
 /// The arithmetic of a network.
@@ -36,6 +37,8 @@ pub(crate) fn network(seed: u64, numbers: NumberKind) -> FusedNetwork {
             made.combination();
         } else if numbers != NumberKind::Exact && made.one_in(8) {
             made.normalization();
+        } else if numbers != NumberKind::Exact && made.one_in(8) {
+            made.scattered_groups();
         } else if numbers == NumberKind::Int8 && made.one_in(3) {
             made.dense_layers();
         } else {

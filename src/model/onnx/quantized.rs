@@ -12,7 +12,7 @@ use tract_onnx::pb::{AttributeProto, NodeProto, TensorProto, tensor_proto::DataT
 use super::super::Tensor;
 use super::super::fused::{Border, ConvolutionWeights, FusedNetwork, Layer, Op, Read, Window};
 use super::fuse::FUSED;
-use super::nodes::{Nodes, float, initializer, int, ints};
+use super::nodes::{Nodes, initializer, int, ints};
 use super::operators::{self, Names};
 use super::raise::{RAISED, raise};
 use super::{OPSET, OnnxFile};
@@ -227,13 +227,7 @@ impl Writer<'_> {
                     self.add_layer("AveragePool", name, &[&x], attributes)
                 }
             }
-            Op::Normalize { epsilon } => {
-                let first = self.add("Transpose", &format!("{name}.last"), &[&x], vec![ints("perm", &[0, 2, 3, 1])]);
-                let ones = self.list(&format!("{name}.ones"), vec![1.0; layer.output.channels]);
-                let attributes = vec![int("axis", -1), float("epsilon", *epsilon)];
-                let normalized = self.add_layer("LayerNormalization", name, &[&first, &ones], attributes);
-                self.add("Transpose", &format!("{name}.first"), &[&normalized], vec![ints("perm", &[0, 3, 1, 2])])
-            }
+            Op::Normalize { epsilon } => self.normalized(name, &x, layer.output.channels, *epsilon),
             Op::Convolution { weights: ConvolutionWeights::Int8 { .. }, .. } => panic!("{name} is int8 already"),
             Op::Add | Op::Multiply => panic!("{name} has operands that do not match"),
         }

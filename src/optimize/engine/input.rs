@@ -2,16 +2,17 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::check::{self, Checked, Readable, blocks, ensure, product};
+use super::check::{self, Checked, Readable, blocks, ensure, product, work};
 use super::gather::Gather;
 use super::im2row::Im2Row;
 use super::lowering::Lowering;
 use super::memory::ScratchSize;
 use super::operator::{Tile, Tiling};
+use super::pick::Pick;
 use super::prologue::{Element, is_signed};
-use super::segments::{read_planes, reads_as_is};
+use super::segments::{read_lanes, read_planes, reads_as_is};
 use crate::kernels::PIXEL_BLOCK;
-use crate::model::fused::{Layer, Window};
+use crate::model::fused::{Layer, Op, Window};
 
 /// The input of a convolution.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -19,8 +20,8 @@ use crate::model::fused::{Layer, Window};
 pub(super) enum ConvolutionInput<T: Element> {
     /// A segment in place, with its halo, from `start` on.
     InPlace { start: usize, offsets: HaloOffsets },
-    /// Gathered pixels for a window of one value; planes are `plane_stride` values apart.
-    Points { gather: Gather<T>, plane_stride: usize },
+    /// Gathered pixels for a window of one value, perhaps picked from; planes are `plane_stride` values apart.
+    Points { gather: Gather<T>, pick: Option<Pick>, plane_stride: usize },
     /// Gathered through [`Im2Row`], for any window. `padding` is the value around each plane's image, `width` the image's.
     Window { gather: Gather<T>, im2row: Im2Row, padding: Vec<T>, width: usize },
 }
@@ -96,14 +97,27 @@ impl<T: Element> ConvolutionInput<T> {
         let gather = Gather::new(&layer.reads, lowering.segments, lowering.places);
         let planes = gather.planes();
         if *window == Window::ONE {
-            let tile_len = tile_len::<T>(layer, 4 * planes);
+            let pick = match layer.op {
+                Op::Convolution { groups, .. } => Pick::of(&read_lanes(&layer.reads, lowering.segments), groups),
+                _ => None,
+            };
+            let tile_len = tile_len::<T>(layer, 4 * (planes + pick.as_ref().map_or(0, |pick| pick.planes().len())));
             // An odd number of cache lines, so that planes do not share cache sets.
-            return (Self::Points { gather, plane_stride: (4 * tile_len).div_ceil(64) / 2 * 128 + 64 }, tile_len);
+            let plane_stride = (4 * tile_len).div_ceil(64) / 2 * 128 + 64;
+            return (Self::Points { gather, pick, plane_stride }, tile_len);
         }
         let from = lowering.network.input_shape(layer);
         let im2row = Im2Row::new(*window, from, layer.output, planes, cached_values::<T>());
         let tile_len = im2row.tile_len();
         (Self::Window { gather, im2row, padding, width: from.width }, tile_len)
+    }
+
+    /// What is picked of the planes that are read, if it is not all of them in order.
+    pub(super) fn pick(&self) -> Option<&Pick> {
+        match self {
+            Self::Points { pick, .. } => pick.as_ref(),
+            Self::InPlace { .. } | Self::Window { .. } => None,
+        }
     }
 
     /// The offset of a tap of the window in the result of [`ConvolutionInput::read`], for a plane that is read.
@@ -130,12 +144,16 @@ impl<T: Element> ConvolutionInput<T> {
                 memory.holds(T::F32, *start, product(&[4, blocks(to)])?.saturating_add(furthest))?;
                 Ok(0)
             }
-            Self::Points { gather, plane_stride } => {
+            Self::Points { gather, pick, plane_stride } => {
                 check::parts(to, tile_len)?;
                 let planes = gather.check(memory, blocks(to))?;
                 ensure(product(&[4, tile_len])? <= *plane_stride, "tiles that do not fit their planes")?;
-                long(product(&[planes, *plane_stride])?)?;
-                Ok(gather.work(blocks(to)))
+                product(&[planes, *plane_stride])?;
+                let picked =
+                    pick.as_ref().map_or(Ok(planes), |pick| pick.check(planes).map(|()| pick.planes().len()))?;
+                long(product(&[picked, *plane_stride])?)?;
+                let picking = if pick.is_some() { work(&[4, picked, blocks(to)]) } else { 0 };
+                Ok(gather.work(blocks(to)).saturating_add(picking))
             }
             Self::Window { gather, im2row, padding, width } => {
                 let from = im2row.from();
@@ -155,7 +173,10 @@ impl<T: Element> ConvolutionInput<T> {
     pub(super) fn scratch(&self) -> ScratchSize {
         T::scratch_size(match self {
             Self::InPlace { .. } => (0, 0),
-            Self::Points { gather, plane_stride } => (gather.planes() * plane_stride, 0),
+            Self::Points { gather, pick: None, plane_stride } => (gather.planes() * plane_stride, 0),
+            Self::Points { gather, pick: Some(pick), plane_stride } => {
+                (pick.planes().len() * plane_stride, gather.planes() * plane_stride)
+            }
             Self::Window { gather, im2row, .. } => (im2row.len(), gather.planes() * 4 * im2row.raw_pixels()),
         })
     }
@@ -166,8 +187,15 @@ impl<T: Element> ConvolutionInput<T> {
         let (out, raw) = scratch;
         match self {
             Self::InPlace { start, .. } => return &T::stored(sources).from(*start)[4 * first..],
-            Self::Points { gather, plane_stride } => {
-                gather.read(kernels, sources, (first, pixels), 0..gather.planes(), out, *plane_stride);
+            Self::Points { gather, pick, plane_stride } => {
+                let gathered = if pick.is_some() { &mut *raw } else { &mut *out };
+                gather.read(kernels, sources, (first, pixels), 0..gather.planes(), gathered, *plane_stride);
+                if let Some(pick) = pick {
+                    kernels.vectorize(
+                        #[inline(always)]
+                        || pick.fill(raw, *plane_stride, pixels, out),
+                    );
+                }
             }
             Self::Window { gather, im2row, padding, width } => {
                 let (begin, rows) = im2row.rows_read(row);

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::input::ConvolutionInput;
 use super::lowering::{Int8Weights, Lowering};
+use super::pick::Pick;
 use super::prologue::is_signed;
 use super::segments::{read_lanes, read_planes};
 use crate::error::Result;
@@ -58,11 +59,15 @@ struct Channels {
 }
 
 impl Channels {
-    fn new(lowering: Lowering<'_>, layer: &Layer, groups: usize) -> Self {
+    fn new(lowering: Lowering<'_>, layer: &Layer, groups: usize, pick: Option<&Pick>) -> Self {
         let lanes = read_lanes(&layer.reads, lowering.segments);
         let planes: usize = layer.reads.iter().map(|read| read_planes(read, lowering.segments).len()).sum();
         let mut channels = vec![[None; 4]; planes];
         lanes.iter().enumerate().for_each(|(channel, &lane)| channels[lane / 4][lane % 4] = Some(channel));
+        if let Some(pick) = pick {
+            let picked = |lane: usize| channels[lane / 4][lane % 4];
+            channels = pick.planes().iter().map(|lanes| lanes.map(picked)).collect();
+        }
         Self { planes: channels, groups, inputs: lanes.len(), outputs: layer.output.channels }
     }
 
@@ -105,7 +110,7 @@ pub(super) fn pack_int8(
     input: &ConvolutionInput<u8>,
 ) -> Result<Vec<Packed>> {
     let Int8Weights { values, zero_points, input_zero_point } = weights;
-    let channels = Channels::new(lowering, layer, groups);
+    let channels = Channels::new(lowering, layer, groups, input.pick());
     // Quantized values reach the kernels as u8: signed ones are 128 too high.
     let high = |read: &Read| input_zero_point + if is_signed(read, lowering.segments) { 128 } else { 0 };
     let highs: Vec<i32> = layer
@@ -113,6 +118,10 @@ pub(super) fn pack_int8(
         .iter()
         .flat_map(|read| std::iter::repeat_n(high(read), read_planes(read, lowering.segments).len()))
         .collect();
+    let read_from = |plane: usize, lane: usize| match input.pick() {
+        Some(pick) => pick.planes()[plane][lane] / 4,
+        None => plane,
+    };
     let pack = |part: Part| {
         let outputs = part.outputs.len().next_multiple_of(4);
         let mut steps = KSteps { outputs, offsets: Vec::new(), weights: Vec::new() };
@@ -127,7 +136,7 @@ pub(super) fn pack_int8(
                 };
                 steps.push(input.offset([tap / window.kernel[1], tap % window.kernel[1]], plane), weight);
                 for (output, init) in init.iter_mut().enumerate() {
-                    *init -= highs[plane] * (0..4).map(|lane| weight(output, lane)).sum::<i32>();
+                    *init -= (0..4).map(|lane| highs[read_from(plane, lane)] * weight(output, lane)).sum::<i32>();
                 }
             }
         }
@@ -144,7 +153,7 @@ pub(super) fn pack_f32(
     values: &[f32],
     input: &ConvolutionInput<f32>,
 ) -> Vec<PackedF32> {
-    let channels = Channels::new(lowering, layer, groups);
+    let channels = Channels::new(lowering, layer, groups, input.pick());
     let taps = window.len();
     let pack = |part: Part| {
         let planes: Vec<usize> = channels.planes_of(&part).collect();

@@ -3,6 +3,7 @@
 use super::combine::{Combination, Combine};
 use super::convolve::{Accumulated, Requantized};
 use super::convolve_f32::ConvolutionF32;
+use super::depthwise::Depthwise;
 use super::halo::HaloWriter;
 use super::input::ConvolutionInput;
 use super::k_steps;
@@ -100,20 +101,30 @@ fn f32_convolution(
     (values, bias): (&[f32], &[f32]),
 ) -> Result<(Results, usize)> {
     let (input, tile_len) = ConvolutionInput::f32(lowering, layer, window);
+    let depthwise = groups > 1 && groups == lowering.network.input_shape(layer).channels;
+    if let Some(operator) = depthwise.then(|| Depthwise::new(lowering, layer, window, (values, bias), &input)).flatten()
+    {
+        return Ok((f32_results(lowering, layer, to, operator.into()), tile_len));
+    }
     let weights = k_steps::pack_f32(lowering, layer, (window, groups), values, &input);
     let outputs: Vec<usize> = weights.iter().map(PackedF32::outputs).collect();
     let channels = outputs.iter().sum();
     let add_bias = Affine::linear(vec![1.0; bias.len()], bias.to_vec());
     let bias_clamp = split(&padded(&add_bias, channels), &outputs).iter().map(BiasClamp::new).collect::<Result<_>>()?;
     let operator = ConvolutionF32::new(weights, bias_clamp, input).into();
+    Ok((f32_results(lowering, layer, to, operator), tile_len))
+}
+
+/// The results of a float convolution, after the layer's epilogue.
+fn f32_results(lowering: Lowering<'_>, layer: &Layer, to: usize, operator: F32Operator) -> Results {
+    let channels = layer.output.channels.next_multiple_of(4);
     let affines: Vec<Affine> = layer.epilogue.iter().map(|affine| padded(affine, channels)).collect();
     let chain = || AffineChainF32::new(channels, &affines);
-    let results = match lowering.segments[to].kind {
+    match lowering.segments[to].kind {
         Storage::Quantized(qvalues) => Results::Quantized(QuantizedResults::Rounded(operator, chain(), qvalues)),
         Storage::F32 if affines.is_empty() => Results::F32(F32Results::AsIs(operator)),
         Storage::F32 => Results::F32(F32Results::Affine(operator, chain())),
-    };
-    Ok((results, tile_len))
+    }
 }
 
 /// The results of a max pool that writes the segment `to`, and the pixels of a tile.

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::combine::Combine;
 use super::convolve::{Accumulated, Requantized};
 use super::convolve_f32::ConvolutionF32;
+use super::depthwise::Depthwise;
 use super::normalize::Normalize;
 use super::operator::Compute;
 use super::pool::{MaxPool, PoolF32, SumPool};
@@ -47,5 +48,5 @@ operators! {
 
 operators! {
     /// The operators that give f32 values.
-    F32Operator: f32, Accumulated, ConvolutionF32, PoolF32, SumPool, Combine, Normalize
+    F32Operator: f32, Accumulated, ConvolutionF32, Depthwise, PoolF32, SumPool, Combine, Normalize
 }

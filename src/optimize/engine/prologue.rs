@@ -7,13 +7,14 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::memory::{ScratchSize, Sources, SplitBorrow, TileScratch};
+use super::pick::Lane;
 use super::segments::{Segment, Storage, affines};
 use crate::kernels::{AffineChain, AffineChainF32, ChainInput, ChainInputF32, Kernels, Operand, PlanesMut, QuantType};
 use crate::model::fused::Read;
 use crate::quant::{Affine, Function};
 
 /// A quantized value or an f32.
-pub(super) trait Element: Copy + Default + Debug + PartialEq {
+pub(super) trait Element: Lane + Default + Debug + PartialEq {
     /// The prologue whose results have this type.
     type Prologue: Prologue<Self> + Clone + Debug + PartialEq + Serialize + DeserializeOwned;
 

@@ -148,6 +148,15 @@ def picked(graph: Graph, x: str) -> str:
     return graph.add("Gather", [x, whole(graph, chosen)], (1, len(chosen), *sides), axis=1)
 
 
+def scattered(graph: Graph, x: str) -> str:
+    """Groups that pick their channels from everywhere, as CondenseNet does: each of its own, some of them those of others too."""
+    channels, *sides = graph.shape(x)[1:]
+    groups, each = graph.pick(2, 3), graph.pick(4, 8)
+    chosen = [c for _ in range(groups) for c in graph.rng.sample(range(channels), min(each, channels))]
+    y = graph.add("Gather", [x, whole(graph, chosen)], (1, len(chosen), *sides), axis=1)
+    return convolution(graph, y, groups * graph.pick(1, 2, 3), (1, 1), keep_size=True, group=groups)
+
+
 def _split(graph: Graph, x: str, channels: int, sides) -> str:
     """One part, or both joined the other way round."""
     first = graph.rng.randint(1, channels - 1)

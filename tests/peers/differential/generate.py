@@ -117,7 +117,9 @@ def _layer(graph: Graph, x: str, rate: float) -> str:
     x = _normed(graph, x, rate)
     if graph.chance(0.08):
         x = fused.picked(graph, x)
-    if graph.chance(0.4):
+    if graph.chance(0.06):
+        x = _normed(graph, fused.scattered(graph, x), rate)
+    elif graph.chance(0.4):
         x = fused.convolution(graph, x, graph.width(2, 10), (1, 1), keep_size=True)
         x = _normed(graph, x, rate)
         if graph.chance(0.08):

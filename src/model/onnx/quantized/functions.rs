@@ -1,8 +1,8 @@
-//! Functions, mirrored borders and picked channels, which ONNX has as operators of their own.
+//! Functions, normalizations, mirrored borders and picked channels, which ONNX has as operators of their own.
 
 use tract_onnx::pb::tensor_proto::DataType;
 
-use super::super::nodes::{float, int, text};
+use super::super::nodes::{float, int, ints, text};
 use super::{Writer, integers};
 use crate::quant::Function;
 
@@ -21,6 +21,15 @@ impl Writer<'_> {
         let list = integers("", &[channels.len()], DataType::Int64, values);
         let list = self.store(&format!("{name}.channels"), list);
         self.add("Gather", &format!("{name}.picked"), &[x, &list], vec![int("axis", 1)])
+    }
+
+    /// A tensor whose pixels are normalized over their channels, which `LayerNormalization` takes last.
+    pub(super) fn normalized(&mut self, name: &str, x: &str, channels: usize, epsilon: f32) -> String {
+        let last = self.add("Transpose", &format!("{name}.last"), &[x], vec![ints("perm", &[0, 2, 3, 1])]);
+        let ones = self.list(&format!("{name}.ones"), vec![1.0; channels]);
+        let attributes = vec![int("axis", -1), float("epsilon", epsilon)];
+        let normalized = self.add_layer("LayerNormalization", name, &[&last, &ones], attributes);
+        self.add("Transpose", &format!("{name}.first"), &[&normalized], vec![ints("perm", &[0, 3, 1, 2])])
     }
 
     /// A tensor after a function, in operators of opset 13.
