@@ -8,14 +8,16 @@ use std::process::ExitCode;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
-use crate::eval::{Contender, Dataset, Split, compare, evaluate};
-use crate::runtime::{Device, SessionOptions};
+use crate::error::{Error, ErrorKind, Result};
+use crate::eval::{Contender, Dataset, LabelledPictures, Split, compare, evaluate, evaluate_labels};
+use crate::model::Scores;
+use crate::runtime::{Device, Session, SessionOptions};
 use crate::text;
 
 /// Measure a model's accuracy on labelled pictures
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Folder with a sub-folder of pictures per class, or packed .npz file
+    /// Folder with a sub-folder of pictures per class, packed .npz file, or .csv table of pictures with several labels
     data: PathBuf,
     /// ONNX or prepared model [default: the embedded CIFAR-10 network]
     #[arg(long, value_name = "FILE")]
@@ -29,6 +31,9 @@ pub(super) struct Args {
     /// Part of a packed file: train, test or all [default: test]
     #[arg(long)]
     split: Option<Split>,
+    /// Score from which on a label counts as found, of pictures with several labels
+    #[arg(long, value_name = "SCORE", default_value = "0.5", value_parser = score)]
+    threshold: f32,
     /// Evaluate N pictures at most, evenly spaced
     #[arg(long, value_name = "N")]
     limit: Option<NonZeroUsize>,
@@ -42,6 +47,8 @@ pub(super) struct Args {
     size: super::model::SizeArgs,
     #[command(flatten)]
     output: super::model::OutputArgs,
+    #[command(flatten)]
+    scores: super::model::ScoreArgs,
     #[command(flatten)]
     limits: super::model::LimitArgs,
     /// Batch size on a GPU
@@ -57,22 +64,16 @@ pub(super) struct Args {
 /// # Errors
 /// Models or data that cannot be read, or that do not fit each other.
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    if args.data.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv")) {
+        return several_labels(args);
+    }
     let mut data = Dataset::open(&args.data, args.split)?;
     if let Some(limit) = args.limit {
         data.limit(limit.get())?;
     }
-    let open = |model: Option<&Path>| {
-        let (threads, batch, limits) = (args.threads.get(), args.batch.get(), args.limits.limits()?);
-        let (input_size, output) = (args.size.input_size, args.output.output_name.clone());
-        let device = args.device;
-        let options = SessionOptions { threads, device, batch, limits, input_size, output, ..Default::default() };
-        super::model::session(model, args.labels.as_deref(), options)
-    };
-    let mut session = open(args.model.as_deref())?;
-    let mut reference = args.against.as_deref().map(|path| open(Some(path))).transpose()?;
-    // On standard error, and only where that is a terminal.
-    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} pictures, {eta} left")?;
-    let bar = ProgressBar::new(data.pictures() as u64).with_style(style);
+    let mut session = open(args, args.model.as_deref())?;
+    let mut reference = args.against.as_deref().map(|path| open(args, Some(path))).transpose()?;
+    let bar = bar(data.pictures())?;
     let progress = |done| bar.set_position(done as u64);
     let labels = session.labels().map(<[_]>::to_vec);
     let outputs = session.classes();
@@ -94,6 +95,55 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     };
     super::print(&shown)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Runs the command on pictures with several labels.
+fn several_labels(args: &Args) -> anyhow::Result<ExitCode> {
+    if args.against.is_some() || args.split.is_some() {
+        let message = "--against and --split are for pictures with one class each: a .csv table has several labels";
+        return Err(Error::new(ErrorKind::Usage, message).into());
+    }
+    let mut data = LabelledPictures::open(&args.data)?;
+    if let Some(limit) = args.limit {
+        data.limit(limit.get());
+    }
+    let mut session = open(args, args.model.as_deref())?;
+    if session.scores() == Scores::Softmax {
+        let message = "the model's scores are a softmax's, of which one label is true: --scores sigmoid, or none, \
+                       scores each by itself";
+        return Err(Error::new(ErrorKind::Usage, message).into());
+    }
+    let missing = || Error::new(ErrorKind::Labels, "the model has no labels to match the table's: give --labels FILE");
+    let labels = session.labels().ok_or_else(missing)?.to_vec();
+    let bar = bar(data.len())?;
+    let report = evaluate_labels(&mut session, &labels, &data, args.threshold, |done| bar.set_position(done as u64));
+    bar.finish_and_clear();
+    super::print(&shown(&report?, args.json)?)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn open(args: &Args, model: Option<&Path>) -> Result<Session> {
+    let options = SessionOptions {
+        threads: args.threads.get(),
+        device: args.device,
+        batch: args.batch.get(),
+        limits: args.limits.limits()?,
+        input_size: args.size.input_size,
+        output: args.output.output_name.clone(),
+        scores: args.scores.scores,
+        ..Default::default()
+    };
+    super::model::session(model, args.labels.as_deref(), options)
+}
+
+/// A progress bar on standard error, where that is a terminal.
+fn bar(pictures: usize) -> anyhow::Result<ProgressBar> {
+    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} pictures, {eta} left")?;
+    Ok(ProgressBar::new(pictures as u64).with_style(style))
+}
+
+fn score(text: &str) -> std::result::Result<f32, String> {
+    text.parse().ok().filter(|score: &f32| score.is_finite()).ok_or_else(|| "not a number".into())
 }
 
 /// A report as one JSON object in a line, or as a table.

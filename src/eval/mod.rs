@@ -10,6 +10,7 @@ mod classes;
 mod compare;
 mod dataset;
 mod folder;
+mod multilabel;
 mod open;
 mod packed;
 mod report;
@@ -23,6 +24,7 @@ pub use compare::{
     ClassComparison, Comparison, Contender, Difference, MOST_DIFFERENCES, NamedClass, Outcome, ScoredClass, compare,
 };
 pub use dataset::{Dataset, PictureName, Split};
+pub use multilabel::{LabelReport, LabelledPictures, MultiLabelReport, evaluate_labels};
 pub use report::{ClassReport, MeanTimes, Report};
 
 use tally::Tally;
