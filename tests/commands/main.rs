@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod camera;
+mod chest;
 mod eval;
 mod events;
 mod executed;
@@ -14,6 +15,7 @@ mod prepare;
 mod quantize;
 mod rtsp;
 mod sources;
+mod verify;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
