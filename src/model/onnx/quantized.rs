@@ -14,6 +14,7 @@ use super::super::fused::{Border, ConvolutionWeights, FusedNetwork, Layer, Op, R
 use super::fuse::FUSED;
 use super::nodes::{Nodes, initializer, int, ints};
 use super::operators::{self, Names};
+use super::properties;
 use super::raise::{RAISED, raise};
 use super::{OPSET, OnnxFile};
 use crate::error::{Error, ErrorKind, Result};
@@ -80,6 +81,10 @@ pub fn export_quantized(
         file.input.put_channels_last(graph);
     }
     operators::sort(graph).map_err(|what| Error::new(ErrorKind::Model, what))?;
+    // What a sidecar says beside the float file would be lost: labels, and how pictures are scaled.
+    let entries = properties::write(&file.metadata);
+    proto.metadata_props.retain(|entry| entries.iter().all(|other| other.key != entry.key));
+    proto.metadata_props.extend(entries);
     proto.producer_name = env!("CARGO_PKG_NAME").into();
     proto.producer_version = env!("CARGO_PKG_VERSION").into();
     Ok(proto.encode_to_vec())
