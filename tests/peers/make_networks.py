@@ -40,6 +40,9 @@ def pytorchcv(name):
 
     model = get_model(name, pretrained=False)
     for layer in model.modules():
+        # It draws them evenly from a range; those of trained networks, and of the other packages here, are mostly small.
+        if isinstance(layer, (torch.nn.Conv2d, torch.nn.Linear)):
+            torch.nn.init.normal_(layer.weight, 0, layer.weight.std().item())
         # CondenseNet reads the channels that it learned to read, each group its own.
         if type(layer).__name__ == "CondenseComplexConv":
             count = layer.index.numel()
