@@ -94,6 +94,8 @@ def measure(args, folder):
     found = executed(args, model)
     result = {"share": kernel_share(found), "left": [f"{left['op']}: {left['reason']}" for left in found["left"]]}
     result["error"] = float(abs(answer(args, model, x, folder) - y).max() / abs(y).max())
+    if folder.name.rsplit(".", 1)[0] in args.f32_only or folder.name in args.f32_only:
+        return result
     int8 = folder / "int8.onnx"
     if args.again or not int8.exists():
         call(args.densight, "quantize", model, "--images", args.networks / "pictures", "--samples", args.samples, "--check", 0, "--no-sensitivity", "-o", int8)
@@ -114,15 +116,15 @@ def measure(args, folder):
 
 def row(name, measured):
     network, exporter = name.rsplit(".", 1)
-    ms = measured["ms"]
+    ms = measured.get("ms", {})
     peers = ["onnxruntime"] + ["openvino"] * installed("openvino")
 
     def milliseconds(kind):
         return [f"{ms[key]:.1f}" if (key := f"{peer} {kind}") in ms else "–" for peer in ["densight", *peers]]
 
-    peer_db = f"{measured['int8_db_peer']:.1f}" if "int8_db_peer" in measured else "–"
-    cells = [network, exporter, f"{100 * measured['share']:.1f}", f"{measured['error']:.0e}", *milliseconds("f32"),
-             f"{100 * measured['int8_share']:.1f}", f"{measured['int8_db']:.1f}", peer_db, *milliseconds("int8")]
+    number = lambda key, factor=1: f"{factor * measured[key]:.1f}" if key in measured else "–"
+    cells = [network, exporter, number("share", 100), f"{measured['error']:.0e}", *milliseconds("f32"),
+             number("int8_share", 100), number("int8_db"), number("int8_db_peer"), *milliseconds("int8")]
     return "| " + " | ".join(cells) + " |"
 
 
@@ -154,6 +156,7 @@ def main():
     parser.add_argument("--samples", type=int, default=32, help="pictures to calibrate with")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--turn", type=float, default=0.15, help="seconds of a turn")
+    parser.add_argument("--f32-only", nargs="*", default=[], help="networks to compare in f32, without int8 and times")
     parser.add_argument("--again", action="store_true", help="quantize and measure again")
     parser.add_argument("--output", type=Path, help="write the page here")
     parser.add_argument("names", nargs="*", help="networks [default: all]")
