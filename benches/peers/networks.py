@@ -136,7 +136,9 @@ def page(args, rows):
              "int8, %", "int8 dB, Densight", "int8 dB, ONNX Runtime", *(f"int8 ms, {name}" for name in ["Densight", *peers])]
     template = (HERE / "networks.md").read_text()
     rust = call("rustc", "--version").split(" (")[0]
-    about = f"{processor()}, one thread, {rust}, {date.today()}; {versions}. Medians of {args.rounds} rounds in turns, of the time that the processor worked."
+    kernel = executed(args, args.networks / names(args)[0] / "model.onnx")["nodes"][0]["kernel"]
+    about = (f"{processor()} ({kernel}), one thread, {rust}, {date.today()}; {versions}. Medians of {args.rounds} rounds in turns, of the time that the "
+             f"processor worked; int8 calibrated with {args.samples} pictures.")
     table = "\n".join(["| " + " | ".join(heads) + " |", "|---" * 2 + "|---:" * (len(heads) - 2) + "|", *rows])
     return template.replace("ABOUT", about).replace("TABLE", table)
 
@@ -144,9 +146,11 @@ def page(args, rows):
 def names(args):
     from make_networks import NETWORKS
 
+    every = []
     for name in args.names or NETWORKS:
         network, _, exporter = name.partition(".")
-        yield from (f"{network}.{exporter}" for exporter in ([exporter] if exporter else NETWORKS[network].exporters))
+        every += [f"{network}.{exporter}" for exporter in ([exporter] if exporter else NETWORKS[network].exporters)]
+    return every
 
 
 def main():
