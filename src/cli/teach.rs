@@ -21,19 +21,19 @@ pub(super) struct Args {
     /// ONNX file to write
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
-    /// Network whose features are used; it stays as it is [default: the embedded CIFAR-10 network]
+    /// Network whose features are used, as it is [default: the embedded CIFAR-10 network]
     #[arg(long, value_name = "FILE")]
     backbone: Option<PathBuf>,
-    /// Changed views of each picture to learn from besides itself, other crops, lights and blurs; fewer of many pictures
+    /// Views to learn from besides each picture itself: other crops, light, blur; fewer if there are many pictures
     #[arg(long, value_name = "N", default_value = "6", value_parser = clap::value_parser!(u8).range(0..=50))]
     views: u8,
     /// Mirror some of the views, where left and right make no difference
     #[arg(long)]
     flip: bool,
-    /// What is added to the variances of features within classes [default: by cross-validation]
+    /// Shrinkage of the covariance within classes [default: by cross-validation]
     #[arg(long, value_name = "NUMBER")]
     shrinkage: Option<f64>,
-    /// Pictures to use at the most, evenly spaced
+    /// Use N pictures at most, evenly spaced
     #[arg(long, value_name = "N", default_value = "2000")]
     limit: NonZeroUsize,
     /// Part of a packed file: train, test or all [default: train]

@@ -26,6 +26,7 @@ pub use compare::{
 pub use dataset::{Dataset, PictureName, Split};
 pub use multilabel::{LabelReport, LabelledPictures, MultiLabelReport, evaluate_labels};
 pub use report::{ClassReport, MeanTimes, Report};
+pub(crate) use table::matrix;
 
 use tally::Tally;
 

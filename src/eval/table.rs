@@ -56,20 +56,8 @@ impl Report {
     }
 
     fn matrix(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let largest = self.confusion.iter().flatten().max().copied().unwrap_or(0);
-        let width = largest.to_string().len().max(2) + 1;
-        write!(f, "\nconfusion (row: truth, column: prediction)\n    ")?;
-        for column in 0..self.classes.len() {
-            write!(f, "{column:>width$}")?;
-        }
-        for (i, row) in self.confusion.iter().enumerate() {
-            write!(f, "\n{i:>4}")?;
-            for &count in row {
-                let count = if count == 0 { ".".into() } else { count.to_string() };
-                write!(f, "{count:>width$}")?;
-            }
-        }
-        writeln!(f)
+        writeln!(f, "\nconfusion (row: truth, column: prediction)")?;
+        matrix(f, &self.confusion)
     }
 
     fn worst_mistakes(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -83,6 +71,22 @@ impl Report {
     fn label(&self, class: usize) -> String {
         shortened(&self.classes[class].label)
     }
+}
+
+/// A confusion matrix, with the classes' numbers.
+pub(crate) fn matrix(f: &mut fmt::Formatter<'_>, confusion: &[Vec<u64>]) -> fmt::Result {
+    let largest = confusion.iter().flatten().max().copied().unwrap_or(0);
+    let width = largest.to_string().len().max(2) + 1;
+    write!(f, "    ")?;
+    (0..confusion.len()).try_for_each(|column| write!(f, "{column:>width$}"))?;
+    for (i, row) in confusion.iter().enumerate() {
+        write!(f, "\n{i:>4}")?;
+        for &count in row {
+            let count = if count == 0 { ".".into() } else { count.to_string() };
+            write!(f, "{count:>width$}")?;
+        }
+    }
+    writeln!(f)
 }
 
 /// A class's name as tables show it: of 24 characters at most.

@@ -66,7 +66,7 @@ pub struct Report {
     /// The classes.
     pub classes: Vec<ClassReport>,
     /// Row: the class of the folder; column: the class that was found.
-    pub confusion: Vec<Vec<usize>>,
+    pub confusion: Vec<Vec<u64>>,
     /// Pictures that look as if they were in another class's folder, most suspicious first.
     pub suspects: Vec<Suspect>,
     /// Classes that more pictures would help most, worst first.
@@ -126,7 +126,7 @@ impl Report {
         let mut confusion = vec![vec![0; count]; count];
         features.classes.iter().zip(&found).for_each(|(&given, &found)| confusion[given][found] += 1);
         let pictures = features.classes.len();
-        let accuracy = (0..count).map(|class| confusion[class][class]).sum::<usize>() as f64 / pictures as f64;
+        let accuracy = (0..count).map(|class| confusion[class][class]).sum::<u64>() as f64 / pictures as f64;
         let classes = classes(data, folds, features, &confusion);
         Self {
             data: data.name().to_owned(),
@@ -147,14 +147,14 @@ impl Report {
     }
 }
 
-fn classes(data: &Dataset, folds: &Folds, features: &Features, confusion: &[Vec<usize>]) -> Vec<ClassReport> {
+fn classes(data: &Dataset, folds: &Folds, features: &Features, confusion: &[Vec<u64>]) -> Vec<ClassReport> {
     let class = |(class, label): (usize, &std::sync::Arc<str>)| {
-        let pictures: usize = confusion[class].iter().sum();
-        let taken: usize = confusion.iter().map(|row| row[class]).sum();
+        let pictures: u64 = confusion[class].iter().sum();
+        let taken: u64 = confusion.iter().map(|row| row[class]).sum();
         let right = confusion[class][class] as f64;
         ClassReport {
             label: label.to_string(),
-            pictures,
+            pictures: pictures as usize,
             groups: folds.groups_of(class, &features.classes),
             recall: right / pictures.max(1) as f64,
             precision: (taken > 0).then(|| right / taken as f64),

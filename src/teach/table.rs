@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::report::Report;
+use crate::eval::matrix;
 use crate::text;
 
 /// Most classes whose confusion matrix is printed.
@@ -25,7 +26,8 @@ impl fmt::Display for Report {
         )?;
         self.class_rows(f)?;
         if self.classes.len() <= MOST_CLASSES {
-            self.matrix(f)?;
+            writeln!(f, "\nconfusion (row: folder, column: found)")?;
+            matrix(f, &self.confusion)?;
         }
         if !self.suspects.is_empty() {
             writeln!(f, "\npictures that may be in the wrong folder")?;
@@ -56,20 +58,5 @@ impl Report {
             writeln!(f, "{i:>4} {label:width$}  {pictures:>8}  {groups:>6}  {recall:>5.1} %  {precision:>9}")?;
         }
         Ok(())
-    }
-
-    fn matrix(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let largest = self.confusion.iter().flatten().max().copied().unwrap_or(0);
-        let width = largest.to_string().len().max(2) + 1;
-        write!(f, "\nconfusion (row: folder, column: found)\n    ")?;
-        (0..self.classes.len()).try_for_each(|column| write!(f, "{column:>width$}"))?;
-        for (i, row) in self.confusion.iter().enumerate() {
-            write!(f, "\n{i:>4}")?;
-            for &count in row {
-                let count = if count == 0 { ".".into() } else { count.to_string() };
-                write!(f, "{count:>width$}")?;
-            }
-        }
-        writeln!(f)
     }
 }

@@ -50,8 +50,8 @@ pub(super) struct Settings {
     /// Share of the past in each score, 0 to below 1 [default: 0]
     #[arg(long, value_name = "SHARE")]
     smoothing: Option<f32>,
-    /// Part of the picture to look at, once turned: X,Y,WIDTH,HEIGHT in pixels or percent, with a name in front if wanted
-    /// (gate=50%,0%,50%,100%); can be given several times [default: all of it]
+    /// Part of the picture to classify, after rotation: X,Y,WIDTH,HEIGHT in pixels or percent, with a name in front if
+    /// wanted (gate=50%,0%,50%,100%); repeatable [default: all of it]
     #[arg(long, value_name = "[NAME=]RECT")]
     pub(super) region: Option<Vec<RegionSettings>>,
     /// When states change, of regions that do not say so themselves.
@@ -83,13 +83,13 @@ pub(super) struct Settings {
     /// Set a camera's control, by the name that `densight devices` lists (exposure_time_absolute=200)
     #[arg(long, value_name = "NAME=VALUE")]
     control: Option<Vec<String>>,
-    /// Turn pictures clockwise by 90, 180 or 270 degrees [default: 0]
+    /// Rotate pictures clockwise by 90, 180 or 270 degrees [default: 0]
     #[arg(long, value_name = "DEGREES")]
     input_rotate: Option<Rotation>,
-    /// Turn pictures over, after turning: none, horizontal, vertical or both (180 degrees) [default: none]
+    /// Mirror pictures, after rotation: none, horizontal, vertical or both (180 degrees) [default: none]
     #[arg(long, value_name = "HOW")]
     input_flip: Option<Flip>,
-    /// Begin again at the end of files or clip
+    /// Start over at the end of files or the clip
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
     input_loop: Option<bool>,
     /// Longest wait for a frame of a camera or pipe [default: 5]
