@@ -5,7 +5,6 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -73,7 +72,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
     let mut session = open(args, args.model.as_deref())?;
     let mut reference = args.against.as_deref().map(|path| open(args, Some(path))).transpose()?;
-    let bar = bar(data.pictures())?;
+    let bar = super::picture_bar(data.pictures())?;
     let progress = |done| bar.set_position(done as u64);
     let labels = session.labels().map(<[_]>::to_vec);
     let outputs = session.classes();
@@ -115,7 +114,7 @@ fn several_labels(args: &Args) -> anyhow::Result<ExitCode> {
     }
     let missing = || Error::new(ErrorKind::Labels, "the model has no labels to match the table's: give --labels FILE");
     let labels = session.labels().ok_or_else(missing)?.to_vec();
-    let bar = bar(data.len())?;
+    let bar = super::picture_bar(data.len())?;
     let report = evaluate_labels(&mut session, &labels, &data, args.threshold, |done| bar.set_position(done as u64));
     bar.finish_and_clear();
     super::print(&shown(&report?, args.json)?)?;
@@ -134,12 +133,6 @@ fn open(args: &Args, model: Option<&Path>) -> Result<Session> {
         ..Default::default()
     };
     super::model::session(model, args.labels.as_deref(), options)
-}
-
-/// A progress bar on standard error, where that is a terminal.
-fn bar(pictures: usize) -> anyhow::Result<ProgressBar> {
-    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} pictures, {eta} left")?;
-    Ok(ProgressBar::new(pictures as u64).with_style(style))
 }
 
 fn score(text: &str) -> std::result::Result<f32, String> {

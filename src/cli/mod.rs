@@ -22,9 +22,11 @@ mod threads;
 mod verify;
 
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::error::{Error, ErrorKind, reason};
 use crate::text;
@@ -102,6 +104,17 @@ fn tell(message: &str) {
 /// A message as one line. Those of libraries may have several.
 fn one_line(message: &str) -> String {
     text::line(&message.replace(['\n', '\r', '\t'], " "))
+}
+
+/// Whether two paths lead to one file, which is there.
+fn same_file(a: &Path, b: &Path) -> bool {
+    matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
+}
+
+/// A progress bar for pictures, on standard error, where that is a terminal.
+fn picture_bar(pictures: usize) -> anyhow::Result<ProgressBar> {
+    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} pictures, {eta} left")?;
+    Ok(ProgressBar::new(pictures as u64).with_style(style))
 }
 
 /// Writes `text` to standard output. A reader that is gone has read all it wanted.

@@ -80,7 +80,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             Error::new(ErrorKind::Usage, "--max-drop is measured on the pictures of --check, which is 0").into()
         );
     }
-    if same_file(&args.model, &args.output) {
+    if super::same_file(&args.model, &args.output) {
         return Err(
             Error::new(ErrorKind::Usage, "the int8 model would replace the float one: name another --output").into()
         );
@@ -143,10 +143,6 @@ fn points(text: &str) -> std::result::Result<f64, String> {
         Ok(points) if (0.0..=100.0).contains(&points) => Ok(points),
         _ => Err("a number of percentage points from 0 to 100".into()),
     }
-}
-
-fn same_file(a: &Path, b: &Path) -> bool {
-    matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }
 
 /// Ctrl-C ends the program at once, but not while a file is being written: whoever holds the lock is waited for.

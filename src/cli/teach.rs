@@ -5,8 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use indicatif::{ProgressBar, ProgressStyle};
-
+use crate::error::{Error, ErrorKind};
 use crate::eval::{Dataset, Split};
 use crate::files;
 use crate::runtime::SessionOptions;
@@ -56,6 +55,12 @@ pub(super) struct Args {
 /// # Errors
 /// Pictures that cannot be read, a backbone without features, or a file that cannot be written.
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    for read in args.backbone.iter().chain([&args.data]) {
+        if super::same_file(read, &args.output) {
+            let message = format!("the taught model would replace {}: name another --output", read.display());
+            return Err(Error::new(ErrorKind::Usage, message).into());
+        }
+    }
     files::check(&args.output)?;
     let split = args.split.or_else(|| args.data.is_file().then_some(Split::Train));
     let mut data = Dataset::open(&args.data, split)?;
@@ -68,8 +73,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let file = super::model::file(args.backbone.as_deref(), &how)?;
     let threads = args.threads.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from);
     let options = Options { views: args.views.into(), flip: args.flip, shrinkage: args.shrinkage, threads };
-    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} pictures, {eta} left")?;
-    let bar = ProgressBar::new(data.pictures() as u64).with_style(style);
+    let bar = super::picture_bar(data.pictures())?;
     let taught = teach(&file, &data, options, |done| bar.set_position(done as u64));
     bar.finish_and_clear();
     let taught = taught?;

@@ -7,6 +7,7 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 use super::options::SessionOptions;
+use super::prepared::is_prepared;
 use super::sidecar::Sidecar;
 use crate::error::{Error, ErrorKind, Result};
 use crate::files;
@@ -58,6 +59,10 @@ impl Model {
 
     /// The file that `bytes` are.
     pub(super) fn of(bytes: &[u8], known: &ReadOptions<'_>) -> Result<Self> {
+        if is_prepared(bytes) {
+            let message = "this is a prepared model, without the graph: give the ONNX file that it was made of";
+            return Err(Error::new(ErrorKind::Model, message));
+        }
         let file = OnnxFile::read(bytes, known)?;
         let own: [u8; 32] = Sha256::digest(bytes).into();
         let sha256 = match file.outside.sha256 {

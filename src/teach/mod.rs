@@ -28,6 +28,8 @@ pub use report::{ClassReport, Report, Suspect, Trial};
 
 /// Shrinkages of the covariance that cross-validation chooses from, for features with a deviation of 1; strongest first.
 pub const SHRINKAGES: [f64; 6] = [10.0, 3.0, 1.0, 0.3, 0.1, 0.03];
+/// Below, rounding would decide; beyond its inverse nothing is left of the covariance.
+const LEAST_SHRINKAGE: f64 = 1e-6;
 /// Pictures that are taught with at the most: memory grows with their square.
 const MOST_PICTURES: usize = 4000;
 /// Rows, of pictures and their views, that are taught with at the most.
@@ -67,7 +69,8 @@ pub struct Taught {
 ///
 /// # Errors
 /// [`ErrorKind::Labels`] for fewer than two classes, or a class with fewer than two pictures; [`ErrorKind::Usage`] for more than
-/// 4,000 pictures, and a shrinkage that is not above 0; [`ErrorKind::Model`] for a backbone that does not end in a global pool and a classifier; what pictures fail with.
+/// 4,000 pictures, and a shrinkage that is not between 1e-6 and 1e6; [`ErrorKind::Model`] for a backbone that does not end in a global
+/// pool and a classifier, and for features that give no finite weights; what pictures fail with.
 pub fn teach(backbone: &OnnxFile, data: &Dataset, options: Options, progress: impl Fn(usize) + Sync) -> Result<Taught> {
     check(data, options)?;
     let views = options.views.min((MOST_ROWS / data.pictures()).saturating_sub(1));
@@ -88,6 +91,10 @@ pub fn teach(backbone: &OnnxFile, data: &Dataset, options: Options, progress: im
     let best = (0..trials.len()).min_by(|&a, &b| trials[a].loss.total_cmp(&trials[b].loss)).unwrap_or(0);
     let head = problem.head(trials[best].shrinkage, trials[best].temperature);
     let (weights, bias) = head.split(&extractor.taps);
+    if !weights.iter().flatten().chain(&bias).all(|weight| weight.is_finite()) {
+        let message = "the pictures' features do not tell the classes apart: the head's weights are not finite";
+        return Err(Error::new(ErrorKind::Model, message));
+    }
     let metadata = Metadata {
         name: backbone.metadata.name.as_ref().map(|name| format!("{name}, taught")),
         config: None,
@@ -122,8 +129,9 @@ fn check(data: &Dataset, options: Options) -> Result<()> {
         return wrong(format!("class {label} has {count} {pictures}: give each class two at the least, better ten"));
     }
     match options.shrinkage {
-        Some(shrinkage) if !(shrinkage.is_finite() && shrinkage > 0.0) => {
-            Err(Error::new(ErrorKind::Usage, format!("shrinkage is {shrinkage}: it must be above 0")))
+        Some(shrinkage) if !(LEAST_SHRINKAGE..=1.0 / LEAST_SHRINKAGE).contains(&shrinkage) => {
+            let message = format!("shrinkage is {shrinkage:e}: it must be between 1e-6 and 1e6");
+            Err(Error::new(ErrorKind::Usage, message))
         }
         _ => Ok(()),
     }

@@ -37,6 +37,10 @@ impl fmt::Display for Report {
             let share = 100.0 * suspect.probability;
             writeln!(f, "  {picture}: given as {}, looks like {like} ({share:.0} %)", text::name(&suspect.given))?;
         }
+        for class in self.classes.iter().filter(|class| class.groups == 1) {
+            let label = text::name(&class.label);
+            writeln!(f, "\nall pictures of {label} look alike: how well it is found cannot be told")?;
+        }
         match self.wanted.as_slice() {
             [] => Ok(()),
             wanted => {

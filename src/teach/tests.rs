@@ -81,5 +81,5 @@ fn what_cannot_be_taught_is_said() {
     let two = tempfile::tempdir().unwrap();
     folder(two.path(), 2);
     let (kind, text) = said(two.path(), Options { shrinkage: Some(0.0), ..Default::default() });
-    assert_eq!((kind, text.as_str()), (ErrorKind::Usage, "shrinkage is 0: it must be above 0"));
+    assert_eq!((kind, text.as_str()), (ErrorKind::Usage, "shrinkage is 0e0: it must be between 1e-6 and 1e6"));
 }

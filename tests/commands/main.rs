@@ -15,6 +15,7 @@ mod prepare;
 mod quantize;
 mod rtsp;
 mod sources;
+mod teach;
 mod verify;
 
 use std::io::Write;

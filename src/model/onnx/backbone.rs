@@ -135,7 +135,8 @@ pub fn with_head(
     let scores = names.fresh("logits");
     let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
     let op = if parts.len() == 1 { "Identity" } else { "Sum" };
-    let name = names.fresh("head");
+    // tract calls the parts of a sum by its name and their numbers.
+    let name = names.fresh("head.sum");
     nodes.add_to(op, &name, &parts, vec![], scores.clone());
     graph.node.extend(nodes.list);
     graph.output = vec![value(&scores, &[1, bias.len()])];
