@@ -38,25 +38,25 @@ if triton is not None:
         add = tl.load(beta + cols, mask=inside, other=0.0) - m * mul
         return m, inv, g, mul, add
 
-    @triton.jit
-    def _norm_relu(x, mean, var, gamma, beta, out, M, C, pitch, out_pitch, EPS: tl.constexpr, BM: tl.constexpr, BC: tl.constexpr):
+    @triton.jit(do_not_specialize=["C"])
+    def _norm_relu(x, mean, var, gamma, beta, out, M, C, W, pitch, out_pitch, EPS: tl.constexpr, BM: tl.constexpr, BC: tl.constexpr):
         rows = tl.program_id(0) * BM + tl.arange(0, BM)
         cols = tl.program_id(1) * BC + tl.arange(0, BC)
         inside = cols < C
         _, _, _, mul, add = _columns(mean, var, gamma, beta, cols, inside, EPS)
-        v = tl.load(x + rows[:, None] * pitch + cols[None, :], mask=(rows[:, None] < M) & inside[None, :], other=0.0).to(tl.float32)
-        y = tl.maximum(v * mul[None, :] + add[None, :], 0.0)
+        v = tl.load(x + rows[:, None] * pitch + cols[None, :], mask=(rows[:, None] < M) & (cols[None, :] < W), other=0.0).to(tl.float32)
+        y = tl.where(inside[None, :], tl.maximum(v * mul[None, :] + add[None, :], 0.0), 0.0)
         tl.store(out + rows[:, None] * out_pitch + cols[None, :], y.to(out.dtype.element_ty), mask=(rows[:, None] < M) & (cols[None, :] < out_pitch))
 
-    @triton.jit
-    def _sums(x, part, M, C, pitch, BM: tl.constexpr, BC: tl.constexpr):
+    @triton.jit(do_not_specialize=["C"])
+    def _sums(x, part, M, C, W, pitch, BM: tl.constexpr, BC: tl.constexpr):
         cols = tl.program_id(1) * BC + tl.arange(0, BC)
         inside = cols < C
         first = tl.zeros([BC], tl.float32)
         second = tl.zeros([BC], tl.float32)
         for begin in range(tl.program_id(0) * BM, M, tl.num_programs(0) * BM):
             rows = begin + tl.arange(0, BM)
-            v = tl.load(x + rows[:, None] * pitch + cols[None, :], mask=(rows[:, None] < M) & inside[None, :], other=0.0).to(tl.float32)
+            v = tl.load(x + rows[:, None] * pitch + cols[None, :], mask=(rows[:, None] < M) & (cols[None, :] < W), other=0.0).to(tl.float32)
             first += tl.sum(v, 0)
             second += tl.sum(v * v, 0)
         place = part + tl.program_id(0) * 2 * C + cols
@@ -75,7 +75,7 @@ if triton is not None:
             second += tl.sum(tl.load(place + C, mask=mask, other=0.0), 0)
         return first, second
 
-    @triton.jit
+    @triton.jit(do_not_specialize=["C"])
     def _moments(part, mean, var, M, C, P, BP: tl.constexpr, BC: tl.constexpr):
         cols = tl.program_id(0) * BC + tl.arange(0, BC)
         inside = cols < C
@@ -84,8 +84,8 @@ if triton is not None:
         tl.store(mean + cols, m, mask=inside)
         tl.store(var + cols, tl.maximum(second / M - m * m, 0.0), mask=inside)
 
-    @triton.jit
-    def _norm_relu_sums(dy, x, mean, var, gamma, beta, dx, part, M, C, dy_pitch, pitch, dx_pitch, EPS: tl.constexpr, ADD: tl.constexpr, BM: tl.constexpr, BC: tl.constexpr):
+    @triton.jit(do_not_specialize=["C"])
+    def _norm_relu_sums(dy, x, mean, var, gamma, beta, dx, part, M, C, W, dy_pitch, pitch, dx_pitch, EPS: tl.constexpr, ADD: tl.constexpr, BM: tl.constexpr, BC: tl.constexpr):
         cols = tl.program_id(1) * BC + tl.arange(0, BC)
         inside = cols < C
         _, _, _, mul, add = _columns(mean, var, gamma, beta, cols, inside, EPS)
@@ -93,10 +93,10 @@ if triton is not None:
         second = tl.zeros([BC], tl.float32)
         for begin in range(tl.program_id(0) * BM, M, tl.num_programs(0) * BM):
             rows = begin + tl.arange(0, BM)
-            mask = (rows[:, None] < M) & inside[None, :]
+            mask = (rows[:, None] < M) & (cols[None, :] < W)
             v = tl.load(x + rows[:, None] * pitch + cols[None, :], mask=mask, other=0.0).to(tl.float32)
             g = tl.load(dy + rows[:, None] * dy_pitch + cols[None, :], mask=mask, other=0.0).to(tl.float32)
-            g = tl.where(v * mul[None, :] + add[None, :] > 0, g, 0.0)
+            g = tl.where((v * mul[None, :] + add[None, :] > 0) & inside[None, :], g, 0.0)
             if ADD:
                 place = dx + rows[:, None] * dx_pitch + cols[None, :]
                 before = tl.load(place, mask=mask, other=0.0).to(tl.float32)
@@ -107,7 +107,7 @@ if triton is not None:
         tl.store(place, first, mask=inside)
         tl.store(place + C, second, mask=inside)
 
-    @triton.jit
+    @triton.jit(do_not_specialize=["C"])
     def _norm_gradients(part, mean, var, gamma, beta, dgamma, dbeta, dmean, dvar, C, P, EPS: tl.constexpr, BP: tl.constexpr, BC: tl.constexpr):
         cols = tl.program_id(0) * BC + tl.arange(0, BC)
         inside = cols < C
@@ -119,12 +119,12 @@ if triton is not None:
         tl.store(dmean + cols, tl.load(dmean + cols, mask=inside, other=0.0) - mul * first, mask=inside)
         tl.store(dvar + cols, tl.load(dvar + cols, mask=inside, other=0.0) - 0.5 * g * centred * inv * inv * inv, mask=inside)
 
-    @triton.jit
-    def _input_gradient(dy, x, mean, var, gamma, beta, dmean, dvar, out, M, C, dy_pitch, pitch, EPS: tl.constexpr, NORM: tl.constexpr, BM: tl.constexpr, BC: tl.constexpr):
+    @triton.jit(do_not_specialize=["C"])
+    def _input_gradient(dy, x, mean, var, gamma, beta, dmean, dvar, out, M, C, W, dy_pitch, pitch, out_pitch, EPS: tl.constexpr, NORM: tl.constexpr, BM: tl.constexpr, BC: tl.constexpr):
         rows = tl.program_id(0) * BM + tl.arange(0, BM)
         cols = tl.program_id(1) * BC + tl.arange(0, BC)
         inside = cols < C
-        mask = (rows[:, None] < M) & inside[None, :]
+        mask = (rows[:, None] < M) & (cols[None, :] < W)
         v = tl.load(x + rows[:, None] * pitch + cols[None, :], mask=mask, other=0.0).to(tl.float32)
         g = tl.load(dy + rows[:, None] * dy_pitch + cols[None, :], mask=mask, other=0.0).to(tl.float32)
         m = tl.load(mean + cols, mask=inside, other=0.0)
@@ -133,8 +133,8 @@ if triton is not None:
             g = tl.where(v * mul[None, :] + add[None, :] > 0, g * mul[None, :], 0.0)
         of_mean = tl.load(dmean + cols, mask=inside, other=0.0)[None, :]
         of_var = tl.load(dvar + cols, mask=inside, other=0.0)[None, :]
-        g += (of_mean + 2 * of_var * (v - m[None, :])) / M
-        tl.store(out + rows[:, None] * C + cols[None, :], g.to(out.dtype.element_ty), mask=mask)
+        g = tl.where(inside[None, :], g + (of_mean + 2 * of_var * (v - m[None, :])) / M, 0.0)
+        tl.store(out + rows[:, None] * out_pitch + cols[None, :], g.to(out.dtype.element_ty), mask=(rows[:, None] < M) & (cols[None, :] < out_pitch))
 
 
 def tiles(columns):
@@ -142,8 +142,19 @@ def tiles(columns):
     return (64, 64) if columns > 16 else (256, 16)
 
 
-def over(x, rows, columns, tile):
+def over(rows, columns, tile):
     return triton.cdiv(rows, tile[0]), triton.cdiv(columns, tile[1])
+
+
+def padded(columns):
+    """Columns with those that are added to a row: rows of whole vectors of 32 bytes are read and written 16 bytes at a time."""
+    return (columns + 15) // 16 * 16
+
+
+def readable(columns, *arrays):
+    """Columns of each row that may be read: those that pad it too, where every array has them."""
+    whole = all(x.stride(0) % 16 == 0 and x.storage_offset() % 16 == 0 for x in arrays)
+    return padded(columns) if whole else columns
 
 
 def factors(mean, var, norm):
@@ -153,16 +164,17 @@ def factors(mean, var, norm):
 
 
 def norm_relu(x, mean, var, norm):
-    """ReLU of the norm `(gamma, beta)` of `x` [M, C], which may be columns of a wider array; padded with zeros to a multiple of 8 channels,
-    as fast products want it."""
+    """ReLU of the norm `(gamma, beta)` of `x` [M, C], which may be columns of a wider array; zeros pad its rows."""
     rows, columns = x.shape
-    padded = (columns + 7) // 8 * 8
+    width = padded(columns)
     if not on_triton(x):
         _, mul, add = factors(mean, var, norm)
-        return F.pad((x.float() * mul + add).relu().to(x.dtype), (0, padded - columns))
-    out = torch.empty(rows, padded, dtype=x.dtype, device=x.device)
+        return F.pad((x.float() * mul + add).relu().to(x.dtype), (0, width - columns))
+    out = torch.empty(rows, width, dtype=x.dtype, device=x.device)
     tile = tiles(columns)
-    _norm_relu[over(x, rows, padded, tile)](x, mean, var, *norm, out, rows, columns, x.stride(0), padded, EPSILON, *tile)
+    _norm_relu[over(rows, width, tile)](
+        x, mean, var, *norm, out, rows, columns, readable(columns, x), x.stride(0), width, EPSILON, *tile
+    )
     return out
 
 
@@ -176,7 +188,7 @@ def moments(x, mean, var):
         return
     tile = tiles(columns)
     part = torch.empty(PARTS, 2, columns, device=x.device)
-    _sums[PARTS, triton.cdiv(columns, tile[1])](x, part, rows, columns, x.stride(0), *tile)
+    _sums[PARTS, triton.cdiv(columns, tile[1])](x, part, rows, columns, readable(columns, x), x.stride(0), *tile)
     _moments[(triton.cdiv(columns, 16),)](part, mean, var, rows, columns, PARTS, 64, 16)
 
 
@@ -199,26 +211,30 @@ def norm_gradients(dy, x, mean, var, norm, dmean, dvar, dx=None):
     add = dx is not None
     target = dx if add else dy
     grid = PARTS, triton.cdiv(columns, tile[1])
-    _norm_relu_sums[grid](dy, x, mean, var, *norm, target, part, rows, columns, dy.stride(0), x.stride(0), target.stride(0), EPSILON, add, *tile)
+    width = readable(columns, dy, x, target)
+    strides = dy.stride(0), x.stride(0), target.stride(0)
+    _norm_relu_sums[grid](dy, x, mean, var, *norm, target, part, rows, columns, width, *strides, EPSILON, add, *tile)
     dgamma, dbeta = torch.empty_like(norm[0]), torch.empty_like(norm[1])
     _norm_gradients[(triton.cdiv(columns, 16),)](part, mean, var, *norm, dgamma, dbeta, dmean, dvar, columns, PARTS, EPSILON, 64, 16)
     return dgamma, dbeta
 
 
 def input_gradient(dy, x, mean, var, norm, dmean, dvar):
-    """The gradient of `x` [M, C]: through norm and ReLU, if there is a norm, and through its mean and variance."""
+    """The gradient of `x` [M, C]: through norm and ReLU, if there is a norm, and through its mean and variance; zeros pad its rows."""
     rows, columns = x.shape
+    width = padded(columns)
     if not on_triton(x):
         v, g = x.float(), dy[:, :columns].float()
         if norm:
             _, mul, add = factors(mean, var, norm)
             g = torch.where(v * mul + add > 0, g * mul, 0)
-        return (g + (dmean + 2 * dvar * (v - mean)) / rows).to(x.dtype)
-    out = torch.empty(rows, columns, dtype=x.dtype, device=x.device)
+        return F.pad((g + (dmean + 2 * dvar * (v - mean)) / rows).to(x.dtype), (0, width - columns))
+    out = torch.empty(rows, width, dtype=x.dtype, device=x.device)
     tile = tiles(columns)
     pair = norm or (mean, mean)
-    _input_gradient[over(x, rows, columns, tile)](
-        dy, x, mean, var, *pair, dmean, dvar, out, rows, columns, dy.stride(0), x.stride(0), EPSILON, bool(norm), *tile
+    read, strides = readable(columns, dy, x), (dy.stride(0), x.stride(0), width)
+    _input_gradient[over(rows, width, tile)](
+        dy, x, mean, var, *pair, dmean, dvar, out, rows, columns, read, *strides, EPSILON, bool(norm), *tile
     )
     return out
 
@@ -226,11 +242,6 @@ def input_gradient(dy, x, mean, var, norm, dmean, dvar):
 def flat(x):
     """[n, c, h, w], channels last, as [n h w, c]."""
     return x.permute(0, 2, 3, 1).reshape(-1, x.shape[1])
-
-
-def padded(weights):
-    """With outputs of zeros up to a multiple of 8: tensor cores want it."""
-    return F.pad(weights, (0, 0) * 3 + (0, -len(weights) % 8))
 
 
 def product(a, b, parts=64):
@@ -242,16 +253,17 @@ def product(a, b, parts=64):
 
 
 class Block(torch.autograd.Function):
-    """A dense block with bottlenecks: [n, c, h, w], channels last, to [n, c + layers * growth, h, w]. `params` are of each layer in turn:
-    gamma and beta of the first norm, the 1x1 weights, gamma and beta of the second, the 3x3 weights."""
+    """A dense block with bottlenecks, and the norm and ReLU behind it: [n, c, h, w], channels last, to [n, c + layers * growth, h, w], whose
+    channels zeros pad. `gamma` and `beta` are those of the norm behind it; `params` are of each layer in turn: gamma and beta of the first
+    norm, the 1x1 weights, gamma and beta of the second, the 3x3 weights."""
 
     @staticmethod
-    def forward(ctx, x, *params):
+    def forward(ctx, x, gamma, beta, *params):
         layers = [params[i : i + 6] for i in range(0, len(params), 6)]
         n, begin, height, width = x.shape
         growth = layers[0][5].shape[0]
         channels = begin + growth * len(layers)
-        buffer = torch.empty(n * height * width, channels, dtype=x.dtype, device=x.device)
+        buffer = torch.empty(n * height * width, padded(channels), dtype=x.dtype, device=x.device)
         mean, var = torch.empty(2, channels, device=x.device).unbind()
         buffer[:, :begin] = flat(x)
         moments(buffer[:, :begin], mean[:begin], var[:begin])
@@ -265,20 +277,23 @@ class Block(torch.autograd.Function):
             moments(middle, *inner)
             second = norm_relu(middle, *inner, (gamma2, beta2))[:, : middle.shape[1]]
             image = second.reshape(n, height, width, -1).permute(0, 3, 1, 2)
-            wide = padded(wide.to(x.dtype)).contiguous(memory_format=torch.channels_last)
+            wide = F.pad(wide.to(x.dtype), (0, 0) * 3 + (0, padded(growth) - growth)).contiguous(memory_format=torch.channels_last)
             new = slice(count, count + growth)
             buffer[:, new] = flat(F.conv2d(image, wide, padding=1))[:, :growth]
             moments(buffer[:, new], mean[new], var[new])
             kept.append((first, narrow, middle, inner, image, wide))
-        ctx.kept, ctx.layers, ctx.whole = kept, layers, (buffer, mean, var, begin, growth)
-        return buffer.reshape(n, height, width, channels).permute(0, 3, 1, 2)
+        ctx.kept, ctx.layers, ctx.whole = kept, layers, (buffer, mean, var, begin, growth, gamma, beta)
+        out = norm_relu(buffer[:, :channels], mean, var, (gamma, beta))
+        return out.reshape(n, height, width, -1).permute(0, 3, 1, 2)
 
     @staticmethod
     def backward(ctx, dy):
-        buffer, mean, var, begin, growth = ctx.whole
+        buffer, mean, var, begin, growth, gamma, beta = ctx.whole
         n, _, height, width = dy.shape
-        into = flat(dy).clone()
+        into = torch.zeros_like(buffer)
         dmean, dvar = torch.zeros_like(mean), torch.zeros_like(var)
+        every = slice(0, len(mean))
+        dgamma, dbeta = norm_gradients(flat(dy).contiguous(), buffer[:, every], mean, var, (gamma, beta), dmean, dvar, into[:, every])
         gradients = []
         for i in reversed(range(len(ctx.layers))):
             gamma1, beta1, _, gamma2, beta2, _ = ctx.layers[i]
@@ -286,14 +301,13 @@ class Block(torch.autograd.Function):
             count = begin + growth * i
             new = slice(count, count + growth)
             dnew = input_gradient(into[:, new], buffer[:, new], mean[new], var[new], None, dmean[new], dvar[new])
-            dnew = F.pad(dnew, (0, -growth % 8)).reshape(n, height, width, -1).permute(0, 3, 1, 2)
             dimage, dwide, _ = torch.ops.aten.convolution_backward(
-                dnew, image, wide, None, [1, 1], [1, 1], [1, 1], False, [0, 0], 1, [True, True, False]
+                dnew.reshape(n, height, width, -1).permute(0, 3, 1, 2), image, wide, None, [1, 1], [1, 1], [1, 1], False, [0, 0], 1, [True, True, False]
             )
             dsecond = flat(dimage)
             dinner = torch.zeros(2, middle.shape[1], device=dy.device).unbind()
             dgamma2, dbeta2 = norm_gradients(dsecond, middle, *inner, (gamma2, beta2), *dinner)
-            dmiddle = input_gradient(dsecond, middle, *inner, (gamma2, beta2), *dinner)
+            dmiddle = input_gradient(dsecond, middle, *inner, (gamma2, beta2), *dinner)[:, : middle.shape[1]]
             dnarrow = product(dmiddle, first)[:, :count]
             dfirst = dmiddle @ narrow
             old = slice(0, count)
@@ -302,25 +316,28 @@ class Block(torch.autograd.Function):
             )
             gradients[:0] = [dgamma1, dbeta1, dnarrow[:, :, None, None], dgamma2, dbeta2, dwide[:growth].float()]
         old = slice(0, begin)
-        dx = input_gradient(into[:, old], buffer[:, old], mean[old], var[old], None, dmean[old], dvar[old])
-        return (dx.reshape(n, height, width, begin).permute(0, 3, 1, 2), *gradients)
+        dx = input_gradient(into[:, old], buffer[:, old], mean[old], var[old], None, dmean[old], dvar[old])[:, :begin]
+        return (dx.reshape(n, height, width, begin).permute(0, 3, 1, 2), dgamma, dbeta, *gradients)
 
 
 def forward(network, x):
     """Logits of `network` in training, f32 [n, classes]; `x` [n, 3, h, w], channels last, has the type that sums are not taken in."""
-    norm = lambda x, module: F.batch_norm(x, None, None, module.weight, module.bias, True, 0.0, EPSILON)
-    for name, module in network.features.named_children():
+    modules = dict(network.features.named_children())
+    norms = [module.norm for name, module in modules.items() if name.startswith("transition")] + [network.features.norm_final]
+    for name, module in modules.items():
         if name.startswith("denseblock"):
             params = [t for layer in module.children() for t in (
                 layer.norm1.weight, layer.norm1.bias, layer.conv1.weight, layer.norm2.weight, layer.norm2.bias, layer.conv2.weight
             )]
-            x = Block.apply(x, *params)
+            norm = norms.pop(0)
+            x = Block.apply(x, norm.weight, norm.bias, *params)
         elif name.startswith("transition"):
-            x = F.avg_pool2d(F.conv2d(norm(x, module.norm).relu(), module.conv.weight.to(x.dtype)), 2)
+            weight = module.conv.weight.to(x.dtype)
+            x = F.avg_pool2d(F.conv2d(x, F.pad(weight, (0, 0, 0, 0, 0, x.shape[1] - weight.shape[1]))), 2)
         elif isinstance(module, torch.nn.Conv2d):
             x = F.conv2d(x, module.weight.to(x.dtype, memory_format=torch.channels_last), None, module.stride, module.padding)
-        elif isinstance(module, torch.nn.BatchNorm2d):
-            x = norm(x, module)
-        else:
+        elif isinstance(module, torch.nn.BatchNorm2d) and name != "norm_final":
+            x = F.batch_norm(x, None, None, module.weight, module.bias, True, 0.0, EPSILON)
+        elif name != "norm_final":
             x = module(x)
-    return network.classifier(x.relu().float().mean((2, 3)))
+    return network.classifier(x.float().mean((2, 3))[:, : network.classifier.in_features])

@@ -23,6 +23,7 @@ import augment
 import data
 import fused
 import minutes
+import teacher
 import train
 from network import PRESETS, Config, DenseNet, read_weights
 
@@ -63,8 +64,11 @@ class Fused(unittest.TestCase):
             pictures(folder / "set")
             given = ["--minutes", "1", "--preset", "densenet-bc-40-12", "--size", "16", "--batch", "8", "--plots", "1", "--device", "cpu"]
             minutes.main([str(folder / "set"), "--out", str(folder / "a"), "--steps", "2", *given])
-            teacher = ["--teacher", str(folder / "a/weights.safetensors"), "--teacher-preset", "densenet-bc-40-12"]
-            minutes.main([str(folder / "set"), "--out", str(folder / "b"), "--steps", "1", *given, *teacher])
+            teacher.main([str(folder / "set"), "--out", str(folder / "t"), "--steps", "2", "--width", "8", "--cutout", "4", *given[:2], *given[4:]])
+            views = np.load(folder / "t/views.npy")
+            self.assertEqual(views.shape, (24, 2, 5, 5, 3))
+            self.assertTrue((views[:, 0] != views[:, 1]).any() and np.isfinite(views).all())
+            minutes.main([str(folder / "set"), "--out", str(folder / "b"), "--steps", "1", *given, "--views", str(folder / "t/views.npy")])
             weights = read_weights(folder / "b/weights.safetensors")
             self.assertEqual(len(weights["classifier.weight"]), 3)
             self.assertTrue(all(torch.isfinite(tensor).all() for tensor in weights.values()))

@@ -13,6 +13,8 @@ const u32 NONE = 0xffffffffu;
 const u32 ROWS = 16;
 // Steps of a convolution whose loads are in flight at the same time.
 const int DEPTH = 3;
+// Columns of a pool's window whose loads are in flight at the same time.
+const int POOLED = 8;
 
 // A window over an image.
 struct WindowParams {
@@ -303,13 +305,25 @@ extern "C" __global__ void pool(u16 *arena, const float *params, PoolParams c) {
     const float none = c.greatest ? -3.0e38f : 0.0f;
     Four result = {{none, none, none, none}};
     for (u32 down = 0; down < w.kernel_height; down++) {
-        for (u32 right = 0; right < w.kernel_width; right++) {
-            const int y = begin.y + (int)down, x = begin.x + (int)right;
-            if (y < 0 || y >= (int)w.height || x < 0 || x >= (int)w.width) continue;
-            const long long place = begin.image + y * (int)w.width + x;
-            const uint2 halves = *(const uint2 *)(arena + c.from + place * c.from_stride + 4 * group);
-            const Four four = stepped(c.read, unpacked(halves), params, group);
-            for (int i = 0; i < 4; i++) result.v[i] = c.greatest ? fmaxf(result.v[i], four.v[i]) : result.v[i] + four.v[i];
+        const int y = begin.y + (int)down;
+        if (y < 0 || y >= (int)w.height) continue;
+        for (u32 right = 0; right < w.kernel_width; right += POOLED) {
+            // All loads of these columns are on their way before the first value is used.
+            uint2 halves[POOLED];
+            bool inside[POOLED];
+#pragma unroll
+            for (int i = 0; i < POOLED; i++) {
+                const int x = begin.x + (int)right + i;
+                inside[i] = right + i < w.kernel_width && x >= 0 && x < (int)w.width;
+                const long long place = begin.image + y * (int)w.width + x;
+                if (inside[i]) halves[i] = *(const uint2 *)(arena + c.from + place * c.from_stride + 4 * group);
+            }
+#pragma unroll
+            for (int i = 0; i < POOLED; i++) {
+                if (!inside[i]) continue;
+                const Four four = stepped(c.read, unpacked(halves[i]), params, group);
+                for (int j = 0; j < 4; j++) result.v[j] = c.greatest ? fmaxf(result.v[j], four.v[j]) : result.v[j] + four.v[j];
+            }
         }
     }
     *(uint2 *)(arena + c.to + (long long)pixel * c.to_stride + 4 * group) = packed(stepped(c.write, result, params, group));

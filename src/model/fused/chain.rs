@@ -75,6 +75,10 @@ impl Chain {
         let last = self.affines.last_mut().expect("an affine function was pushed");
         last.bound(low, high);
         last.round = true;
+        // What was bounded before is bounded to the quantized value of that bound.
+        let zero = if rounds_first { zero_point[0] } else { 0.0 };
+        let nearest = |bound: f64| f64::from((bound - zero) as f32).round_ties_even() + zero;
+        (last.low, last.high) = (nearest(last.low), nearest(last.high));
         if rounds_first {
             last.zero_points = zero_point.into();
             last.rescale = rescale;

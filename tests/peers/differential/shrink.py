@@ -273,7 +273,10 @@ def declared_anew(model: onnx.ModelProto) -> onnx.ModelProto:
     names = {value.name for value in model.graph.value_info}
     if names:
         del model.graph.value_info[:]
-        inferred = shape_inference.infer_shapes(model)
+        try:
+            inferred = shape_inference.infer_shapes(model)
+        except shape_inference.InferenceError as error:
+            raise oracle.Refused(str(error)) from error
         model.graph.value_info.extend(value for value in inferred.graph.value_info if value.name in names)
     return model
 

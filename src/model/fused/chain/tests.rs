@@ -6,6 +6,7 @@ use super::*;
 enum Push {
     Affine(f64, f64),
     Relu,
+    Bound(f64, f64),
     Quantize(f64, f64),
     Dequantize(f64, f64),
 }
@@ -14,6 +15,7 @@ fn push() -> impl Strategy<Value = Push> {
     prop_oneof![
         (-2.0f64..2.0, -3.0f64..3.0).prop_map(|(m, a)| Push::Affine(m, a)),
         Just(Push::Relu),
+        (-2.0f64..1.0, 1.0f64..4.0).prop_map(|(low, high)| Push::Bound(low, high)),
         (0.01f64..0.5, 0i32..256).prop_map(|(s, z)| Push::Quantize(s, f64::from(z))),
         (0.01f64..0.5, 0i32..256).prop_map(|(s, z)| Push::Dequantize(s, f64::from(z))),
     ]
@@ -30,6 +32,7 @@ proptest! {
             match push {
                 Push::Affine(m, a) => { chain.affine(&[m], &[a]); expected = expected * m + a; }
                 Push::Relu => { chain.bound(0.0, f64::INFINITY); expected = expected.max(0.0); }
+                Push::Bound(low, high) => { chain.bound(low, high); expected = expected.clamp(low, high); }
                 Push::Quantize(s, z) => {
                     chain.quantize(&[s], &[z], 0.0, 255.0);
                     let exact = expected / s + z;
@@ -40,6 +43,8 @@ proptest! {
             }
         }
         prop_assume!(!close_to_tie);
+        let whole = |bound: f32| bound.is_infinite() || bound.fract() == 0.0;
+        prop_assert!(chain.affines(0).iter().all(|affine| !affine.round || whole(affine.low) && whole(affine.high)), "{chain:?}");
         let found = chain.affines(0).iter().fold(value as f32, |value, affine| affine.apply(0, value));
         let scale = expected.abs().max(1.0);
         prop_assert!((f64::from(found) - expected).abs() < 1e-2 * scale, "{found} for {expected}: {chain:?}");
@@ -68,6 +73,20 @@ fn a_relu_between_quantizers_of_one_scale_is_a_bound() {
     chain.quantize(&[0.1], &[0.0], -128.0, 127.0);
     let affine = &chain.affines(0)[..];
     assert_eq!((affine.len(), affine[0].low, affine[0].high), (1, 0.0, 127.0));
+}
+
+/// The least quantized value is that of the bound, not a number between two: what reads it may move all by the zero point.
+#[test]
+fn a_bound_between_quantized_values_becomes_one() {
+    let mut chain = Chain::new(1);
+    chain.quantize(&[1.0], &[1.0], 0.0, 255.0);
+    chain.dequantize(&[1.0], &[0.0]);
+    chain.bound(-0.5, f64::INFINITY);
+    chain.quantize(&[0.75], &[1.0], 0.0, 255.0);
+    chain.dequantize(&[0.75], &[1.0]);
+    let (qvalues, encoding) = chain.qvalues().unwrap();
+    assert_eq!((encoding.low, encoding.high), (0, 255));
+    assert_eq!(qvalues.affines(0).pop().unwrap().low, 0.0);
 }
 
 #[test]
