@@ -31,8 +31,8 @@ struct Files {
     sequence: u64,
 }
 
-/// Opens a picture, a folder, a wildcard or a Motion JPEG file. Of folders and wildcards, names that end in jpg, jpeg,
-/// png, mjpeg or mjpg count; what exists under the given name is not a wildcard.
+/// Opens a picture, a folder, a wildcard or a Motion JPEG file. Of folders and wildcards, names that end in bmp, jpeg, jpg, png, webp,
+/// mjpeg or mjpg count; what exists under the given name is not a wildcard.
 pub(super) fn open(path: &Path, options: &SourceOptions) -> Result<Box<dyn Source>> {
     #[cfg(unix)]
     if path.is_file() && is_video(path) {
@@ -40,7 +40,8 @@ pub(super) fn open(path: &Path, options: &SourceOptions) -> Result<Box<dyn Sourc
     }
     refuse_camera_wishes(&SourceOptions { rate: None, ..options.clone() }, "file://")?;
     let name = path.display();
-    let none = |what: &str| Err(Error::new(ErrorKind::Io, format!("{what} {name} (jpg, jpeg, png, mjpeg, mjpg)")));
+    let none =
+        |what: &str| Err(Error::new(ErrorKind::Io, format!("{what} {name} (bmp, jpeg, jpg, png, webp, mjpeg, mjpg)")));
     let paths = match fs::metadata(path) {
         Ok(found) if found.is_dir() => {
             let found = folder(path).map_err(|e| Error::io(ErrorKind::Io, "read folder", path, e))?;
@@ -260,7 +261,7 @@ mod tests {
         let mut source = open_str(folder.path().to_str().unwrap(), false).unwrap();
         let error = source.next_frame().err().unwrap();
         assert!(
-            error.kind() == ErrorKind::Image && error.to_string().contains("/0.png: neither a JPEG nor"),
+            error.kind() == ErrorKind::Image && error.to_string().contains("/0.png: no JPEG"),
             "{error}"
         );
         let error = decode(&source.next_frame().unwrap().unwrap(), Turning::default()).unwrap_err();

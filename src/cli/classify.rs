@@ -17,7 +17,7 @@ use crate::text;
 /// Classify pictures
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// JPEG or PNG pictures
+    /// Pictures: JPEG, PNG, WebP or BMP
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<PathBuf>,
     /// ONNX or prepared model [default: the embedded CIFAR-10 network]

@@ -279,7 +279,8 @@ fn pictures_in(folder: &Path) -> Result<Option<Vec<PathBuf>>> {
         (false, _) => Ok(Some(files)),
         (true, true) => Ok(None),
         (true, false) => {
-            let message = format!("there is no picture in {}: give a folder of JPEG or PNG files", folder.display());
+            let message =
+                format!("there is no picture in {}: give a folder of JPEG, PNG, WebP or BMP files", folder.display());
             Err(Error::new(ErrorKind::Image, message))
         }
     }

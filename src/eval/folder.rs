@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::picture;
 
 /// Picture files that Densight does not read: leaving them out silently would falsify the accuracy.
-const UNREADABLE: [&str; 10] = ["avif", "bmp", "gif", "heic", "jp2", "jxl", "ppm", "tif", "tiff", "webp"];
+const UNREADABLE: [&str; 8] = ["avif", "gif", "heic", "jp2", "jxl", "ppm", "tif", "tiff"];
 
 /// Opens a folder. Classes are the sub-folders in the order of their names' bytes; hidden ones are none.
 pub(super) fn open(path: &Path) -> Result<Dataset> {

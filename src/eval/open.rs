@@ -9,8 +9,8 @@ use crate::error::{Error, ErrorKind, Result};
 
 impl Dataset {
     /// Opens a data set:
-    /// - a folder with one sub-folder for each class, which has the class's name and holds JPEG and PNG files;
-    /// - an `.npz` file with the arrays `blob` (u8: JPEG or PNG files one after the other), `off` (where each begins, and
+    /// - a folder with one sub-folder for each class, which has the class's name and holds JPEG, PNG, WebP and BMP files;
+    /// - an `.npz` file with the arrays `blob` (u8: picture files one after the other), `off` (where each begins, and
     ///   the end of the last), `y` (class of each), `classes` (names) and `split` (0 train, 1 test).
     ///
     /// Without a `split`, of a packed file the test pictures are taken, of a folder all.

@@ -1,6 +1,6 @@
-//! JPEG and PNG pictures: from files and bytes to RGB.
+//! JPEG, PNG, WebP and BMP pictures: from files and bytes to RGB.
 //!
-//! JPEG is decoded by zune-jpeg, PNG by the `image` crate. Decoders may differ by a few of 255 steps in a pixel, as
+//! JPEG is decoded by zune-jpeg, the others by the `image` crate. Decoders may differ by a few of 255 steps in a pixel, as
 //! the standard leaves them some freedom: so accuracies measured through libjpeg differ in a picture or two of thousands.
 
 use std::fs;
@@ -21,7 +21,7 @@ pub use memory::set_most_memory;
 
 use turn::Turn;
 
-/// Reads and decodes the JPEG or PNG picture in a file.
+/// Reads and decodes the picture in a file: JPEG, PNG, WebP or BMP.
 ///
 /// # Errors
 /// [`ErrorKind::Io`] when the file cannot be read, [`ErrorKind::Image`] when it is no picture; both name it.
@@ -40,9 +40,10 @@ pub fn read_file(path: &Path) -> Result<Vec<u8>> {
     fs::read(path).map_err(unreadable)
 }
 
-/// Whether a file of this name is taken for a picture: it ends in jpg, jpeg or png, in small or capital letters.
+/// Whether a file of this name is taken for a picture: it ends in bmp, jpeg, jpg, png or webp, in small or capital letters.
 pub fn has_picture_name(path: &Path) -> bool {
-    path.extension().is_some_and(|e| ["jpg", "jpeg", "png"].iter().any(|wanted| e.eq_ignore_ascii_case(wanted)))
+    const NAMES: [&str; 5] = ["bmp", "jpeg", "jpg", "png", "webp"];
+    path.extension().is_some_and(|e| NAMES.iter().any(|wanted| e.eq_ignore_ascii_case(wanted)))
 }
 
 /// Whether `bytes` begin as a JPEG picture does.
@@ -59,27 +60,30 @@ pub struct Decoded {
     pub damage: Option<&'static str>,
 }
 
-/// Decodes a JPEG or PNG picture and turns it upright, as its EXIF orientation says. Transparency is dropped, 16 bits
-/// become 8.
+/// Decodes a picture and turns it upright, as its EXIF orientation says. Transparency is dropped, 16 bits become 8, of an animation
+/// the first picture is taken.
 ///
 /// # Errors
-/// [`ErrorKind::Image`] when the bytes are neither, or damaged, or of a picture that takes too much memory.
+/// [`ErrorKind::Image`] when the bytes are none of JPEG, PNG, WebP and BMP, or damaged, or of a picture that takes too much memory.
 pub fn decode(bytes: &[u8]) -> Result<RgbImage> {
     if is_jpeg(bytes) {
         return decode_jpeg(bytes);
     }
     let failed = |e: image::ImageError| {
-        let message = format!("neither a JPEG nor a PNG picture that can be decoded: {e}");
+        let message = format!("no JPEG, PNG, WebP or BMP picture that can be decoded: {e}");
         Error::new(ErrorKind::Image, message).caused_by(e)
     };
     let reader = image::ImageReader::new(Cursor::new(bytes)).with_guessed_format();
     let reader = reader.map_err(|e| failed(image::ImageError::IoError(e)))?;
+    // WebP's decoder keeps planes of its own.
+    let planes = if reader.format() == Some(image::ImageFormat::WebP) { 4 } else { 0 };
     let mut decoder = reader.into_decoder().map_err(failed)?;
     let (width, height) = decoder.dimensions();
     let turn = decoder.orientation().map_or(Turn::default(), Turn::of);
     // As it is in the file, as RGB, and turned; two of them at a time.
     let pixels = u64::from(width) * u64::from(height);
-    let cost = (decoder.total_bytes().saturating_add(3 * pixels)).max(if turn.transpose { 6 * pixels } else { 0 });
+    let decoded = decoder.total_bytes().saturating_add(planes.max(3) * pixels);
+    let cost = decoded.max(if turn.transpose { 6 * pixels } else { 0 });
     memory::check(format_args!("a picture of {width}x{height}"), cost.saturating_add(bytes.len() as u64))?;
     let image = DynamicImage::from_decoder(decoder).map_err(failed)?.into_rgb8();
     Ok(turn.apply(RgbImage::new(width, height, image.into_raw())))
@@ -145,6 +149,23 @@ mod tests {
     }
 
     #[test]
+    fn webp_and_bmp_are_read() {
+        let pixels: Vec<u8> = (0..5 * 3 * 3).map(|i| (i * 37 % 256) as u8).collect();
+        let (mut webp, mut bmp) = (Vec::new(), Vec::new());
+        let lossless = image::codecs::webp::WebPEncoder::new_lossless(&mut webp);
+        lossless.write_image(&pixels, 5, 3, ExtendedColorType::Rgb8).unwrap();
+        image::codecs::bmp::BmpEncoder::new(&mut bmp).encode(&pixels, 5, 3, ExtendedColorType::Rgb8).unwrap();
+        for bytes in [webp, bmp] {
+            assert_eq!(decode(&bytes).unwrap(), RgbImage::new(5, 3, pixels.clone()));
+            for length in 0..bytes.len() {
+                let _ = decode(&bytes[..length]);
+            }
+            assert!(decode(&bytes[..bytes.len() / 2]).is_err());
+        }
+        assert!(has_picture_name(Path::new("a.WebP")) && has_picture_name(Path::new("a.bmp")));
+    }
+
+    #[test]
     fn pictures_are_turned_upright() {
         let jpeg = sample(24, 16);
         let upright = decode(&jpeg).unwrap();
@@ -174,9 +195,9 @@ mod tests {
         for (path, wanted) in [
             (file("b.jpg", &sample(24, 16)[..680]), "b.jpg: the JPEG picture ends before its end marker"),
             (file("b2.jpg", &sample(24, 16)[..200]), "b2.jpg: not a JPEG picture: a picture without image data"),
-            (file("c.png", &rgb[..50]), "c.png: neither a JPEG nor a PNG picture"),
-            (file("d.png", b"hello"), "d.png: neither a JPEG nor a PNG picture"),
-            (file("e.png", b""), "e.png: neither a JPEG nor a PNG picture"),
+            (file("c.png", &rgb[..50]), "c.png: no JPEG, PNG, WebP or BMP picture"),
+            (file("d.png", b"hello"), "d.png: no JPEG, PNG, WebP or BMP picture"),
+            (file("e.png", b""), "e.png: no JPEG, PNG, WebP or BMP picture"),
         ] {
             let error = read(&path).unwrap_err();
             assert!(error.kind() == ErrorKind::Image && error.to_string().contains(wanted), "{error}");

@@ -149,8 +149,8 @@ fn threads_that_no_machine_needs() {
 fn pictures() {
     let folder = trouble();
     for (name, part) in [
-        ("no-picture.jpg", "neither a JPEG nor a PNG"),
-        ("empty.jpg", "neither a JPEG nor a PNG"),
+        ("no-picture.jpg", "no JPEG, PNG, WebP or BMP picture"),
+        ("empty.jpg", "no JPEG, PNG, WebP or BMP picture"),
         ("half.jpg", "ends before its end marker"),
         ("missing.jpg", "no such file"),
     ] {

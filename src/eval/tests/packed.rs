@@ -161,7 +161,7 @@ fn flaws_of_packed_sets_are_named() {
     let (_, mut bytes) = blob();
     bytes[picture(0).len() * 2 + 20] ^= 0xff; // in the header of picture 2, which is a test picture
     let broken = error("blob", ErrorKind::Image, &|a| a.array("blob", bytes.clone()));
-    assert!(broken.starts_with("picture 2: neither a JPEG nor a PNG"), "{broken}");
+    assert!(broken.starts_with("picture 2: no JPEG, PNG, WebP or BMP picture"), "{broken}");
 }
 
 #[test]

@@ -46,19 +46,7 @@ pub(super) fn fix(graph: &mut GraphProto, asked: Option<[usize; 2]>, open: Optio
         )));
     }
     let name = input.name.clone();
-    let dims =
-        tensor_dims(input).ok_or_else(|| refuse(format!("input {name} is no tensor of known rank: {EXPECTED}")))?;
-    let (elem_type, dims) = dims;
-    if elem_type != DataType::Float as i32 {
-        let kind = DataType::try_from(elem_type).map_or("unknown".into(), |t| format!("{t:?}").to_lowercase());
-        return Err(refuse(format!(
-            "input {name} has elements of type {kind}: {EXPECTED}, export it with a float input"
-        )));
-    }
-    let shown = format!("[{}]", dims.iter().map(show).collect::<Vec<_>>().join(", "));
-    let [batch, a, b, c] = dims else {
-        return Err(refuse(format!("input {name} has rank {}, {shown}: {EXPECTED}", dims.len())));
-    };
+    let (shown, [batch, a, b, c]) = four_dims(input)?;
     let colours = |dim: &Dimension| number(dim).filter(|n| [1, 3].contains(n));
     let channels_last = colours(a).is_none() && colours(c).is_some();
     let (channels, height, width) = if channels_last { (c, a, b) } else { (a, b, c) };
@@ -98,6 +86,25 @@ pub(super) fn fix(graph: &mut GraphProto, asked: Option<[usize; 2]>, open: Optio
     let (height, width) = (height.0, width.0);
     let name = if channels_last { put_channels_first(graph, [channels, height, width]) } else { name };
     Ok(GraphInput { name, channels, height, width, channels_last })
+}
+
+/// The dimensions of an input of four, and as they are shown.
+fn four_dims(input: &mut ValueInfoProto) -> Result<(String, [&mut Dimension; 4])> {
+    let name = input.name.clone();
+    let found = tensor_dims(input);
+    let (elem_type, dims) =
+        found.ok_or_else(|| refuse(format!("input {name} is no tensor of known rank: {EXPECTED}")))?;
+    if elem_type != DataType::Float as i32 {
+        let kind = DataType::try_from(elem_type).map_or("unknown".into(), |t| format!("{t:?}").to_lowercase());
+        return Err(refuse(format!(
+            "input {name} has elements of type {kind}: {EXPECTED}, export it with a float input"
+        )));
+    }
+    let shown = format!("[{}]", dims.iter().map(show).collect::<Vec<_>>().join(", "));
+    match dims {
+        [batch, a, b, c] => Ok((shown, [batch, a, b, c])),
+        _ => Err(refuse(format!("input {name} has rank {}, {shown}: {EXPECTED}", dims.len()))),
+    }
 }
 
 impl GraphInput {

@@ -179,41 +179,11 @@ impl Writer<'_> {
             let [a, b] = operands.map(|reads| self.gathered(name, reads));
             return self.add_layer(op, name, &[&a, &b], vec![]);
         }
+        if let Op::Convolution { window, groups, weights: ConvolutionWeights::Float { values, bias } } = &layer.op {
+            return self.convolution(layer, encodings, (*window, *groups), values, bias);
+        }
         let mut x = self.gathered(name, &layer.reads);
         match &layer.op {
-            Op::Convolution { window, groups, weights: ConvolutionWeights::Float { values, bias } } => {
-                let shape = self.network.input_shape(layer);
-                let whole = window.kernel == [shape.height, shape.width] && window.padding == [0; 4];
-                let bare = layer.epilogue.is_empty() && encodings.result.is_none();
-                let flat = if whole && bare { self.flat_output(self.segments.len()) } else { None };
-                if flat.is_some() {
-                    x = self.add("Flatten", &format!("{name}.flat"), &[&x], vec![int("axis", 1)]);
-                }
-                if let Some(encoding) = encodings.input {
-                    x = self.coded(&x, encoding);
-                }
-                let out = layer.output.channels;
-                let dims = match flat {
-                    Some(_) => vec![out, values.len() / out],
-                    None => vec![out, shape.channels / groups, window.kernel[0], window.kernel[1]],
-                };
-                let (weights, bias) = self.weights(name, values, bias, &dims, encodings.input);
-                let mut window = *window;
-                if window.border == Border::Reflect && window.padding != [0; 4] {
-                    x = self.mirrored(name, &x, window.padding);
-                    window.padding = [0; 4];
-                }
-                let inputs: Vec<&str> = [&*x, &weights].into_iter().chain(bias.as_deref()).collect();
-                match flat {
-                    Some(output) => self.nodes.add_to("Gemm", name, &inputs, vec![int("transB", 1)], output),
-                    None => {
-                        let mut attributes = attributes(&window);
-                        attributes.push(ints("dilations", &window.dilation.map(|n| n as i64)));
-                        attributes.push(int("group", *groups as i64));
-                        self.add_layer("Conv", name, &inputs, attributes)
-                    }
-                }
-            }
             Op::MaxPool(window) => {
                 if let Some(encoding) = encodings.input {
                     x = self.coded(&x, encoding);
@@ -233,9 +203,50 @@ impl Writer<'_> {
                 }
             }
             Op::Normalize { epsilon } => self.normalized(name, &x, layer.output.channels, *epsilon),
-            Op::Convolution { weights: ConvolutionWeights::Int8 { .. }, .. } => panic!("{name} is int8 already"),
+            Op::Convolution { .. } => panic!("{name} is int8 already"),
             Op::Add | Op::Multiply => panic!("{name} has operands that do not match"),
         }
+    }
+
+    /// The nodes of a convolution; of one over the whole image whose result leaves flat, those of a matrix product.
+    fn convolution(
+        &mut self,
+        layer: &Layer,
+        encodings: &LayerEncodings,
+        (mut window, groups): (Window, usize),
+        values: &[f32],
+        bias: &[f32],
+    ) -> String {
+        let name = &layer.name;
+        let shape = self.network.input_shape(layer);
+        let whole = window.kernel == [shape.height, shape.width] && window.padding == [0; 4];
+        let bare = layer.epilogue.is_empty() && encodings.result.is_none();
+        let flat = if whole && bare { self.flat_output(self.segments.len()) } else { None };
+        let mut x = self.gathered(name, &layer.reads);
+        if flat.is_some() {
+            x = self.add("Flatten", &format!("{name}.flat"), &[&x], vec![int("axis", 1)]);
+        }
+        if let Some(encoding) = encodings.input {
+            x = self.coded(&x, encoding);
+        }
+        let out = layer.output.channels;
+        let dims = match flat {
+            Some(_) => vec![out, values.len() / out],
+            None => vec![out, shape.channels / groups, window.kernel[0], window.kernel[1]],
+        };
+        let (weights, bias) = self.weights(name, values, bias, &dims, encodings.input);
+        if window.border == Border::Reflect && window.padding != [0; 4] {
+            x = self.mirrored(name, &x, window.padding);
+            window.padding = [0; 4];
+        }
+        let inputs: Vec<&str> = [&*x, &weights].into_iter().chain(bias.as_deref()).collect();
+        if let Some(output) = flat {
+            return self.nodes.add_to("Gemm", name, &inputs, vec![int("transB", 1)], output);
+        }
+        let mut attributes = attributes(&window);
+        attributes.push(ints("dilations", &window.dilation.map(|n| n as i64)));
+        attributes.push(int("group", groups as i64));
+        self.add_layer("Conv", name, &inputs, attributes)
     }
 
     /// Weights and bias as initializers, behind decoders if the layer is int8.

@@ -1,4 +1,4 @@
-//! JPEG and PNG files.
+//! Files of pictures.
 
 #![no_main]
 

@@ -35,11 +35,7 @@ fn computed(node: &NodeProto, inputs: &[Option<&Constant>]) -> Option<Constant> 
         "CastLike" => cast(input(0)?, input(1)?.kind as i64),
         "ConstantOfShape" => filled(node, input(0)?),
         "Expand" => expanded(input(0)?, input(1)?),
-        "Shape" => {
-            let dims = input(0)?.dims.iter().map(|&dim| dim as i64).collect();
-            let some = some_of(dims, node.int("start"), node.int("end"));
-            Some(Constant { dims: vec![some.len()], values: Values::Whole(some), kind: DataType::Int64 })
-        }
+        "Shape" => Some(extents(node, input(0)?)),
         "DequantizeLinear" => dequantized(node, input(0)?, &Quantizer::of(node, inputs)?),
         "QuantizeLinear" => quantized(node, input(0)?, &Quantizer::of(node, inputs)?),
         "Reshape" | "Unsqueeze" | "Squeeze" | "Flatten" => {
@@ -54,22 +50,7 @@ fn computed(node: &NodeProto, inputs: &[Option<&Constant>]) -> Option<Constant> 
             joined(&parts?, node.int("axis")?)
         }
         "Add" | "Sub" | "Mul" | "Div" => binary(input(0)?, input(1)?, &node.op_type),
-        "Slice" => {
-            let by_input = node.input.len() > 1;
-            let list = |at: usize, name: &str| match (by_input, given(at)) {
-                (true, true) => Some(input(at)?.whole()?.to_vec()),
-                (true, false) => None,
-                (false, _) => node.ints(name).map(<[i64]>::to_vec),
-            };
-            // What is given has to be known.
-            let optional =
-                |at: usize, name: &str| if by_input && !given(at) { Some(None) } else { Some(list(at, name)) };
-            let (axes, steps) = (optional(3, "axes")?, optional(4, "steps")?);
-            if by_input && (given(3) && axes.is_none() || given(4) && steps.is_none()) {
-                return None;
-            }
-            sliced(input(0)?, &Slices { starts: list(1, "starts")?, ends: list(2, "ends")?, axes, steps })
-        }
+        "Slice" => sliced(input(0)?, &Slices::of(node, inputs)?),
         "Sqrt" => map(input(0)?, f32::sqrt),
         "Abs" => map(input(0)?, f32::abs),
         "Exp" => map(input(0)?, f32::exp),
@@ -85,6 +66,13 @@ fn computed(node: &NodeProto, inputs: &[Option<&Constant>]) -> Option<Constant> 
         },
         _ => None,
     }
+}
+
+/// What `Shape` gives for a constant.
+fn extents(node: &NodeProto, constant: &Constant) -> Constant {
+    let dims = constant.dims.iter().map(|&dim| dim as i64).collect();
+    let some = some_of(dims, node.int("start"), node.int("end"));
+    Constant { dims: vec![some.len()], values: Values::Whole(some), kind: DataType::Int64 }
 }
 
 /// The extents that `Shape` gives: from `start` on, to `end`, both counted from the end where negative.

@@ -89,16 +89,8 @@ impl Names {
     }
 }
 
-/// Puts nodes in an order in which each reads what was written before.
-///
-/// # Errors
-/// One sentence: a value that is written twice, or not at all, or that depends on itself.
-pub(in super::super) fn sort(graph: &mut GraphProto) -> Result<(), String> {
-    let names = graph.node.iter().flat_map(|node| std::iter::once(&node.name).chain(&node.output));
-    let names = names.chain(graph.initializer.iter().map(|tensor| &tensor.name));
-    if let Some(name) = names.chain(graph.input.iter().map(|input| &input.name)).find(|name| name.starts_with(OWN)) {
-        return Err(format!("{name} begins as the names do that Densight gives: rename it"));
-    }
+/// Who writes each value: a node, by its number, or nobody (inputs and initializers).
+fn writers(graph: &GraphProto) -> Result<HashMap<&str, Option<usize>>, String> {
     let mut writers: HashMap<&str, Option<usize>> = HashMap::new();
     let inputs = graph.input.iter().map(|input| input.name.as_str());
     for name in inputs.chain(graph.initializer.iter().map(|tensor| tensor.name.as_str())) {
@@ -120,6 +112,20 @@ pub(in super::super) fn sort(graph: &mut GraphProto) -> Result<(), String> {
     if let Some(output) = graph.output.iter().find(|output| !writers.contains_key(output.name.as_str())) {
         return Err(format!("no node gives the output {}", output.name));
     }
+    Ok(writers)
+}
+
+/// Puts nodes in an order in which each reads what was written before.
+///
+/// # Errors
+/// One sentence: a value that is written twice, or not at all, or that depends on itself.
+pub(in super::super) fn sort(graph: &mut GraphProto) -> Result<(), String> {
+    let names = graph.node.iter().flat_map(|node| std::iter::once(&node.name).chain(&node.output));
+    let names = names.chain(graph.initializer.iter().map(|tensor| &tensor.name));
+    if let Some(name) = names.chain(graph.input.iter().map(|input| &input.name)).find(|name| name.starts_with(OWN)) {
+        return Err(format!("{name} begins as the names do that Densight gives: rename it"));
+    }
+    let writers = writers(graph)?;
     // How many nodes each waits for, and who waits for it.
     let mut waits = vec![0_usize; graph.node.len()];
     let mut readers: Vec<Vec<usize>> = vec![Vec::new(); graph.node.len()];

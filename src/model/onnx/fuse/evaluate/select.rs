@@ -122,10 +122,33 @@ pub(super) fn joined(parts: &[&Constant], axis: i64) -> Option<Constant> {
 /// What `Slice` takes of some axes.
 #[derive(Debug)]
 pub(super) struct Slices {
-    pub(super) starts: Vec<i64>,
-    pub(super) ends: Vec<i64>,
-    pub(super) axes: Option<Vec<i64>>,
-    pub(super) steps: Option<Vec<i64>>,
+    starts: Vec<i64>,
+    ends: Vec<i64>,
+    axes: Option<Vec<i64>>,
+    steps: Option<Vec<i64>>,
+}
+
+impl Slices {
+    /// As `node` has them, whose `inputs` are known or not: in inputs, before opset 10 in attributes. `None` unless all that is given is known.
+    pub(super) fn of(node: &NodeProto, inputs: &[Option<&Constant>]) -> Option<Self> {
+        let by_input = node.input.len() > 1;
+        let given = |at: usize| node.input.get(at).is_some_and(|name| !name.is_empty());
+        let list = |at: usize, name: &str| match by_input {
+            true => Some(inputs.get(at).copied().flatten()?.whole()?.to_vec()),
+            false => node.ints(name).map(<[i64]>::to_vec),
+        };
+        let optional = |at: usize, name: &str| match (by_input, given(at)) {
+            (true, true) => list(at, name).map(Some),
+            (true, false) => Some(None),
+            (false, _) => Some(list(at, name)),
+        };
+        Some(Self {
+            starts: list(1, "starts")?,
+            ends: list(2, "ends")?,
+            axes: optional(3, "axes")?,
+            steps: optional(4, "steps")?,
+        })
+    }
 }
 
 /// `Slice`.
