@@ -20,6 +20,24 @@ pub fn line(text: &str) -> String {
     shown(text, LINE)
 }
 
+/// `text` as it may stand in an element of HTML or SVG, or in a quoted attribute.
+pub fn markup(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&#39;"),
+            '\n' => escaped.push('\n'),
+            c if is_harmless(c) => escaped.push(c),
+            _ => escaped.push('\u{fffd}'),
+        }
+    }
+    escaped
+}
+
 /// `value` as one line of JSON without a line end. All texts are in it as they are, but what a terminal would obey is
 /// escaped, where JSON itself asks for that of characters below U+0020 only.
 ///

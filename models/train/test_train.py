@@ -58,6 +58,14 @@ class Fused(unittest.TestCase):
         for (name, _), a, b in zip(network.named_parameters(), theirs, ours):
             self.assertLess(((a - b).norm() / a.norm()).item(), 1e-4, name)
 
+    def test_probabilities_become_as_sure_as_they_are_right(self):
+        torch.manual_seed(0)
+        labels = torch.randint(0, 10, (4000,))
+        scores = torch.randn(4000, 10) + 2.0 * F.one_hot(labels, 10)
+        # Labels drawn from these scores' own probabilities, which are then right.
+        labels = torch.multinomial(scores.softmax(1), 1)[:, 0]
+        self.assertAlmostEqual(minutes.tempered(3 * scores, labels), 3, delta=0.2)
+
     def test_it_trains_and_writes(self):
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)

@@ -260,10 +260,7 @@ mod tests {
         fs::write(folder.path().join("1.jpg"), &sample(8, 8)[..100]).unwrap();
         let mut source = open_str(folder.path().to_str().unwrap(), false).unwrap();
         let error = source.next_frame().err().unwrap();
-        assert!(
-            error.kind() == ErrorKind::Image && error.to_string().contains("/0.png: no JPEG"),
-            "{error}"
-        );
+        assert!(error.kind() == ErrorKind::Image && error.to_string().contains("/0.png: no JPEG"), "{error}");
         let error = decode(&source.next_frame().unwrap().unwrap(), Turning::default()).unwrap_err();
         assert!(error.kind() == ErrorKind::Image && error.to_string().contains("/1.jpg: "), "{error}");
         assert_eq!(all(&mut *source).len(), 6);

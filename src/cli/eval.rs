@@ -30,9 +30,9 @@ pub(super) struct Args {
     /// Part of a packed file: train, test or all [default: test]
     #[arg(long)]
     split: Option<Split>,
-    /// Score from which on a label counts as found, of pictures with several labels
-    #[arg(long, value_name = "SCORE", default_value = "0.5", value_parser = score)]
-    threshold: f32,
+    /// Score from which on a label counts as found, of pictures with several labels [default: 0.5]
+    #[arg(long, value_name = "SCORE", value_parser = score)]
+    threshold: Option<f32>,
     /// Evaluate N pictures at most, evenly spaced
     #[arg(long, value_name = "N")]
     limit: Option<NonZeroUsize>,
@@ -65,6 +65,11 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if args.data.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv")) {
         return several_labels(args);
+    }
+    if args.threshold.is_some() {
+        let message =
+            "--threshold is for pictures with several labels, a .csv table: of one class each the best score counts";
+        return Err(Error::new(ErrorKind::Usage, message).into());
     }
     let mut data = Dataset::open(&args.data, args.split)?;
     if let Some(limit) = args.limit {
@@ -115,7 +120,8 @@ fn several_labels(args: &Args) -> anyhow::Result<ExitCode> {
     let missing = || Error::new(ErrorKind::Labels, "the model has no labels to match the table's: give --labels FILE");
     let labels = session.labels().ok_or_else(missing)?.to_vec();
     let bar = super::picture_bar(data.len())?;
-    let report = evaluate_labels(&mut session, &labels, &data, args.threshold, |done| bar.set_position(done as u64));
+    let threshold = args.threshold.unwrap_or(0.5);
+    let report = evaluate_labels(&mut session, &labels, &data, threshold, |done| bar.set_position(done as u64));
     bar.finish_and_clear();
     super::print(&shown(&report?, args.json)?)?;
     Ok(ExitCode::SUCCESS)

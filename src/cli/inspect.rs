@@ -36,6 +36,9 @@ pub(super) struct Args {
     /// their size, in int8 0.25
     #[arg(long, conflicts_with_all = ["preset", "config", "device"])]
     verify: bool,
+    /// Draw how much each layer of a dense block uses of each earlier one, as SVG (the paper's figure 5)
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["preset", "config"])]
+    reuse: Option<PathBuf>,
     /// Exit with 3 if a smaller share of the multiply-adds runs in int8
     #[arg(long, value_name = "PERCENT", conflicts_with_all = ["preset", "config"], value_parser = percent)]
     require_int8: Option<f64>,
@@ -52,7 +55,7 @@ const CHECK_FAILED: u8 = 3;
 /// # Errors
 /// A model or definition that cannot be read, or is none.
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let (mut execution, mut verified) = (None, None);
+    let (mut execution, mut verified, mut blocks) = (None, None, None);
     let mut described = match &args.model {
         Some(path) => {
             let options = SessionOptions {
@@ -70,6 +73,11 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             if args.executed || args.require_int8.is_some() {
                 execution = Some(session.execution()?);
             }
+            if let Some(drawing) = &args.reuse {
+                let found = super::reuse::blocks(path, &options)?;
+                super::reuse::draw(&found, drawing, path)?;
+                blocks = Some(found);
+            }
             of_model(&session)?
         }
         None => {
@@ -85,6 +93,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
     if let Some(verified) = verified.as_ref().filter(|_| args.json) {
         described["verified"] = serde_json::to_value(verified)?;
+    }
+    if let Some(blocks) = blocks.as_ref().filter(|_| args.json) {
+        described["reuse"] = serde_json::to_value(blocks)?;
     }
     let mut text = if args.json { text::json(&described)? + "\n" } else { table(&described) };
     if let Some(execution) = execution.as_ref().filter(|_| args.executed && !args.json) {

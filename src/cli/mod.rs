@@ -16,6 +16,7 @@ mod network;
 mod pages;
 mod prepare;
 mod quantize;
+mod reuse;
 mod run;
 mod teach;
 mod threads;

@@ -11,6 +11,7 @@ mod limits;
 mod metadata;
 pub mod onnx;
 mod presets;
+pub mod reuse;
 mod weights;
 
 pub use architecture::{Architecture, BatchNorm, Conv, DenseBlock, DenseLayer, Linear, Stage, Stem, TensorSpec};

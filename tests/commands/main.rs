@@ -13,6 +13,7 @@ mod hostile_text;
 mod pipes;
 mod prepare;
 mod quantize;
+mod reuse;
 mod rtsp;
 mod sources;
 mod teach;

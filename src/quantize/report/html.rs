@@ -1,8 +1,8 @@
 //! A report as a page for a browser: one file, nothing in it comes from elsewhere, and it has no scripts.
 
-use super::escape::escape;
 use super::ranking::{Measure, Ranking};
 use super::{LayerReport, Report, format, plot};
+use crate::text::markup;
 
 /// Layers that stand out as the most harmful.
 const WORST: usize = 5;
@@ -23,7 +23,7 @@ const HEAD: &str = "<thead>\n<tr><th rowspan=\"2\">#</th><th rowspan=\"2\" class
 /// The whole page of a report, with every layer. Texts of the report are escaped: they come from files.
 pub fn html(report: &Report) -> String {
     let ranking = Ranking::of(report);
-    let title = escape(&format!("{} in int8", report.model));
+    let title = markup(&format!("{} in int8", report.model));
     let samples = format::plural(report.samples, "calibration picture");
     // The policy is for the case that escaping were wrong: nothing is loaded or run.
     let mut page = format!(
@@ -32,7 +32,7 @@ pub fn html(report: &Report) -> String {
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>{title}</title>\n\
          <style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n\
          <header><h1>{title}</h1><p>{} ranges from {samples}</p></header>\n",
-        escape(&report.method)
+        markup(&report.method)
     );
     page += &warnings(report);
     page += &tiles(report);
@@ -55,7 +55,7 @@ fn warnings(report: &Report) -> String {
 }
 
 fn list(texts: &[String]) -> String {
-    let items: String = texts.iter().map(|text| format!("<li>{}</li>\n", escape(text))).collect();
+    let items: String = texts.iter().map(|text| format!("<li>{}</li>\n", markup(text))).collect();
     format!("<ul>\n{items}</ul>\n")
 }
 
@@ -102,7 +102,7 @@ fn facts(report: &Report) -> String {
     facts.push(("Weights equalized", yes(report.equalized)));
     facts.push(("Biases corrected", yes(report.bias_corrected)));
     if !report.kept_float.is_empty() {
-        facts.push(("Kept float", escape(&report.kept_float.join(", "))));
+        facts.push(("Kept float", markup(&report.kept_float.join(", "))));
     }
     if !report.skipped.is_empty() {
         let skipped = report.skipped.iter().map(|skipped| format!("{}: {}", skipped.picture, skipped.reason));
@@ -121,7 +121,7 @@ fn facts(report: &Report) -> String {
 fn harmful(report: &Report, ranking: &Ranking) -> String {
     let item = |&i: &usize| {
         let (layer, number) = (&report.layers[i], i + 1);
-        let (name, db) = (escape(&layer.name), format::maybe_db(ranking.by.of(layer)));
+        let (name, db) = (markup(&layer.name), format::maybe_db(ranking.by.of(layer)));
         format!("<li><a href=\"#layer-{number}\">{name}</a> (layer {number}): {db} dB</li>\n")
     };
     let items: String = ranking.layers.iter().take(WORST).map(item).collect();
@@ -151,11 +151,11 @@ fn row(index: usize, layer: &LayerReport, rank: Option<usize>, by: Measure) -> S
         _ if layer.is_int8() => "int8",
         _ => "f32",
     };
-    let cell = |class: &str, text: String| format!("<td class=\"{class}\">{}</td>", escape(&text));
+    let cell = |class: &str, text: String| format!("<td class=\"{class}\">{}</td>", markup(&text));
     let measured =
         |measure: Measure| cell(if measure == by { "db ranked" } else { "db" }, format::maybe_db(measure.of(layer)));
     // Names may break where their parts end.
-    let name = escape(&layer.name).replace('.', ".<wbr>").replace('/', "/<wbr>");
+    let name = markup(&layer.name).replace('.', ".<wbr>").replace('/', "/<wbr>");
     let cells = [
         cell("index", (index + 1).to_string()),
         format!("<th scope=\"row\">{name}</th>"),
@@ -229,7 +229,7 @@ mod tests {
         // Model twice, method, picture and reason, kept, warning; a tooltip, a name and the worst's name.
         let escaped = page.matches("&lt;script&gt;alert(1)&lt;/").count();
         assert_eq!(escaped, 7 + 2 * 2 + 1, "{page}");
-        assert_eq!(escape(evil), "&lt;script&gt;alert(1)&lt;/script&gt;&quot;&#39;&amp;\u{fffd}");
+        assert_eq!(markup(evil), "&lt;script&gt;alert(1)&lt;/script&gt;&quot;&#39;&amp;\u{fffd}");
     }
 
     #[test]

@@ -9,7 +9,6 @@
 
 use serde::Serialize;
 
-mod escape;
 mod format;
 mod html;
 mod plot;

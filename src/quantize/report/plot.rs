@@ -3,7 +3,6 @@
 //! The drawing has no fixed width: what lies along it is placed in percent, so that it fills a wide window, and text
 //! keeps its size on a phone, where many layers are scrolled past an axis that stays.
 
-use super::escape::escape;
 use super::ranking::{Measure, Ranking};
 use super::{LayerReport, Report, format};
 use crate::text;
@@ -142,7 +141,7 @@ fn mark(index: usize, slots: usize, layer: &LayerReport, scale: &Scale, worst: b
         format!("x=\"{x}\" width=\"{width}\"")
     };
     let slot = format!("{} y=\"0\" height=\"{BOTTOM}\"", place(0.0, 1.0));
-    let mut inside = format!("<title>{}</title>", escape(&tooltip(index, layer)));
+    let mut inside = format!("<title>{}</title>", text::markup(&tooltip(index, layer)));
     if !layer.is_int8() {
         inside += &format!("<rect class=\"float\" {slot}/>");
     }
