@@ -83,6 +83,6 @@ pub use runtime::{Classification, Classifier, Session, SessionOptions};
 pub mod fuzzing {
     pub use crate::camera::mjpeg::fuzz as mjpeg;
     pub use crate::cli::camera::settings::fuzz as settings;
-    pub use crate::output::http::request::fuzz as request;
+    pub use crate::output::http::host::fuzz as host;
     pub use crate::runtime::sidecar::fuzz as sidecar;
 }

@@ -1,175 +1,162 @@
 //! What the web server answers to each request.
 
-use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::time::Duration;
+use std::future;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::body::{Body, Bytes};
+use axum::extract::{Request, State};
+use axum::http::header::{CONTENT_TYPE, HOST, HeaderName, HeaderValue, RETRY_AFTER};
+use axum::http::{StatusCode, Version};
+use axum::middleware::{self, Next};
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::get;
+use axum::{Extension, Router};
+use futures_util::{StreamExt, stream};
+use tokio::time::timeout;
 
 use super::super::record;
-use super::feed::{Feed, Next};
-use super::request::{self, Bad, Request};
+use super::feed::{BOUNDARY, Feed};
+use super::host;
+use super::limits::Limits;
+use super::server::Client;
+use crate::error::{Error, ErrorKind};
 
 /// The page: self-contained, it asks for nothing but the stream and the status.
 const PAGE: &str = include_str!("page.html");
-/// Between the pictures of a stream.
-const BOUNDARY: &str = "densight-frame";
-/// Headers of every answer. Nothing is cached, no connection is used twice, and no other site can show the pictures
-/// or load anything into the page.
-const COMMON: &str = "Connection: close\r\n\
-    Cache-Control: no-store\r\n\
-    X-Content-Type-Options: nosniff\r\n\
-    Referrer-Policy: no-referrer\r\n\
-    Cross-Origin-Resource-Policy: same-origin\r\n\
-    Content-Security-Policy: default-src 'none'; img-src 'self' data:; connect-src 'self'; \
-    style-src 'unsafe-inline'; script-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; \
-    frame-ancestors 'none'\r\n";
+/// Headers of every answer. Nothing is cached, and no other site can show the pictures or load anything into the page.
+const COMMON: [(&str, &str); 5] = [
+    ("cache-control", "no-store"),
+    ("x-content-type-options", "nosniff"),
+    ("referrer-policy", "no-referrer"),
+    ("cross-origin-resource-policy", "same-origin"),
+    (
+        "content-security-policy",
+        "default-src 'none'; img-src 'self' data:; connect-src 'self'; style-src 'unsafe-inline'; \
+         script-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    ),
+];
 
-/// How many clients there may be, and how long each may take.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Limits {
-    /// Connections at a time; further ones are told 503 unread.
-    pub(super) connections: usize,
-    /// Clients waiting for pictures at a time; further ones are told 503.
-    pub(super) watchers: usize,
-    /// For a request to arrive.
-    pub(super) request: Duration,
-    /// For a client to take any bytes at all, before it counts as vanished.
-    pub(super) write: Duration,
-    /// For `/snapshot.jpg` to get a picture.
-    pub(super) snapshot: Duration,
-    /// Without a result for so long the loop is not well.
-    pub(super) stale: Duration,
+/// What all requests are answered from.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) feed: Feed,
+    pub(super) limits: Limits,
+    /// What went wrong and was not told yet.
+    told: Mutex<Option<Error>>,
 }
 
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            connections: 32,
-            watchers: 8,
-            request: Duration::from_secs(5),
-            write: Duration::from_secs(10),
-            snapshot: Duration::from_secs(5),
-            stale: Duration::from_secs(10),
+impl Shared {
+    pub(super) fn new(feed: Feed, limits: Limits) -> Self {
+        Self { feed, limits, told: Mutex::new(None) }
+    }
+
+    /// Something for the log. Where nobody looks for it, the first such message stays.
+    fn tell(&self, message: String) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        told.get_or_insert_with(|| Error::new(ErrorKind::Output, message));
+    }
+
+    /// What was to be told.
+    pub(super) fn told(&self) -> Option<Error> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// All paths there are.
+pub(super) fn router(shared: Arc<Shared>) -> Router {
+    Router::new()
+        .route("/", get(Html(PAGE)))
+        .route("/status.json", get(status))
+        .route("/healthz", get(health))
+        .route("/snapshot.jpg", get(snapshot))
+        .route("/stream.mjpg", get(pictures))
+        .fallback((StatusCode::NOT_FOUND, "there is no such page\n"))
+        .layer(middleware::from_fn(guard))
+        .with_state(shared)
+}
+
+/// Lets only requests pass that are meant for this server, and adds [`COMMON`] to every answer.
+async fn guard(Extension(client): Extension<Arc<Client>>, request: Request, next: Next) -> Response {
+    let mut response = match refusal(&client, &request) {
+        Some(refused) => refused,
+        None => next.run(request).await,
+    };
+    for (name, value) in COMMON {
+        response.headers_mut().insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+    }
+    response
+}
+
+fn refusal(client: &Client, request: &Request) -> Option<Response> {
+    let mut hosts = request.headers().get_all(HOST).iter();
+    let (host, other) = (hosts.next(), hosts.next());
+    let uri = request.uri();
+    // A target with a host of its own is for a proxy; two hosts could mean one to a proxy and another to this server
+    // (RFC 9112, section 3.2).
+    let is_plain = uri.authority().is_none() && uri.path().starts_with('/');
+    if !is_plain || other.is_some() || (host.is_none() && request.version() == Version::HTTP_11) {
+        return Some((StatusCode::BAD_REQUEST, "this is no request for a page\n").into_response());
+    }
+    let is_own = host.and_then(|host| host.to_str().ok()).is_some_and(host::is_own);
+    (client.local.is_loopback() && !is_own).then(|| (StatusCode::FORBIDDEN, "403 Forbidden\n").into_response())
+}
+
+async fn status(State(shared): State<Arc<Shared>>) -> Response {
+    match shared.feed.newest() {
+        Some(newest) => ([(CONTENT_TYPE, "application/json")], record::line(&newest.report)).into_response(),
+        None => unavailable("there is no result yet\n"),
+    }
+}
+
+async fn health(State(shared): State<Arc<Shared>>) -> Response {
+    match shared.feed.newest() {
+        Some(newest) if newest.age() < shared.limits.stale => {
+            let line = format!("{{\"age_ms\":{},\"lost\":{}}}\n", newest.age().as_millis(), newest.report.lost);
+            ([(CONTENT_TYPE, "application/json")], line).into_response()
         }
+        Some(newest) => unavailable(format!("the newest result is {} s old\n", newest.age().as_secs())),
+        None => unavailable("there is no result yet\n"),
     }
 }
 
-/// Reads one request from `stream` and answers it. A failure to write is the end of the client, of which nobody
-/// needs to know.
-pub(super) fn serve(stream: &TcpStream, address: SocketAddr, feed: &Feed, limits: &Limits) {
-    let prepared = stream.set_write_timeout(Some(limits.write)).and_then(|()| stream.set_nodelay(true));
-    if prepared.is_err() {
-        return;
-    }
-    let answered = match request::read(stream, limits.request) {
-        Ok(request) => answer(stream, &request, address, feed, limits),
-        Err(Bad::Malformed) => refuse(stream, "400 Bad Request", ""),
-        Err(Bad::TooLong) => refuse(stream, "431 Request Header Fields Too Large", ""),
-        Err(Bad::Gone) => return,
+/// The newest picture, however old; waits for the first.
+async fn snapshot(State(shared): State<Arc<Shared>>) -> Response {
+    let Ok(Some(picture)) = timeout(shared.limits.snapshot, shared.feed.pictures().next()).await else {
+        return unavailable("there is no picture yet\n");
     };
-    if answered.is_ok() {
-        hang_up(stream);
+    match picture.encoded().await {
+        Ok(encoded) => ([(CONTENT_TYPE, "image/jpeg")], encoded.jpeg.clone()).into_response(),
+        Err(words) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{words}\n")).into_response(),
     }
 }
 
-fn answer(stream: &TcpStream, request: &Request, address: SocketAddr, feed: &Feed, limits: &Limits) -> io::Result<()> {
-    let is_own = |host: &str| request::is_own_host(host, address);
-    if address.ip().is_loopback() && !request.host.as_deref().is_some_and(is_own) {
-        return refuse(stream, "403 Forbidden", "");
-    }
-    let body = match request.method.as_str() {
-        "GET" => true,
-        "HEAD" => false,
-        _ => return refuse(stream, "405 Method Not Allowed", "Allow: GET, HEAD\r\n"),
+/// Pictures as they come, each replacing the one before (`multipart/x-mixed-replace`), until the client leaves.
+async fn pictures(State(shared): State<Arc<Shared>>, Extension(client): Extension<Arc<Client>>) -> Response {
+    let Some(place) = shared.feed.place() else {
+        let most = shared.limits.streams;
+        return unavailable(format!("too many viewers: {most} at a time; /snapshot.jpg has the newest picture\n"));
     };
-    let whole =
-        |kind: &str, bytes: &[u8]| whole(stream, "200 OK", "", kind, if body { Ok(bytes) } else { Err(bytes.len()) });
-    match request.path.as_str() {
-        "/" => whole("text/html; charset=utf-8", PAGE.as_bytes()),
-        "/status.json" => match feed.report() {
-            Some(report) => whole("application/json", record::line(&report).as_bytes()),
-            None => refuse(stream, "503 Service Unavailable", "Retry-After: 1\r\n"),
-        },
-        "/healthz" => match feed.age().filter(|age| *age < limits.stale) {
-            Some(age) => {
-                let lost = feed.report().map_or(0, |report| report.lost);
-                let line = format!("{{\"age_ms\":{},\"lost\":{lost}}}\n", age.as_millis());
-                whole("application/json", line.as_bytes())
+    client.is_stream.store(true, Ordering::Relaxed);
+    let pictures = shared.feed.pictures();
+    let parts = stream::unfold((pictures, shared, place), |(mut pictures, shared, place)| async move {
+        loop {
+            match pictures.next().await?.encoded().await {
+                Ok(encoded) => return Some((Ok(encoded.part.clone()), (pictures, shared, place))),
+                Err(words) => shared.tell(words.to_owned()),
             }
-            None => refuse(stream, "503 Service Unavailable", "Retry-After: 1\r\n"),
-        },
-        "/snapshot.jpg" => match feed.watch(limits.watchers).map(|mut watch| watch.next(limits.snapshot)) {
-            Some(Next::Picture(picture)) => whole("image/jpeg", &picture),
-            _ => refuse(stream, "503 Service Unavailable", "Retry-After: 1\r\n"),
-        },
-        "/stream.mjpg" => pictures(stream, body, feed, limits),
-        _ => refuse(stream, "404 Not Found", ""),
-    }
-}
-
-/// Sends pictures as they come, each replacing the one before (`multipart/x-mixed-replace`), until the client
-/// leaves or the feed stops.
-fn pictures(mut stream: &TcpStream, body: bool, feed: &Feed, limits: &Limits) -> io::Result<()> {
-    let Some(mut watch) = feed.watch(limits.watchers) else {
-        return refuse(stream, "503 Service Unavailable", "Retry-After: 5\r\n");
-    };
-    write!(stream, "HTTP/1.1 200 OK\r\n{COMMON}Content-Type: multipart/x-mixed-replace; boundary={BOUNDARY}\r\n\r\n")?;
-    if !body {
-        return Ok(());
-    }
-    write!(stream, "--{BOUNDARY}\r\n")?;
-    loop {
-        match watch.next(Duration::from_millis(500)) {
-            Next::Picture(jpeg) => {
-                write!(stream, "Content-Type: image/jpeg\r\nContent-Length: {}\r\n\r\n", jpeg.len())?;
-                stream.write_all(&jpeg)?;
-                // The boundary follows at once: browsers show a picture only when they have seen its end.
-                write!(stream, "\r\n--{BOUNDARY}\r\n")?;
-            }
-            Next::Nothing if has_left(stream) => return Ok(()),
-            Next::Nothing => {}
-            Next::Stopped => return Ok(()),
         }
-    }
+    });
+    let begin: Result<Bytes, std::convert::Infallible> = Ok(format!("--{BOUNDARY}\r\n").into());
+    let body = Body::from_stream(stream::once(future::ready(begin)).chain(parts));
+    let kind = format!("multipart/x-mixed-replace; boundary={BOUNDARY}");
+    let mut response = ([(CONTENT_TYPE, kind)], body).into_response();
+    // An answer of HTTP/1.0 ends with its connection; in the chunks of HTTP/1.1 many readers of Motion JPEG find no picture.
+    *response.version_mut() = Version::HTTP_10;
+    response
 }
 
-/// Whether the client closed its side, which otherwise shows only at the next picture.
-fn has_left(stream: &TcpStream) -> bool {
-    let _ = stream.set_read_timeout(Some(Duration::from_millis(1)));
-    matches!(stream.peek(&mut [0]), Ok(0))
-}
-
-/// An answer that is only its status, in words.
-pub(super) fn refuse(stream: &TcpStream, status: &str, headers: &str) -> io::Result<()> {
-    whole(stream, status, headers, "text/plain; charset=utf-8", Ok(format!("{status}\n").as_bytes()))
-}
-
-/// An answer of known length: with its body, or for `HEAD` only the body's length.
-fn whole(
-    mut stream: &TcpStream,
-    status: &str,
-    headers: &str,
-    kind: &str,
-    body: Result<&[u8], usize>,
-) -> io::Result<()> {
-    let (length, bytes) = match body {
-        Ok(bytes) => (bytes.len(), bytes),
-        Err(length) => (length, &[][..]),
-    };
-    let head =
-        format!("HTTP/1.1 {status}\r\n{COMMON}{headers}Content-Type: {kind}\r\nContent-Length: {length}\r\n\r\n");
-    stream.write_all(head.as_bytes())?;
-    stream.write_all(bytes)
-}
-
-/// Closes a connection after its answer: to close while the client still sends would have the system reset the
-/// connection, and the answer could be lost (RFC 9112, section 9.6).
-fn hang_up(mut stream: &TcpStream) {
-    let _ = stream.shutdown(Shutdown::Write);
-    let _ = stream.set_read_timeout(Some(Duration::from_millis(100)));
-    let mut rest = [0; 4096];
-    for _ in 0..16 {
-        if !matches!(stream.read(&mut rest), Ok(1..)) {
-            break;
-        }
-    }
+/// Not now, in words.
+fn unavailable(words: impl IntoResponse) -> Response {
+    (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "1")], words).into_response()
 }

@@ -3,17 +3,22 @@
 //! | path | answer |
 //! |---|---|
 //! | `/` | the page |
-//! | `/stream.mjpg` | pictures without end, `multipart/x-mixed-replace` |
-//! | `/snapshot.jpg` | the next picture |
+//! | `/stream.mjpg` | pictures without end, `multipart/x-mixed-replace`; 503 where too many look already |
+//! | `/snapshot.jpg` | the newest picture, however old |
 //! | `/status.json` | the newest record, as `json://` writes it |
 //! | `/healthz` | 200 and the newest record's age; 503 where there was none for ten seconds |
 //!
-//! Pictures are encoded only while somebody watches, once for all who do. There is no password: by default only
+//! Pictures are encoded only when somebody wants them, once for all who do. There is no password: by default only
 //! this computer can connect.
+//!
+//! ```text
+//! the loop -> feed.rs -> answer.rs (axum) -> server.rs (hyper, in a thread of its own)
+//! ```
 
 mod answer;
 mod feed;
-pub(crate) mod request;
+pub(crate) mod host;
+mod limits;
 mod server;
 
 use std::io;
@@ -25,16 +30,16 @@ use super::{Delivery, Sink, SinkOptions};
 use crate::error::{Error, ErrorKind, Result, reason};
 use crate::frame::RgbImage;
 use crate::prediction::FrameReport;
-use answer::Limits;
+use answer::Shared;
 use feed::Feed;
+use limits::Limits;
 use server::Server;
 
 /// Shows results to web browsers.
 #[derive(Debug)]
 pub(super) struct Http {
-    feed: Arc<Feed>,
+    shared: Arc<Shared>,
     server: Server,
-    encoding: Encoding,
 }
 
 impl Http {
@@ -49,8 +54,9 @@ impl Http {
 
     fn with_limits(place: &str, options: &SinkOptions, limits: Limits) -> Result<Self> {
         let address = parse(place)?;
-        let feed = Arc::new(Feed::default());
-        let server = Server::start(address, feed.clone(), limits).map_err(|error| {
+        let feed = Feed::new(limits.streams, Encoding::Jpeg(options.jpeg_quality));
+        let shared = Arc::new(Shared::new(feed, limits));
+        let server = Server::start(address, answer::router(shared.clone()), limits).map_err(|error| {
             let port = address.port();
             let message = match error.kind() {
                 io::ErrorKind::AddrInUse => format!("port {port} is in use: choose another, or 0 for any free one"),
@@ -62,18 +68,17 @@ impl Http {
             };
             Error::new(ErrorKind::Output, message).caused_by(error)
         })?;
-        Ok(Self { feed, server, encoding: Encoding::Jpeg(options.jpeg_quality) })
+        Ok(Self { shared, server })
     }
 }
 
 impl Sink for Http {
     fn wants_picture(&self) -> bool {
-        self.feed.is_watched()
+        self.shared.feed.wants_picture()
     }
 
     fn deliver(&mut self, report: &FrameReport, picture: Option<&RgbImage>) -> Result<Delivery> {
-        let picture = picture.filter(|_| self.feed.is_watched()).map(|picture| self.encoding.encode(picture));
-        self.feed.publish(report, picture.transpose()?);
+        self.shared.feed.publish(report, picture);
         Ok(Delivery::Continue)
     }
 
@@ -86,6 +91,10 @@ impl Sink for Http {
         let address = self.server.address();
         let reach = if address.ip().is_loopback() { "this computer only" } else { "reachable from the network" };
         format!("http://{address}/ ({reach})")
+    }
+
+    fn trouble(&mut self) -> Option<Error> {
+        self.shared.told()
     }
 }
 

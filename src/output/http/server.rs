@@ -1,39 +1,69 @@
-//! A web server of bounded size: one thread accepts, each connection has one of a limited number of threads, and
-//! all of them end when the server does.
+//! The server itself: one thread for all clients, from which hyper serves what a router answers.
 //!
-//! Written on `std::net` because of that end. To stop a thread that writes to a client who does not read, its
-//! socket has to be shut down from outside, and a connection that never sends a request has to be counted and
-//! closed too.
+//! No client can keep others out. A request has to arrive in time, and answers have to be taken; for a connection
+//! that is one too many the oldest gives way that is no stream, and streams have a limit of their own.
 
+use std::collections::VecDeque;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Weak};
+use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use super::answer::{self, Limits};
-use super::feed::Feed;
+use axum::{Extension, Router};
+use futures_util::future;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime;
+use tokio::sync::oneshot;
+use tokio::task::AbortHandle;
+use tokio_io_timeout::TimeoutStream;
+
+use super::limits::Limits;
+
+/// Longest request line and headers, in bytes.
+const LONGEST: usize = 8 * 1024;
 
 /// A running server; dropping it stops it.
 #[derive(Debug)]
 pub(super) struct Server {
     address: SocketAddr,
-    feed: Arc<Feed>,
-    acceptor: Option<JoinHandle<()>>,
+    running: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
+}
+
+/// What is known of a client beside its request; handlers get it as an extension.
+#[derive(Debug)]
+pub(super) struct Client {
+    /// The address of this computer that it reached.
+    pub(super) local: IpAddr,
+    /// Whether its answer is one without end.
+    pub(super) is_stream: AtomicBool,
 }
 
 impl Server {
-    /// Starts a server of `feed` at `address`; port 0 is any free one.
+    /// Serves `router` at `address`; port 0 is any free one.
     ///
     /// # Errors
     /// The system's, when the address cannot be had.
-    pub(super) fn start(address: SocketAddr, feed: Arc<Feed>, limits: Limits) -> io::Result<Self> {
-        let listener = TcpListener::bind(address)?;
+    pub(super) fn start(address: SocketAddr, router: Router, limits: Limits) -> io::Result<Self> {
+        let runtime = runtime::Builder::new_current_thread()
+            .enable_all()
+            .thread_name("http pictures")
+            .max_blocking_threads(1)
+            .build()?;
+        let listener = runtime.block_on(TcpListener::bind(address))?;
         let address = listener.local_addr()?;
-        let shared = feed.clone();
-        let acceptor =
-            thread::Builder::new().name("http".into()).spawn(move || accept(&listener, address, &shared, limits))?;
-        Ok(Self { address, feed, acceptor: Some(acceptor) })
+        let (stop, stopped) = oneshot::channel();
+        let serve = move || {
+            runtime.block_on(future::select(pin!(accept(listener, router, limits)), stopped));
+            // With the runtime all connections are dropped, that is closed.
+        };
+        let thread = thread::Builder::new().name("http".into()).spawn(serve)?;
+        Ok(Self { address, running: Some((stop, thread)) })
     }
 
     /// Where it listens, with the real port.
@@ -41,22 +71,12 @@ impl Server {
         self.address
     }
 
-    /// Closes all connections and waits for all threads.
+    /// Closes all connections and waits for the thread.
     pub(super) fn stop(&mut self) {
-        let Some(acceptor) = self.acceptor.take() else { return };
-        self.feed.stop();
-        // The acceptor waits for a connection: here is one, after which it sees that it should stop.
-        let mut own = self.address;
-        match own.ip() {
-            IpAddr::V4(ip) if ip.is_unspecified() => own.set_ip(Ipv4Addr::LOCALHOST.into()),
-            IpAddr::V6(ip) if ip.is_unspecified() => own.set_ip(Ipv6Addr::LOCALHOST.into()),
-            _ => {}
-        }
-        // Should even that fail, its thread is left behind rather than waited for without end.
-        if TcpStream::connect_timeout(&own, Duration::from_secs(1)).is_ok() {
-            // A panic there has been reported already.
-            let _ = acceptor.join();
-        }
+        let Some((stop, thread)) = self.running.take() else { return };
+        // Neither can fail but after a panic in the thread, which has been reported already.
+        let _ = stop.send(());
+        let _ = thread.join();
     }
 }
 
@@ -66,39 +86,56 @@ impl Drop for Server {
     }
 }
 
-/// Accepts connections until the feed stops, then closes all and waits for their threads.
-fn accept(listener: &TcpListener, address: SocketAddr, feed: &Arc<Feed>, limits: Limits) {
-    let mut connections: Vec<(JoinHandle<()>, Weak<TcpStream>)> = Vec::new();
+/// Accepts connections, without end.
+async fn accept(listener: TcpListener, router: Router, limits: Limits) {
+    let mut connections = Connections::default();
     loop {
-        let accepted = listener.accept();
-        if feed.is_stopped() {
-            break;
-        }
-        let Ok((stream, _)) = accepted else {
-            // Out of file descriptors, or a client that left already: better luck later.
-            thread::sleep(Duration::from_millis(50));
+        let accepted = listener.accept().await.and_then(|(stream, _)| Ok((stream.local_addr()?, stream)));
+        let Ok((local, stream)) = accepted else {
+            // Out of file descriptors, or a client that left already.
+            connections.keep(limits.connections / 2);
+            tokio::time::sleep(Duration::from_millis(50)).await;
             continue;
         };
-        connections.retain(|(thread, _)| !thread.is_finished());
-        if connections.len() >= limits.connections {
-            // So short an answer fits into the socket's buffer: this does not wait.
-            let _ = answer::refuse(&stream, "503 Service Unavailable", "Retry-After: 5\r\n");
-            continue;
-        }
-        let stream = Arc::new(stream);
-        let remote = Arc::downgrade(&stream);
-        let feed = feed.clone();
-        let serve = move || answer::serve(&stream, address, &feed, &limits);
-        if let Ok(thread) = thread::Builder::new().name("http client".into()).spawn(serve) {
-            connections.push((thread, remote));
-        }
+        connections.keep(limits.connections - 1);
+        let client = Arc::new(Client { local: local.ip().to_canonical(), is_stream: AtomicBool::new(false) });
+        let task = tokio::spawn(serve(stream, router.clone().layer(Extension(client.clone())), limits));
+        connections.0.push_back((task.abort_handle(), client));
     }
-    for (_, stream) in &connections {
-        if let Some(stream) = stream.upgrade() {
-            let _ = stream.shutdown(Shutdown::Both);
-        }
+}
+
+/// Connections from the oldest to the newest.
+#[derive(Default)]
+struct Connections(VecDeque<(AbortHandle, Arc<Client>)>);
+
+impl Connections {
+    /// Forgets those that ended, and closes the oldest until `most` are left; streams are not closed.
+    fn keep(&mut self, most: usize) {
+        self.0.retain(|(task, _)| !task.is_finished());
+        let mut surplus = self.0.len().saturating_sub(most);
+        self.0.retain(|(task, client)| {
+            let gives_way = surplus > 0 && !client.is_stream.load(Ordering::Relaxed);
+            if gives_way {
+                task.abort();
+                surplus -= 1;
+            }
+            !gives_way
+        });
     }
-    for (thread, _) in connections {
-        let _ = thread.join();
-    }
+}
+
+/// Reads one request and answers it. A failure is the end of the client, of which nobody needs to know.
+async fn serve(stream: TcpStream, router: Router, limits: Limits) {
+    let _ = stream.set_nodelay(true);
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(limits.write));
+    let _ = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.request)
+        .max_buf_size(LONGEST)
+        .keep_alive(false)
+        // Some readers of Motion JPEG know `Content-Type` only as it was written when they were.
+        .title_case_headers(true)
+        .serve_connection(TokioIo::new(Box::pin(stream)), TowerToHyperService::new(router))
+        .await;
 }

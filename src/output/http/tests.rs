@@ -94,9 +94,18 @@ fn health_is_that_results_come() {
 #[test]
 fn everything_else_is_refused() {
     let sink = sink(Limits { request: Duration::from_millis(50), ..Limits::default() });
-    for (request, status) in
-        [("GET /x", "404"), ("GET /../etc/passwd", "404"), ("POST /", "405"), ("DELETE /x", "405"), ("GET x", "400")]
-    {
+    for (request, status) in [
+        ("GET /x", "404"),
+        ("GET /../etc/passwd", "404"),
+        ("GET //status.json", "404"),
+        ("DELETE /x", "404"),
+        ("POST /", "405"),
+        ("PUT /stream.mjpg", "405"),
+        ("GET x", "400"),
+        ("GET http://localhost/", "400"),
+        ("CONNECT localhost:80", "400"),
+        ("OPTIONS *", "400"),
+    ] {
         let (head, _) = ask(&sink, request);
         assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{request}: {head}");
     }
@@ -105,52 +114,78 @@ fn everything_else_is_refused() {
         let _ = stream.write_all(bytes);
         stream
     };
-    assert!(split(raw(b"\x16\x03\x01\r\n\r\n")).0.starts_with("HTTP/1.1 400 "));
-    assert!(split(raw(b"GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n")).0.starts_with("HTTP/1.1 403 "));
-    assert!(split(raw(b"GET / HTTP/1.0\r\n\r\n")).0.starts_with("HTTP/1.1 403 "));
-    assert!(split(raw(&[b'a'; 8192])).0.starts_with("HTTP/1.1 431 "));
+    let status = |bytes: &[u8]| split(raw(bytes)).0[..13].to_owned();
+    assert_eq!(status(b"\x16\x03\x01\r\n\r\n"), "HTTP/1.1 400 ");
+    assert_eq!(status(b"GET / HTTP/1.1\r\n\r\n"), "HTTP/1.1 400 ");
+    assert_eq!(status(b"GET / HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n\r\n"), "HTTP/1.1 400 ");
+    assert_eq!(status(b"GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n"), "HTTP/1.1 403 ");
+    assert_eq!(status(b"GET / HTTP/1.0\r\n\r\n"), "HTTP/1.0 403 ");
+    assert_eq!(status(&[b'a'; 8192]), "HTTP/1.1 431 ");
     let mut rest = Vec::new();
     raw(b"GET / HT").read_to_end(&mut rest).unwrap();
     assert!(rest.is_empty(), "a request that never ends is hung up on");
 }
 
 #[test]
-fn pictures_are_made_only_for_watchers_and_newest_first() {
+fn a_body_is_not_waited_for() {
+    let sink = sink(Limits::default());
+    let mut stream = send(&sink, "POST / HTTP/1.1\r\nContent-Length: 1000000000000\r\nX:");
+    let mut status = [0; 13];
+    stream.read_exact(&mut status).unwrap();
+    assert_eq!(&status, b"HTTP/1.1 405 ");
+}
+
+#[test]
+fn a_stream_begins_with_the_newest_picture_and_goes_on() {
     let mut sink = sink(Limits::default());
     deliver(&mut sink);
-    assert!(!sink.wants_picture());
-    let mut watcher = send(&sink, "GET /stream.mjpg");
-    until("the watcher", || sink.wants_picture());
+    let mut viewer = send(&sink, "GET /stream.mjpg");
+    read_picture(&mut viewer);
     for _ in 0..3 {
         deliver(&mut sink);
-        read_picture(&mut watcher);
+        read_picture(&mut viewer);
     }
-    drop(watcher);
-    until("the watcher to be gone", || {
+    drop(viewer);
+    until("the viewer to be gone", || {
         deliver(&mut sink);
-        !sink.wants_picture()
+        sink.shared.feed.viewers() == 0
     });
 }
 
 #[test]
-fn a_watcher_that_leaves_while_no_pictures_come_is_noticed() {
-    let sink = sink(Limits::default());
-    let watcher = send(&sink, "GET /stream.mjpg");
-    until("the watcher", || sink.wants_picture());
-    drop(watcher);
-    until("the watcher to be gone", || !sink.wants_picture());
+fn a_stream_is_not_in_chunks() {
+    let mut sink = sink(Limits::default());
+    deliver(&mut sink);
+    let viewer = send(&sink, "GET /stream.mjpg");
+    until("the viewer", || sink.shared.feed.viewers() == 1);
+    thread::sleep(Duration::from_millis(100));
+    sink.finish().unwrap();
+    let (head, body) = split(viewer);
+    assert!(head.contains("Content-Type: multipart/x-mixed-replace; boundary=densight-frame"), "{head}");
+    assert!(!head.to_ascii_lowercase().contains("transfer-encoding"), "{head}");
+    assert!(body.starts_with(b"--densight-frame\r\nContent-Type: image/jpeg\r\nContent-Length: "));
 }
 
 #[test]
-fn a_snapshot_is_the_next_picture() {
+fn a_viewer_that_leaves_while_no_pictures_come_is_noticed() {
+    let sink = sink(Limits::default());
+    let viewer = send(&sink, "GET /stream.mjpg");
+    until("the viewer", || sink.shared.feed.viewers() == 1);
+    drop(viewer);
+    until("the viewer to be gone", || sink.shared.feed.viewers() == 0);
+}
+
+#[test]
+fn a_snapshot_is_the_newest_picture_or_the_first() {
     let mut sink = sink(Limits::default());
     let client = send(&sink, "GET /snapshot.jpg");
-    until("the request", || sink.wants_picture());
+    thread::sleep(Duration::from_millis(20));
     deliver(&mut sink);
-    let (head, body) = split(client);
-    assert!(head.contains("Content-Type: image/jpeg"), "{head}");
-    assert_eq!(image::load_from_memory(&body).unwrap().to_rgb8().dimensions(), (64, 48));
-    until("the request to end", || !sink.wants_picture());
+    for answer in [split(client), ask(&sink, "GET /snapshot.jpg")] {
+        let (head, body) = answer;
+        assert!(head.contains("Content-Type: image/jpeg"), "{head}");
+        assert_eq!(image::load_from_memory(&body).unwrap().to_rgb8().dimensions(), (64, 48));
+    }
 }
 
 #[test]
@@ -160,28 +195,67 @@ fn a_snapshot_without_frames_is_refused_in_time() {
 }
 
 #[test]
-fn clients_are_limited() {
-    // Long enough that on a busy machine no silent client is given up before the last one is refused.
-    let request = Duration::from_secs(60);
-    let sink = sink(Limits { watchers: 2, connections: 4, request, ..Limits::default() });
-    let watchers = [send(&sink, "GET /stream.mjpg"), send(&sink, "GET /stream.mjpg")];
-    for mut watcher in &watchers {
-        // Its first bytes show that it is being served.
-        watcher.read_exact(&mut [0; 15]).unwrap();
-    }
-    assert!(ask(&sink, "GET /stream.mjpg").0.starts_with("HTTP/1.1 503 "));
-    assert!(ask(&sink, "GET /").0.starts_with("HTTP/1.1 200 "), "the page is still served");
-    let silent: Vec<TcpStream> = (0..4).map(|_| TcpStream::connect(sink.server.address()).unwrap()).collect();
-    // Whoever was answered before may still count when the first of these comes: one more may be let in.
-    let refused = (0..5).any(|_| {
-        let mut client = TcpStream::connect(sink.server.address()).unwrap();
-        client.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
-        let mut answer = String::new();
-        let _ = client.read_to_string(&mut answer);
-        answer.starts_with("HTTP/1.1 503 ")
+fn a_picture_that_cannot_be_encoded_is_told_of() {
+    let mut sink = sink(Limits::default());
+    let _viewer = send(&sink, "GET /stream.mjpg");
+    assert_eq!(sink.deliver(&report(), Some(&RgbImage::filled(70_000, 1, [0; 3]))).unwrap(), Delivery::Continue);
+    let mut told = None;
+    until("the word", || {
+        told = told.take().or_else(|| sink.trouble());
+        told.is_some()
     });
-    assert!(refused, "five more than are allowed were let in");
-    drop(silent);
+    assert!(told.unwrap().to_string().contains("70000x1"));
+    assert!(ask(&sink, "GET /snapshot.jpg").0.starts_with("HTTP/1.1 500 "));
+}
+
+#[test]
+fn streams_are_limited_and_leave_the_rest_alone() {
+    let mut sink = sink(Limits { streams: 2, ..Limits::default() });
+    deliver(&mut sink);
+    let viewers = [send(&sink, "GET /stream.mjpg"), send(&sink, "GET /stream.mjpg")];
+    until("the viewers", || sink.shared.feed.viewers() == 2);
+    let (head, body) = ask(&sink, "GET /stream.mjpg");
+    assert!(head.starts_with("HTTP/1.1 503 ") && body.starts_with(b"too many viewers: 2 at a time"), "{head}");
+    for path in ["/", "/healthz", "/snapshot.jpg"] {
+        assert!(ask(&sink, &format!("GET {path}")).0.starts_with("HTTP/1.1 200 "), "{path}");
+    }
+    drop(viewers);
+}
+
+#[test]
+fn silent_clients_give_way_and_streams_do_not() {
+    // Long enough that no silent client is given up by itself.
+    let request = Duration::from_secs(60);
+    let mut sink = sink(Limits { connections: 8, request, ..Limits::default() });
+    deliver(&mut sink);
+    let mut viewer = send(&sink, "GET /stream.mjpg");
+    read_picture(&mut viewer);
+    let mut silent = Vec::new();
+    for i in 0..40 {
+        let mut client = TcpStream::connect(sink.server.address()).unwrap();
+        if i % 2 == 0 {
+            client.write_all(b"GET / HTTP/1.1\r\nX: ").unwrap();
+        }
+        silent.push(client);
+        let asked = Instant::now();
+        assert!(ask(&sink, "GET /healthz").0.starts_with("HTTP/1.1 200 "));
+        assert!(asked.elapsed() < Duration::from_secs(2), "{:?}", asked.elapsed());
+    }
+    silent[0].set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    assert!(!matches!(silent[0].read(&mut [0]), Ok(1..)), "the oldest was closed");
+    deliver(&mut sink);
+    read_picture(&mut viewer);
+}
+
+/// A picture that is far larger, encoded, than what the system keeps for a client that does not read.
+fn large() -> RgbImage {
+    let mut random = 1_u32;
+    let mut noise = || {
+        random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (random >> 24) as u8
+    };
+    let (width, height) = (4000, 3000);
+    RgbImage { width, height, pixels: (0..width * height * 3).map(|_| noise()).collect() }
 }
 
 #[test]
@@ -189,31 +263,33 @@ fn a_client_that_does_not_read_slows_nothing_down_and_does_not_hold_up_the_end()
     let mut sink = sink(Limits::default());
     let stuck = send(&sink, "GET /stream.mjpg");
     let silent = TcpStream::connect(sink.server.address()).unwrap();
-    until("the watcher", || sink.wants_picture());
-    // Far more than the system keeps for a client that does not read.
-    let large = vec![7; 4 << 20];
-    let start = Instant::now();
-    for _ in 0..8 {
-        sink.feed.publish(&report(), Some(large.clone()));
-        std::thread::sleep(Duration::from_millis(5));
+    until("the viewer", || sink.shared.feed.viewers() == 1);
+    let large = large();
+    let mut longest = Duration::ZERO;
+    for _ in 0..4 {
+        let start = Instant::now();
+        assert_eq!(sink.deliver(&report(), Some(&large)).unwrap(), Delivery::Continue);
+        longest = longest.max(start.elapsed());
+        thread::sleep(Duration::from_millis(5));
     }
-    assert!(start.elapsed() < Duration::from_secs(2));
-    assert!(sink.wants_picture(), "the client is still there");
+    assert!(longest < Duration::from_secs(1), "{longest:?}");
+    assert!(ask(&sink, "GET /healthz").0.starts_with("HTTP/1.1 200 "));
+    assert_eq!(sink.shared.feed.viewers(), 1, "the client is still there");
     let start = Instant::now();
     sink.finish().unwrap();
-    assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
-    assert!(!sink.wants_picture(), "its thread has ended");
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    assert_eq!(sink.shared.feed.viewers(), 0, "nothing of it is left");
     assert!(TcpStream::connect(sink.server.address()).is_err(), "nobody listens any more");
     drop((stuck, silent));
 }
 
 #[test]
 fn a_client_that_takes_nothing_is_given_up() {
-    let sink = sink(Limits { write: Duration::from_millis(30), ..Limits::default() });
+    let mut sink = sink(Limits { write: Duration::from_millis(30), ..Limits::default() });
     let stuck = send(&sink, "GET /stream.mjpg");
-    until("the watcher", || sink.wants_picture());
-    sink.feed.publish(&report(), Some(vec![7; 16 << 20]));
-    until("the watcher to be given up", || !sink.wants_picture());
+    until("the viewer", || sink.shared.feed.viewers() == 1);
+    assert_eq!(sink.deliver(&report(), Some(&large())).unwrap(), Delivery::Continue);
+    until("the viewer to be given up", || sink.shared.feed.viewers() == 0);
     drop(stuck);
 }
 

@@ -1,10 +1,10 @@
-//! Heads of HTTP requests.
+//! `Host` headers of requests.
 
 #![no_main]
 
-use densight::fuzzing::request;
+use densight::fuzzing::host;
 use densight_fuzz::guarded;
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    guarded(|| request(bytes));
+libfuzzer_sys::fuzz_target!(|host_header: &str| {
+    guarded(|| host(host_header));
 });

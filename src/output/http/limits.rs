@@ -1,0 +1,33 @@
+//! How many clients there may be, and how long each may take.
+
+use std::time::Duration;
+
+/// Bounds on what clients can take of the server.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    /// Connections at a time; for a further one the oldest is closed that is no stream.
+    pub(super) connections: usize,
+    /// Streams at a time; further ones are told 503. Less than `connections`.
+    pub(super) streams: usize,
+    /// For a request to arrive.
+    pub(super) request: Duration,
+    /// For a client to take any bytes at all, before it counts as vanished.
+    pub(super) write: Duration,
+    /// For `/snapshot.jpg` to wait for the first picture.
+    pub(super) snapshot: Duration,
+    /// Without a result for so long the loop is not well.
+    pub(super) stale: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 256,
+            streams: 8,
+            request: Duration::from_secs(5),
+            write: Duration::from_secs(10),
+            snapshot: Duration::from_secs(5),
+            stale: Duration::from_secs(10),
+        }
+    }
+}
