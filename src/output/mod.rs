@@ -97,11 +97,13 @@ pub struct SinkOptions {
     pub jpeg_quality: u8,
     /// Whether to go on when files cannot be written, and try again later: for sources without end. What was lost is an error at the end.
     pub patient: bool,
+    /// Names and addresses that a web page may be called by beside this computer's own.
+    pub allow_hosts: Vec<String>,
 }
 
 impl Default for SinkOptions {
     fn default() -> Self {
-        Self { jpeg_quality: 85, patient: false }
+        Self { jpeg_quality: 85, patient: false, allow_hosts: Vec::new() }
     }
 }
 

@@ -107,6 +107,9 @@ pub(super) struct Settings {
     /// Quality of JPEG pictures, 1 to 100 [default: 85]
     #[arg(long, value_name = "QUALITY")]
     jpeg_quality: Option<u8>,
+    /// Another name that the web page may be called by, where a proxy or a container stands in front of it; repeatable
+    #[arg(long, value_name = "NAME")]
+    allow_host: Option<Vec<String>>,
     /// Compute threads [default: 1]
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
@@ -271,7 +274,11 @@ impl Settings {
             reconnect: !self.no_reconnect.unwrap_or(false),
         };
         let sink = SinkOptions::default();
-        let sink = SinkOptions { jpeg_quality: self.jpeg_quality.unwrap_or(sink.jpeg_quality), ..sink };
+        let sink = SinkOptions {
+            jpeg_quality: self.jpeg_quality.unwrap_or(sink.jpeg_quality),
+            allow_hosts: self.allow_host.clone().unwrap_or_default(),
+            ..sink
+        };
         let default = Options::default();
         let options = Options {
             turning: Turning {

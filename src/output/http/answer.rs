@@ -1,8 +1,8 @@
 //! What the web server answers to each request.
 
 use std::future;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
@@ -17,10 +17,11 @@ use tokio::time::timeout;
 
 use super::super::record;
 use super::feed::{BOUNDARY, Feed};
-use super::host;
+use super::host::Hosts;
 use super::limits::Limits;
+use super::log::Log;
 use super::server::Client;
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 
 /// The page: self-contained, it asks for nothing but the stream and the status.
 const PAGE: &str = include_str!("page.html");
@@ -42,24 +43,18 @@ const COMMON: [(&str, &str); 5] = [
 pub(super) struct Shared {
     pub(super) feed: Feed,
     pub(super) limits: Limits,
-    /// What went wrong and was not told yet.
-    told: Mutex<Option<Error>>,
+    hosts: Hosts,
+    log: Log,
 }
 
 impl Shared {
-    pub(super) fn new(feed: Feed, limits: Limits) -> Self {
-        Self { feed, limits, told: Mutex::new(None) }
+    pub(super) fn new(feed: Feed, limits: Limits, hosts: Hosts) -> Self {
+        Self { feed, limits, hosts, log: Log::default() }
     }
 
-    /// Something for the log. Where nobody looks for it, the first such message stays.
-    fn tell(&self, message: String) {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        told.get_or_insert_with(|| Error::new(ErrorKind::Output, message));
-    }
-
-    /// What was to be told.
-    pub(super) fn told(&self) -> Option<Error> {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner).take()
+    /// What is to be told.
+    pub(super) fn trouble(&self) -> Option<Error> {
+        self.log.take()
     }
 }
 
@@ -72,13 +67,18 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route("/snapshot.jpg", get(snapshot))
         .route("/stream.mjpg", get(pictures))
         .fallback((StatusCode::NOT_FOUND, "there is no such page\n"))
-        .layer(middleware::from_fn(guard))
+        .layer(middleware::from_fn_with_state(shared.clone(), guard))
         .with_state(shared)
 }
 
 /// Lets only requests pass that are meant for this server, and adds [`COMMON`] to every answer.
-async fn guard(Extension(client): Extension<Arc<Client>>, request: Request, next: Next) -> Response {
-    let mut response = match refusal(&client, &request) {
+async fn guard(
+    State(shared): State<Arc<Shared>>,
+    Extension(client): Extension<Arc<Client>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let mut response = match refusal(&shared, &client, &request) {
         Some(refused) => refused,
         None => next.run(request).await,
     };
@@ -88,7 +88,7 @@ async fn guard(Extension(client): Extension<Arc<Client>>, request: Request, next
     response
 }
 
-fn refusal(client: &Client, request: &Request) -> Option<Response> {
+fn refusal(shared: &Shared, client: &Client, request: &Request) -> Option<Response> {
     let mut hosts = request.headers().get_all(HOST).iter();
     let (host, other) = (hosts.next(), hosts.next());
     let uri = request.uri();
@@ -98,8 +98,13 @@ fn refusal(client: &Client, request: &Request) -> Option<Response> {
     if !is_plain || other.is_some() || (host.is_none() && request.version() == Version::HTTP_11) {
         return Some((StatusCode::BAD_REQUEST, "this is no request for a page\n").into_response());
     }
-    let is_own = host.and_then(|host| host.to_str().ok()).is_some_and(host::is_own);
-    (client.local.is_loopback() && !is_own).then(|| (StatusCode::FORBIDDEN, "403 Forbidden\n").into_response())
+    let host = host.map_or("", |host| host.to_str().unwrap_or("?"));
+    if shared.hosts.allow(host, client.local) {
+        return None;
+    }
+    let words = shared.hosts.refusal(host, client.local);
+    shared.log.refused(&words);
+    Some((StatusCode::FORBIDDEN, format!("{words}\n")).into_response())
 }
 
 async fn status(State(shared): State<Arc<Shared>>) -> Response {
@@ -143,7 +148,7 @@ async fn pictures(State(shared): State<Arc<Shared>>, Extension(client): Extensio
         loop {
             match pictures.next().await?.encoded().await {
                 Ok(encoded) => return Some((Ok(encoded.part.clone()), (pictures, shared, place))),
-                Err(words) => shared.tell(words.to_owned()),
+                Err(words) => shared.log.tell(words.to_owned()),
             }
         }
     });

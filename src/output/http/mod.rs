@@ -9,7 +9,7 @@
 //! | `/healthz` | 200 and the newest record's age; 503 where there was none for ten seconds |
 //!
 //! Pictures are encoded only when somebody wants them, once for all who do. There is no password: by default only
-//! this computer can connect.
+//! this computer can connect. Requests have to call the server by a name of this computer ([`host`]).
 //!
 //! ```text
 //! the loop -> feed.rs -> answer.rs (axum) -> server.rs (hyper, in a thread of its own)
@@ -19,6 +19,7 @@ mod answer;
 mod feed;
 pub(crate) mod host;
 mod limits;
+mod log;
 mod server;
 
 use std::io;
@@ -32,6 +33,7 @@ use crate::frame::RgbImage;
 use crate::prediction::FrameReport;
 use answer::Shared;
 use feed::Feed;
+use host::Hosts;
 use limits::Limits;
 use server::Server;
 
@@ -54,8 +56,9 @@ impl Http {
 
     fn with_limits(place: &str, options: &SinkOptions, limits: Limits) -> Result<Self> {
         let address = parse(place)?;
+        let hosts = Hosts::new(&gethostname::gethostname().to_string_lossy(), &options.allow_hosts)?;
         let feed = Feed::new(limits.streams, Encoding::Jpeg(options.jpeg_quality));
-        let shared = Arc::new(Shared::new(feed, limits));
+        let shared = Arc::new(Shared::new(feed, limits, hosts));
         let server = Server::start(address, answer::router(shared.clone()), limits).map_err(|error| {
             let port = address.port();
             let message = match error.kind() {
@@ -94,7 +97,7 @@ impl Sink for Http {
     }
 
     fn trouble(&mut self) -> Option<Error> {
-        self.shared.told()
+        self.shared.trouble()
     }
 }
 

@@ -127,6 +127,31 @@ fn everything_else_is_refused() {
 }
 
 #[test]
+fn a_request_by_another_name_is_refused_with_the_names_that_are_allowed() {
+    let options = SinkOptions { allow_hosts: vec!["camera.example".into()], ..SinkOptions::default() };
+    let mut sink = Http::open("127.0.0.1:0", &options).unwrap();
+    let by = |host: &str| {
+        let mut stream = TcpStream::connect(sink.server.address()).unwrap();
+        write!(stream, "GET / HTTP/1.1\r\nHost: {host}\r\n\r\n").unwrap();
+        split(stream)
+    };
+    let computer = gethostname::gethostname().into_string().unwrap();
+    for host in ["localhost:9000", "127.0.0.1", "camera.example:443", &computer, &format!("{computer}:80")] {
+        assert!(by(host).0.starts_with("HTTP/1.1 200 "), "{host}");
+    }
+    for _ in 0..3 {
+        let (head, body) = by("evil.example");
+        let words = String::from_utf8(body).unwrap();
+        assert!(head.starts_with("HTTP/1.1 403 ") && words.starts_with("'evil.example' is none of"), "{head} {words}");
+        assert!(words.contains("localhost, ") && words.contains("camera.example, 127.0.0.1 (any port)"), "{words}");
+    }
+    assert!(sink.trouble().unwrap().to_string().contains("'evil.example'"));
+    assert!(sink.trouble().is_none(), "said once");
+    let wrong = SinkOptions { allow_hosts: vec!["http://x".into()], ..SinkOptions::default() };
+    assert_eq!(Http::open("127.0.0.1:0", &wrong).unwrap_err().kind(), ErrorKind::Usage);
+}
+
+#[test]
 fn a_body_is_not_waited_for() {
     let sink = sink(Limits::default());
     let mut stream = send(&sink, "POST / HTTP/1.1\r\nContent-Length: 1000000000000\r\nX:");
