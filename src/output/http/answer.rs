@@ -3,6 +3,7 @@
 use std::future;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
@@ -38,11 +39,14 @@ const COMMON: [(&str, &str); 5] = [
     ),
 ];
 
+/// Header with the time since a picture was captured, in milliseconds: no clock but this computer's has to be right for it.
+const AGE: &str = "densight-age-ms";
+
 /// What all requests are answered from.
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) feed: Feed,
-    pub(super) limits: Limits,
+    limits: Limits,
     hosts: Hosts,
     log: Log,
 }
@@ -109,7 +113,10 @@ fn refusal(shared: &Shared, client: &Client, request: &Request) -> Option<Respon
 
 async fn status(State(shared): State<Arc<Shared>>) -> Response {
     match shared.feed.newest() {
-        Some(newest) => ([(CONTENT_TYPE, "application/json")], record::line(&newest.report)).into_response(),
+        Some(newest) => {
+            let age = milliseconds(newest.picture_age());
+            ([(CONTENT_TYPE, "application/json")], [(AGE, age)], record::line(&newest.report)).into_response()
+        }
         None => unavailable("there is no result yet\n"),
     }
 }
@@ -131,7 +138,10 @@ async fn snapshot(State(shared): State<Arc<Shared>>) -> Response {
         return unavailable("there is no picture yet\n");
     };
     match picture.encoded().await {
-        Ok(encoded) => ([(CONTENT_TYPE, "image/jpeg")], encoded.jpeg.clone()).into_response(),
+        Ok(encoded) => {
+            let age = milliseconds(picture.age());
+            ([(CONTENT_TYPE, "image/jpeg")], [(AGE, age)], encoded.jpeg.clone()).into_response()
+        }
         Err(words) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{words}\n")).into_response(),
     }
 }
@@ -159,6 +169,10 @@ async fn pictures(State(shared): State<Arc<Shared>>, Extension(client): Extensio
     // An answer of HTTP/1.0 ends with its connection; in the chunks of HTTP/1.1 many readers of Motion JPEG find no picture.
     *response.version_mut() = Version::HTTP_10;
     response
+}
+
+fn milliseconds(time: Duration) -> String {
+    time.as_millis().to_string()
 }
 
 /// Not now, in words.

@@ -34,14 +34,14 @@ pub(super) struct Feed {
 #[derive(Debug)]
 pub(super) struct Newest {
     pub(super) report: FrameReport,
-    /// When it came.
-    pub(super) came: Instant,
+    came: Instant,
 }
 
 /// A picture, encoded once somebody wants it.
 #[derive(Debug)]
 pub(super) struct Picture {
     image: RgbImage,
+    captured: Instant,
     came: Instant,
     encoding: Encoding,
     encoded: OnceCell<Result<Encoded, String>>,
@@ -80,12 +80,13 @@ impl Feed {
         if let Some(image) = picture {
             self.picture.send_replace(Some(Arc::new(Picture {
                 image: image.clone(),
+                captured: came.checked_sub(report.latency).unwrap_or(came),
                 came,
                 encoding: self.encoding,
                 encoded: OnceCell::new(),
             })));
         }
-        self.newest.send_replace(Some(Arc::new(Newest { report: report.clone(), came })));
+        self.newest.send_replace(Some(Arc::new(Newest::new(report.clone(), came))));
     }
 
     /// The newest result.
@@ -107,9 +108,19 @@ impl Feed {
 }
 
 impl Newest {
+    /// A result that came at that time.
+    pub(super) fn new(report: FrameReport, came: Instant) -> Self {
+        Self { report, came }
+    }
+
     /// Time since the result.
     pub(super) fn age(&self) -> Duration {
         self.came.elapsed()
+    }
+
+    /// Time since its picture was captured.
+    pub(super) fn picture_age(&self) -> Duration {
+        self.age() + self.report.latency
     }
 }
 
@@ -131,6 +142,11 @@ impl Pictures {
 }
 
 impl Picture {
+    /// Time since it was captured.
+    pub(super) fn age(&self) -> Duration {
+        self.captured.elapsed()
+    }
+
     /// The picture as JPEG; whoever is first has it encoded.
     ///
     /// # Errors
@@ -224,5 +240,17 @@ mod tests {
         assert!(!feed.wants_picture());
         std::thread::sleep(KEPT_EVERY);
         assert!(feed.wants_picture());
+    }
+
+    #[test]
+    fn a_picture_is_as_old_as_its_capture() {
+        let feed = Feed::new(1, Encoding::Jpeg(85));
+        let report = FrameReport { latency: Duration::from_secs(100), ..report() };
+        feed.publish(&report, Some(&image(1)));
+        let newest = feed.newest().unwrap();
+        for age in [run(feed.pictures().next()).unwrap().age(), newest.picture_age()] {
+            assert!(age >= report.latency && age < report.latency * 2, "{age:?}");
+        }
+        assert!(newest.age() < report.latency);
     }
 }

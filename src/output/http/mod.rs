@@ -4,8 +4,8 @@
 //! |---|---|
 //! | `/` | the page |
 //! | `/stream.mjpg` | pictures without end, `multipart/x-mixed-replace`; 503 where too many look already |
-//! | `/snapshot.jpg` | the newest picture, however old |
-//! | `/status.json` | the newest record, as `json://` writes it |
+//! | `/snapshot.jpg` | the newest picture, however old: milliseconds since its capture are in the header `Densight-Age-Ms` |
+//! | `/status.json` | the newest record, as `json://` writes it, with the same header |
 //! | `/healthz` | 200 and the newest record's age; 503 where there was none for ten seconds |
 //!
 //! Pictures are encoded only when somebody wants them, once for all who do. There is no password: by default only
