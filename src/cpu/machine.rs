@@ -52,7 +52,7 @@ impl Machine {
             memory: text(root.join("proc/meminfo")).and_then(|meminfo| memory(&meminfo)),
             governor: text(root.join("sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")),
             clock_driver: text(root.join("sys/devices/system/cpu/cpu0/cpufreq/scaling_driver")),
-            temperature: temperature(root),
+            temperature: temperature_under(root),
         }
     }
 }
@@ -116,8 +116,13 @@ fn memory(meminfo: &str) -> Option<Memory> {
     Some(Memory { total: bytes("MemTotal")?, available: bytes("MemAvailable")? })
 }
 
+/// The processor's temperature in degrees Celsius.
+pub fn temperature() -> Option<f64> {
+    temperature_under(Path::new("/"))
+}
+
 /// The hottest sensor that names the processor, or else the first sensor: boards have other, hotter or constant ones.
-fn temperature(root: &Path) -> Option<f64> {
+fn temperature_under(root: &Path) -> Option<f64> {
     let zones = entries(root.join("sys/class/thermal"), |name| name.starts_with("thermal_zone"));
     let degrees = zones.iter().filter_map(|zone| {
         let name = text(zone.join("type")).unwrap_or_default().to_ascii_lowercase();
@@ -197,9 +202,9 @@ mod tests {
                 ("sys/class/thermal/thermal_zone2/temp", "100000"),
             ])
         };
-        assert_eq!(temperature(zones(["AO-therm", "CPU-therm", "PMIC-Die"]).path()), Some(41.5));
-        assert_eq!(temperature(zones(["CPU-therm", "cpu1", "PMIC-Die"]).path()), Some(41.5));
-        assert_eq!(temperature(zones(["acpitz", "wifi", "nvme"]).path()), Some(30.0));
+        assert_eq!(temperature_under(zones(["AO-therm", "CPU-therm", "PMIC-Die"]).path()), Some(41.5));
+        assert_eq!(temperature_under(zones(["CPU-therm", "cpu1", "PMIC-Die"]).path()), Some(41.5));
+        assert_eq!(temperature_under(zones(["acpitz", "wifi", "nvme"]).path()), Some(30.0));
     }
 
     #[test]

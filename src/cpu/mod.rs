@@ -11,7 +11,7 @@ mod threads;
 mod throttle;
 
 pub use features::{Feature, features};
-pub use machine::{Machine, Memory};
+pub use machine::{Machine, Memory, temperature};
 pub use threads::most_threads;
 pub use throttle::Throttle;
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
-use axum::http::header::{CONTENT_TYPE, HOST, HeaderName, HeaderValue, RETRY_AFTER};
-use axum::http::{StatusCode, Version};
+use axum::http::header::{ACCEPT, CONTENT_TYPE, HOST, HeaderName, HeaderValue, RETRY_AFTER};
+use axum::http::{HeaderMap, StatusCode, Version};
 use axum::middleware::{self, Next};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
@@ -21,7 +21,9 @@ use super::feed::{BOUNDARY, Feed};
 use super::host::Hosts;
 use super::limits::Limits;
 use super::log::Log;
+use super::metrics::{Metrics, Now};
 use super::server::Client;
+use crate::cpu;
 use crate::error::Error;
 
 /// The page: self-contained, it asks for nothing but the stream and the status.
@@ -46,6 +48,7 @@ const AGE: &str = "densight-age-ms";
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) feed: Feed,
+    pub(super) metrics: Metrics,
     limits: Limits,
     hosts: Hosts,
     log: Log,
@@ -53,7 +56,7 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn new(feed: Feed, limits: Limits, hosts: Hosts) -> Self {
-        Self { feed, limits, hosts, log: Log::default() }
+        Self { feed, metrics: Metrics::new(), limits, hosts, log: Log::default() }
     }
 
     /// What is to be told.
@@ -68,6 +71,7 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route("/", get(Html(PAGE)))
         .route("/status.json", get(status))
         .route("/healthz", get(health))
+        .route("/metrics", get(metrics))
         .route("/snapshot.jpg", get(snapshot))
         .route("/stream.mjpg", get(pictures))
         .fallback((StatusCode::NOT_FOUND, "there is no such page\n"))
@@ -129,6 +133,16 @@ async fn health(State(shared): State<Arc<Shared>>) -> Response {
         }
         Some(newest) => unavailable(format!("the newest result is {} s old\n", newest.age().as_secs())),
         None => unavailable("there is no result yet\n"),
+    }
+}
+
+async fn metrics(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Response {
+    let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    let newest = shared.feed.newest();
+    let (viewers, temperature) = (shared.feed.viewers(), cpu::temperature());
+    match shared.metrics.answer(accept, &Now { newest: newest.as_deref(), viewers, temperature }) {
+        Ok((kind, body)) => ([(CONTENT_TYPE, kind)], body).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
     }
 }
 

@@ -7,6 +7,7 @@
 //! | `/snapshot.jpg` | the newest picture, however old: milliseconds since its capture are in the header `Densight-Age-Ms` |
 //! | `/status.json` | the newest record, as `json://` writes it, with the same header |
 //! | `/healthz` | 200 and the newest record's age; 503 where there was none for ten seconds |
+//! | `/metrics` | counts and times for Prometheus |
 //!
 //! Pictures are encoded only when somebody wants them, once for all who do. There is no password: by default only
 //! this computer can connect. Requests have to call the server by a name of this computer ([`host`]).
@@ -20,6 +21,7 @@ mod feed;
 pub(crate) mod host;
 mod limits;
 mod log;
+mod metrics;
 mod server;
 
 use std::io;
@@ -81,6 +83,7 @@ impl Sink for Http {
     }
 
     fn deliver(&mut self, report: &FrameReport, picture: Option<&RgbImage>) -> Result<Delivery> {
+        self.shared.metrics.add(report);
         self.shared.feed.publish(report, picture);
         Ok(Delivery::Continue)
     }

@@ -96,6 +96,19 @@ fn health_is_that_results_come() {
 }
 
 #[test]
+fn prometheus_is_answered() {
+    let mut sink = sink(Limits::default());
+    deliver(&mut sink);
+    deliver(&mut sink);
+    let (head, body) = ask(&sink, "GET /metrics");
+    assert!(head.contains("Content-Type: text/plain; version=0.0.4"), "{head}");
+    assert!(String::from_utf8(body).unwrap().contains("\ndensight_frames_total 2\n"));
+    let (head, body) = ask(&sink, "GET /metrics HTTP/1.1\r\nAccept: application/openmetrics-text\r\nX:");
+    assert!(head.contains("Content-Type: application/openmetrics-text"), "{head}");
+    assert!(body.ends_with(b"# EOF\n"));
+}
+
+#[test]
 fn everything_else_is_refused() {
     let sink = sink(Limits { request: Duration::from_millis(50), ..Limits::default() });
     for (request, status) in [
