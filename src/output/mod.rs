@@ -25,7 +25,7 @@ mod record;
 mod screen;
 mod terminal;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::RgbImage;
@@ -99,12 +99,25 @@ pub struct SinkOptions {
     pub patient: bool,
     /// Names and addresses that a web page may be called by beside this computer's own.
     pub allow_hosts: Vec<String>,
+    /// File of the token that clients of a web page from the network need.
+    pub token_file: Option<PathBuf>,
 }
 
 impl Default for SinkOptions {
     fn default() -> Self {
-        Self { jpeg_quality: 85, patient: false, allow_hosts: Vec::new() }
+        Self { jpeg_quality: 85, patient: false, allow_hosts: Vec::new(), token_file: None }
     }
+}
+
+/// The token that clients of a web page from the network need: that in `file`, or in the folder for states
+/// (`$STATE_DIRECTORY`, `$XDG_STATE_HOME/densight`, `~/.local/state/densight`). It is made where there is none yet.
+///
+/// # Errors
+/// [`ErrorKind::Usage`] for a file that holds no token, or where there is no folder for one; [`ErrorKind::Io`] for one
+/// that cannot be read, [`ErrorKind::Output`] for one that cannot be written.
+#[cfg(feature = "http")]
+pub fn token(file: Option<&Path>) -> Result<String> {
+    Ok(http::token::Token::open(file)?.text().to_owned())
 }
 
 /// Opens the sink that `uri` names.

@@ -47,6 +47,9 @@ pub(super) struct Args {
     /// Print the settings as they would be used, as TOML, and end
     #[arg(long)]
     print_config: bool,
+    /// Print the token that the web page asks for, and end
+    #[arg(long)]
+    show_token: bool,
     /// Say nothing but warnings and errors
     #[arg(short, long)]
     quiet: bool,
@@ -87,6 +90,10 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let settings = given.over(args.config.as_deref().map(Settings::read).transpose()?)?;
     if args.print_config {
         super::print(&settings.to_toml()?)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if args.show_token {
+        super::print(&format!("{}\n", output::token(settings.token_file.as_deref())?))?;
         return Ok(ExitCode::SUCCESS);
     }
     let (mut source_options, mut sink_options, options) = settings.check()?;

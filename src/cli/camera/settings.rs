@@ -110,6 +110,10 @@ pub(super) struct Settings {
     /// Another name that the web page may be called by, where a proxy or a container stands in front of it; repeatable
     #[arg(long, value_name = "NAME")]
     allow_host: Option<Vec<String>>,
+    /// File of the token that the web page asks for where others than this computer can reach it; made if it is not
+    /// there [default: token in the folder for states]
+    #[arg(long, value_name = "FILE")]
+    pub(super) token_file: Option<PathBuf>,
     /// Compute threads [default: 1]
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
@@ -277,6 +281,7 @@ impl Settings {
         let sink = SinkOptions {
             jpeg_quality: self.jpeg_quality.unwrap_or(sink.jpeg_quality),
             allow_hosts: self.allow_host.clone().unwrap_or_default(),
+            token_file: self.token_file.clone(),
             ..sink
         };
         let default = Options::default();

@@ -11,7 +11,7 @@ use axum::http::header::{ACCEPT, CONTENT_TYPE, HOST, HeaderName, HeaderValue, RE
 use axum::http::{HeaderMap, StatusCode, Version};
 use axum::middleware::{self, Next};
 use axum::response::{Html, IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Extension, Router};
 use futures_util::{StreamExt, stream};
 use tokio::time::timeout;
@@ -21,8 +21,10 @@ use super::feed::{BOUNDARY, Feed};
 use super::host::Hosts;
 use super::limits::Limits;
 use super::log::Log;
+use super::login;
 use super::metrics::{Metrics, Now};
 use super::server::Client;
+use super::token::Token;
 use crate::cpu;
 use crate::error::Error;
 
@@ -37,10 +39,12 @@ const COMMON: [(&str, &str); 5] = [
     (
         "content-security-policy",
         "default-src 'none'; img-src 'self' data:; connect-src 'self'; style-src 'unsafe-inline'; \
-         script-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+         script-src 'unsafe-inline'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
     ),
 ];
 
+/// Paths that need no token.
+const OPEN: [&str; 2] = ["/healthz", "/login"];
 /// Header with the time since a picture was captured, in milliseconds: no clock but this computer's has to be right for it.
 const AGE: &str = "densight-age-ms";
 
@@ -51,12 +55,14 @@ pub(super) struct Shared {
     pub(super) metrics: Metrics,
     limits: Limits,
     hosts: Hosts,
+    /// What clients have to know, if anything.
+    token: Option<Token>,
     log: Log,
 }
 
 impl Shared {
-    pub(super) fn new(feed: Feed, limits: Limits, hosts: Hosts) -> Self {
-        Self { feed, metrics: Metrics::new(), limits, hosts, log: Log::default() }
+    pub(super) fn new(feed: Feed, limits: Limits, hosts: Hosts, token: Option<Token>) -> Self {
+        Self { feed, metrics: Metrics::new(), limits, hosts, token, log: Log::default() }
     }
 
     /// What is to be told.
@@ -71,6 +77,7 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route("/", get(Html(PAGE)))
         .route("/status.json", get(status))
         .route("/healthz", get(health))
+        .route("/login", post(login))
         .route("/metrics", get(metrics))
         .route("/snapshot.jpg", get(snapshot))
         .route("/stream.mjpg", get(pictures))
@@ -107,12 +114,18 @@ fn refusal(shared: &Shared, client: &Client, request: &Request) -> Option<Respon
         return Some((StatusCode::BAD_REQUEST, "this is no request for a page\n").into_response());
     }
     let host = host.map_or("", |host| host.to_str().unwrap_or("?"));
-    if shared.hosts.allow(host, client.local) {
-        return None;
+    if !shared.hosts.allow(host, client.local) {
+        let words = shared.hosts.refusal(host, client.local);
+        shared.log.refused(&words);
+        return Some((StatusCode::FORBIDDEN, format!("{words}\n")).into_response());
     }
-    let words = shared.hosts.refusal(host, client.local);
-    shared.log.refused(&words);
-    Some((StatusCode::FORBIDDEN, format!("{words}\n")).into_response())
+    let is_open = OPEN.contains(&uri.path());
+    let is_known = is_open || shared.token.as_ref().is_none_or(|token| token.is_in(request.headers()));
+    (!is_known).then(|| login::required(uri.path()))
+}
+
+async fn login(State(shared): State<Arc<Shared>>, form: Body) -> Response {
+    login::answer(shared.token.as_ref(), form, shared.limits.request).await
 }
 
 async fn status(State(shared): State<Arc<Shared>>) -> Response {

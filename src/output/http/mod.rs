@@ -9,8 +9,9 @@
 //! | `/healthz` | 200 and the newest record's age; 503 where there was none for ten seconds |
 //! | `/metrics` | counts and times for Prometheus |
 //!
-//! Pictures are encoded only when somebody wants them, once for all who do. There is no password: by default only
-//! this computer can connect. Requests have to call the server by a name of this computer ([`host`]).
+//! Pictures are encoded only when somebody wants them, once for all who do. By default only this computer can connect;
+//! where others can, they need a token ([`token`]) for all but `/healthz`. Requests have to call the server by a name
+//! of this computer ([`host`]).
 //!
 //! ```text
 //! the loop -> feed.rs -> answer.rs (axum) -> server.rs (hyper, in a thread of its own)
@@ -21,8 +22,10 @@ mod feed;
 pub(crate) mod host;
 mod limits;
 mod log;
+mod login;
 mod metrics;
 mod server;
+pub(super) mod token;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -38,6 +41,7 @@ use feed::Feed;
 use host::Hosts;
 use limits::Limits;
 use server::Server;
+use token::Token;
 
 /// Shows results to web browsers.
 #[derive(Debug)]
@@ -59,8 +63,9 @@ impl Http {
     fn with_limits(place: &str, options: &SinkOptions, limits: Limits) -> Result<Self> {
         let address = parse(place)?;
         let hosts = Hosts::new(&gethostname::gethostname().to_string_lossy(), &options.allow_hosts)?;
+        let token = (!address.ip().is_loopback()).then(|| Token::open(options.token_file.as_deref())).transpose()?;
         let feed = Feed::new(limits.streams, Encoding::Jpeg(options.jpeg_quality));
-        let shared = Arc::new(Shared::new(feed, limits, hosts));
+        let shared = Arc::new(Shared::new(feed, limits, hosts, token));
         let server = Server::start(address, answer::router(shared.clone()), limits).map_err(|error| {
             let port = address.port();
             let message = match error.kind() {
@@ -95,7 +100,10 @@ impl Sink for Http {
 
     fn describe(&self) -> String {
         let address = self.server.address();
-        let reach = if address.ip().is_loopback() { "this computer only" } else { "reachable from the network" };
+        let reach = match address.ip().is_loopback() {
+            true => "this computer only",
+            false => "reachable from the network with the token that --show-token shows",
+        };
         format!("http://{address}/ ({reach})")
     }
 

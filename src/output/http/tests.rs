@@ -9,10 +9,20 @@ use super::super::tests::report;
 use super::*;
 
 mod clients;
+mod login;
 
 fn sink(limits: Limits) -> Http {
     Http::with_limits("127.0.0.1:0", &SinkOptions::default(), limits).unwrap()
 }
+
+/// With [`TOKEN`].
+fn with_token(folder: &std::path::Path) -> SinkOptions {
+    let file = folder.join("token");
+    std::fs::write(&file, TOKEN).unwrap();
+    SinkOptions { token_file: Some(file), ..SinkOptions::default() }
+}
+
+const TOKEN: &str = "0123456789abcdef";
 
 fn picture() -> RgbImage {
     RgbImage::filled(64, 48, [200, 100, 50])
@@ -301,8 +311,10 @@ fn addresses_are_understood() {
 fn the_description_tells_port_and_reach() {
     let local = sink(Limits::default());
     assert!(!local.describe().contains(":0/") && local.describe().ends_with("(this computer only)"));
-    let open = Http::open("0.0.0.0:0", &SinkOptions::default()).unwrap();
-    assert!(open.describe().ends_with("(reachable from the network)"), "{}", open.describe());
+    let folder = tempfile::tempdir().unwrap();
+    let open = Http::open("0.0.0.0:0", &with_token(folder.path())).unwrap();
+    let end = "(reachable from the network with the token that --show-token shows)";
+    assert!(open.describe().ends_with(end), "{}", open.describe());
 }
 
 #[test]

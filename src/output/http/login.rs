@@ -1,0 +1,45 @@
+//! The log-in page, which trades the token for a cookie, so that a browser has it for pictures, too.
+
+use std::time::Duration;
+
+use axum::body::{Body, to_bytes};
+use axum::http::StatusCode;
+use axum::http::header::{LOCATION, SET_COOKIE, WWW_AUTHENTICATE};
+use axum::response::{Html, IntoResponse, Response};
+use tokio::time::timeout;
+
+use super::token::{COOKIE_NAME, Token};
+
+const PAGE: &str = include_str!("login.html");
+/// Longest form, in bytes.
+const LONGEST: usize = 1024;
+
+/// The answer to a request for `path` that comes without the token: the page for people, words for programs.
+pub(super) fn required(path: &str) -> Response {
+    let status = (StatusCode::UNAUTHORIZED, [(WWW_AUTHENTICATE, "Bearer")]);
+    match path {
+        "/" => (status.0, status.1, Html(PAGE)).into_response(),
+        _ => (status.0, status.1, "a token is needed: Authorization: Bearer TOKEN\n").into_response(),
+    }
+}
+
+/// The answer to the form, for which a client has `patience`.
+pub(super) async fn answer(token: Option<&Token>, form: Body, patience: Duration) -> Response {
+    let Ok(Ok(form)) = timeout(patience, to_bytes(form, LONGEST)).await else {
+        return (StatusCode::BAD_REQUEST, "this is no log-in form\n").into_response();
+    };
+    // All of a token's characters stand in a form as they are; a blank is a plus.
+    let given = str::from_utf8(&form).ok().and_then(|form| form.strip_prefix("token="));
+    let given = given.unwrap_or_default().trim_matches('+');
+    match token {
+        Some(token) if token.is(given) => {
+            let cookie = format!("{COOKIE_NAME}={given}; Path=/; Max-Age=31536000; HttpOnly; SameSite=Lax");
+            (StatusCode::SEE_OTHER, [(LOCATION, "/".to_owned()), (SET_COOKIE, cookie)]).into_response()
+        }
+        None => (StatusCode::SEE_OTHER, [(LOCATION, "/")]).into_response(),
+        Some(_) => {
+            let page = PAGE.replace("<!-- notice -->", "<p role=\"alert\">This is not the token.</p>");
+            (StatusCode::UNAUTHORIZED, Html(page)).into_response()
+        }
+    }
+}
