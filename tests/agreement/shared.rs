@@ -83,9 +83,9 @@ fn int8_networks_are_what_their_files_say() {
 #[ignore = "needs ../shared"]
 fn models_are_as_accurate_as_their_cards_say() {
     const CARDS: [(&str, &str, f64); 5] = [
-        ("cifar10_densenet_bc_L40_k12", "cifar10_jpeg", 0.8835),
-        ("cifar10_densenet_bc_L40_k12_int8", "cifar10_jpeg", 0.8836),
-        ("cifar10_densenet_bc_L100_k12_int8", "cifar10_jpeg", 0.9065),
+        ("cifar10_densenet_bc_L40_k12", "cifar10_jpeg", 0.8984),
+        ("cifar10_densenet_bc_L40_k12_int8", "cifar10_jpeg", 0.8973),
+        ("cifar10_densenet_bc_L100_k12_int8", "cifar10_jpeg", 0.9128),
         ("hand_signs_densenet_bc_L40_k12", "signdigits100_jpeg", 1.0),
         ("hand_signs_densenet_bc_L40_k12_int8", "signdigits100_jpeg", 1.0),
     ];
