@@ -295,14 +295,13 @@ def train(args, training, steps, begin):
     return history
 
 
-def learn(args, build, forward=None):
-    """Trains what `build` makes of a number of classes: the training, the classes' names, and the report."""
+def learn(args, build, forward=None, views=None):
+    """Trains what `build` makes of a number of classes, with the teacher's scores in the file `views`; gives the training and the classes' names."""
     begin = time.monotonic()
     args.out.mkdir(parents=True, exist_ok=True)
     dataset = data.load(args.data, args.size)
     pictures = Pictures(args, dataset)
     print(f"{len(pictures.labels)} pictures to train with after {time.monotonic() - begin:.1f} s", flush=True)
-    views = getattr(args, "views", None)
     if views:
         views = all_views(torch.from_numpy(np.load(views)).to(args.device), pictures)
     training = Training(args, pictures, lambda: build(len(dataset.classes)), forward, views)
@@ -332,7 +331,7 @@ def main(given=None):
     """Trains, and writes what came of it."""
     args = arguments(given)
     build = lambda classes: DenseNet(replace(PRESETS[args.preset], num_classes=classes))
-    training, classes = learn(args, build, fused.forward)
+    training, classes = learn(args, build, fused.forward, args.views)
     temperature = tempered(training.test_scores(), training.pictures.test_labels)
     print(f"the classifier is divided by {temperature}")
     with torch.no_grad():

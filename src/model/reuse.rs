@@ -110,7 +110,7 @@ fn uses(layer: &Layer, origins: &[usize], sources: &[usize]) -> Vec<Option<f32>>
         let mut sums = vec![0.0_f64; sources.len()];
         for channel in 0..within {
             let begin = (output * within + channel) * taps;
-            sums[place[first + channel]] += (begin..begin + taps).map(|at| size(weights, output, at)).sum::<f64>();
+            sums[place[first + channel]] += (begin..begin + taps).map(|at| magnitude(weights, output, at)).sum::<f64>();
         }
         let mean = sums.iter().sum::<f64>() / origins.len() as f64;
         if mean > 0.0 {
@@ -124,12 +124,13 @@ fn uses(layer: &Layer, origins: &[usize], sources: &[usize]) -> Vec<Option<f32>>
     shares.into_iter().zip(&channels).map(share).collect()
 }
 
-/// A weight without its sign; of int8 in steps of its output's scale.
-fn size(weights: &ConvolutionWeights, output: usize, at: usize) -> f64 {
+/// The magnitude of a weight; of int8 in steps of its output's scale.
+fn magnitude(weights: &ConvolutionWeights, output: usize, at: usize) -> f64 {
     match weights {
         ConvolutionWeights::Float { values, .. } => f64::from(values[at].abs()),
         ConvolutionWeights::Int8 { values, zero_points, .. } => {
-            f64::from((i16::from(values[at]) - zero_points.get(output).copied().unwrap_or(0)).abs())
+            let zero_point = zero_points.get(output).copied().unwrap_or(0);
+            f64::from((i32::from(values[at]) - i32::from(zero_point)).abs())
         }
     }
 }

@@ -75,15 +75,14 @@ pub fn decode(bytes: &[u8]) -> Result<RgbImage> {
     };
     let reader = image::ImageReader::new(Cursor::new(bytes)).with_guessed_format();
     let reader = reader.map_err(|e| failed(image::ImageError::IoError(e)))?;
-    // WebP's decoder keeps planes of its own.
-    let planes = if reader.format() == Some(image::ImageFormat::WebP) { 4 } else { 0 };
+    // Bytes of a pixel beside those of the decoded file: as RGB later; WebP's decoder has planes of its own before.
+    let beside = if reader.format() == Some(image::ImageFormat::WebP) { 4 } else { 3 };
     let mut decoder = reader.into_decoder().map_err(failed)?;
     let (width, height) = decoder.dimensions();
     let turn = decoder.orientation().map_or(Turn::default(), Turn::of);
     // As it is in the file, as RGB, and turned; two of them at a time.
     let pixels = u64::from(width) * u64::from(height);
-    let decoded = decoder.total_bytes().saturating_add(planes.max(3) * pixels);
-    let cost = decoded.max(if turn.transpose { 6 * pixels } else { 0 });
+    let cost = decoder.total_bytes().saturating_add(beside * pixels).max(if turn.transpose { 6 * pixels } else { 0 });
     memory::check(format_args!("a picture of {width}x{height}"), cost.saturating_add(bytes.len() as u64))?;
     let image = DynamicImage::from_decoder(decoder).map_err(failed)?.into_rgb8();
     Ok(turn.apply(RgbImage::new(width, height, image.into_raw())))

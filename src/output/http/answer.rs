@@ -113,8 +113,9 @@ fn refusal(shared: &Shared, client: &Client, request: &Request) -> Option<Respon
     if !is_plain || other.is_some() || (host.is_none() && request.version() == Version::HTTP_11) {
         return Some((StatusCode::BAD_REQUEST, "this is no request for a page\n").into_response());
     }
-    let host = host.map_or("", |host| host.to_str().unwrap_or("?"));
-    if !shared.hosts.allow(host, client.local) {
+    // Browsers name a host, and only they can be made to ask for a foreign one. Health checks of HTTP/1.0 name none.
+    let host = host.map(|host| host.to_str().unwrap_or("?"));
+    if let Some(host) = host.filter(|host| !shared.hosts.allow(host, client.local)) {
         let words = shared.hosts.refusal(host, client.local);
         shared.log.refused(&words);
         return Some((StatusCode::FORBIDDEN, format!("{words}\n")).into_response());
