@@ -1,6 +1,6 @@
 //! An affine of a chain in f64, and its rounding to f32 such that results equal ONNX's.
 
-use crate::quant::{Affine, Function};
+use crate::quant::{Affine, Function, Table};
 
 /// Only factors that are multiples of 1 / `PARTS` and have at most `DIGITS` significant bits make many ties.
 const PARTS: f64 = 4096.0;
@@ -9,9 +9,9 @@ const DIGITS: u32 = 12;
 /// f32 represents all whole numbers up to this one.
 const EXACT: f64 = (1 << 24) as f64;
 
-/// Number of values that may be rounded the other way at a tie before a rescaling is split into more affines. Unrelated scales
-/// have such a value now and then; where one is 0.9 or half of the other, every tenth or second value is a tie.
-const FEW: usize = 2;
+/// What is added to a rescaling's summand to find one whose values that are nearly ties are rounded as the file's operators round them.
+const NUDGES: [f32; 7] =
+    [0.0, 1.0 / 131_072.0, -1.0 / 131_072.0, 1.0 / 32_768.0, -1.0 / 32_768.0, 1.0 / 8192.0, -1.0 / 8192.0];
 
 /// `bound(round(function(value * mul + add)))`, in f64.
 #[derive(Debug, Clone, PartialEq)]
@@ -146,24 +146,43 @@ impl Rescale {
         (real / self.to.0).round_ties_even() + self.to.1
     }
 
-    /// The number of values for which `affines` give a different result.
-    fn wrong(&self, affines: &[Affine], wide: &Wide) -> usize {
-        let bound = |value: f32| value.max(wide.low as f32).min(wide.high as f32);
-        let wrong = |value: &f32| {
-            let found = affines.iter().fold(*value, |value, affine| affine.apply(0, value));
-            found != bound(self.exact(*value))
-        };
-        (self.range.0..=self.range.1).map(|value| value as f32).filter(wrong).count()
+    /// The result of `value`, bounded as `wide` is.
+    fn bounded(&self, value: f32, wide: &Wide) -> f32 {
+        self.exact(value).max(wide.low as f32).min(wide.high as f32)
     }
 
-    /// The affines of `wide`, which this describes: a single one, if at most [`FEW`] values differ; else the shortest of those
-    /// with the fewest differences.
+    fn values(&self) -> impl Iterator<Item = f32> {
+        (self.range.0..=self.range.1).map(|value| value as f32)
+    }
+
+    /// Whether `affines` give every value's result.
+    fn is_same(&self, affines: &[Affine], wide: &Wide) -> bool {
+        let apply = |value: f32| affines.iter().fold(value, |value, affine| affine.apply(0, value));
+        self.values().all(|value| apply(value) == self.bounded(value, wide))
+    }
+
+    /// Affines that give the result of every value: a single one if there is one, else several that round in between, else a
+    /// table. `wide` is what this describes.
     pub(super) fn affines(&self, wide: &Wide) -> Vec<Affine> {
-        let plain = vec![wide.narrow()];
-        let mut best = (self.wrong(&plain, wide), plain);
-        if best.0 <= FEW {
-            return best.1;
-        }
+        let candidates = self.single(wide).chain(self.several(wide));
+        candidates.into_iter().find(|affines| self.is_same(affines, wide)).unwrap_or_else(|| vec![self.table(wide)])
+    }
+
+    /// One affine: the factor's neighbours and summands beside it, the nearest first.
+    fn single<'a>(&self, wide: &'a Wide) -> impl Iterator<Item = Vec<Affine>> + use<'a> {
+        let plain = wide.narrow();
+        let factors = |mul: f32| [mul, mul.next_down(), mul.next_up()];
+        let beside = move |number: usize| {
+            let (nudge, factor) = (NUDGES[number / 3], number % 3);
+            let mul = plain.mul.iter().map(|&mul| factors(mul)[factor]).collect();
+            let add = plain.add.iter().map(|add| add + nudge).collect();
+            vec![Affine { mul, add, ..plain.clone() }]
+        };
+        (0..3 * NUDGES.len()).map(beside)
+    }
+
+    /// Two to four affines, which compute in the order of the file's operators.
+    fn several(&self, wide: &Wide) -> Vec<Vec<Affine>> {
         let all = |number: f32| vec![f64::from(number); wide.mul.len()];
         let affine = |mul: f32, add: f32| Wide { mul: all(mul), add: all(add), ..Wide::identity(0) };
         let centre = affine(1.0, -self.from.1).narrow();
@@ -183,13 +202,69 @@ impl Rescale {
             vec![centre.clone(), middle, last.clone()]
         });
         let four = vec![centre.clone(), bounded(self.from.0, 1.0).narrow(), rounded(1.0 / self.to.0), last.clone()];
-        let candidates = std::iter::once(wide.rounded_first().to_vec()).chain(three).chain(std::iter::once(four));
-        for affines in candidates {
-            let wrong = self.wrong(&affines, wide);
-            if wrong < best.0 {
-                best = (wrong, affines);
-            }
+        std::iter::once(wide.rounded_first().to_vec()).chain(three).chain(std::iter::once(four)).collect()
+    }
+
+    /// The results themselves. Slower than affines, and rarely needed: where the scales' ratio is one of small numbers and no f32
+    /// is near it enough.
+    fn table(&self, wide: &Wide) -> Affine {
+        let values = self.values().map(|value| self.bounded(value, wide)).collect();
+        Affine {
+            mul: vec![1.0; wide.mul.len()],
+            add: vec![0.0; wide.mul.len()],
+            function: Function::Table(Table { first: self.range.0, values }),
+            low: wide.low as f32,
+            high: wide.high as f32,
+            round: true,
         }
-        best.1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Chain;
+    use super::*;
+    use proptest::prelude::*;
+
+    /// The affines of `QuantizeLinear` of whole numbers, `DequantizeLinear`, `QuantizeLinear`, all to u8.
+    fn rescaling(from: (f32, i32), to: (f32, i32)) -> Vec<Affine> {
+        let mut chain = Chain::new(1);
+        chain.quantize(&[1.0], &[0.0], 0.0, 255.0);
+        let wide = |(scale, zero): (f32, i32)| ([f64::from(scale)], [f64::from(zero)]);
+        let (scale, zero) = wide(from);
+        chain.dequantize(&scale, &zero);
+        let (scale, zero) = wide(to);
+        chain.quantize(&scale, &zero, 0.0, 255.0);
+        chain.affines(0)
+    }
+
+    fn differences(from: (f32, i32), to: (f32, i32)) -> usize {
+        let affines = rescaling(from, to);
+        let right = |q: i32| (((q - from.1) as f32 * from.0 / to.0).round_ties_even() + to.1 as f32).clamp(0.0, 255.0);
+        let found = |q: i32| affines.iter().fold(q as f32, |value, affine| affine.apply(0, value));
+        (0..=255).filter(|&q| found(q) != right(q)).count()
+    }
+
+    proptest! {
+        /// Scales are any, or a small multiple of each other: then many values are ties but for the roundings of f32.
+        #[test]
+        fn rescaling_gives_onnx_values(
+            scale in 1e-3f32..1.0, parts in (1u8..=12, 1u8..=12), wild in 0.1f32..10.0, exact in any::<bool>(), zeros in (0..=255, 0..=255),
+        ) {
+            let ratio = if exact { f32::from(parts.0) / f32::from(parts.1) } else { wild };
+            prop_assert_eq!(differences((scale, zeros.0), (scale * ratio, zeros.1)), 0);
+        }
+    }
+
+    /// Tables cost time: unrelated scales need none, and are one affine.
+    #[test]
+    fn unrelated_scales_are_one_affine() {
+        let scale = |seed: u32| 0.01 + 0.2 * (seed.wrapping_mul(2_654_435_761) >> 8) as f32 / (1 << 24) as f32;
+        let single = (0..500).filter(|&seed| {
+            let affines = rescaling((scale(2 * seed), 128), (scale(2 * seed + 1), (seed % 256) as i32));
+            affines.len() == 2 && affines[1].function.is_identity()
+        });
+        let single = single.count();
+        assert!(single >= 495, "{single} of 500");
     }
 }
