@@ -1,7 +1,7 @@
 # Run inside the container by test.sh: from the first installation to the last trace.
 set -eu
 export DEBIAN_FRONTEND=noninteractive
-service=densight-camera
+service=densight-camera@camera
 
 ok() {
     what=$1
@@ -33,7 +33,10 @@ active() { systemctl is-active -q $service; }
 absent() { [ ! -e "$1" ]; }
 
 ok "it installs" dpkg -i /srv/first.deb
-ok "the service is enabled" systemctl is-enabled -q $service
+sleep 1
+ok "nothing starts by itself" sh -c "! systemctl is-active -q $service && ! systemctl is-enabled -q $service"
+ok "it is enabled" systemctl enable -q $service
+systemctl start --no-block $service
 ok "without a camera it says so" soon 20 said 'there is no camera /dev/video0'
 ok "and is tried again" soon 30 restarted 0
 
@@ -66,19 +69,29 @@ before=$(property NRestarts)
 sleep 8
 ok "the watchdog leaves a healthy one alone" [ "$(property NRestarts)" = "$before" ]
 
+# Another camera, with settings of its own.
+sed 's,:8080,:8081,' /etc/densight/camera.toml >/etc/densight/front.toml
+ok "a second camera starts" systemctl start densight-camera@front
+front=$(systemctl show -P MainPID densight-camera@front)
+ok "it is well" soon 10 curl -sf http://127.0.0.1:8081/healthz
+ok "as the same user" [ "$(ps -o uid= -p "$front")" = "$(ps -o uid= -p "$(property MainPID)")" ]
+
 ok "it upgrades" dpkg -i /srv/second.deb
 ok "to the next version" sh -c "dpkg-query -W -f '\${Version}' densight | grep -q next"
 ok "settings are kept" grep -q clip:// /etc/densight/camera.toml
 ok "and it runs" soon 20 healthy
+ok "the second camera runs the new version" soon 20 sh -c "[ \$(systemctl show -P MainPID densight-camera@front) != $front ]"
+ok "and is well" soon 20 curl -sf http://127.0.0.1:8081/healthz
 ok "it stops" systemctl stop $service
 ok "without a failure" [ "$(property Result)" = success ]
 systemctl start $service
 
 ok "it is removed" dpkg -r densight
-ok "the service is gone" sh -c "! systemctl is-active -q $service"
+ok "the services are gone" sh -c "! systemctl is-active -q $service && ! systemctl is-active -q densight-camera@front"
 ok "the programs are gone" absent /usr/bin/densight-camera
 ok "settings stay" [ -e /etc/densight/camera.toml ]
 ok "it is purged" dpkg -P densight
 ok "settings are gone" absent /etc/densight/camera.toml
 ok "its folder is gone" absent /var/lib/private/densight
+ok "it is no longer enabled" sh -c "! ls /etc/systemd/system/multi-user.target.wants | grep -q densight"
 ok "its user is gone" sh -c "! getent passwd densight"
