@@ -7,6 +7,7 @@
 
 mod checks;
 mod mean;
+mod quantize;
 mod quantizers;
 mod squeeze;
 mod steps;

@@ -7,10 +7,11 @@
 
 use tract_core::internal::*;
 use tract_core::ops::cast::cast;
-use tract_core::ops::math::{add, div, max, min, mul, round_half_to_even, sub};
+use tract_core::ops::math::{mul, sub};
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::{Expansion, InferenceResult, Solver, TensorProxy};
 
+use super::quantize::Quantize;
 use crate::model::onnx::adds_zero_point_first;
 
 #[derive(Debug, Clone)]
@@ -114,42 +115,26 @@ impl Expansion for GuardedQuantizer {
         let fact = model.outlet_fact(inputs[0])?;
         let (shape, kind) = (fact.shape.as_concrete().map(<[usize]>::to_vec), fact.datum_type);
         let shape = shape.with_context(|| format!("{}: its extents are not known", self.node))?;
-        let scale = self.parameter(model, inputs[1], &shape)?;
-        let scale = model.add_const(format!("{prefix}.scale"), scale)?;
+        let scale = self.parameter(model, inputs[1], &shape)?.into_arc_tensor();
         let zero_point = match inputs.get(2) {
-            Some(&zero) => {
-                let kind = model.outlet_fact(zero)?.datum_type;
-                let zero = self.parameter(model, zero, &shape)?;
-                Some((model.add_const(format!("{prefix}.zero_point"), zero)?, kind))
-            }
-            None => None,
+            Some(&zero) => self.parameter(model, zero, &shape)?,
+            None => tensor0(0f32).broadcast_into_rank(shape.len())?,
         };
+        let zero_point = zero_point.into_arc_tensor();
         if !self.quantizes {
             let mut wire = model.wire_node(format!("{prefix}.cast"), cast(f32::datum_type()), &inputs[..1])?;
-            if let Some((zero, _)) = zero_point {
+            if inputs.len() > 2 {
+                let zero = model.add_const(format!("{prefix}.zero_point"), zero_point)?;
                 wire = model.wire_node(format!("{prefix}.sub"), sub(), &[wire[0], zero])?;
             }
+            let scale = model.add_const(format!("{prefix}.scale"), scale)?;
             return model.wire_node(prefix, mul(), &[wire[0], scale]);
         }
-        ensure!(kind.is_float(), "{}: it quantizes {kind:?}", self.node);
-        let output = zero_point.map_or(self.output, |(_, kind)| kind);
-        let (low, high) = if output == i8::datum_type() { (-128f32, 127f32) } else { (0f32, 255f32) };
+        ensure!(kind == f32::datum_type(), "{}: it quantizes {kind:?}", self.node);
+        let output =
+            inputs.get(2).map_or(Ok(self.output), |&zero| model.outlet_fact(zero).map(|fact| fact.datum_type))?;
         ensure!([i8::datum_type(), u8::datum_type()].contains(&output), "{}: it quantizes to {output:?}", self.node);
-        let bound = |value: f32| tensor0(value).broadcast_into_rank(shape.len());
-        let low = model.add_const(format!("{prefix}.low"), bound(low)?)?;
-        let high = model.add_const(format!("{prefix}.high"), bound(high)?)?;
-        let mut wire = model.wire_node(format!("{prefix}.div"), div(), &[inputs[0], scale])?;
-        if !self.zero_point_first {
-            wire = model.wire_node(format!("{prefix}.round"), round_half_to_even(), &wire)?;
-        }
-        if let Some((zero, _)) = zero_point {
-            wire = model.wire_node(format!("{prefix}.add"), add(), &[wire[0], zero])?;
-        }
-        if self.zero_point_first {
-            wire = model.wire_node(format!("{prefix}.round"), round_half_to_even(), &wire)?;
-        }
-        wire = model.wire_node(format!("{prefix}.max"), max(), &[wire[0], low])?;
-        wire = model.wire_node(format!("{prefix}.min"), min(), &[wire[0], high])?;
-        model.wire_node(prefix, cast(output), &wire)
+        let quantize = Quantize { scale, zero_point, output, zero_point_first: self.zero_point_first };
+        model.wire_node(prefix, quantize, &inputs[..1])
     }
 }

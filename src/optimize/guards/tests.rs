@@ -236,6 +236,18 @@ fn a_softmax_between_quantizers() {
     quantizer.node("DequantizeLinear", &["r", "t", "o"], "y", vec![]).mends(&x, &right);
 }
 
+/// -9 times the first scale is -7.4999994 of the second; times the second's reciprocal it is -7.5.
+#[test]
+fn a_quantizer_divides() {
+    let (from, to) = (0.078_864_954f32, 0.094_637_95f32);
+    let this = graph(17).floats("s", &[], &[to]).tensor("z", &[], DataType::Uint8, vec![128]);
+    let this = this.node("QuantizeLinear", &["x", "s", "z"], "q", vec![]);
+    let this = this.node("DequantizeLinear", &["q", "s", "z"], "y", vec![]);
+    let x: Vec<f32> = (-24i8..24).map(|i| f32::from(i) * from).collect();
+    let right: Vec<f32> = x.iter().map(|x| (x / to).round_ties_even() * to).collect();
+    this.mends(&x, &right);
+}
+
 #[test]
 fn quantizers_of_different_types() {
     let this = graph(17).floats("s", &[], &[0.05]).tensor("z", &[], DataType::Uint8, vec![128]);
