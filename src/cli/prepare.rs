@@ -1,6 +1,7 @@
 //! `densight prepare`: a model that loads at once.
 
-use std::io::Write;
+use std::fs::File;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -38,6 +39,17 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         ..Default::default()
     };
     let bytes = Session::prepare(&args.model, &options)?;
-    files::write(&args.output, |file| file.write_all(&bytes))?;
+    files::write(&args.output, |file| {
+        file.write_all(&bytes)?;
+        protect(file)
+    })?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Takes the permission to write: programs that run the model share its weights by mapping them from the file.
+fn protect(file: &File) -> io::Result<()> {
+    let metadata = file.metadata()?;
+    let mut permissions = metadata.permissions();
+    permissions.set_readonly(true);
+    if metadata.is_file() { file.set_permissions(permissions) } else { Ok(()) }
 }

@@ -35,28 +35,30 @@
 #![allow(clippy::needless_range_loop)]
 
 mod affine;
-mod blob;
 mod convolve;
 pub mod cuda;
 mod dispatch;
 mod fp32;
 mod isa;
+mod mapping;
 mod planes;
 mod quant_type;
 #[cfg(test)]
 mod tests;
 mod thread_pool;
 mod vector;
+mod weights;
 
 pub use affine::{AffineChain, ChainInput};
-pub use blob::Blob;
 pub use convolve::{Convolve, Packed, Requantize};
 pub use dispatch::Kernels;
 pub use fp32::{AffineChainF32, BiasClamp, ChainInputF32, ConvolveF32, Operand, PackedF32};
 pub use isa::Isa;
+pub use mapping::Mapping;
 pub use planes::{PlanesMut, TileQueue};
 pub use quant_type::QuantType;
 pub use thread_pool::ThreadPool;
+pub use weights::{ALIGNMENT, Blob, Weights};
 
 /// Ranges of pixels that are multiples of this suit every instruction set; some also take half of it ([`Kernels::pixel_multiple`]).
 pub const PIXEL_BLOCK: usize = 16;

@@ -7,25 +7,34 @@
 //! 32 bytes   SHA-256 of all that follows
 //! 8 bytes    length of what follows, little-endian
 //! that many  all but the weights (postcard)
-//! the rest   weights, layer after layer
+//! the rest   weights, layer after layer, each from a multiple of 64 bytes on, with zeros in front
 //! ```
+//!
+//! A file that nobody may write to is mapped, for its weights: all processes that run the model share them. All else is copied before it
+//! is checked.
 
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{BufReader, Read, Write};
 use std::path::{Component, Path};
+use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernels::Kernels;
+use crate::kernels::{ALIGNMENT, Kernels, Mapping};
 use crate::model::onnx::Ending;
 use crate::model::{Limit, Limits};
 use crate::optimize::Engine;
 
 const MAGIC: &[u8; 8] = b"DENSIGHT";
-const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "/4");
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "/5");
+
+/// Bytes of all in front of the contents that are hashed.
+const HEADER: usize = 72;
+
+const ENOUGH: &str = "memory is all that writing to memory can lack";
 
 /// The most bytes of all but the weights.
 const MOST_PLAIN: u64 = 64 << 20;
@@ -130,7 +139,6 @@ impl Prepared {
     /// # Errors
     /// [`ErrorKind::Model`] if [`Prepared::read`] would refuse them.
     pub(super) fn into_bytes(mut self, limits: &Limits) -> Result<Vec<u8>> {
-        const ENOUGH: &str = "memory is all that writing to memory can lack";
         let unfit = |what: &str| refuse(format!("it cannot be prepared: {what}"));
         if !self.sources().all(Source::is_plain) {
             return Err(unfit(
@@ -149,13 +157,24 @@ impl Prepared {
         }
         let mut contents = (plain.len() as u64).to_le_bytes().to_vec();
         contents.extend(plain);
-        self.engine.blobs().for_each(|blob| blob.write(&mut contents).expect(ENOUGH));
+        contents.resize(contents.len() + padding(HEADER + contents.len()), 0);
+        contents.extend(self.packed_weights());
         let mut bytes = MAGIC.to_vec();
         bytes.extend(field(VERSION));
         bytes.extend(field(self.engine.isa().name()));
         bytes.extend(Sha256::digest(&contents));
         bytes.write_all(&contents).expect(ENOUGH);
         Ok(bytes)
+    }
+
+    /// The weights as they are in a file.
+    fn packed_weights(&mut self) -> Vec<u8> {
+        let mut weights = Vec::new();
+        for blob in self.engine.blobs() {
+            weights.resize(weights.len().next_multiple_of(ALIGNMENT), 0);
+            blob.write(&mut weights).expect(ENOUGH);
+        }
+        weights
     }
 
     /// Whether it is what a session runs: the hash tells that the file is whole, not who wrote it. About how many multiply-adds it takes;
@@ -175,11 +194,26 @@ impl Prepared {
     /// # Errors
     /// [`ErrorKind::Model`] for a file of another version, for another instruction set, damaged, or beyond `limits`; [`ErrorKind::Usage`]
     /// as [`Kernels::from_env`].
+    #[cfg(any(test, fuzzing))]
     pub(super) fn read(from: impl Read, limits: &Limits) -> Result<Self> {
-        Self::read_for(Kernels::from_env()?, from, limits)
+        Self::read_for(Kernels::from_env()?, from, None, limits)
     }
 
-    fn read_for(kernels: Kernels, mut from: impl Read, limits: &Limits) -> Result<Self> {
+    /// As [`Prepared::read`], of a file of which `beginning` was read already, with the weights left there where that is possible.
+    ///
+    /// # Errors
+    /// As [`Prepared::read`].
+    pub(super) fn open(beginning: &[u8], file: &File, limits: &Limits) -> Result<Self> {
+        let mapping = Mapping::of(file).map(Arc::new);
+        Self::read_for(Kernels::from_env()?, BufReader::new(beginning.chain(file)), mapping.as_ref(), limits)
+    }
+
+    fn read_for(
+        kernels: Kernels,
+        mut from: impl Read,
+        mapping: Option<&Arc<Mapping>>,
+        limits: &Limits,
+    ) -> Result<Self> {
         let damaged = || refuse("it is damaged: prepare the model again (densight prepare)".into());
         let (mut magic, mut version, mut isa, mut hash) = ([0; 8], [0; 16], [0; 16], [0; 32]);
         for part in [&mut magic[..], &mut version, &mut isa, &mut hash] {
@@ -196,24 +230,56 @@ impl Prepared {
             return Err(refuse(message));
         }
         let mut from = Hashing { from, hash: Sha256::new() };
-        let mut prepared = Self::contents(&mut from).ok_or_else(damaged)?;
+        let (mut prepared, plain) = Self::contents(&mut from).ok_or_else(damaged)?;
         if !prepared.sources().all(Source::is_plain) {
             return Err(damaged().caused_by("its source is no plain file name"));
         }
         let work = prepared.check(kernels).map_err(|what| damaged().caused_by(what))?;
         limits.check(Limit::Macs, Some(work))?;
-        let read = prepared.engine.blobs().try_for_each(|blob| blob.read(&mut from));
-        let end = read.and_then(|()| from.read(&mut [0]));
-        if !end.is_ok_and(|more| more == 0) || from.hash.finalize()[..] != hash {
+        let end = HEADER + plain;
+        let whole = match mapping {
+            Some(file) => prepared.map_weights(file, end, &mut from.hash),
+            None => prepared.read_weights(&mut from, end),
+        };
+        if whole.is_none() || from.hash.finalize()[..] != hash {
             return Err(damaged());
         }
         Ok(prepared)
     }
 
-    /// All but the weights.
-    fn contents(from: &mut impl Read) -> Option<Self> {
+    /// Reads the weights, which begin behind byte `at` and end with the file.
+    fn read_weights(&mut self, from: &mut impl Read, mut at: usize) -> Option<()> {
+        skip(from, padding(at))?;
+        at += padding(at);
+        for blob in self.engine.blobs() {
+            let (padding, bytes) = (padding(at), blob.bytes()?);
+            skip(from, padding)?;
+            at = at.checked_add(padding)?.checked_add(bytes)?;
+            blob.read(from).ok()?;
+        }
+        from.read(&mut [0]).is_ok_and(|more| more == 0).then_some(())
+    }
+
+    /// As [`Prepared::read_weights`], without a copy of them.
+    fn map_weights(&mut self, file: &Arc<Mapping>, mut at: usize, hash: &mut Sha256) -> Option<()> {
+        hash.update(file.get(at..)?);
+        at += padding(at);
+        for blob in self.engine.blobs() {
+            at = at.checked_add(padding(at))?;
+            let end = at.checked_add(blob.bytes()?)?;
+            if !blob.map(file, at) {
+                return None;
+            }
+            at = end;
+        }
+        (at == file.len()).then_some(())
+    }
+
+    /// All but the weights, and the number of bytes that it takes.
+    fn contents(from: &mut impl Read) -> Option<(Self, usize)> {
         let mut len = [0; 8];
         from.read_exact(&mut len).ok()?;
+        let before = len.len();
         let len = u64::from_le_bytes(len);
         if len > MOST_PLAIN {
             return None;
@@ -223,7 +289,7 @@ impl Prepared {
         from.take(len).read_to_end(&mut plain).ok()?;
         let whole = plain.len() as u64 == len;
         let (contents, rest) = postcard::take_from_bytes(&plain).ok().filter(|_| whole)?;
-        rest.is_empty().then_some(contents)
+        rest.is_empty().then_some((contents, before + plain.len()))
     }
 
     /// The files it was made from.
@@ -248,6 +314,16 @@ impl Prepared {
         }
         Ok(())
     }
+}
+
+/// Reads `count` bytes, less than [`ALIGNMENT`].
+fn skip(from: &mut impl Read, count: usize) -> Option<()> {
+    from.read_exact(&mut [0; ALIGNMENT][..count]).ok()
+}
+
+/// Bytes from `at` to the next multiple of [`ALIGNMENT`].
+fn padding(at: usize) -> usize {
+    at.next_multiple_of(ALIGNMENT) - at
 }
 
 fn refuse(message: String) -> Error {

@@ -14,7 +14,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::super::{Blob, CHANNEL_BLOCK, Isa, Kernels};
+use super::super::{Blob, CHANNEL_BLOCK, Isa, Kernels, Weights};
 use super::chains;
 use super::requantize::refusal;
 use crate::error::Result;
@@ -40,7 +40,7 @@ pub struct Packed {
     furthest: Option<u32>,
     /// Stored apart, see [`Blob`].
     #[serde(skip)]
-    weights: Vec<i8>,
+    weights: Weights<i8>,
     len: usize,
 }
 
@@ -62,7 +62,8 @@ impl TryFrom<PackedFields> for Packed {
     /// Kernels rely on these checks: they read offsets and weights through pointers.
     fn try_from(stored: PackedFields) -> std::result::Result<Self, Self::Error> {
         let PackedFields { isa, outputs, init, offsets, ends, chains, len } = stored;
-        let mut packed = Self { isa, outputs, init, offsets, ends, chains, furthest: None, weights: Vec::new(), len };
+        let mut packed =
+            Self { isa, outputs, init, offsets, ends, chains, furthest: None, weights: Weights::default(), len };
         packed.furthest = packed.absolute().max();
         if packed.is_consistent() { Ok(packed) } else { Err("packed weights that contradict themselves") }
     }
@@ -142,18 +143,19 @@ impl Kernels {
             ends: Vec::new(),
             chains: Vec::new(),
             furthest: offsets.iter().copied().max(),
-            weights: Vec::new(),
+            weights: Weights::default(),
             len: 0,
         };
         let four = |o: usize, step: usize| -> [i8; 4] {
             weights[o * channel + step * CHANNEL_BLOCK..][..CHANNEL_BLOCK].try_into().expect("four")
         };
-        match isa {
+        let weights = match isa {
             Isa::Avx2 => packed.split_steps(four, offsets),
             Isa::Neon => packed.order_steps(four, offsets),
             _ => packed.keep_steps(four, offsets),
-        }
-        packed.len = packed.weights.len();
+        };
+        packed.len = weights.len();
+        packed.weights = weights.into();
         Ok(packed)
     }
 }
@@ -165,38 +167,41 @@ impl<F: Fn(usize, usize) -> [i8; 4]> FourBytes for F {}
 
 impl Packed {
     /// All blocks have the same steps.
-    fn keep_steps(&mut self, four: impl FourBytes, offsets: &[u32]) {
+    fn keep_steps(&mut self, four: impl FourBytes, offsets: &[u32]) -> Vec<i8> {
         let steps = offsets.len();
         self.offsets = offsets.to_vec();
         if matches!(self.isa, Isa::Dotprod | Isa::I8mm) && !steps.is_multiple_of(2) {
             self.offsets.push(offsets[steps - 1]);
         }
         let size = CHANNEL_BLOCK * self.offsets.len();
-        self.weights.resize(self.outputs * size, 0);
+        let mut weights = vec![0; self.outputs * size];
         for (first, width) in blocks(self.isa, self.outputs) {
-            let block = &mut self.weights[first * size..][..width * size];
+            let block = &mut weights[first * size..][..width * size];
             for (step, o) in (0..steps).flat_map(|step| (0..width).map(move |o| (step, o))) {
                 block[place(self.isa, width, step, o)..][..CHANNEL_BLOCK].copy_from_slice(&four(first + o, step));
             }
         }
+        weights
     }
 
     /// For AVX2.
-    fn split_steps(&mut self, four: impl FourBytes, offsets: &[u32]) {
+    fn split_steps(&mut self, four: impl FourBytes, offsets: &[u32]) -> Vec<i8> {
+        let mut weights = Vec::new();
         for first in (0..self.outputs).step_by(CHANNEL_BLOCK) {
             for (step, offset) in offsets.iter().enumerate() {
                 for part in split([0, 1, 2, 3].map(|o| four(first + o, step))).into_iter().flatten() {
-                    self.weights.extend(part.as_flattened());
+                    weights.extend(part.as_flattened());
                     self.offsets.push(*offset);
                 }
             }
             self.ends.push(self.offsets.len() as u32);
         }
+        weights
     }
 
     /// For NEON.
-    fn order_steps(&mut self, four: impl FourBytes, offsets: &[u32]) {
-        let mut last = 0;
+    fn order_steps(&mut self, four: impl FourBytes, offsets: &[u32]) -> Vec<i8> {
+        let (mut weights, mut last) = (Vec::new(), 0);
         for (first, _) in blocks(Isa::Neon, self.outputs) {
             let fours: Vec<[[i8; CHANNEL_BLOCK]; 2]> =
                 (0..offsets.len()).map(|step| [four(first, step), four(first + 1, step)]).collect();
@@ -205,12 +210,13 @@ impl Packed {
                 // A step of zeros may read at any step's offset.
                 let offset = offsets[step.unwrap_or(0)];
                 self.offsets.push(offset.wrapping_sub(std::mem::replace(&mut last, offset)));
-                self.weights.extend(step.map_or([0; 2 * CHANNEL_BLOCK].as_slice(), |step| fours[step].as_flattened()));
+                weights.extend(step.map_or([0; 2 * CHANNEL_BLOCK].as_slice(), |step| fours[step].as_flattened()));
             }
             self.ends.push(self.offsets.len() as u32);
             self.chains.extend(chains.iter().map(|chain| (chain.len() / 2) as u8).chain([0]));
         }
         self.offsets.push(0);
+        weights
     }
 }
 

@@ -4,7 +4,7 @@
 //! with strides and offsets in values. All instruction sets give the same bits here too: each multiplication is fused with its
 //! addition, and the order of sums is fixed.
 
-use super::{Blob, CHANNEL_BLOCK, Kernels, PlanesMut};
+use super::{Blob, CHANNEL_BLOCK, Kernels, PlanesMut, Weights};
 
 mod affine;
 mod bounds;

@@ -50,6 +50,41 @@ fn it_comes_back_as_it_was() {
     }
 }
 
+/// Only a file that nobody may write to is mapped, and what is mapped are the same weights.
+#[cfg(unix)]
+#[test]
+fn weights_of_a_protected_file_are_shared() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.densight");
+    let write = |bytes: &[u8], mode: u32| {
+        let _ = std::fs::remove_file(&path);
+        std::fs::write(&path, bytes).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        let mut file = File::open(&path).unwrap();
+        let mut beginning = [0; BEGINNING as usize];
+        file.read_exact(&mut beginning).unwrap();
+        Prepared::open(&beginning, &file, &Limits::default())
+    };
+    let float = float(true, Isa::best());
+    for made in [prepared(INT8, Isa::best()), prepared("models/cifar10_densenet_bc_L40_k12.onnx", Isa::best()), float] {
+        let bytes = made.into_bytes(&Limits::default()).unwrap();
+        let plain = Prepared::read(&bytes[..], &Limits::default()).unwrap();
+        for (mode, is_shared) in [(0o444, true), (0o400, true), (0o644, false), (0o464, false), (0o446, false)] {
+            let mut read = write(&bytes, mode).unwrap();
+            assert!(read.engine == plain.engine);
+            let expected: usize = read.engine.blobs().map(|blob| blob.bytes().unwrap()).sum();
+            let shared: usize = read.engine.blobs().map(|blob| blob.shared()).sum();
+            assert_eq!(shared, if is_shared { expected } else { 0 }, "{mode:o}");
+        }
+        assert!(write(&bytes[..bytes.len() - 1], 0o444).is_err(), "shorter");
+        assert!(write(&[&bytes[..], &[0]].concat(), 0o444).is_err(), "longer");
+        let mut changed = bytes.clone();
+        *changed.last_mut().unwrap() ^= 1;
+        assert!(write(&changed, 0o444).is_err(), "another weight");
+    }
+}
+
 #[test]
 fn what_does_not_fit_is_refused_with_the_reason() {
     let reason = |bytes: &[u8]| Prepared::read(bytes, &Limits::default()).unwrap_err().to_string();
@@ -120,7 +155,9 @@ fn a_source_is_a_regular_file_beside_it() {
 
 /// A file with this plain part and these weights, whose hash and length are right.
 fn file(isa: Isa, plain: &[u8], weights: &[u8]) -> Vec<u8> {
-    let contents = [&(plain.len() as u64).to_le_bytes(), plain, weights].concat();
+    let mut contents = [&(plain.len() as u64).to_le_bytes(), plain].concat();
+    contents.resize((HEADER + contents.len()).next_multiple_of(ALIGNMENT) - HEADER, 0);
+    contents.extend(weights);
     [MAGIC, &field(VERSION)[..], &field(isa.name()), &Sha256::digest(&contents), &contents].concat()
 }
 
@@ -131,7 +168,7 @@ fn sealed(prepared: &Prepared, weights: &[u8]) -> Vec<u8> {
 
 /// Reads a file, and runs what it has once. Whether it was taken.
 fn runs(kernels: Kernels, threads: usize, bytes: &[u8]) -> bool {
-    let Ok(prepared) = Prepared::read_for(kernels, bytes, &Limits::default()) else { return false };
+    let Ok(prepared) = Prepared::read_for(kernels, bytes, None, &Limits::default()) else { return false };
     let (bytes, work) = (prepared.engine.memory_size(threads).unwrap_or(u64::MAX), prepared.check(kernels).unwrap());
     // What is merely large is not run.
     if bytes < 1 << 26 && work < 1 << 26 {
@@ -192,8 +229,7 @@ fn no_field_of_a_file_makes_it_panic() {
             _ => prepared(&format!("tests/fixtures/quantized/{model}/model.onnx"), isa),
         };
         let plain = postcard::to_allocvec(&made).unwrap();
-        let mut weights = Vec::new();
-        made.engine.blobs().for_each(|blob| blob.write(&mut weights).unwrap());
+        let weights = made.packed_weights();
         assert!(runs(kernels, 2, &file(isa, &plain, &weights)), "{model} on {isa} as it is");
         let (mut numbers, mut taken) = (Numbers(7), 0);
         for round in 0..rounds {
@@ -218,8 +254,7 @@ fn no_byte_of_a_file_makes_it_panic() {
     let kernels = Kernels::best();
     let mut made = prepared(INT8, kernels.isa());
     let plain = postcard::to_allocvec(&made).unwrap();
-    let mut weights = Vec::new();
-    made.engine.blobs().for_each(|blob| blob.write(&mut weights).unwrap());
+    let weights = made.packed_weights();
     for place in 0..plain.len() {
         for other in [&[0][..], &[plain[place].wrapping_add(1)], &[255, 255, 255, 127]] {
             let bytes = file(kernels.isa(), &[&plain[..place], other, &plain[place + 1..]].concat(), &weights);

@@ -4,7 +4,7 @@ mod classify;
 mod head;
 
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -77,7 +77,7 @@ impl Session {
         let open = || {
             if prepared::is_prepared(&bytes) {
                 options.limits.check(Limit::File, Some(file.metadata().map_err(failed)?.len()))?;
-                let prepared = Prepared::read(BufReader::new(bytes.chain(file)), &options.limits)?;
+                let prepared = Prepared::open(&bytes, &file, &options.limits)?;
                 prepared.check_source(crate::files::folder(path))?;
                 return Self::from_prepared(prepared, options);
             }

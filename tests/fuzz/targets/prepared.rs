@@ -48,6 +48,7 @@ impl Parts {
         let file = file.expect("a model that can be prepared");
         let len = u64::from_le_bytes(file[72..80].try_into().expect("eight bytes")) as usize;
         let (plain, weights) = file[80..].split_at(len);
+        let weights = &weights[padding(len)..];
         Self { head: file[..40].to_vec(), plain: plain.to_vec(), weights: weights.to_vec() }
     }
 
@@ -55,9 +56,15 @@ impl Parts {
         let (mut plain, mut weights) = (self.plain.clone(), self.weights.clone());
         changes.plain.iter().for_each(|change| change.apply(&mut plain));
         changes.weights.iter().for_each(|change| change.apply(&mut weights));
-        let contents = [&(plain.len() as u64).to_le_bytes()[..], &plain, &weights].concat();
+        let padding = vec![0; padding(plain.len())];
+        let contents = [&(plain.len() as u64).to_le_bytes()[..], &plain, &padding, &weights].concat();
         [&self.head[..], &Sha256::digest(&contents), &contents].concat()
     }
+}
+
+/// Zeros between `plain` bytes and the weights, which begin at a multiple of 64 bytes.
+fn padding(plain: usize) -> usize {
+    (80 + plain).next_multiple_of(64) - (80 + plain)
 }
 
 impl Change {

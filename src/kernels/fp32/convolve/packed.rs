@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::super::{Blob, CHANNEL_BLOCK, Kernels};
+use super::super::{Blob, CHANNEL_BLOCK, Kernels, Weights};
 
 /// Weights of one step in a block of output channels.
 pub(super) const STEP: usize = CHANNEL_BLOCK * CHANNEL_BLOCK;
@@ -18,7 +18,7 @@ pub struct PackedF32 {
     outputs: usize,
     /// Stored apart, see [`Blob`].
     #[serde(skip)]
-    weights: Vec<f32>,
+    weights: Weights<f32>,
     len: usize,
     offsets: Vec<u32>,
 }
@@ -38,7 +38,7 @@ impl TryFrom<PackedF32Fields> for PackedF32 {
         let fits = outputs.is_multiple_of(CHANNEL_BLOCK)
             && offsets.len().checked_mul(CHANNEL_BLOCK).and_then(|channel| channel.checked_mul(outputs)) == Some(len);
         if fits {
-            Ok(Self { outputs, weights: Vec::new(), len, offsets })
+            Ok(Self { outputs, weights: Weights::default(), len, offsets })
         } else {
             Err("packed weights that contradict themselves")
         }
@@ -69,7 +69,7 @@ impl Kernels {
                 }
             }
         }
-        PackedF32 { outputs, len: packed.len(), weights: packed, offsets: offsets.into() }
+        PackedF32 { outputs, len: packed.len(), weights: packed.into(), offsets: offsets.into() }
     }
 }
 
