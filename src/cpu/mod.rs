@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 mod features;
 mod machine;
+pub(crate) mod memory;
 mod threads;
 mod throttle;
 

@@ -3,6 +3,9 @@
 //! A file of some kilobytes can ask for terabytes, or for years. What it asks for is therefore added up before anything is
 //! allocated or computed, and refused beyond these limits; `--allow NAME=NUMBER` raises one of them.
 
+use std::sync::OnceLock;
+
+use crate::cpu::memory;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Limits of one model.
@@ -23,7 +26,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// What is allowed where nobody asked for more: several times what the paper's largest network takes.
+    /// What is allowed where nobody asked for more and memory is plenty: several times what the paper's largest network takes.
     pub const DEFAULT: Self = Self {
         file: 1 << 30,
         nodes: 10_000,
@@ -32,11 +35,23 @@ impl Limits {
         activations: 512 << 20,
         macs: 50_000_000_000,
     };
+
+    /// As much of it as fits into `memory` bytes: a file is in memory up to three times while it is read.
+    fn within(self, memory: u64) -> Self {
+        Self {
+            file: self.file.min(memory / 4),
+            constants: self.constants.min(memory / 8),
+            activations: self.activations.min(memory / 2),
+            ..self
+        }
+    }
 }
 
 impl Default for Limits {
+    /// [`Limits::DEFAULT`], or less where this process may have little memory.
     fn default() -> Self {
-        Self::DEFAULT
+        static HERE: OnceLock<Limits> = OnceLock::new();
+        *HERE.get_or_init(|| memory::available().map_or(Self::DEFAULT, |bytes| Self::DEFAULT.within(bytes)))
     }
 }
 
@@ -170,6 +185,13 @@ mod tests {
         }
         Limit::ALL.iter().for_each(|limit| limits.set(&format!("{}=1", limit.name())).unwrap());
         assert!(Limit::ALL.iter().all(|&limit| limits.get(limit) == 1));
+    }
+
+    #[test]
+    fn a_small_machine_allows_less() {
+        let small = Limits::DEFAULT.within(512 << 20);
+        assert_eq!((small.file, small.constants, small.activations), (128 << 20, 64 << 20, 256 << 20));
+        assert_eq!(Limits::DEFAULT.within(64 << 30), Limits::DEFAULT);
     }
 
     #[test]

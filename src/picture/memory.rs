@@ -1,10 +1,9 @@
 //! How much memory a picture may take while it is decoded: a share of what this process may have.
 
-use std::fs;
-use std::path::Path;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::cpu::memory;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Of the memory there is one picture may take this share: the camera loop holds up to three at a time.
@@ -26,7 +25,7 @@ pub fn set_most_memory(bytes: u64) {
 pub(crate) fn most() -> u64 {
     static DEFAULT: OnceLock<u64> = OnceLock::new();
     match SET.load(Ordering::Relaxed) {
-        0 => *DEFAULT.get_or_init(|| share(available(Path::new("/")))),
+        0 => *DEFAULT.get_or_init(|| share(memory::available())),
         set => set,
     }
 }
@@ -53,65 +52,9 @@ fn share(available: Option<u64>) -> u64 {
     available.map_or(MOST / SHARE, |bytes| bytes / SHARE).clamp(LEAST, MOST)
 }
 
-/// Bytes that this process may have: the machine's memory, or less if a control group or a resource limit says so.
-fn available(root: &Path) -> Option<u64> {
-    let text = |path: &str| fs::read_to_string(root.join(path.trim_start_matches('/'))).ok();
-    let total = text("proc/meminfo").and_then(|meminfo| {
-        let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
-        line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
-    });
-    let groups = text("proc/self/cgroup").unwrap_or_default();
-    let limits = groups.lines().flat_map(limit_files).filter_map(|path| text(&path)?.trim().parse().ok());
-    limits.chain(total).chain(address_space()).min()
-}
-
-/// The files that may hold a memory limit for a line of `/proc/self/cgroup`: of the group and of those it is in.
-fn limit_files(line: &str) -> Vec<String> {
-    let mut fields = line.splitn(3, ':').skip(1);
-    let (Some(controllers), Some(group)) = (fields.next(), fields.next()) else { return Vec::new() };
-    let (folder, file) = match controllers {
-        "" => ("/sys/fs/cgroup", "memory.max"),
-        _ if controllers.split(',').any(|name| name == "memory") => ("/sys/fs/cgroup/memory", "memory.limit_in_bytes"),
-        _ => return Vec::new(),
-    };
-    Path::new(group)
-        .ancestors()
-        .map(|group| format!("{folder}/{}/{file}", group.display().to_string().trim_matches('/')).replace("//", "/"))
-        .collect()
-}
-
-#[cfg(unix)]
-fn address_space() -> Option<u64> {
-    rustix::process::getrlimit(rustix::process::Resource::As).current
-}
-
-#[cfg(not(unix))]
-fn address_space() -> Option<u64> {
-    None
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cpu::tests::root;
-
-    const MEMINFO: (&str, &str) = ("proc/meminfo", "MemTotal:        439000 kB\nMemFree: 1 kB\n");
-
-    #[test]
-    fn the_smallest_limit_counts() {
-        let of = |files: &[(&str, &str)]| available(root(files).path());
-        assert_eq!(of(&[MEMINFO]), Some(439_000 << 10));
-        let group = ("proc/self/cgroup", "0::/system.slice/a.service\n");
-        let files = [MEMINFO, group, ("sys/fs/cgroup/system.slice/a.service/memory.max", "max\n")];
-        assert_eq!(of(&files), Some(439_000 << 10));
-        let slice = ("sys/fs/cgroup/system.slice/memory.max", "100000000\n");
-        assert_eq!(of(&[&files[..], &[slice]].concat()), Some(100_000_000));
-        let old = ("proc/self/cgroup", "4:cpu:/x\n9:memory,hugetlb:/docker/1\n");
-        let limit = ("sys/fs/cgroup/memory/docker/1/memory.limit_in_bytes", "268435456\n");
-        assert_eq!(of(&[MEMINFO, old, limit]), Some(268_435_456));
-        let contained = ("proc/self/cgroup", "0::/\n");
-        assert_eq!(of(&[MEMINFO, contained, ("sys/fs/cgroup/memory.max", "64000000")]), Some(64_000_000));
-    }
 
     #[test]
     fn a_picture_may_take_a_quarter() {

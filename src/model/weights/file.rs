@@ -20,7 +20,7 @@ impl Weights {
     /// [`Weights::new`]; both name the file.
     pub fn load(path: &Path, net: &Architecture) -> Result<Self> {
         let bytes =
-            crate::files::read(path, Limits::DEFAULT.file).map_err(|e| Error::io(ErrorKind::Io, "read", path, e))?;
+            crate::files::read(path, Limits::default().file).map_err(|e| Error::io(ErrorKind::Io, "read", path, e))?;
         Self::from_safetensors(&bytes, net).map_err(|e| e.at(path.display()))
     }
 
