@@ -1,4 +1,5 @@
-//! Sources that another program delivers: `exec:COMMAND`, and what is built on it: `csi://`, `rtsp://` and video files.
+//! Sources that another program delivers: `exec:COMMAND`, and what is built on it: `csi://`, `rtsp://`, video files, and cameras that
+//! encode videos.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -68,6 +69,19 @@ pub(super) fn ffmpeg(url: &str, options: &SourceOptions) -> Result<Box<dyn Sourc
     // It says in three lines what can be said in one.
     job.told.lock().unwrap_or_else(PoisonError::into_inner).is_kept = true;
     live(job, options)
+}
+
+/// A Video4Linux camera that delivers nothing but an encoded video: `encoding` is its name for people and ffmpeg's.
+///
+/// # Errors
+/// [`ErrorKind::Camera`] if ffmpeg is not installed.
+#[cfg(target_os = "linux")]
+pub(super) fn encoded_camera(path: &Path, encoding: [&str; 2], options: &SourceOptions) -> Result<Box<dyn Source>> {
+    let job = camera_job(path, encoding, options, &find_program)?;
+    job.told.lock().unwrap_or_else(PoisonError::into_inner).is_kept = true;
+    let (stream, mut program) = start(&job)?;
+    let why = Box::new(move || program.status());
+    Ok(Box::new(Live::new(stream, options.timeout, ErrorKind::Camera, why)))
 }
 
 /// A video file, played from its beginning to its end.
@@ -177,6 +191,25 @@ fn csi_job(number: u32, options: &SourceOptions, find: Find) -> Result<Job> {
 
 fn ffmpeg_job(url: &str, options: &SourceOptions, find: Find) -> Result<Job> {
     let (name, secret) = without_secrets(url);
+    // Over UDP lost packets are damaged pictures.
+    let transport: &[&str] = if url.starts_with("rtsp") { &["-rtsp_transport", "tcp"] } else { &[] };
+    let job = decoded(name, &[transport, &["-i", url]].concat(), options, find)?;
+    Ok(Job { secret, ..job })
+}
+
+#[cfg(target_os = "linux")]
+fn camera_job(path: &Path, [name, format]: [&str; 2], options: &SourceOptions, find: Find) -> Result<Job> {
+    let (camera, path) = (format!("v4l2://{} {name}", path.display()), path.display().to_string());
+    let rate = options.rate.map(|rate| rate.to_string());
+    let mut input = vec!["-f", "v4l2", "-input_format", format];
+    input.extend(rate.iter().flat_map(|rate| ["-framerate", rate]));
+    input.extend(["-i", &path]);
+    let job = decoded(camera, &input, options, find)?;
+    Ok(Job { name: format!("{}, decoded by ffmpeg", job.name), ..job })
+}
+
+/// What ffmpeg decodes of `input`.
+fn decoded(name: String, input: &[&str], options: &SourceOptions, find: Find) -> Result<Job> {
     let program = find("ffmpeg").ok_or_else(|| {
         let message = format!("{name} needs ffmpeg, which is not installed: sudo apt install ffmpeg");
         Error::new(ErrorKind::Camera, message)
@@ -185,11 +218,8 @@ fn ffmpeg_job(url: &str, options: &SourceOptions, find: Find) -> Result<Job> {
     if Path::new("/dev/dri/renderD128").exists() {
         arguments.extend(["-hwaccel", "auto"]);
     }
-    if url.starts_with("rtsp") {
-        // Over UDP lost packets are damaged pictures.
-        arguments.extend(["-rtsp_transport", "tcp"]);
-    }
-    arguments.extend(["-i", url, "-an", "-pix_fmt", "yuv420p"]);
+    arguments.extend(input);
+    arguments.extend(["-an", "-pix_fmt", "yuv420p"]);
     let side = |side: Option<u32>| side.map_or("-2".into(), |side| side.to_string());
     let scale = format!("scale={}:{}", side(options.width), side(options.height));
     if options.width.or(options.height).is_some() {
@@ -198,7 +228,7 @@ fn ffmpeg_job(url: &str, options: &SourceOptions, find: Find) -> Result<Job> {
     arguments.extend(["-f", "yuv4mpegpipe", "-"]);
     let arguments = arguments.into_iter().map(str::to_owned).collect();
     let (program, writes) = (program.display().to_string(), Writes::Video(Layout::Y4m));
-    Ok(Job { program, arguments, writes, name, secret, told: Told::default() })
+    Ok(Job { program, arguments, writes, name, secret: None, told: Told::default() })
 }
 
 /// A URL for messages: without user, password and query; and the user and password.
@@ -257,6 +287,20 @@ mod tests {
         assert!(error.kind() == ErrorKind::Camera && error.to_string().contains("rpicam-apps"), "{error}");
         let error = ffmpeg_job("rtsp://me:pw@cam/x?y", &options, &only(&[])).unwrap_err();
         assert_eq!(error.to_string(), "rtsp://cam/x needs ffmpeg, which is not installed: sudo apt install ffmpeg");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn cameras_that_encode_videos_are_decoded() {
+        let options = SourceOptions { width: Some(320), rate: Some(5), ..SourceOptions::default() };
+        let path = Path::new("/dev/video7");
+        let job = camera_job(path, ["H.264", "h264"], &options, &|_| Some("ffmpeg".into())).unwrap();
+        let arguments = job.arguments.join(" ");
+        assert!(arguments.contains(" -f v4l2 -input_format h264 -framerate 5 -i /dev/video7 -an "), "{arguments}");
+        assert!(arguments.contains(" -vf scale=320:-2 "), "{arguments}");
+        assert_eq!(job.name, "v4l2:///dev/video7 H.264, decoded by ffmpeg");
+        let error = camera_job(path, ["H.264", "h264"], &options, &|_| None).unwrap_err().to_string();
+        assert_eq!(error, "v4l2:///dev/video7 H.264 needs ffmpeg, which is not installed: sudo apt install ffmpeg");
     }
 
     #[test]

@@ -27,11 +27,62 @@ pub(super) fn offered(device: &impl Lists, options: &SourceOptions) -> io::Resul
     Ok(modes)
 }
 
+/// The encoded video that a device delivers, its name for people and ffmpeg's, if it has no pictures that Densight reads by itself.
+pub(super) fn encoded(device: &impl Lists) -> Option<[&'static str; 2]> {
+    let formats = Offers::of(device).formats().ok()?;
+    let known = |fourcc: &[u8; 4]| match fourcc {
+        b"H264" | b"AVC1" => Some(["H.264", "h264"]),
+        b"HEVC" => Some(["H.265", "hevc"]),
+        b"VP80" => Some(["VP8", "vp8"]),
+        b"MPG4" => Some(["MPEG-4", "mpeg4"]),
+        _ => None,
+    };
+    let is_read = formats.iter().any(|format| answers::format(format.fourcc).is_some());
+    formats.iter().find_map(|format| known(&format.fourcc)).filter(|_| !is_read)
+}
+
 /// What is taken by a small network where nothing is asked for, in words: `YUYV 320x240 30 fps`.
 pub(super) fn usual(device: &impl Lists) -> Option<String> {
     let options = SourceOptions { least: Some(LEAST_SIZE), ..SourceOptions::default() };
     let modes = offered(device, &options).ok()?;
+    if let Some([name, _]) = encoded(device) {
+        return Some(format!("{name}, decoded by ffmpeg"));
+    }
     let (mode, interval) = modes::choose(&modes, &options)?;
     let rate = interval.map_or(String::new(), |i| format!(" {} fps", (i.rate() * 100.0).round() / 100.0));
     Some(format!("{} {}x{}{rate}", mode.format.name(), mode.width, mode.height))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sys::{self, FormatDescription, FrameInterval, FrameSize, Plain};
+    use super::*;
+
+    /// A driver with these encodings.
+    struct Driver(&'static [&'static [u8; 4]]);
+
+    impl Lists for Driver {
+        fn format(&self, index: u32) -> io::Result<FormatDescription> {
+            let fourcc = self.0.get(index as usize).ok_or(io::Error::from_raw_os_error(libc::EINVAL))?;
+            Ok(FormatDescription { fourcc: **fourcc, ..FormatDescription::zeroed() })
+        }
+
+        fn size(&self, _: [u8; 4], index: u32) -> io::Result<FrameSize> {
+            let entry = FrameSize { kind: sys::TYPE_DISCRETE, size: [640, 480, 0, 0, 0, 0], ..FrameSize::zeroed() };
+            if index == 0 { Ok(entry) } else { Err(io::Error::from_raw_os_error(libc::EINVAL)) }
+        }
+
+        fn interval(&self, _: [u8; 4], _: (u32, u32), _: u32) -> io::Result<FrameInterval> {
+            Err(io::Error::from_raw_os_error(libc::EINVAL))
+        }
+    }
+
+    #[test]
+    fn videos_are_taken_where_there_are_no_pictures() {
+        assert_eq!(encoded(&Driver(&[b"H264"])), Some(["H.264", "h264"]));
+        assert_eq!(encoded(&Driver(&[b"XYZ ", b"HEVC"])), Some(["H.265", "hevc"]));
+        assert_eq!(encoded(&Driver(&[b"H264", b"MJPG"])), None);
+        assert_eq!(encoded(&Driver(&[b"XYZ "])), None);
+        assert_eq!(usual(&Driver(&[b"H264"])).as_deref(), Some("H.264, decoded by ffmpeg"));
+    }
 }

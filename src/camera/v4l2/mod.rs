@@ -46,7 +46,7 @@ pub fn list_devices() -> Result<Vec<DeviceInfo>> {
 
 #[cfg(target_os = "linux")]
 pub(super) fn open(path: &Path, options: &SourceOptions) -> Result<Box<dyn Source>> {
-    Ok(Box::new(source::Camera::open(path, options)?))
+    source::open(path, options)
 }
 
 /// Always an error: there is no Video4Linux here.

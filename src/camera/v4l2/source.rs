@@ -13,7 +13,7 @@ use super::modes;
 use super::offers::Offers;
 use super::stream::{Filled, Stream};
 use super::sys::{self, Fraction};
-use crate::camera::{LONGEST_WAIT, Source, SourceOptions, raw};
+use crate::camera::{LONGEST_WAIT, Source, SourceOptions, exec, raw};
 use crate::error::{Error, ErrorKind, Result, reason};
 use crate::frame::{Frame, PixelFormat};
 use crate::picture;
@@ -34,10 +34,23 @@ pub(super) struct Camera {
     last_whole: Instant,
 }
 
+/// Opens the device; where it delivers an encoded video only, by ffmpeg.
+pub(super) fn open(path: &Path, options: &SourceOptions) -> Result<Box<dyn Source>> {
+    let device = Device::open(path).map_err(|e| explain("open", path, e))?;
+    if let (Some(encoding), None) = (choice::encoded(&device), options.codec) {
+        controls::set(&device.file, &options.controls)
+            .map_err(|why| Error::new(ErrorKind::Camera, format!("{} {why}", path.display())))?;
+        // ffmpeg opens it anew.
+        drop(device);
+        return exec::encoded_camera(path, encoding, options);
+    }
+    Ok(Box::new(Camera::of(device, options)?))
+}
+
 impl Camera {
-    /// Opens the device, chooses and sets a mode (see `modes`), and starts it.
-    pub(super) fn open(path: &Path, options: &SourceOptions) -> Result<Self> {
-        let device = Device::open(path).map_err(|e| explain("open", path, e))?;
+    /// Chooses and sets a mode (see `modes`), and starts the device.
+    fn of(device: Device, options: &SourceOptions) -> Result<Self> {
+        let path = &device.path.clone();
         let refuse = |why: String| Err(Error::new(ErrorKind::Camera, format!("{} {why}", path.display())));
         let Some(kind) = device.buffer_type() else {
             return refuse("captures no pictures: it is another node of its device (metadata, output, codec)".into());
@@ -295,7 +308,7 @@ mod tests {
 
     #[test]
     fn what_is_no_camera_is_refused() {
-        let open = |path: &str| Camera::open(Path::new(path), &SourceOptions::default()).unwrap_err();
+        let open = |path: &str| super::open(Path::new(path), &SourceOptions::default()).err().unwrap();
         assert!(open("/dev/null").to_string().starts_with("/dev/null is not a camera"));
         assert!(open("/dev").to_string().starts_with("/dev is not a camera"));
         assert!(open("/dev/video4095").to_string().starts_with("there is no camera /dev/video4095"));
