@@ -235,6 +235,21 @@ impl Area {
     }
 }
 
+impl Area {
+    /// The same part of the picture once that is scaled, from this width and height to that; at least a pixel.
+    #[must_use]
+    pub fn scaled(self, from: (u32, u32), to: (u32, u32)) -> Self {
+        let axis = |start: u32, length: u32, from: u32, to: u32| {
+            let at = |edge: u32| (u64::from(edge.min(from)) * u64::from(to) / u64::from(from.max(1))) as u32;
+            let first = at(start).min(to.saturating_sub(1));
+            (first, at(start.saturating_add(length)).saturating_sub(first).max(1))
+        };
+        let ((left, width), (top, height)) =
+            (axis(self.left, self.width, from.0, to.0), axis(self.top, self.height, from.1, to.1));
+        Self { left, top, width, height }
+    }
+}
+
 impl std::fmt::Display for Area {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{},{},{},{}", self.left, self.top, self.width, self.height)
@@ -257,6 +272,15 @@ mod tests {
         let part = image.cropped(area(1, 1, 2, 2));
         assert_eq!(part.pixels, [15, 16, 17, 18, 19, 20, 27, 28, 29, 30, 31, 32]);
         assert_eq!(image.cropped(image.area()), image);
+    }
+
+    #[test]
+    fn an_area_is_scaled_with_its_picture() {
+        let area = |left, top, width, height| Area { left, top, width, height };
+        assert_eq!(area(320, 0, 320, 480).scaled((640, 480), (240, 180)), area(120, 0, 120, 180));
+        assert_eq!(area(639, 479, 1, 1).scaled((640, 480), (10, 10)), area(9, 9, 1, 1));
+        assert!(area(1, 2, 3, 4).scaled((5, 6), (1, 1)).is_inside(1, 1));
+        assert!(area(1, 2, u32::MAX, u32::MAX).scaled((0, 6), (7, 1)).is_inside(7, 1));
     }
 
     #[test]

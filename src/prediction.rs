@@ -144,6 +144,8 @@ impl Event {
 /// Everything known of one processed frame: what overlay and outputs show.
 #[derive(Debug, Clone)]
 pub struct FrameReport {
+    /// The camera's name, if it has one.
+    pub camera: Option<Arc<str>>,
     /// Position in the source's sequence, from 0.
     pub sequence: u64,
     /// Wall-clock time of capture.
@@ -178,6 +180,11 @@ impl FrameReport {
     /// The first region's best classes, most probable first.
     pub fn predictions(&self) -> &[Prediction] {
         self.regions.first().map_or(&[], |region| &region.predictions)
+    }
+
+    /// What people call it: the camera's name, or else the first region's model.
+    pub fn title(&self) -> &str {
+        self.camera.as_deref().unwrap_or_else(|| self.model())
     }
 
     /// The name of the first region's model.

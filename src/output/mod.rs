@@ -9,9 +9,12 @@
 //! | `fb:///dev/fb0`, `drm://card0` | a screen, without a desktop (Linux); `?rotate=90` turns pictures |
 //! | `null://` | nowhere |
 //!
+//! With `?overlay=off` behind it, an output has its pictures as the camera delivered them.
+//!
 //! What is done for events is in [`actions`].
 
 pub mod actions;
+mod clean;
 mod encode;
 #[cfg(feature = "http")]
 pub(crate) mod http;
@@ -30,6 +33,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::RgbImage;
 use crate::prediction::FrameReport;
+use clean::Clean;
 use patient::Patient;
 
 /// The outputs there are, for messages.
@@ -56,6 +60,13 @@ pub trait Sink: Send {
     /// Whether that picture is to be annotated; else it is as the camera delivered it. Always the same.
     fn wants_overlay(&self) -> bool {
         true
+    }
+
+    /// Width and height at which it shows pictures of this size, if that is another one: they are scaled before they are annotated, so that
+    /// text is legible on small screens.
+    fn shown_size(&self, picture: (u32, u32)) -> Option<(u32, u32)> {
+        let _ = picture;
+        None
     }
 
     /// Takes one frame's result. `picture` is the frame; a sink that wants one and gets `None` goes without.
@@ -136,6 +147,32 @@ pub fn open(uri: &str, options: &SinkOptions) -> Result<Box<dyn Sink>> {
     let Some((scheme, rest)) = uri.split_once("://") else {
         return Err(usage(format!("'{uri}' is no output; {SUPPORTED}")));
     };
+    match overlay(rest)? {
+        None => open_as(scheme, rest, options),
+        Some(_) if !["file", "http", "fb", "drm"].contains(&scheme) => {
+            Err(usage(format!("'{uri}': there are no pictures to draw on, leave ?overlay= out")))
+        }
+        Some((rest, true)) => open_as(scheme, rest, options),
+        Some((rest, false)) => Ok(Box::new(Clean::new(open_as(scheme, rest, options)?))),
+    }
+}
+
+/// What stands in front of `?overlay=on` or `off`, and which it is; `None` without.
+fn overlay(uri: &str) -> Result<Option<(&str, bool)>> {
+    let Some((before, value)) = uri.rsplit_once("overlay=") else { return Ok(None) };
+    let Some(rest) = before.strip_suffix(['?', '&']) else { return Ok(None) };
+    match value {
+        "on" => Ok(Some((rest, true))),
+        "off" => Ok(Some((rest, false))),
+        _ => {
+            Err(Error::new(ErrorKind::Usage, format!("overlay={value} means nothing: write overlay=on or overlay=off")))
+        }
+    }
+}
+
+fn open_as(scheme: &str, rest: &str, options: &SinkOptions) -> Result<Box<dyn Sink>> {
+    let usage = |message: String| Error::new(ErrorKind::Usage, message);
+    let uri = format!("{scheme}://{rest}");
     match scheme {
         "terminal" if rest.is_empty() => Ok(Box::new(terminal::Terminal::stdout())),
         "terminal" => Err(usage(format!("'{uri}' is no output: write terminal:// or -"))),

@@ -6,6 +6,7 @@
 //! | member | type | meaning |
 //! |---|---|---|
 //! | `schema` | integer | 1 |
+//! | `camera` | string, null | the camera's name, if it was given one |
 //! | `sequence` | integer | position in the source's sequence, from 0 |
 //! | `timestamp` | integer | wall-clock time of capture, microseconds since 1970-01-01 UTC |
 //! | `monotonic_us` | integer | time of capture since the program started, unaffected by clock changes |
@@ -47,6 +48,7 @@ use crate::text;
 pub(super) fn line(report: &FrameReport) -> String {
     let record = Record {
         schema: 1,
+        camera: report.camera.as_deref(),
         sequence: report.sequence,
         timestamp: unix_micros(report.timestamp),
         monotonic_us: micros(report.monotonic),
@@ -109,6 +111,7 @@ fn scored(predictions: &[Prediction]) -> Vec<Scored<'_>> {
 #[derive(Serialize)]
 struct Record<'a> {
     schema: u32,
+    camera: Option<&'a str>,
     sequence: u64,
     timestamp: i64,
     monotonic_us: u64,
@@ -188,7 +191,7 @@ mod tests {
     #[test]
     fn a_record_is_one_line_of_schema_1() {
         let expected = concat!(
-            r#"{"schema":1,"sequence":41,"timestamp":1700000000123456,"monotonic_us":3000001,"#,
+            r#"{"schema":1,"camera":null,"sequence":41,"timestamp":1700000000123456,"monotonic_us":3000001,"#,
             r#""origin":"photos/cat \"1\".jpg","model":"densenet121","model_hash":"0123456789abcdef","#,
             r#""stages":{"decode_us":1500,"preprocess_us":700,"inference_us":20250,"postprocess_us":9},"#,
             r#""latency_us":23456,"fps":29.75,"dropped":7,"damaged":2,"lost":0,"partial":false,"throttled":false,"#,

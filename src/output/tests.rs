@@ -10,6 +10,7 @@ use crate::prediction::{Prediction, RegionReport, StageTimes};
 pub(super) fn report() -> FrameReport {
     let prediction = |class, label: &str, score| Prediction { class, label: label.into(), score };
     FrameReport {
+        camera: None,
         sequence: 41,
         timestamp: SystemTime::UNIX_EPOCH + Duration::from_micros(1_700_000_000_123_456),
         monotonic: Duration::from_micros(3_000_001),
@@ -75,4 +76,21 @@ fn plain_sinks_want_no_picture() {
     for uri in ["-", "terminal://", "json://-", "null://"] {
         assert!(!open(uri, &SinkOptions::default()).unwrap().wants_picture(), "{uri}");
     }
+}
+
+/// Of pictures that are wanted as they are, the loop is told so.
+#[test]
+fn an_overlay_can_be_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let overlay = |query: &str| {
+        let uri = format!("file://{}/%d.png{query}", folder.path().display());
+        let sink = open(&uri, &SinkOptions::default()).unwrap();
+        assert!(sink.wants_picture() && sink.describe().contains("%d.png"), "{}", sink.describe());
+        sink.wants_overlay()
+    };
+    assert_eq!(["", "?overlay=on", "?overlay=off"].map(overlay), [true, true, false]);
+    let refused = |uri: &str| open(uri, &SinkOptions::default()).err().unwrap().to_string();
+    assert!(refused("file://x.png?overlay=no").contains("overlay=on or overlay=off"));
+    assert!(refused("json://x?overlay=off").contains("no pictures"));
+    assert!(refused("fb://0?rotate=45&overlay=off").contains("rotate=90"));
 }

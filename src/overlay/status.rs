@@ -1,10 +1,14 @@
-//! The line at the frame's top: the model's name at the left, how the loop is doing at the right.
+//! The line at the frame's top: the camera's or the model's name at the left, how the loop is doing at the right. The picture of a camera
+//! with a name says its time, too.
 
 use std::convert::Infallible;
 
 use embedded_graphics::draw_target::DrawTarget;
 use embedded_graphics::geometry::{Point, Size};
 use embedded_graphics::primitives::Rectangle;
+use jiff::Timestamp;
+use jiff::fmt::strtime;
+use jiff::tz::TimeZone;
 
 use super::text::Weight;
 use super::{ACCENT, Canvas, Layout, ON_WARNING, PANEL, STRONG, TEXT, WARNING};
@@ -43,12 +47,12 @@ pub(super) fn draw(canvas: &mut Canvas, layout: &Layout, report: &FrameReport) -
     }
     // The mark before the name takes two letters.
     let room = face.letters_in(right.saturating_sub(2 * gap)).saturating_sub(2);
-    if room >= SHORTEST_NAME.min(report.model().chars().count()) {
+    if room >= SHORTEST_NAME.min(report.title().chars().count()) {
         let side = face.height() / 2;
         let mark = Rectangle::new(Point::new(2 * gap as i32, y + (face.height() / 4) as i32), Size::new(side, side));
         canvas.fill_solid(&mark, ACCENT)?;
         let corner = Point::new((2 * gap + 2 * face.advance()) as i32, y);
-        face.draw(canvas, corner, report.model(), room, Weight::Bold, STRONG)?;
+        face.draw(canvas, corner, report.title(), room, Weight::Bold, STRONG)?;
     }
     Ok(())
 }
@@ -59,6 +63,9 @@ fn fields(report: &FrameReport, letters: usize) -> Vec<String> {
     let mut fields = Vec::new();
     if report.throttled == Some(true) {
         fields.push(THROTTLED.to_string());
+    }
+    if report.camera.is_some() {
+        fields.extend(time(report, &TimeZone::system()));
     }
     fields.push(format!("{:4.1} fps", report.fps));
     fields.push(format!("{:5.1} ms", report.latency.as_secs_f64() * 1e3));
@@ -79,10 +86,30 @@ fn fields(report: &FrameReport, letters: usize) -> Vec<String> {
     fields
 }
 
+/// When the picture was captured, to the second.
+fn time(report: &FrameReport, zone: &TimeZone) -> Option<String> {
+    let time = Timestamp::try_from(report.timestamp).ok()?;
+    strtime::format("%Y-%m-%d %H:%M:%S", &time.to_zoned_datetime(zone.clone())).ok()
+}
+
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, SystemTime};
+
     use super::super::tests::report;
     use super::*;
+
+    #[test]
+    fn a_camera_with_a_name_says_the_time() {
+        let mut report = report();
+        assert_eq!(report.title(), "densenet121-k32");
+        report.camera = Some("front".into());
+        report.timestamp = SystemTime::UNIX_EPOCH + Duration::from_millis(1_700_000_000_999);
+        assert_eq!(report.title(), "front");
+        assert_eq!(time(&report, &TimeZone::UTC).as_deref(), Some("2023-11-14 22:13:20"));
+        assert_eq!(fields(&report, 99).len(), 5);
+        assert_eq!(fields(&report, 30)[1], "29.8 fps");
+    }
 
     #[test]
     fn what_matters_most_is_left_out_last() {

@@ -20,6 +20,7 @@ pub(super) fn report() -> FrameReport {
     let predictions =
         (0..).zip(classes).map(|(class, (label, score))| Prediction { class, label: label.into(), score }).collect();
     FrameReport {
+        camera: None,
         sequence: 41,
         timestamp: SystemTime::UNIX_EPOCH,
         monotonic: Duration::from_secs(3),

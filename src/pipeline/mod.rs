@@ -8,6 +8,7 @@
 mod capture;
 mod damage;
 mod handover;
+mod needs;
 mod region;
 mod selection;
 mod statistics;
@@ -31,6 +32,7 @@ use crate::runtime::Classifier;
 use capture::Capture;
 use damage::Damage;
 use handover::{Handover, Taken};
+use needs::Needs;
 use statistics::{Latencies, Rate};
 use watch::{Seen, Watch};
 
@@ -47,6 +49,8 @@ const MOST_FAILURES: u64 = 1000;
 /// How frames are processed, and for how long.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Options {
+    /// The camera's name, if it has one.
+    pub name: Option<Arc<str>>,
     /// How pictures are turned first.
     pub turning: Turning,
     /// What networks look at, one after the other.
@@ -62,7 +66,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         let turning = Turning::default();
-        Self { turning, regions: vec![Region::default()], warmup: 2, frames: None, duration: None }
+        Self { name: None, turning, regions: vec![Region::default()], warmup: 2, frames: None, duration: None }
     }
 }
 
@@ -230,6 +234,7 @@ impl Loop<'_, '_> {
         }
         let now = Instant::now();
         let report = FrameReport {
+            camera: self.options.name.clone(),
             sequence: frame.sequence,
             timestamp: frame.timestamp,
             monotonic,
@@ -252,17 +257,19 @@ impl Loop<'_, '_> {
     }
 
     fn deliver(&mut self, report: &FrameReport, picture: &mut RgbImage) -> Result<Delivery> {
-        let wanted: Vec<bool> = self.sinks.iter().map(|sink| sink.wants_picture()).collect();
+        let needs: Vec<Needs> = self.sinks.iter().map(|sink| Needs::of(&**sink, picture)).collect();
         let mut delivery = Delivery::Continue;
-        // First to those that want it as it is: it is drawn on in place.
+        // First to those that want it as it is, or scaled: it is drawn on in place.
         for is_drawn in [false, true] {
-            let sinks = self.sinks.iter_mut().zip(&wanted);
-            let sinks: Vec<_> = sinks.filter(|(sink, wants)| (**wants && sink.wants_overlay()) == is_drawn).collect();
+            let sinks = self.sinks.iter_mut().zip(&needs);
+            let sinks: Vec<_> = sinks.filter(|(_, needs)| (**needs == Needs::Annotated) == is_drawn).collect();
             if is_drawn && !sinks.is_empty() {
                 overlay::draw(picture, report);
             }
-            for (sink, wants) in sinks {
-                if sink.deliver(report, wants.then_some(&*picture))? == Delivery::Stop {
+            for (sink, needs) in sinks {
+                let scaled = needs.scaled(picture, report)?;
+                let given = (*needs != Needs::Nothing).then(|| scaled.as_ref().unwrap_or(picture));
+                if sink.deliver(report, given)? == Delivery::Stop {
                     delivery = Delivery::Stop;
                 }
                 while let Some(error) = sink.trouble() {

@@ -59,6 +59,14 @@ struct FakeSink {
     stop: Option<Arc<AtomicBool>>,
 }
 
+/// A report of one region, all of `image`.
+pub(super) fn report(image: &RgbImage) -> FrameReport {
+    let (sink, given) = sink();
+    run_steps(vec![Step::Frame(Frame::from_image(image.clone(), 0))], false, vec![sink], &Options::default());
+    let report = given.lock().unwrap().reports[0].clone();
+    report
+}
+
 impl Sink for FakeSink {
     fn wants_picture(&self) -> bool {
         self.wants

@@ -74,6 +74,7 @@ Outputs:
   http://127.0.0.1:PORT                web page with the annotated pictures
   fb:///dev/fb0, drm://card0           screen, without a desktop; ?rotate=90 turns pictures
   null://                              nowhere
+With ?overlay=off behind it, an output shows pictures as the camera delivers them.
 Only a settings file (--config) has: several regions, each with its own model; rules by which
 their states change; what is done when they do (docs/recipes.md).
 

@@ -111,6 +111,7 @@ mod tests {
 
     fn report() -> FrameReport {
         FrameReport {
+            camera: None,
             sequence: 0,
             timestamp: SystemTime::UNIX_EPOCH,
             monotonic: Duration::ZERO,

@@ -25,6 +25,9 @@ pub(super) struct Settings {
     pub(super) input: Option<String>,
     #[arg(skip)]
     pub(super) outputs: Option<Vec<String>>,
+    /// Name of the camera: in its pictures, with the time, in records and on the page
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
     /// ONNX model [default: the one inside the program]
     #[arg(long, value_name = "FILE")]
     pub(super) model: Option<PathBuf>,
@@ -286,6 +289,7 @@ impl Settings {
         };
         let default = Options::default();
         let options = Options {
+            name: self.name.as_deref().map(Into::into),
             turning: Turning {
                 rotation: self.input_rotate.unwrap_or_default(),
                 flip: self.input_flip.unwrap_or_default(),

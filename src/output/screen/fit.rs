@@ -58,13 +58,18 @@ impl Fitter {
         Self { rotation, resizer: Resizer::default(), size: (0, 0), scaled: Vec::new() }
     }
 
-    /// Draws `picture` on a screen's contents.
-    pub(super) fn draw(&mut self, picture: &RgbImage, layout: &Layout, contents: &mut [u8]) -> Result<()> {
+    /// The size at which a picture of this one is drawn, before it is turned.
+    pub(super) fn size_of(&self, (width, height): (u32, u32), layout: &Layout) -> (u32, u32) {
         let (across, down) = match self.rotation.swaps_sides() {
             true => (layout.height, layout.width),
             false => (layout.width, layout.height),
         };
-        let (width, height) = fit(picture.width, picture.height, across, down);
+        fit(width, height, across, down)
+    }
+
+    /// Draws `picture` on a screen's contents.
+    pub(super) fn draw(&mut self, picture: &RgbImage, layout: &Layout, contents: &mut [u8]) -> Result<()> {
+        let (width, height) = self.size_of((picture.width, picture.height), layout);
         if self.size != (width, height) {
             self.size = (width, height);
             // Another size leaves another border.

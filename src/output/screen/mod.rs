@@ -88,6 +88,10 @@ impl Sink for Screen {
         true
     }
 
+    fn shown_size(&self, picture: (u32, u32)) -> Option<(u32, u32)> {
+        Some(self.fitter.size_of(picture, &self.surface.layout()))
+    }
+
     fn deliver(&mut self, _: &FrameReport, picture: Option<&RgbImage>) -> Result<Delivery> {
         if let Some(picture) = picture {
             self.fitter.draw(picture, &self.surface.layout(), &mut self.contents)?;

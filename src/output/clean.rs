@@ -1,0 +1,51 @@
+//! An output that gets its pictures as the camera delivered them, without labels.
+
+use std::path::Path;
+
+use super::{Delivery, Sink};
+use crate::error::{Error, Result};
+use crate::frame::RgbImage;
+use crate::prediction::FrameReport;
+
+/// An output without overlay.
+pub(super) struct Clean(Box<dyn Sink>);
+
+impl Clean {
+    pub(super) fn new(output: Box<dyn Sink>) -> Self {
+        Self(output)
+    }
+}
+
+impl Sink for Clean {
+    fn wants_picture(&self) -> bool {
+        self.0.wants_picture()
+    }
+
+    fn wants_overlay(&self) -> bool {
+        false
+    }
+
+    fn deliver(&mut self, report: &FrameReport, picture: Option<&RgbImage>) -> Result<Delivery> {
+        self.0.deliver(report, picture)
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        self.0.finish()
+    }
+
+    fn describe(&self) -> String {
+        format!("{}, without overlay", self.0.describe())
+    }
+
+    fn trouble(&mut self) -> Option<Error> {
+        self.0.trouble()
+    }
+
+    fn lost(&self) -> u64 {
+        self.0.lost()
+    }
+
+    fn file(&self) -> Option<&Path> {
+        self.0.file()
+    }
+}
