@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::extract::{Request, State};
+use axum::extract::{Path, Request, State};
 use axum::http::header::{ACCEPT, CONTENT_TYPE, HOST, HeaderName, HeaderValue, RETRY_AFTER};
 use axum::http::{HeaderMap, StatusCode, Version};
 use axum::middleware::{self, Next};
@@ -17,6 +17,7 @@ use futures_util::{StreamExt, stream};
 use tokio::time::timeout;
 
 use super::super::record;
+use super::events::Events;
 use super::feed::{BOUNDARY, Feed};
 use super::host::Hosts;
 use super::limits::Limits;
@@ -52,6 +53,7 @@ const AGE: &str = "densight-age-ms";
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) feed: Feed,
+    pub(super) events: Events,
     pub(super) metrics: Metrics,
     limits: Limits,
     hosts: Hosts,
@@ -62,7 +64,8 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn new(feed: Feed, limits: Limits, hosts: Hosts, token: Option<Token>) -> Self {
-        Self { feed, metrics: Metrics::new(), limits, hosts, token, log: Log::default() }
+        let (events, metrics) = (Events::new(limits), Metrics::new());
+        Self { feed, events, metrics, limits, hosts, token, log: Log::default() }
     }
 
     /// What is to be told.
@@ -76,6 +79,8 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
     Router::new()
         .route("/", get(Html(PAGE)))
         .route("/status.json", get(status))
+        .route("/events", get(events))
+        .route("/events/{picture}", get(event_picture))
         .route("/healthz", get(health))
         .route("/login", post(login))
         .route("/metrics", get(metrics))
@@ -197,6 +202,35 @@ async fn pictures(State(shared): State<Arc<Shared>>, Extension(client): Extensio
     // An answer of HTTP/1.0 ends with its connection; in the chunks of HTTP/1.1 many readers of Motion JPEG find no picture.
     *response.version_mut() = Version::HTTP_10;
     response
+}
+
+/// States as they change (server-sent events), from the one on that the client saw last, or all that are kept.
+async fn events(
+    State(shared): State<Arc<Shared>>,
+    Extension(client): Extension<Arc<Client>>,
+    headers: HeaderMap,
+) -> Response {
+    let Some(place) = shared.events.place() else {
+        let most = shared.limits.followers;
+        return unavailable(format!("too many clients follow events: {most} at a time\n"));
+    };
+    client.is_stream.store(true, Ordering::Relaxed);
+    let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.trim().parse().ok());
+    let followed = shared.events.follow(last.unwrap_or(0));
+    let parts = stream::unfold((followed, shared, place), |(mut followed, shared, place)| async move {
+        let sent: Result<Bytes, std::convert::Infallible> = Ok(followed.next(&shared.events).await);
+        Some((sent, (followed, shared, place)))
+    });
+    ([(CONTENT_TYPE, "text/event-stream")], Body::from_stream(parts)).into_response()
+}
+
+/// The picture of an event, `NUMBER.jpg`.
+async fn event_picture(State(shared): State<Arc<Shared>>, Path(name): Path<String>) -> Response {
+    let number = name.strip_suffix(".jpg").and_then(|number| number.parse().ok());
+    match number.and_then(|number| shared.events.picture(number)) {
+        Some(jpeg) => ([(CONTENT_TYPE, "image/jpeg")], jpeg).into_response(),
+        None => (StatusCode::NOT_FOUND, "there is no picture of such an event, or none any more\n").into_response(),
+    }
 }
 
 fn milliseconds(time: Duration) -> String {

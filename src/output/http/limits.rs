@@ -9,6 +9,10 @@ pub(super) struct Limits {
     pub(super) connections: usize,
     /// Streams at a time; further ones are told 503. Less than `connections`.
     pub(super) streams: usize,
+    /// Clients that follow events at a time; further ones are told 503. With `streams` less than `connections`.
+    pub(super) followers: usize,
+    /// A client without an event for so long gets a comment, so that whatever lies between knows that the connection is used.
+    pub(super) alive: Duration,
     /// For a request to arrive.
     pub(super) request: Duration,
     /// For a client to take any bytes at all, before it counts as vanished.
@@ -24,6 +28,8 @@ impl Default for Limits {
         Self {
             connections: 256,
             streams: 8,
+            followers: 32,
+            alive: Duration::from_secs(15),
             request: Duration::from_secs(5),
             write: Duration::from_secs(10),
             snapshot: Duration::from_secs(5),

@@ -5,6 +5,8 @@
 //! | `/` | the page |
 //! | `/stream.mjpg` | pictures without end, `multipart/x-mixed-replace`; 503 where too many look already |
 //! | `/snapshot.jpg` | the newest picture, however old: milliseconds since its capture are in the header `Densight-Age-Ms` |
+//! | `/events` | states as they change, as server-sent events (`change`: a member of `events[]` in records; `lost`: how many were missed) |
+//! | `/events/NUMBER.jpg` | a small picture of an event, by its id |
 //! | `/status.json` | the newest record, as `json://` writes it, with the same header |
 //! | `/healthz` | 200 and the newest record's age; 503 where there was none for ten seconds |
 //! | `/metrics` | counts and times for Prometheus |
@@ -18,6 +20,7 @@
 //! ```
 
 mod answer;
+mod events;
 mod feed;
 pub(crate) mod host;
 mod limits;
@@ -48,6 +51,9 @@ use token::Token;
 pub(super) struct Http {
     shared: Arc<Shared>,
     server: Server,
+    encoding: Encoding,
+    /// Events that still lack a picture.
+    bare: Vec<u64>,
 }
 
 impl Http {
@@ -64,7 +70,8 @@ impl Http {
         let address = parse(place)?;
         let hosts = Hosts::new(&gethostname::gethostname().to_string_lossy(), &options.allow_hosts)?;
         let token = (!address.ip().is_loopback()).then(|| Token::open(options.token_file.as_deref())).transpose()?;
-        let feed = Feed::new(limits.streams, Encoding::Jpeg(options.jpeg_quality));
+        let encoding = Encoding::Jpeg(options.jpeg_quality);
+        let feed = Feed::new(limits.streams, encoding);
         let shared = Arc::new(Shared::new(feed, limits, hosts, token));
         let server = Server::start(address, answer::router(shared.clone()), limits).map_err(|error| {
             let port = address.port();
@@ -78,17 +85,31 @@ impl Http {
             };
             Error::new(ErrorKind::Output, message).caused_by(error)
         })?;
-        Ok(Self { shared, server })
+        Ok(Self { shared, server, encoding, bare: Vec::new() })
+    }
+
+    /// Has the events' pictures made, beside the loop.
+    fn illustrate(&mut self, picture: &RgbImage) {
+        let numbers = std::mem::take(&mut self.bare);
+        if self.shared.events.may_illustrate() {
+            let (shared, image, encoding) = (self.shared.clone(), picture.clone(), self.encoding);
+            self.server.spawn_blocking(move || shared.events.illustrate(&numbers, &image, encoding));
+        }
     }
 }
 
 impl Sink for Http {
     fn wants_picture(&self) -> bool {
-        self.shared.feed.wants_picture()
+        !self.bare.is_empty() || self.shared.feed.wants_picture()
     }
 
     fn deliver(&mut self, report: &FrameReport, picture: Option<&RgbImage>) -> Result<Delivery> {
         self.shared.metrics.add(report);
+        // With this picture if there is one, else with the next.
+        self.bare.extend(self.shared.events.add(&report.events));
+        if let Some(picture) = picture.filter(|_| !self.bare.is_empty()) {
+            self.illustrate(picture);
+        }
         self.shared.feed.publish(report, picture);
         Ok(Delivery::Continue)
     }

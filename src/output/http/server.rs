@@ -18,7 +18,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::runtime;
+use tokio::runtime::{self, Handle};
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 use tokio_io_timeout::TimeoutStream;
@@ -32,6 +32,7 @@ const LONGEST: usize = 8 * 1024;
 #[derive(Debug)]
 pub(super) struct Server {
     address: SocketAddr,
+    runtime: Handle,
     running: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
 }
 
@@ -57,13 +58,19 @@ impl Server {
             .build()?;
         let listener = runtime.block_on(TcpListener::bind(address))?;
         let address = listener.local_addr()?;
+        let handle = runtime.handle().clone();
         let (stop, stopped) = oneshot::channel();
         let serve = move || {
             runtime.block_on(future::select(pin!(accept(listener, router, limits)), stopped));
             // With the runtime all connections are dropped, that is closed.
         };
         let thread = thread::Builder::new().name("http".into()).spawn(serve)?;
-        Ok(Self { address, running: Some((stop, thread)) })
+        Ok(Self { address, runtime: handle, running: Some((stop, thread)) })
+    }
+
+    /// Runs `work` in the thread beside the server's; not any more once it has stopped.
+    pub(super) fn spawn_blocking(&self, work: impl FnOnce() + Send + 'static) {
+        self.runtime.spawn_blocking(work);
     }
 
     /// Where it listens, with the real port.
