@@ -50,10 +50,13 @@ else
     echo "SKIPPED: comparing logits with this machine's (cargo build --release makes that possible)"
 fi
 
+# As in packages.
+features="--features actions"
 link_statically
 # shellcheck disable=SC2086
-arm_cargo test --release --target $target $tests --no-run
-arm_cargo build --release --target $target --bin densight
+arm_cargo test --release --target $target $features $tests --no-run
+# shellcheck disable=SC2086
+arm_cargo build --release --target $target $features --bin densight
 
 logits=$(mktemp -d)
 trap 'rm -rf "$logits"' EXIT
@@ -82,7 +85,7 @@ for core in "$@"; do
     echo "== $core"
     # shellcheck disable=SC2086
     TRACT_CPU_AARCH64_KIND=$core CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="$qemu -cpu $core" \
-        arm_cargo test --release --target $target $tests -- $filter
+        arm_cargo test --release --target $target $features $tests -- $filter
     if [ -n "$here" ]; then compare "$core"; fi
 done
 

@@ -2,7 +2,7 @@
 # Makes a Debian package and a tarball of the programs.
 #
 #     cross/package.sh arm64     # static programs for 64-bit ARM, by cross/build.sh
-#     cross/package.sh amd64     # of this machine's own build
+#     cross/package.sh amd64 [CARGO ARGUMENTS]    # of this machine's own build, with the feature actions or what is given
 #
 # Takes cargo-deb: cargo install cargo-deb --locked
 set -eu
@@ -11,6 +11,8 @@ export PROFILE=${PROFILE:-dist}
 . "$(dirname "$0")/common.sh"
 
 architecture=${1:-}
+[ $# -eq 0 ] || shift
+[ $# -gt 0 ] || set -- --features actions
 case $architecture in
     arm64)
         sh cross/build.sh aarch64-static --bins --features actions
@@ -19,7 +21,7 @@ case $architecture in
         ;;
     amd64)
         [ "$(uname -m)" = x86_64 ] || fail "packages for amd64 are made on x86-64"
-        cargo build --profile "$profile" --bins --features actions
+        cargo build --bins --profile "$profile" "$@"
         out=$target_dir/$profile
         set --
         ;;

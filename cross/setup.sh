@@ -26,7 +26,7 @@ fi
 
 if [ "${1:-}" = board ]; then
     $as_root dpkg --add-architecture arm64
-    install qemu-system-arm cpio kmod xz-utils
+    install qemu-system-arm cpio kmod xz-utils mosquitto mosquitto-clients
 fi
 
 if ! has_std "${RUSTC:-rustc}" && command -v rustup >/dev/null; then

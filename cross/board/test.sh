@@ -12,7 +12,7 @@ pictures=${1:-}
 [ -z "$pictures" ] || { pictures=$(absolute "$pictures"); mkdir -p "$pictures"; }
 . "$here/machine.sh"
 
-sh cross/build.sh aarch64-static --bin densight --bin densight-camera
+sh cross/build.sh aarch64-static --features actions --bin densight --bin densight-camera
 echo "== board"
 prepare_board
 cp "$out/densight" "$out/densight-camera" "$board/bin/"
@@ -110,6 +110,28 @@ board "kill -9 \$(cat /tmp/killed.pid)"
 ended killed
 ok "the console is back after a kill" console_is_back
 
+echo "== formats"
+# picture FORMAT: takes a picture of the camera's test pattern, without its text, and prints its sum.
+picture() {
+    board "densight-camera /dev/video0 $size --input-codec $1 --control osd_text_mode=2 --frames 1 -q 'file:///tmp/$1.png?overlay=off'" >&2
+    board "[ -s /tmp/$1.png ] && md5sum </tmp/$1.png && rm /tmp/$1.png" || echo "no picture in $1"
+}
+
+# alike FORMAT...: they give the same picture.
+alike() {
+    first=$(picture "$1")
+    for format in "$@"; do
+        [ "$(picture "$format")" = "$first" ] || return 1
+    done
+}
+
+ok "RGB in two orders is one picture" alike rgb24 bgr24
+ok "4:2:2 in three orders is one picture" alike yuyv uyvy yvyu
+ok "4:2:0 in three orders is one picture" alike nv12 nv21 i420
+ok "gray with 8, 10 and 12 bits is one picture" alike grey y10 y12
+ok "RGB with 16 bits is another" [ "$(picture rgb565)" != "$(picture rgb24)" ]
+planar=$(picture nv12)
+
 echo "== cameras that cannot be used"
 camera first "/dev/video0 --input-width 1280 --input-height 720 null://"
 frames first 2
@@ -127,6 +149,11 @@ board "kill -TERM \$(cat /tmp/first.pid)"
 ok "another camera in its place goes on" ended first 130
 ok "with pictures of another size" has /tmp/first.log '720x.* is back after'
 board "cat /tmp/first.log"
+echo "== the multi-planar API"
+board "rmmod vivid; insmod /modules/vivid.ko n_devs=1 node_types=0x1 multiplanar=2"
+until_board "the camera" 10 "[ -e /dev/video0 ]"
+ok "planes in buffers of their own are the same picture" [ "$(picture nv12)" = "$planar" ]
+ok "in other orders too" alike nv12 nv21 i420
 board "rmmod vivid"
 camera none "0 null://"
 ok "without a camera it ends" ended none 1
