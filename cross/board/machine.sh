@@ -74,7 +74,6 @@ start_machine() {
     exec 3<>"$work/serial.in" 4<>"$work/monitor.in"
     cat "$work/serial.out" >"$work/said" &
     cat "$work/monitor.out" >"$work/monitored" &
-    asked=0
     waited "the board to start" 180 'board is up'
 }
 
@@ -93,7 +92,8 @@ waited() {
 
 # board COMMAND [SECONDS]: runs it on the board and prints what it says; its status is this one's.
 board() {
-    asked=$((asked + 1))
+    # Another number for each, in subshells too.
+    asked=$(date +%s%N)
     # The board echoes nothing: markers are what it prints.
     printf '%s\n' "echo \"@begin$asked\"; $1" "echo \"@end$asked \$?\"" >&3
     waited "$1" "${2:-60}" "^@end$asked [0-9]"
