@@ -92,6 +92,7 @@ fn report(session: &mut Session, image: &RgbImage) -> Result<FrameReport> {
         latency: Duration::from_millis(12),
         fps: 30.0,
         dropped: 0,
+        skipped: 0,
         damaged: 0,
         lost: 0,
         partial: false,

@@ -29,7 +29,7 @@
 //! | `camera` | sources, overlay, outputs, and the loop between them |
 //! | `http` | the output `http://` |
 //! | `screens` | the outputs `fb://` and `drm://` |
-//! | `actions` | all that can be done for events; or alone `webhook`, with `tls` also by `https://`, `record`, `gpio`, `mqtt` |
+//! | `actions` | all that can be done for events; or alone `webhook` and `mqtt`, with `tls` also by `https://` and `mqtts://`, `record`, `gpio` |
 //! | `cuda-12`, `cuda-13` | networks on an NVIDIA GPU |
 //!
 //! Without default features it is the runtime alone: models, int8 and f32 kernels, quantizer, evaluation.
@@ -39,6 +39,8 @@ pub mod bench;
 pub mod camera;
 #[cfg(feature = "cli")]
 pub mod cli;
+#[cfg(feature = "camera")]
+pub mod control;
 pub mod cpu;
 pub mod error;
 pub mod eval;

@@ -166,6 +166,8 @@ pub struct FrameReport {
     pub fps: f32,
     /// Frames captured but not processed, so far.
     pub dropped: u64,
+    /// Frames taken and not looked at, while paused, so far.
+    pub skipped: u64,
     /// Pictures so far that were damaged: shown as far as they go, or passed over.
     pub damaged: u64,
     /// Results, and events, that should have been delivered before this one and were not.

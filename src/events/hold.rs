@@ -27,6 +27,11 @@ impl<T: Copy + PartialEq> Held<T> {
         self.pending.map(|(value, _)| value)
     }
 
+    /// Forgets what is seen instead.
+    pub(super) fn forget(&mut self) {
+        self.pending = None;
+    }
+
     /// `seen` is what is seen at `now`. True if it counts from now on, and did not before: it was seen for `hold`, and the last change
     /// is `cooldown` ago.
     pub(super) fn see(&mut self, seen: T, now: Duration, hold: Duration, cooldown: Duration) -> bool {
@@ -62,6 +67,15 @@ mod tests {
         assert!(!see('a', 5) && !see('b', 6) && !see('a', 7) && !see('a', 9) && see('a', 10));
         // What is seen next begins anew.
         assert!(!see('b', 11) && !see('c', 13) && !see('c', 15) && see('c', 16));
+    }
+
+    #[test]
+    fn what_nobody_looked_at_was_not_seen() {
+        let mut held = Held::new('a');
+        let see = |held: &mut Held<char>, at: u32| held.see('b', at * S, 3 * S, Duration::ZERO);
+        assert!(!see(&mut held, 0));
+        held.forget();
+        assert!(!see(&mut held, 60) && !see(&mut held, 62) && see(&mut held, 63));
     }
 
     #[test]

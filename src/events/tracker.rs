@@ -51,6 +51,12 @@ impl Tracker {
         changes
     }
 
+    /// Frames went by that nobody looked at: what was about to change has to be seen anew without a break.
+    pub fn interrupt(&mut self) {
+        self.one.forget();
+        self.each.iter_mut().for_each(Held::forget);
+    }
+
     fn update_one(&mut self, predictions: &[Prediction], now: Duration) -> Vec<Change> {
         let seen = self.seen(predictions);
         if !self.one.see(seen, now, self.rules.hold, self.rules.cooldown) {

@@ -40,7 +40,7 @@ impl Sink for Json {
     }
 
     fn deliver(&mut self, report: &FrameReport, _: Option<&RgbImage>) -> Result<Delivery> {
-        self.lines.write(&record::line(report))
+        self.lines.write(&record::line(report, None))
     }
 
     fn finish(&mut self) -> Result<()> {
@@ -68,7 +68,7 @@ mod tests {
         for run in 1..=2 {
             let mut sink = Json::open(path.to_str().unwrap()).unwrap();
             assert_eq!(sink.deliver(&report(), None).unwrap(), Delivery::Continue);
-            assert_eq!(std::fs::read_to_string(&path).unwrap(), record::line(&report()).repeat(run));
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), record::line(&report(), None).repeat(run));
             sink.finish().unwrap();
         }
     }

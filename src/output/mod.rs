@@ -30,6 +30,7 @@ mod terminal;
 
 use std::path::{Path, PathBuf};
 
+use crate::control::Control;
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::RgbImage;
 use crate::prediction::FrameReport;
@@ -75,6 +76,11 @@ pub trait Sink: Send {
     /// [`ErrorKind::Output`] when the result could not be delivered. What was delivered before stays.
     fn deliver(&mut self, report: &FrameReport, picture: Option<&RgbImage>) -> Result<Delivery>;
 
+    /// A frame was taken and not looked at, since the run is paused: there is no result. `skipped` frames were so far.
+    fn skip(&mut self, skipped: u64) {
+        let _ = skipped;
+    }
+
     /// Ends the output: after this all that was delivered is where it should be, and threads have ended. Dropping
     /// a sink does the same, without a word about failures.
     ///
@@ -112,11 +118,19 @@ pub struct SinkOptions {
     pub allow_hosts: Vec<String>,
     /// File of the token that clients of a web page from the network need.
     pub token_file: Option<PathBuf>,
+    /// The run whose results these are, for outputs that show whether it is paused, or that can be told to pause it.
+    pub control: Control,
 }
 
 impl Default for SinkOptions {
     fn default() -> Self {
-        Self { jpeg_quality: 85, patient: false, allow_hosts: Vec::new(), token_file: None }
+        Self {
+            jpeg_quality: 85,
+            patient: false,
+            allow_hosts: Vec::new(),
+            token_file: None,
+            control: Control::default(),
+        }
     }
 }
 

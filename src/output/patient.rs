@@ -71,6 +71,10 @@ impl<S: Sink> Sink for Patient<S> {
         }
     }
 
+    fn skip(&mut self, skipped: u64) {
+        self.output.skip(skipped);
+    }
+
     fn finish(&mut self) -> Result<()> {
         self.output.finish()?;
         if self.lost > 0 {

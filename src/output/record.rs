@@ -17,8 +17,10 @@
 //! | `latency_us` | integer | from capture to result |
 //! | `fps` | number, null | results a second |
 //! | `dropped` | integer | frames captured but not processed, so far |
+//! | `skipped` | integer | frames taken and not looked at, since the run was paused, so far |
 //! | `damaged` | integer | pictures that were damaged (used as far as they go, or passed over), so far |
 //! | `lost` | integer | results that an output could not write, and events that an action had no time for, so far |
+//! | `paused` | boolean | whether the run is paused now; only what `/status.json` answers can say so |
 //! | `partial` | boolean | whether this picture is damaged, and was used as far as it goes |
 //! | `regions` | array | region by region, see below |
 //! | `events` | array | states that changed with this frame: `time` (as `timestamp`), `region`, `label` (null: none holds any more), `active` (whether it holds from now on), `score` |
@@ -44,8 +46,8 @@ use serde::Serialize;
 use crate::prediction::{Event, FrameReport, Prediction, RegionReport};
 use crate::text;
 
-/// `report` as one line, with its line end.
-pub(super) fn line(report: &FrameReport) -> String {
+/// `report` as one line, with its line end; of a run that is paused now, with how many frames it has skipped by now.
+pub(super) fn line(report: &FrameReport, paused: Option<u64>) -> String {
     let record = Record {
         schema: 1,
         camera: report.camera.as_deref(),
@@ -64,8 +66,10 @@ pub(super) fn line(report: &FrameReport) -> String {
         latency_us: micros(report.latency),
         fps: report.fps,
         dropped: report.dropped,
+        skipped: paused.unwrap_or(report.skipped),
         damaged: report.damaged,
         lost: report.lost,
+        paused: paused.is_some(),
         partial: report.partial,
         throttled: report.throttled,
         predictions: scored(report.predictions()),
@@ -122,8 +126,10 @@ struct Record<'a> {
     latency_us: u64,
     fps: f32,
     dropped: u64,
+    skipped: u64,
     damaged: u64,
     lost: u64,
+    paused: bool,
     partial: bool,
     throttled: Option<bool>,
     predictions: Vec<Scored<'a>>,
@@ -194,7 +200,8 @@ mod tests {
             r#"{"schema":1,"camera":null,"sequence":41,"timestamp":1700000000123456,"monotonic_us":3000001,"#,
             r#""origin":"photos/cat \"1\".jpg","model":"densenet121","model_hash":"0123456789abcdef","#,
             r#""stages":{"decode_us":1500,"preprocess_us":700,"inference_us":20250,"postprocess_us":9},"#,
-            r#""latency_us":23456,"fps":29.75,"dropped":7,"damaged":2,"lost":0,"partial":false,"throttled":false,"#,
+            r#""latency_us":23456,"fps":29.75,"dropped":7,"skipped":0,"damaged":2,"lost":0,"#,
+            r#""paused":false,"partial":false,"throttled":false,"#,
             r#""predictions":[{"class":285,"label":"Egyptian cat","score":0.9375},"#,
             r#"{"class":281,"label":"tabby","score":0.03125}],"#,
             r#""regions":[{"name":"frame","area":[0,0,640,480],"model":"densenet121","model_hash":"0123456789abcdef","#,
@@ -202,7 +209,7 @@ mod tests {
             r#"{"class":281,"label":"tabby","score":0.03125}],"state":null}],"events":[]}"#,
             "\n"
         );
-        assert_eq!(line(&report()), expected);
+        assert_eq!(line(&report(), None), expected);
     }
 
     #[test]
@@ -212,7 +219,7 @@ mod tests {
         report.regions[0].state = Some(State { labels: vec!["open".into()], since });
         let event = Event { time, region: "frame".into(), label: Some("open".into()), active: true, score: 0.875 };
         report.events = vec![event.clone(), Event { label: None, ..event }];
-        let value: serde_json::Value = serde_json::from_str(&line(&report)).unwrap();
+        let value: serde_json::Value = serde_json::from_str(&line(&report, None)).unwrap();
         assert_eq!(value["regions"][0]["state"], serde_json::json!({ "labels": ["open"], "since_us": 2_500_000 }));
         let expected = serde_json::json!({
             "time": 1_700_000_000_123_456_i64, "region": "frame", "label": "open", "active": true, "score": 0.875
@@ -230,7 +237,7 @@ mod tests {
         report.throttled = None;
         report.origin = None;
         report.regions[0].predictions[0].label = "a\nb\u{1f408}\u{9b}2J".into();
-        let text = line(&report);
+        let text = line(&report, None);
         assert!(text.trim_end_matches('\n').chars().all(text::is_harmless), "{text}");
         assert_eq!(text.matches('\n').count(), 1);
         let value: serde_json::Value = serde_json::from_str(&text).unwrap();

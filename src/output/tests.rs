@@ -33,6 +33,7 @@ pub(super) fn report() -> FrameReport {
         latency: Duration::from_micros(23_456),
         fps: 29.75,
         dropped: 7,
+        skipped: 0,
         damaged: 2,
         lost: 0,
         partial: false,

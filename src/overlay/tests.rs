@@ -38,6 +38,7 @@ pub(super) fn report() -> FrameReport {
         latency: Duration::from_micros(12_345),
         fps: 29.8,
         dropped: 7,
+        skipped: 0,
         damaged: 2,
         lost: 0,
         partial: false,

@@ -4,6 +4,8 @@
 //! Source -> capture.rs -> handover.rs -> decode, watch.rs: Classifier, selection.rs, events -> overlay -> Sinks
 //!           (a thread)    (one frame)    (the calling thread; region by region)
 //! ```
+//!
+//! While it is paused ([`Control`]) frames go no further than the handover.
 
 mod capture;
 mod damage;
@@ -36,6 +38,7 @@ use needs::Needs;
 use statistics::{Latencies, Rate};
 use watch::{Seen, Watch};
 
+pub use crate::control::Control;
 pub use region::{Place, Region};
 pub use statistics::Summary;
 
@@ -61,12 +64,21 @@ pub struct Options {
     pub frames: Option<u64>,
     /// Stop after this time.
     pub duration: Option<Duration>,
+    /// What the run can be asked for while it goes on.
+    pub control: Control,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        let turning = Turning::default();
-        Self { name: None, turning, regions: vec![Region::default()], warmup: 2, frames: None, duration: None }
+        Self {
+            name: None,
+            turning: Turning::default(),
+            regions: vec![Region::default()],
+            warmup: 2,
+            frames: None,
+            duration: None,
+            control: Control::default(),
+        }
     }
 }
 
@@ -190,6 +202,7 @@ impl Loop<'_, '_> {
                 return Ok(End::Stopped);
             }
             match self.hand.take(left.unwrap_or(LOOK).min(LOOK)) {
+                Taken::Frame(_) if self.options.control.is_paused() => self.skip(),
                 Taken::Frame(frame) => {
                     if self.frame(&frame)? == Delivery::Stop {
                         return Ok(End::Reader);
@@ -202,6 +215,20 @@ impl Loop<'_, '_> {
                 }
                 Taken::End(end) => return end.map(|()| End::Source),
                 Taken::Nothing => {}
+            }
+        }
+    }
+
+    /// A frame goes by while the run is paused.
+    fn skip(&mut self) {
+        self.summary.skipped += 1;
+        for watch in &mut self.watches {
+            watch.interrupt();
+        }
+        for sink in &mut self.sinks {
+            sink.skip(self.summary.skipped);
+            while let Some(error) = sink.trouble() {
+                (self.warn)(&error);
             }
         }
     }
@@ -245,6 +272,7 @@ impl Loop<'_, '_> {
             latency: now.saturating_duration_since(frame.captured),
             fps: self.rate.add(now),
             dropped: self.hand.dropped(),
+            skipped: self.summary.skipped,
             damaged: self.damaged(),
             lost: self.lost(),
             partial: !is_whole,

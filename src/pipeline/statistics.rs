@@ -59,6 +59,8 @@ pub struct Summary {
     pub frames: u64,
     /// Frames that gave way to newer ones, in the device or while the network was busy.
     pub dropped: u64,
+    /// Frames that were not looked at, while the run was paused.
+    pub skipped: u64,
     /// Pictures that were damaged: shown as far as they go, or passed over.
     pub damaged: u64,
     /// Results that outputs could not write, and events that actions had no time for.
@@ -79,6 +81,9 @@ impl fmt::Display for Summary {
             write!(f, " ({:.1} fps)", self.frames as f64 / self.seconds)?;
         }
         write!(f, ", {} dropped", self.dropped)?;
+        if self.skipped > 0 {
+            write!(f, ", {} skipped", self.skipped)?;
+        }
         if self.damaged > 0 {
             write!(f, ", {} damaged", self.damaged)?;
         }
@@ -137,6 +142,7 @@ mod tests {
         summary = Summary {
             frames: 290,
             dropped: 10,
+            skipped: 3,
             damaged: 1,
             lost: 2,
             seconds: 10.0,
@@ -145,7 +151,7 @@ mod tests {
         };
         assert_eq!(
             summary.to_string(),
-            "290 frames in 10.0 s (29.0 fps), 10 dropped, 1 damaged, 2 lost; capture to result: p50 4.2 ms, p99 9.0 ms"
+            "290 frames in 10.0 s (29.0 fps), 10 dropped, 3 skipped, 1 damaged, 2 lost; capture to result: p50 4.2 ms, p99 9.0 ms"
         );
     }
 }

@@ -53,6 +53,8 @@ struct Given {
 
 struct FakeSink {
     given: Arc<Mutex<Given>>,
+    /// What is paused at the first result, until three frames were skipped.
+    pauses: Option<Control>,
     wants: bool,
     /// What happens at the delivery of this number.
     at: Option<(usize, Result<Delivery, ErrorKind>)>,
@@ -76,12 +78,21 @@ impl Sink for FakeSink {
         let mut given = self.given.lock().unwrap();
         given.pictures += u64::from(picture.is_some());
         given.reports.push(report.clone());
+        if let Some(control) = self.pauses.as_ref().filter(|_| given.reports.len() == 1) {
+            control.pause();
+        }
         if let Some(stop) = &self.stop {
             stop.store(true, Ordering::Relaxed);
         }
         match self.at {
             Some((number, what)) if number == given.reports.len() => what.map_err(|kind| Error::new(kind, "planned")),
             _ => Ok(Delivery::Continue),
+        }
+    }
+
+    fn skip(&mut self, skipped: u64) {
+        if let Some(control) = self.pauses.as_ref().filter(|_| skipped == 3) {
+            control.resume();
         }
     }
 
@@ -97,7 +108,7 @@ impl Sink for FakeSink {
 
 fn sink() -> (Box<FakeSink>, Arc<Mutex<Given>>) {
     let given = Arc::new(Mutex::new(Given::default()));
-    (Box::new(FakeSink { given: given.clone(), wants: false, at: None, stop: None }), given)
+    (Box::new(FakeSink { given: given.clone(), pauses: None, wants: false, at: None, stop: None }), given)
 }
 
 fn frame(sequence: u64) -> Step {
@@ -162,6 +173,19 @@ fn pictures_are_drawn_only_where_one_is_wanted() {
     first.wants = true;
     run_steps((0..3).map(frame).collect(), false, vec![first, second], &Options::default()).0.end.unwrap();
     assert_eq!((given.lock().unwrap().pictures, other.lock().unwrap().reports.len()), (3, 3));
+}
+
+#[test]
+fn frames_that_go_by_while_it_is_paused_are_neither_looked_at_nor_lost() {
+    let (mut sink, given) = sink();
+    let options = Options::default();
+    sink.pauses = Some(options.control.clone());
+    let (outcome, _) = run_steps((0..10).map(frame).collect(), false, vec![sink], &options);
+    let Summary { frames, dropped, skipped, lost, .. } = outcome.summary;
+    assert_eq!((frames, dropped, skipped, lost), (7, 0, 3, 0));
+    let given = given.lock().unwrap();
+    let seen: Vec<(u64, u64)> = given.reports.iter().map(|r| (r.sequence, r.skipped)).collect();
+    assert_eq!(seen[..3], [(0, 0), (4, 3), (5, 3)]);
 }
 
 #[test]

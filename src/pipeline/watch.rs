@@ -65,6 +65,13 @@ impl Watch {
         Ok(Seen { report, events, stages })
     }
 
+    /// Frames went by that were not looked at.
+    pub(super) fn interrupt(&mut self) {
+        if let Some(tracker) = &mut self.tracker {
+            tracker.interrupt();
+        }
+    }
+
     /// With the region's own labels, where it has some.
     fn named(&self, mut predictions: Vec<Prediction>) -> Vec<Prediction> {
         let labels = self.region.labels.as_deref().unwrap_or_default();

@@ -14,6 +14,7 @@ use source::{Token, references, tokens};
 
 /// Layer and name of every module at the top of `src`.
 const LAYERS: &[(u8, &str)] = &[
+    (0, "control"),
     (0, "cpu"),
     (0, "error"),
     (0, "files"),

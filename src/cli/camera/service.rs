@@ -56,6 +56,23 @@ impl Service {
     }
 }
 
+impl State {
+    /// Tells how it does, if that is due; that it is ready, the first time.
+    fn tell(&mut self, status: impl FnOnce() -> String) {
+        let now = Instant::now();
+        if self.last.is_some_and(|last| now.saturating_duration_since(last) < self.every) {
+            return;
+        }
+        let status = status();
+        let (alive, status) = (NotifyState::Watchdog, NotifyState::Status(&status));
+        match self.last {
+            None => (self.notify)(&[NotifyState::Ready, alive, status]),
+            Some(_) => (self.notify)(&[alive, status]),
+        }
+        self.last = Some(now);
+    }
+}
+
 impl Sink for Service {
     fn wants_picture(&self) -> bool {
         false
@@ -63,21 +80,18 @@ impl Sink for Service {
 
     fn deliver(&mut self, report: &FrameReport, _: Option<&RgbImage>) -> Result<Delivery> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        let due = state.last.is_none_or(|last| now.saturating_duration_since(last) >= state.every);
-        if due {
+        state.tell(|| {
             let seen =
                 report.predictions().first().map_or(String::new(), |best| format!(", {}", text::name(&best.label)));
             let damaged = if report.damaged > 0 { format!(", {} damaged", report.damaged) } else { String::new() };
-            let status = format!("{:.1} frames a second, {} dropped{damaged}{seen}", report.fps, report.dropped);
-            let (alive, status) = (NotifyState::Watchdog, NotifyState::Status(&status));
-            match state.last {
-                None => (state.notify)(&[NotifyState::Ready, alive, status]),
-                Some(_) => (state.notify)(&[alive, status]),
-            }
-            state.last = Some(now);
-        }
+            format!("{:.1} frames a second, {} dropped{damaged}{seen}", report.fps, report.dropped)
+        });
         Ok(Delivery::Continue)
+    }
+
+    fn skip(&mut self, skipped: u64) {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        state.tell(|| format!("paused, {skipped} frames skipped"));
     }
 
     fn finish(&mut self) -> Result<()> {
@@ -129,6 +143,7 @@ mod tests {
             latency: Duration::ZERO,
             fps: 29.96,
             dropped: 3,
+            skipped: 0,
             damaged: 0,
             lost: 0,
             partial: false,
@@ -146,9 +161,16 @@ mod tests {
         }
         thread::sleep(Duration::from_millis(11));
         assert_eq!(sink.deliver(&report(), None).unwrap(), Delivery::Continue);
+        thread::sleep(Duration::from_millis(11));
+        sink.skip(4);
         sink.finish().unwrap();
         let status = "STATUS=30.0 frames a second, 3 dropped, cat";
-        let expected = [format!("READY=1 WATCHDOG=1 {status}"), format!("WATCHDOG=1 {status}"), "STOPPING=1".into()];
+        let expected = [
+            format!("READY=1 WATCHDOG=1 {status}"),
+            format!("WATCHDOG=1 {status}"),
+            "WATCHDOG=1 STATUS=paused, 4 frames skipped".into(),
+            "STOPPING=1".into(),
+        ];
         drop((sink, service));
         assert_eq!(said.iter().collect::<Vec<_>>(), expected);
     }

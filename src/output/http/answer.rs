@@ -26,6 +26,7 @@ use super::login;
 use super::metrics::{Metrics, Now};
 use super::server::Client;
 use super::token::Token;
+use crate::control::Control;
 use crate::cpu;
 use crate::error::Error;
 
@@ -59,13 +60,14 @@ pub(super) struct Shared {
     hosts: Hosts,
     /// What clients have to know, if anything.
     token: Option<Token>,
+    pub(super) control: Control,
     log: Log,
 }
 
 impl Shared {
-    pub(super) fn new(feed: Feed, limits: Limits, hosts: Hosts, token: Option<Token>) -> Self {
+    pub(super) fn new(feed: Feed, limits: Limits, hosts: Hosts, token: Option<Token>, control: Control) -> Self {
         let (events, metrics) = (Events::new(limits), Metrics::new());
-        Self { feed, events, metrics, limits, hosts, token, log: Log::default() }
+        Self { feed, events, metrics, limits, hosts, token, control, log: Log::default() }
     }
 
     /// What is to be told.
@@ -138,16 +140,19 @@ async fn status(State(shared): State<Arc<Shared>>) -> Response {
     match shared.feed.newest() {
         Some(newest) => {
             let age = milliseconds(newest.picture_age());
-            ([(CONTENT_TYPE, "application/json")], [(AGE, age)], record::line(&newest.report)).into_response()
+            let paused = shared.control.is_paused().then(|| shared.metrics.skipped());
+            ([(CONTENT_TYPE, "application/json")], [(AGE, age)], record::line(&newest.report, paused)).into_response()
         }
         None => unavailable("there is no result yet\n"),
     }
 }
 
 async fn health(State(shared): State<Arc<Shared>>) -> Response {
+    let paused = shared.control.is_paused();
     match shared.feed.newest() {
-        Some(newest) if newest.age() < shared.limits.stale => {
-            let line = format!("{{\"age_ms\":{},\"lost\":{}}}\n", newest.age().as_millis(), newest.report.lost);
+        Some(newest) if paused || newest.age() < shared.limits.stale => {
+            let (age, lost) = (newest.age().as_millis(), newest.report.lost);
+            let line = format!("{{\"age_ms\":{age},\"lost\":{lost},\"paused\":{paused}}}\n");
             ([(CONTENT_TYPE, "application/json")], line).into_response()
         }
         Some(newest) => unavailable(format!("the newest result is {} s old\n", newest.age().as_secs())),
@@ -159,7 +164,8 @@ async fn metrics(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Respo
     let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
     let newest = shared.feed.newest();
     let (viewers, temperature) = (shared.feed.viewers(), cpu::temperature());
-    match shared.metrics.answer(accept, &Now { newest: newest.as_deref(), viewers, temperature }) {
+    let paused = shared.control.is_paused();
+    match shared.metrics.answer(accept, &Now { newest: newest.as_deref(), viewers, temperature, paused }) {
         Ok((kind, body)) => ([(CONTENT_TYPE, kind)], body).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
     }

@@ -21,6 +21,7 @@ const OPEN_METRICS: &str = "application/openmetrics-text";
 pub(super) struct Metrics {
     frames: Counter,
     dropped: Counter,
+    skipped: Counter,
     damaged: Counter,
     lost: Counter,
     latency: Histogram,
@@ -37,6 +38,8 @@ pub(super) struct Now<'a> {
     pub(super) viewers: usize,
     /// The processor's, in degrees Celsius.
     pub(super) temperature: Option<f64>,
+    /// Whether frames go by without being looked at.
+    pub(super) paused: bool,
 }
 
 /// From half a millisecond to eight seconds.
@@ -50,6 +53,7 @@ impl Metrics {
         Self {
             frames: counter(),
             dropped: counter(),
+            skipped: counter(),
             damaged: counter(),
             lost: counter(),
             latency: times(),
@@ -61,9 +65,12 @@ impl Metrics {
     pub(super) fn add(&self, report: &FrameReport) {
         self.frames.inc();
         // These are totals already.
-        for (counter, total) in
-            [(&self.dropped, report.dropped), (&self.damaged, report.damaged), (&self.lost, report.lost)]
-        {
+        for (counter, total) in [
+            (&self.dropped, report.dropped),
+            (&self.skipped, report.skipped),
+            (&self.damaged, report.damaged),
+            (&self.lost, report.lost),
+        ] {
             counter.inner().store(total, Ordering::Relaxed);
         }
         self.latency.observe(report.latency.as_secs_f64());
@@ -76,6 +83,16 @@ impl Metrics {
         ] {
             self.stages.get_or_create(&[("stage", stage)]).observe(time.as_secs_f64());
         }
+    }
+
+    /// So many frames were skipped so far.
+    pub(super) fn skip(&self, total: u64) {
+        self.skipped.inner().store(total, Ordering::Relaxed);
+    }
+
+    /// Frames that were skipped so far.
+    pub(super) fn skipped(&self) -> u64 {
+        self.skipped.get()
     }
 
     /// The answer to a request with this `Accept`: `Content-Type` and body. Without a wish it is Prometheus' text format, version 0.0.4.
@@ -98,6 +115,7 @@ impl Metrics {
         let mut all = Registry::with_prefix("densight");
         all.register("frames", "Frames with a result", self.frames.clone());
         all.register("dropped_frames", "Frames captured but not processed", self.dropped.clone());
+        all.register("skipped_frames", "Frames not looked at, while the run was paused", self.skipped.clone());
         all.register(
             "damaged_pictures",
             "Pictures that were damaged: used as far as they go, or passed over",
@@ -109,6 +127,7 @@ impl Metrics {
         all.register_with_unit("stage", "Time of each stage of a result", Unit::Seconds, self.stages.clone());
         let viewers = ConstGauge::new(u32::try_from(now.viewers).unwrap_or(u32::MAX));
         all.register("viewers", "Streams of pictures at present", viewers);
+        all.register("paused", "Whether the run is paused", ConstGauge::new(u32::from(now.paused)));
         if let Some(degrees) = now.temperature {
             all.register_with_unit(
                 "temperature",
@@ -172,7 +191,7 @@ mod tests {
         for _ in 0..if newest.is_some() { 3 } else { 0 } {
             metrics.add(&report());
         }
-        metrics.answer(accept, &Now { newest, viewers: 2, temperature: newest.map(|_| 48.5) }).unwrap()
+        metrics.answer(accept, &Now { newest, viewers: 2, temperature: newest.map(|_| 48.5), paused: false }).unwrap()
     }
 
     fn newest() -> Newest {
@@ -190,6 +209,7 @@ mod tests {
             "# TYPE densight_frames_total counter",
             "densight_frames_total 3",
             "densight_dropped_frames_total 7",
+            "densight_skipped_frames_total 0",
             "densight_damaged_pictures_total 2",
             "densight_lost_results_total 0",
             "# TYPE densight_latency_seconds histogram",
@@ -199,6 +219,7 @@ mod tests {
             "densight_stage_seconds_bucket{stage=\"inference\",le=\"0.032\"} 3",
             "densight_stage_seconds_bucket{stage=\"postprocess\",le=\"0.0005\"} 3",
             "densight_viewers 2",
+            "densight_paused 0",
             "densight_temperature_celsius 48.5",
             "densight_frames_per_second 29.75",
             "densight_throttled 0",

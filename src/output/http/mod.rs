@@ -7,8 +7,8 @@
 //! | `/snapshot.jpg` | the newest picture, however old: milliseconds since its capture are in the header `Densight-Age-Ms` |
 //! | `/events` | states as they change, as server-sent events (`change`: a member of `events[]` in records; `lost`: how many were missed) |
 //! | `/events/NUMBER.jpg` | a small picture of an event, by its id |
-//! | `/status.json` | the newest record, as `json://` writes it, with the same header |
-//! | `/healthz` | 200 and the newest record's age; 503 where there was none for ten seconds |
+//! | `/status.json` | the newest record, as `json://` writes it, with the same header; `paused` is whether the run is paused now |
+//! | `/healthz` | 200 and the newest record's age; 503 where there was none for ten seconds, unless the run is paused |
 //! | `/metrics` | counts and times for Prometheus |
 //!
 //! Pictures are encoded only when somebody wants them, once for all who do. By default only this computer can connect;
@@ -72,7 +72,7 @@ impl Http {
         let token = (!address.ip().is_loopback()).then(|| Token::open(options.token_file.as_deref())).transpose()?;
         let encoding = Encoding::Jpeg(options.jpeg_quality);
         let feed = Feed::new(limits.streams, encoding);
-        let shared = Arc::new(Shared::new(feed, limits, hosts, token));
+        let shared = Arc::new(Shared::new(feed, limits, hosts, token, options.control.clone()));
         let server = Server::start(address, answer::router(shared.clone()), limits).map_err(|error| {
             let port = address.port();
             let message = match error.kind() {
@@ -112,6 +112,10 @@ impl Sink for Http {
         }
         self.shared.feed.publish(report, picture);
         Ok(Delivery::Continue)
+    }
+
+    fn skip(&mut self, skipped: u64) {
+        self.shared.metrics.skip(skipped);
     }
 
     fn finish(&mut self) -> Result<()> {

@@ -81,7 +81,11 @@ fn page_and_status_are_served() {
     deliver(&mut sink);
     let (head, body) = ask(&sink, "GET /status.json");
     assert!(head.starts_with("HTTP/1.1 200 OK\r\n") && head.contains("Content-Type: application/json"), "{head}");
-    assert_eq!(String::from_utf8(body).unwrap(), super::super::record::line(&report()));
+    assert_eq!(String::from_utf8(body).unwrap(), super::super::record::line(&report(), None));
+    sink.shared.control.pause();
+    sink.skip(3);
+    let (_, body) = ask(&sink, "GET /status.json");
+    assert_eq!(String::from_utf8(body).unwrap(), super::super::record::line(&report(), Some(3)));
     let (head, body) = ask(&sink, "GET /");
     assert!(head.contains("Content-Type: text/html; charset=utf-8"), "{head}");
     let page = String::from_utf8(body).unwrap();
@@ -103,6 +107,8 @@ fn health_is_that_results_come() {
     assert!(head.starts_with("HTTP/1.1 200 OK\r\n") && body.starts_with(b"{\"age_ms\":"), "{head}");
     thread::sleep(Duration::from_millis(301));
     assert_eq!(status(&sink), "503", "there was none for too long");
+    sink.shared.control.pause();
+    assert_eq!(status(&sink), "200", "none is to be expected");
 }
 
 #[test]
