@@ -4,7 +4,7 @@ use super::networks::Networks;
 use super::settings::Settings;
 use super::usage;
 use crate::error::Result;
-use crate::output::actions::{Action, On};
+use crate::output::actions::{Action, EachLabel, On};
 use crate::pipeline::Region;
 use crate::prediction::UNCERTAIN;
 
@@ -29,6 +29,16 @@ pub(super) fn actions(settings: &Settings, networks: &Networks) -> Result<Vec<Ac
         }
         None => Ok(actions),
     }
+}
+
+/// Labels of regions with a state, where each is true or false by itself.
+pub(super) fn each_labels(networks: &Networks) -> Vec<EachLabel> {
+    let each = networks.regions.iter().filter(|region| region.rules.as_ref().is_some_and(|rules| rules.each));
+    let labels = |region: &Region| {
+        let own = region.labels.as_deref().or(networks.sessions[region.classifier].labels());
+        EachLabel { region: region.name.clone(), labels: own.unwrap_or_default().to_vec() }
+    };
+    each.map(labels).collect()
 }
 
 fn check(on: &On, networks: &Networks) -> Result<(), String> {
@@ -81,6 +91,17 @@ mod tests {
         assert!(
             matches!(&actions[2], Action::Record(record) if record.min_free == 100 && record.name.contains("{label}"))
         );
+    }
+
+    #[test]
+    fn labels_are_told_each_by_itself_where_they_do_not_exclude_one_another() {
+        let labels = |text: &str| {
+            let settings = Settings::parse(text, Path::new("camera.toml")).unwrap().over(None).unwrap();
+            each_labels(&Networks::open(&settings).unwrap())
+        };
+        assert!(labels("[state]\n").is_empty() && labels("scores = 'sigmoid'\n").is_empty());
+        let each = labels("scores = 'sigmoid'\n[state]\n");
+        assert_eq!((&*each[0].region, each[0].labels.len()), ("frame", 10));
     }
 
     #[test]

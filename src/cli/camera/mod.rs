@@ -17,7 +17,7 @@ use clap::Parser;
 use super::INTERRUPTED;
 use crate::camera::{self, Source};
 use crate::error::{Error, ErrorKind, Result};
-use crate::output::actions::Action;
+use crate::output::actions::{Action, EachLabel};
 use crate::output::{self, Sink, SinkOptions};
 use crate::picture;
 use crate::pipeline::{self, End, Outcome};
@@ -108,7 +108,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         }
     };
     let networks = Networks::open(&settings)?;
-    let actions = actions::actions(&settings, &networks)?;
+    let (actions, labels) = (actions::actions(&settings, &networks)?, actions::each_labels(&networks));
     let Networks { mut sessions, regions } = networks;
     for session in &sessions {
         say(&format!("model   {} ({})", session.name(), session.hash()));
@@ -118,7 +118,8 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let source = camera::open(settings.input(), &source_options)?;
     say(&format!("input   {}", source.describe()));
     sink_options.patient = source.is_live() || source_options.repeat;
-    let mut sinks = sinks(settings.outputs(), actions, &sink_options, &*source)?;
+    sink_options.control = options.control.clone();
+    let mut sinks = sinks(settings.outputs(), (actions, &labels), &sink_options, &*source)?;
     for sink in &sinks {
         say(&format!("output  {}", sink.describe()));
     }
@@ -145,13 +146,13 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
 /// What is wrong with one; [`ErrorKind::Usage`] for one that `source` reads.
 fn sinks(
     uris: &[String],
-    actions: Vec<Action>,
+    (actions, labels): (Vec<Action>, &[EachLabel]),
     options: &SinkOptions,
     source: &dyn Source,
 ) -> Result<Vec<Box<dyn Sink>>> {
     let mut sinks = uris.iter().map(|uri| output::open(uri, options)).collect::<Result<Vec<_>>>()?;
     for action in actions {
-        sinks.push(action.start(options.jpeg_quality)?);
+        sinks.push(action.start(options, labels)?);
     }
     match sinks.iter().find_map(|sink| sink.file().filter(|path| source.reads(path))) {
         Some(path) => Err(usage(format!("{} is an input: write somewhere else", path.display()))),

@@ -23,10 +23,11 @@ mod webhook;
 mod worker;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::Sink;
+use super::{Sink, SinkOptions};
 use crate::error::{Error, ErrorKind, Result};
 pub use on::On;
 
@@ -153,22 +154,52 @@ pub enum LineName {
     Name(String),
 }
 
-/// Tells an MQTT broker the states of regions, and events; Home Assistant finds them by itself. Of each region `TOPIC/REGION/state` is the
-/// label that holds (retained); `TOPIC/event` is each event as JSON, `TOPIC/status` is `online` or `offline` (retained).
+/// Tells an MQTT broker the states of regions, events, and how the camera does; Home Assistant finds them by itself.
+///
+/// | topic | message |
+/// |---|---|
+/// | `TOPIC/status` | `online` or `offline` (retained) |
+/// | `TOPIC/REGION/state` | the label that holds (retained) |
+/// | `TOPIC/REGION/label/LABEL` | `ON` or `OFF`, where each label is true or false by itself (retained) |
+/// | `TOPIC/REGION/picture` | the region's picture at its newest event, JPEG (retained) |
+/// | `TOPIC/event` | each event as JSON |
+/// | `TOPIC/diagnostics` | JSON: `fps`, `latency_ms`, `temperature`, `dropped`, `lost`, `skipped`; every 30 s |
+/// | `TOPIC/command` | from others: `snapshot`, `pause`, `resume` |
+/// | `TOPIC/paused` | `ON` or `OFF` (retained) |
+/// | `TOPIC/snapshot` | the picture that was asked for, JPEG (retained) |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Mqtt {
-    /// The broker: `mqtt://USER:PASSWORD@HOST:PORT`.
+    /// The broker: `mqtt://USER:PASSWORD@HOST:PORT`, or encrypted `mqtts://`.
     pub url: String,
+    /// With `mqtts://`, certificates (PEM) of the authorities that may vouch for the broker; without it, those that browsers know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca: Option<PathBuf>,
     /// What topics begin with. Another for each camera: it is its name, too.
     #[serde(default = "densight")]
     pub topic: String,
     /// What Home Assistant's discovery topics begin with; empty: it is not told.
     #[serde(default = "homeassistant")]
     pub discovery: String,
+    /// Whether pictures are sent: of a region at each event, and of the frame when somebody asks. Larger ones than 1280 pixels are scaled
+    /// down.
+    #[serde(default)]
+    pub picture: bool,
+    /// Whether whoever can write to the broker may pause the camera, and ask for a picture if those are sent.
+    #[serde(default)]
+    pub commands: bool,
     /// For which events.
     #[serde(default)]
     pub on: On,
+}
+
+/// A region each of whose labels is true or false by itself, and these labels.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EachLabel {
+    /// The region's name.
+    pub region: Arc<str>,
+    /// All labels that its model knows.
+    pub labels: Vec<Arc<str>>,
 }
 
 fn densight() -> String {
@@ -228,16 +259,16 @@ impl Action {
         }
     }
 
-    /// Starts it; pictures get the quality `jpeg_quality`.
+    /// Starts it. `labels` are those that are true or false each by itself.
     ///
     /// # Errors
     /// [`ErrorKind::Usage`] for settings that mean nothing, and for what this program was built without; [`ErrorKind::Output`] for a
-    /// folder that cannot be written to.
-    #[cfg_attr(not(any(feature = "webhook", feature = "record")), expect(unused_variables))]
-    pub fn start(self, jpeg_quality: u8) -> Result<Box<dyn Sink>> {
+    /// folder that cannot be written to; [`ErrorKind::Io`] for a file that cannot be read.
+    #[cfg_attr(not(feature = "mqtt"), allow(unused_variables, reason = "by features"))]
+    pub fn start(self, options: &SinkOptions, labels: &[EachLabel]) -> Result<Box<dyn Sink>> {
         match self {
             #[cfg(feature = "webhook")]
-            Self::Webhook(settings) => Ok(Box::new(webhook::Poster::start(settings, jpeg_quality)?)),
+            Self::Webhook(settings) => Ok(Box::new(webhook::Poster::start(settings, options.jpeg_quality)?)),
             #[cfg(not(feature = "webhook"))]
             Self::Webhook(_) => Err(built_without("webhooks", "webhook")),
             #[cfg(unix)]
@@ -249,11 +280,11 @@ impl Action {
             #[cfg(not(all(target_os = "linux", feature = "gpio")))]
             Self::Gpio(_) => Err(built_without("GPIO", "gpio")),
             #[cfg(feature = "mqtt")]
-            Self::Mqtt(settings) => Ok(Box::new(mqtt::Broker::start(settings)?)),
+            Self::Mqtt(settings) => Ok(Box::new(mqtt::Broker::start(settings, options, labels)?)),
             #[cfg(not(feature = "mqtt"))]
             Self::Mqtt(_) => Err(built_without("MQTT", "mqtt")),
             #[cfg(feature = "record")]
-            Self::Record(settings) => Ok(Box::new(record::Recorder::start(settings, jpeg_quality)?)),
+            Self::Record(settings) => Ok(Box::new(record::Recorder::start(settings, options.jpeg_quality)?)),
             #[cfg(not(feature = "record"))]
             Self::Record(_) => Err(built_without("recordings", "record")),
         }

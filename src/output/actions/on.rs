@@ -19,9 +19,22 @@ pub struct On {
 impl On {
     /// Whether something is to be done for `event`.
     pub(super) fn takes(&self, event: &Event) -> bool {
-        let named = |names: &[String], name: &str| names.is_empty() || names.iter().any(|other| other == name);
-        named(&self.regions, &event.region) && named(&self.labels, event.label())
+        self.names_region(&event.region) && self.names_label(event.label())
     }
+
+    /// Whether something may be to be done for events of a region.
+    pub(super) fn names_region(&self, name: &str) -> bool {
+        named(&self.regions, name)
+    }
+
+    /// Whether something may be to be done for events of a label.
+    pub(super) fn names_label(&self, label: &str) -> bool {
+        named(&self.labels, label)
+    }
+}
+
+fn named(names: &[String], name: &str) -> bool {
+    names.is_empty() || names.iter().any(|other| other == name)
 }
 
 #[cfg(test)]

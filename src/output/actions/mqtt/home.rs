@@ -1,30 +1,43 @@
-//! Topics and what is said on them; also what Home Assistant wants to know
-//! (<https://www.home-assistant.io/integrations/mqtt/#mqtt-discovery>).
+//! Topics, and what is said on them at each connection.
 
-use serde_json::json;
+use std::sync::Arc;
 
-use super::super::plain;
+use super::super::{EachLabel, plain};
+use super::discovery::Discovery;
 
-/// What topics begin with.
+/// Binary sensors of a camera at most: a message for each has to wait at once.
+const MOST_LABELS: usize = 100;
+
+/// What topics begin with, and what there is to tell.
 #[derive(Debug, Clone)]
 pub(super) struct Home {
     pub(super) topic: String,
-    /// Empty: Home Assistant is not told.
+    /// What Home Assistant's topics begin with; empty: it is not told.
     pub(super) discovery: String,
+    pub(super) picture: bool,
+    pub(super) commands: bool,
+    /// Whether the processor's temperature is known.
+    pub(super) temperature: bool,
+    /// Labels that are true or false each by itself, and are told so.
+    pub(super) labels: Vec<EachLabel>,
 }
 
 /// A region whose state is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Place {
-    pub(super) name: String,
-    pub(super) model: String,
+    pub(super) name: Arc<str>,
+    pub(super) model: Arc<str>,
+    /// Those that hold.
+    pub(super) labels: Vec<Arc<str>>,
     pub(super) state: String,
 }
 
-impl Place {
-    pub(super) fn new(name: &str, model: &str, state: String) -> Self {
-        Self { name: name.into(), model: model.into(), state }
-    }
+/// What holds of the camera as a whole.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Camera {
+    pub(super) paused: bool,
+    /// The newest diagnostics, as JSON.
+    pub(super) diagnostics: Option<String>,
 }
 
 /// A message that stays at the broker for those who come later.
@@ -39,60 +52,111 @@ impl Home {
         format!("{}/event", self.topic)
     }
 
+    pub(super) fn command_topic(&self) -> String {
+        format!("{}/command", self.topic)
+    }
+
+    pub(super) fn paused_topic(&self) -> String {
+        format!("{}/paused", self.topic)
+    }
+
+    pub(super) fn snapshot_topic(&self) -> String {
+        format!("{}/snapshot", self.topic)
+    }
+
+    pub(super) fn diagnostics_topic(&self) -> String {
+        format!("{}/diagnostics", self.topic)
+    }
+
     pub(super) fn state_topic(&self, region: &str) -> String {
         format!("{}/{}/state", self.topic, plain(region))
     }
 
+    pub(super) fn picture_topic(&self, region: &str) -> String {
+        format!("{}/{}/picture", self.topic, plain(region))
+    }
+
+    pub(super) fn label_topic(&self, region: &str, label: &str) -> String {
+        format!("{}/{}/label/{}", self.topic, plain(region), plain(label))
+    }
+
+    /// Labels of `region` that are told each by itself.
+    pub(super) fn labels_of(&self, region: &str) -> &[Arc<str>] {
+        let found = self.labels.iter().find(|each| *each.region == *region);
+        found.map_or(&[], |each| &each.labels)
+    }
+
+    /// How many labels are told each by itself, if they are too many.
+    pub(super) fn too_many_labels(&self) -> Option<usize> {
+        let count = self.labels.iter().map(|each| each.labels.len()).sum();
+        (count > MOST_LABELS).then_some(count)
+    }
+
     /// What is told at each connection.
-    pub(super) fn greeting(&self, places: &[Place]) -> Vec<Retained> {
+    pub(super) fn greeting(&self, camera: &Camera, places: &[Place]) -> Vec<Retained> {
         let mut all = vec![(self.status_topic(), "online".to_owned())];
+        if self.commands {
+            all.push((self.paused_topic(), on_off(camera.paused)));
+        }
+        if !self.discovery.is_empty() {
+            all.extend(Discovery::new(self, places).all());
+        }
         for place in places {
-            if !self.discovery.is_empty() {
-                all.push(self.discovery(place));
-            }
             all.push((self.state_topic(&place.name), place.state.clone()));
+            all.extend(self.labels_of(&place.name).iter().map(|label| self.label_state(place, label)));
         }
         all
     }
 
-    /// A sensor of Home Assistant's for a region.
-    fn discovery(&self, place: &Place) -> Retained {
-        let (device, region) = (plain(&self.topic), plain(&place.name));
-        let sensor = json!({
-            "name": place.name,
-            "unique_id": format!("{device}_{region}"),
-            "state_topic": self.state_topic(&place.name),
-            "availability_topic": self.status_topic(),
-            "icon": "mdi:cctv",
-            "device": {
-                "identifiers": [device],
-                "name": self.topic,
-                "manufacturer": "Densight",
-                "model": place.model,
-                "sw_version": env!("CARGO_PKG_VERSION"),
-            },
-            "origin": { "name": "densight", "sw_version": env!("CARGO_PKG_VERSION") },
-        });
-        (format!("{}/sensor/{device}/{region}/config", self.discovery), sensor.to_string())
+    /// Whether `label` holds at `place`.
+    pub(super) fn label_state(&self, place: &Place, label: &str) -> Retained {
+        let holds = place.labels.iter().any(|other| **other == *label);
+        (self.label_topic(&place.name, label), on_off(holds))
     }
 }
 
+pub(super) fn on_off(on: bool) -> String {
+    if on { "ON" } else { "OFF" }.to_owned()
+}
+
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
+    /// Everything that can be told.
+    pub(in super::super) fn all() -> (Home, Vec<Place>) {
+        let labels = vec![EachLabel { region: "Tür".into(), labels: vec!["offen".into(), "Person da".into()] }];
+        let (topic, discovery) = ("densight/front".into(), "homeassistant".into());
+        let home = Home { topic, discovery, picture: true, commands: true, temperature: true, labels };
+        let place = |name: &str, labels: &[&str]| {
+            let labels: Vec<Arc<str>> = labels.iter().map(|label| Arc::from(*label)).collect();
+            Place { name: name.into(), model: "m".into(), state: labels.join(", "), labels }
+        };
+        (home, vec![place("back gate", &["open"]), place("Tür", &["Person da"])])
+    }
+
     #[test]
-    fn home_assistant_finds_a_sensor_for_each_region() {
-        let home = Home { topic: "densight/front".into(), discovery: "homeassistant".into() };
-        let place = Place::new("back gate", "m", "open".into());
-        let greeting = home.greeting(std::slice::from_ref(&place));
-        let topics: Vec<&str> = greeting.iter().map(|(topic, _)| topic.as_str()).collect();
-        let config = "homeassistant/sensor/densight_front/back_gate/config";
-        assert_eq!(topics, ["densight/front/status", config, "densight/front/back_gate/state"]);
-        let sensor: serde_json::Value = serde_json::from_str(&greeting[1].1).unwrap();
-        assert_eq!(sensor["unique_id"], "densight_front_back_gate");
-        assert_eq!((&sensor["state_topic"], &sensor["availability_topic"]), (&topics[2].into(), &topics[0].into()));
+    fn all_that_holds_is_told_at_each_connection() {
+        let (home, places) = all();
         let silent = Home { discovery: String::new(), ..home };
-        assert_eq!(silent.greeting(&[place]).len(), 2);
+        let camera = Camera { paused: true, diagnostics: None };
+        let told: Vec<String> = silent.greeting(&camera, &places).into_iter().map(|(a, b)| a + " " + &b).collect();
+        let expected = [
+            "densight/front/status online",
+            "densight/front/paused ON",
+            "densight/front/back_gate/state open",
+            "densight/front/Tür/state Person da",
+            "densight/front/Tür/label/offen OFF",
+            "densight/front/Tür/label/Person_da ON",
+        ];
+        assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn there_may_be_a_hundred_labels() {
+        let (mut home, _) = all();
+        assert_eq!(home.too_many_labels(), None);
+        home.labels[0].labels = vec!["x".into(); 101];
+        assert_eq!(home.too_many_labels(), Some(101));
     }
 }
