@@ -130,44 +130,76 @@ fn files_in(folder: &Path) -> Vec<PathBuf> {
     entries.flat_map(|path| if path.is_dir() { files_in(&path) } else { vec![path] }).collect()
 }
 
+/// Recordings in `folder` are whole, and take a mebibyte at most; how many there are.
+#[cfg(feature = "record")]
+fn whole_recordings(folder: &Path, round: u64) -> usize {
+    let files = files_in(folder);
+    let mut size = 0;
+    for path in &files {
+        let bytes = std::fs::read(path).unwrap();
+        let is_whole = bytes.starts_with(&[0xff, 0xd8]) && bytes.ends_with(&[0xff, 0xd9]);
+        assert!(is_whole, "round {round}: {}", path.display());
+        size += bytes.len();
+    }
+    assert!(size <= 1 << 20, "round {round}: {}: {size}", folder.display());
+    files.len()
+}
+
+/// Twenty times, or `DENSIGHT_KILLS` times.
 #[cfg(feature = "record")]
 #[test]
 fn a_program_that_is_killed_while_it_records_leaves_whole_recordings_within_the_limit() {
     let record = "name = '%Y/%H%M%S-{label}'\nmin-free = 0\nmax-size = 1\n";
+    let region = |name: &str, state: &str| {
+        format!("[[region]]\nname = '{name}'\nrect = '0%,0%,100%,100%'\nstate = {{ enter = 0.2, hold = 0.0{state} }}\n")
+    };
     let folder = with_settings(&format!(
-        "[state]\nenter = 0.5\nhold = 0.0\n[[record]]\nfolder = 'kept/clips'\n{record}kind = 'clip'\nbefore = 0.1\nafter = 0.1\nrate = 60\n\
-         [[record]]\nfolder = 'kept/pictures'\n{record}"
+        "{}{}[[record]]\nfolder = 'kept/clips'\n{record}kind = 'clip'\nbefore = 0.05\nafter = 0.05\nrate = 30\non = {{ regions = ['calm'] }}\n\
+         [[record]]\nfolder = 'kept/pictures'\n{record}on = {{ regions = ['busy'] }}\n",
+        region("busy", ""),
+        region("calm", ", cooldown = 0.2"),
     ));
     let kept = folder.path().join("kept");
     for name in ["clips", "pictures"] {
         std::fs::create_dir_all(kept.join(name)).unwrap();
     }
-    let args = ["clip://", "null://", "--input-loop", "--frames", "100000"];
-    for round in 0..20 {
-        let before = files_in(&kept).len();
+    // Two pictures that take turns: with each frame there is something to record.
+    for (name, [red, green, blue]) in [("0.png", [60, 120, 220]), ("1.png", [40, 120, 30])] {
+        let noise =
+            |x: u32, y: u32| (x.wrapping_mul(0x9e37_79b9) ^ y.wrapping_mul(0x85eb_ca6b)).rotate_left(x ^ y) as u8 % 30;
+        let pixel = |x, y| image::Rgb([red + noise(x, y), green + noise(y, x), blue + noise(x + 7, y)]);
+        image::RgbImage::from_fn(480, 320, pixel).save(folder.path().join(name)).unwrap();
+    }
+    let args = ["file://*.png", "null://", "--input-loop", "--frames", "100000"];
+    let rounds = std::env::var("DENSIGHT_KILLS").map_or(20, |count| count.parse().unwrap());
+    let (mut reached, mut made) = ([false; 2], 0);
+    for round in 0..rounds {
+        let before = files_in(&kept);
         let mut child = Command::new(env!("CARGO_BIN_EXE_densight-camera"))
             .args([&args[..], &PLAYED].concat())
             .current_dir(&folder)
             .spawn()
             .unwrap();
         let begin = std::time::Instant::now();
-        while files_in(&kept).len() <= before && begin.elapsed().as_secs() < 5 {
+        while files_in(&kept).iter().all(|path| before.contains(path)) && begin.elapsed().as_secs() < 5 {
             std::thread::sleep(std::time::Duration::from_millis(1));
         }
-        std::thread::sleep(std::time::Duration::from_millis(7 * round));
+        // From 0 to 200 ms, spread by the golden ratio.
+        std::thread::sleep(std::time::Duration::from_micros(round * 123_607 % 200_000));
         child.kill().unwrap();
         child.wait().unwrap();
+        for (name, reached) in ["clips", "pictures"].iter().zip(&mut reached) {
+            let (folder, size) = (kept.join(name), |path: &PathBuf| path.metadata().unwrap().len());
+            whole_recordings(&folder, round);
+            *reached |= files_in(&folder).iter().map(size).sum::<u64>() > 1 << 19;
+        }
+        made += files_in(&kept).iter().filter(|path| !before.contains(path)).count();
     }
-    let output = densight_camera(folder.path(), &[&["clip://", "null://", "--frames", "300"], &PLAYED[..]].concat());
+    let _ =
+        writeln!(std::io::stderr(), "killed {rounds} times; {made} recordings were made; limits reached: {reached:?}");
+    let output = densight_camera(folder.path(), &[&args[..4], &["300"], &PLAYED].concat());
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
-    let files = files_in(&kept);
-    assert!(files.len() > 10, "{files:?}");
     for name in ["clips", "pictures"] {
-        let size: u64 = files_in(&kept.join(name)).iter().map(|path| path.metadata().unwrap().len()).sum();
-        assert!(size > 0 && size <= 1 << 20, "{name}: {size}");
-    }
-    for path in &files {
-        let bytes = std::fs::read(path).unwrap();
-        assert!(bytes.starts_with(&[0xff, 0xd8]) && bytes.ends_with(&[0xff, 0xd9]), "{}", path.display());
+        assert!(whole_recordings(&kept.join(name), rounds) > 0, "{name}");
     }
 }
