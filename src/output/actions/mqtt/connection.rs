@@ -327,7 +327,7 @@ fn secure(ca: Option<&Path>) -> Result<rumqttc::Transport> {
 
 #[cfg(not(feature = "tls"))]
 fn secure(_: Option<&Path>) -> Result<rumqttc::Transport> {
-    let message = "mqtt: this program was built without mqtts:// : build it with --features tls,mqtt";
+    let message = "mqtt: this program was built without mqtts:// : build it with --features tls";
     Err(Error::new(ErrorKind::Usage, message))
 }
 
