@@ -13,6 +13,7 @@ use super::super::plain;
 use super::super::worker::Stop;
 use super::address::Address;
 use super::command::Commands;
+use super::greeting::greeting;
 use super::home::{Camera, Home, Place, on_off};
 use crate::error::{Error, ErrorKind, Result, reason};
 use crate::text;
@@ -75,7 +76,7 @@ impl State {
 
     /// Tells what stays at the broker.
     fn greet(&self, home: &Home) {
-        for (topic, message) in home.greeting(&self.camera, &self.places) {
+        for (topic, message) in greeting(home, &self.camera, &self.places) {
             self.publish(topic, true, message);
         }
     }
@@ -150,9 +151,9 @@ impl Link {
         state.places.clear();
         state.places.extend(places);
         if is_first {
-            let greeting = self.home.greeting(&state.camera, &state.places);
-            let topics: BTreeSet<&String> = greeting.iter().map(|(topic, _)| topic).collect();
-            if topics.len() != greeting.len() {
+            let told = greeting(&self.home, &state.camera, &state.places);
+            let topics: BTreeSet<&String> = told.iter().map(|(topic, _)| topic).collect();
+            if topics.len() != told.len() {
                 let message = "mqtt: two regions or labels have the same topic: letters, digits, - and _ of their names must differ";
                 return Err(Error::new(ErrorKind::Usage, message));
             }

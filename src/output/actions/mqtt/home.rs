@@ -1,9 +1,8 @@
-//! Topics, and what is said on them at each connection.
+//! Topics, and what is said on them.
 
 use std::sync::Arc;
 
 use super::super::{EachLabel, plain};
-use super::discovery::Discovery;
 
 /// Binary sensors of a camera at most: a message for each has to wait at once.
 const MOST_LABELS: usize = 100;
@@ -92,22 +91,6 @@ impl Home {
         (count > MOST_LABELS).then_some(count)
     }
 
-    /// What is told at each connection.
-    pub(super) fn greeting(&self, camera: &Camera, places: &[Place]) -> Vec<Retained> {
-        let mut all = vec![(self.status_topic(), "online".to_owned())];
-        if self.commands {
-            all.push((self.paused_topic(), on_off(camera.paused)));
-        }
-        if !self.discovery.is_empty() {
-            all.extend(Discovery::new(self, places).all());
-        }
-        for place in places {
-            all.push((self.state_topic(&place.name), place.state.clone()));
-            all.extend(self.labels_of(&place.name).iter().map(|label| self.label_state(place, label)));
-        }
-        all
-    }
-
     /// Whether `label` holds at `place`.
     pub(super) fn label_state(&self, place: &Place, label: &str) -> Retained {
         let holds = place.labels.iter().any(|other| **other == *label);
@@ -133,23 +116,6 @@ pub(super) mod tests {
             Place { name: name.into(), model: "m".into(), state: labels.join(", "), labels }
         };
         (home, vec![place("back gate", &["open"]), place("Tür", &["Person da"])])
-    }
-
-    #[test]
-    fn all_that_holds_is_told_at_each_connection() {
-        let (home, places) = all();
-        let silent = Home { discovery: String::new(), ..home };
-        let camera = Camera { paused: true, diagnostics: None };
-        let told: Vec<String> = silent.greeting(&camera, &places).into_iter().map(|(a, b)| a + " " + &b).collect();
-        let expected = [
-            "densight/front/status online",
-            "densight/front/paused ON",
-            "densight/front/back_gate/state open",
-            "densight/front/Tür/state Person da",
-            "densight/front/Tür/label/offen OFF",
-            "densight/front/Tür/label/Person_da ON",
-        ];
-        assert_eq!(told, expected);
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod address;
 mod command;
 mod connection;
 mod discovery;
+mod greeting;
 mod home;
 mod picture;
 #[cfg(feature = "tls")]
