@@ -65,7 +65,7 @@ start_machine() {
     (cd "$board" && find . | cpio -o -H newc --quiet | gzip -1) >"$work/root.gz"
     for pipe in serial.in serial.out monitor.in monitor.out; do mkfifo "$work/$pipe"; done
     : >"$work/said"
-    qemu-system-aarch64 -M virt -cpu "${BOARD_CPU:-cortex-a76}" -smp 2 -m 1024 -device virtio-gpu-pci -display none -nic "${nic:-none}" \
+    qemu-system-aarch64 -M virt -cpu "${BOARD_CPU:-cortex-a76}" -smp 2 -m 1024 -device virtio-gpu-pci -display none ${network:--nic none} \
         -kernel "$(ls "$kernel"/boot/vmlinuz-*)" -initrd "$work/root.gz" \
         -append "console=tty0 console=ttyAMA0 loglevel=3 consoleblank=0 vt.global_cursor_default=0 panic=-1" -no-reboot \
         -serial "pipe:$work/serial" -monitor "pipe:$work/monitor" >"$work/qemu" 2>&1 &

@@ -41,6 +41,8 @@ pub enum Function {
     Erf,
     /// `x * (1 + erf(x / sqrt(2))) / 2` (ONNX `Gelu`).
     Gelu,
+    /// Rounded to f16 (ONNX `Cast` to FLOAT16 and back).
+    F16,
     /// A table over whole numbers.
     Table(Table),
 }
@@ -81,6 +83,7 @@ impl Function {
             Self::Tanh => each(values, |x| sigmoid(2.0 * x).mul_add(2.0, -1.0)),
             Self::Erf => each(values, erf),
             Self::Gelu => each(values, |x| 0.5 * x * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2))),
+            Self::F16 => each(values, |x| half::f16::from_f32(x).to_f32()),
             Self::Table(table) => each(values, |x| table.at(x)),
         }
     }
@@ -192,6 +195,13 @@ mod tests {
             assert!((f64::from(exp(x)) / power - 1.0).abs() < 1e-5, "2^{n}");
         }
         assert!(exp(f32::NAN).is_nan() && exp(-1e9) > 0.0 && exp(1e9).is_finite());
+    }
+
+    #[test]
+    fn f16_has_eleven_bits() {
+        let f16 = |x: f32| Function::F16.apply(x);
+        assert_eq!([f16(1.0), f16(2049.0), f16(2051.0), f16(-1e-9)], [1.0, 2048.0, 2052.0, 0.0]);
+        assert_eq!(f16(1e6), f32::INFINITY);
     }
 
     #[test]

@@ -12,11 +12,12 @@ const FLOAT: f32 = 1e-3;
 const QUANTIZED: f32 = 2e-2;
 
 /// Folders of `tests/fixtures/found`: `model.onnx`, `x.npy`, ONNX Runtime's `y.npy`.
-const FOUND: [(&str, f32); 36] = [
+const FOUND: [(&str, f32); 38] = [
     ("average-counts-beyond-padding", QUANTIZED),
     ("axes-from-a-cast", QUANTIZED),
     ("blocked-dequantize", FLOAT),
     ("blocked-weights", QUANTIZED),
+    ("cast-to-f16-and-back", QUANTIZED),
     ("celu-alpha", FLOAT),
     ("constant-of-higher-rank", FLOAT),
     ("fold-norms-through-quantizer", QUANTIZED),
@@ -34,6 +35,7 @@ const FOUND: [(&str, f32); 36] = [
     ("quantized-values-joined-and-cast", QUANTIZED),
     ("quantized-values-leave-a-region", QUANTIZED),
     ("quantizer-behind-float-convolution", QUANTIZED),
+    ("quantizer-divides", QUANTIZED),
     ("quantizer-with-output-dtype", QUANTIZED),
     ("scale-from-exp", QUANTIZED),
     ("slice-with-step-behind-convolution", FLOAT),

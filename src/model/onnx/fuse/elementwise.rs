@@ -23,6 +23,12 @@ pub(super) fn apply(walk: &Walk<'_>, node: &NodeProto) -> Result<Value, NotFused
             value.kind = DataType::Float;
             Ok(value)
         }
+        // Nothing reads it but casts back.
+        "Cast" if node.int("to") == Some(DataType::Float16 as i64) => {
+            let mut value = walk.value(node, 0)?;
+            value.function(&Function::F16);
+            Ok(value)
+        }
         "Relu" => {
             let mut value = walk.value(node, 0)?;
             value.bound(0.0, f64::INFINITY);

@@ -64,6 +64,10 @@ impl Writer<'_> {
                 let double = self.add("Mul", &node("double"), &[&x, &gate], vec![]);
                 self.add("Mul", &node("gelu"), &[&double, &half], vec![])
             }
+            Function::F16 => {
+                let narrow = self.add("Cast", &node("f16"), &[&x], vec![int("to", DataType::Float16 as i64)]);
+                self.add("Cast", &node("back"), &[&narrow], vec![int("to", DataType::Float as i64)])
+            }
             Function::Table(_) => unreachable!("a network that is to be quantized has no quantized values"),
         }
     }
