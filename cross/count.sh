@@ -30,7 +30,8 @@ need qemu-aarch64 qemu-user
 qemu-aarch64 -help | grep -q -e '^-plugin' ||
     fail "this qemu-aarch64 takes no plugins: one that is not static does (Debian 12, Ubuntu 24.04)"
 link_statically
-arm_cargo build --release --target $target --bin densight >&2
+# shellcheck disable=SC2086
+arm_cargo build --release --target $target ${features:-} --bin densight >&2
 
 # QEMU up to 8.2 takes plugins of version 1, from 9.0 of version 2.
 scratch=$(mktemp -d)

@@ -51,7 +51,7 @@ else
 fi
 
 # As in packages.
-features="--features actions"
+export features="--features actions"
 link_statically
 # shellcheck disable=SC2086
 arm_cargo test --release --target $target $features $tests --no-run

@@ -269,15 +269,16 @@ impl Packed {
     /// The blocks, in order.
     pub(super) fn blocks(&self) -> impl Iterator<Item = Block<'_>> {
         let size = CHANNEL_BLOCK * self.offsets.len();
+        let weights: &[i8] = &self.weights;
         let (mut begin, mut last) = (0, 0u32);
         blocks(self.isa, self.outputs).enumerate().map(move |(block, (first, width))| {
             if !matches!(self.isa, Isa::Avx2 | Isa::Neon) {
-                let weights = &self.weights[first * size..][..width * size];
+                let weights = &weights[first * size..][..width * size];
                 return Block { first, width, offsets: &self.offsets, base: None, weights };
             }
             let end = self.ends[block] as usize;
             let offsets = &self.offsets[begin..end];
-            let weights = &self.weights[CHANNEL_BLOCK * width * begin..CHANNEL_BLOCK * width * end];
+            let weights = &weights[CHANNEL_BLOCK * width * begin..CHANNEL_BLOCK * width * end];
             begin = end;
             let base = (self.isa == Isa::Neon).then_some(last);
             last = absolute(offsets, base).last().unwrap_or(last);

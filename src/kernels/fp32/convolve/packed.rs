@@ -107,7 +107,7 @@ impl PackedF32 {
     /// First channel and weights of each block: [`STEP`] of them for each step.
     pub(super) fn blocks(&self) -> impl Iterator<Item = (usize, &[f32])> {
         let size = STEP * self.steps();
-        (0..self.outputs / CHANNEL_BLOCK)
-            .map(move |block| (block * CHANNEL_BLOCK, &self.weights[block * size..][..size]))
+        let weights: &[f32] = &self.weights;
+        (0..self.outputs / CHANNEL_BLOCK).map(move |block| (block * CHANNEL_BLOCK, &weights[block * size..][..size]))
     }
 }
