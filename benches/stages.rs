@@ -75,6 +75,7 @@ fn main() -> Result<()> {
 fn report(session: &mut Session, image: &RgbImage) -> Result<FrameReport> {
     let result = session.classify(image, 3)?;
     Ok(FrameReport {
+        camera: None,
         sequence: 0,
         timestamp: SystemTime::now(),
         monotonic: Duration::ZERO,

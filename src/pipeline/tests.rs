@@ -65,8 +65,7 @@ struct FakeSink {
 pub(super) fn report(image: &RgbImage) -> FrameReport {
     let (sink, given) = sink();
     run_steps(vec![Step::Frame(Frame::from_image(image.clone(), 0))], false, vec![sink], &Options::default());
-    let report = given.lock().unwrap().reports[0].clone();
-    report
+    given.lock().unwrap().reports[0].clone()
 }
 
 impl Sink for FakeSink {
