@@ -73,7 +73,7 @@ ok "the watchdog leaves a healthy one alone" [ "$(property NRestarts)" = "$befor
 sed 's,:8080,:8081,' /etc/densight/camera.toml >/etc/densight/front.toml
 ok "a second camera starts" systemctl start densight-camera@front
 front=$(systemctl show -P MainPID densight-camera@front)
-ok "it is well" soon 10 curl -sf http://127.0.0.1:8081/healthz
+ok "it is well" soon 10 curl -sf -o /dev/null http://127.0.0.1:8081/healthz
 ok "as the same user" [ "$(ps -o uid= -p "$front")" = "$(ps -o uid= -p "$(property MainPID)")" ]
 
 ok "it upgrades" dpkg -i /srv/second.deb
@@ -81,7 +81,7 @@ ok "to the next version" sh -c "dpkg-query -W -f '\${Version}' densight | grep -
 ok "settings are kept" grep -q clip:// /etc/densight/camera.toml
 ok "and it runs" soon 20 healthy
 ok "the second camera runs the new version" soon 20 sh -c "[ \$(systemctl show -P MainPID densight-camera@front) != $front ]"
-ok "and is well" soon 20 curl -sf http://127.0.0.1:8081/healthz
+ok "and is well" soon 20 curl -sf -o /dev/null http://127.0.0.1:8081/healthz
 ok "it stops" systemctl stop $service
 ok "without a failure" [ "$(property Result)" = success ]
 systemctl start $service
