@@ -18,17 +18,7 @@ pub(super) fn apply(walk: &Walk<'_>, node: &NodeProto) -> Result<Value, NotFused
             Err(NotFused::Form("it may be in training"))
         }
         "Identity" | "Dropout" => walk.value(node, 0),
-        "Cast" if node.int("to") == Some(1) => {
-            let mut value = walk.value(node, 0)?;
-            value.kind = DataType::Float;
-            Ok(value)
-        }
-        // Nothing reads it but casts back.
-        "Cast" if node.int("to") == Some(DataType::Float16 as i64) => {
-            let mut value = walk.value(node, 0)?;
-            value.function(&Function::F16);
-            Ok(value)
-        }
+        "Cast" => cast(walk, node),
         "Relu" => {
             let mut value = walk.value(node, 0)?;
             value.bound(0.0, f64::INFINITY);
@@ -46,6 +36,21 @@ pub(super) fn apply(walk: &Walk<'_>, node: &NodeProto) -> Result<Value, NotFused
             Ok(value)
         }
     }
+}
+
+/// To f32, or to f16 where nothing reads the result but a cast back (`halves.rs`): whole numbers of 8 bits are exact in both.
+fn cast(walk: &Walk<'_>, node: &NodeProto) -> Result<Value, NotFused> {
+    let to = node.int("to").unwrap_or_default();
+    let is_f16 = to == DataType::Float16 as i64;
+    if !is_f16 && to != DataType::Float as i64 {
+        return Err(NotFused::Operator);
+    }
+    let mut value = walk.value(node, 0)?;
+    if is_f16 && value.kind == DataType::Float {
+        value.function(&Function::F16);
+    }
+    value.kind = DataType::Float;
+    Ok(value)
 }
 
 /// The function that a node computes of each value; `None` for another operator.
