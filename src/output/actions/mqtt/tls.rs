@@ -10,7 +10,11 @@ use rustls::{CertificateError, ClientConfig, Error as Broken, RootCertStore};
 
 use super::super::usage;
 use crate::error::{Error, ErrorKind, Result, reason};
+use crate::files;
 use crate::text;
+
+/// Bytes of a file of certificates at most.
+const MOST_BYTES: u64 = 16 << 20;
 
 /// A connection to a broker whose certificate an authority of `ca`, a PEM file, vouches for; or without one, those that browsers know.
 ///
@@ -21,7 +25,7 @@ pub(super) fn transport(ca: Option<&Path>) -> Result<Transport> {
     match ca {
         None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
         Some(path) => {
-            let pem = std::fs::read(path).map_err(|e| Error::io(ErrorKind::Io, "read", path, e))?;
+            let pem = files::read(path, MOST_BYTES).map_err(|e| Error::io(ErrorKind::Io, "read", path, e))?;
             let none = |what: &str| usage(format!("mqtt: ca: {} {what}: give it as PEM", path.display()));
             for certificate in CertificateDer::pem_slice_iter(&pem) {
                 let certificate = certificate.map_err(|_| none("is damaged"))?;
