@@ -10,6 +10,7 @@ use std::path::Path;
 use image::{DynamicImage, ImageDecoder};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::files;
 use crate::frame::RgbImage;
 
 pub(crate) mod jpeg;
@@ -37,7 +38,8 @@ pub fn read_file(path: &Path) -> Result<Vec<u8>> {
     let unreadable = |e| Error::io(ErrorKind::Io, "read", path, e);
     let length = fs::metadata(path).map_err(unreadable)?.len();
     memory::check(format_args!("{} of {} MiB", path.display(), length >> 20), jpeg::COPIES.saturating_mul(length))?;
-    fs::read(path).map_err(unreadable)
+    // A device says that it is empty.
+    files::read(path, memory::most() / jpeg::COPIES).map_err(unreadable)
 }
 
 /// Whether a file of this name is taken for a picture: it ends in bmp, jpeg, jpg, png or webp, in small or capital letters.

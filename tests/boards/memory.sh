@@ -64,6 +64,7 @@ camera() {
 
 camera 1 bomb.png null://
 ends 1 "$programs/densight" classify bomb.png
+ends 1 "$programs/densight" classify /dev/zero
 camera 0 large.png null://
 camera 0 many null://
 camera 0 many 'file://newest.jpg' json://records 'http://127.0.0.1:0'
