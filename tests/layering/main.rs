@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 mod circles;
 mod planted;
+mod scripts;
 mod source;
 
 use source::{Token, references, tokens};
