@@ -12,7 +12,7 @@ const FLOAT: f32 = 1e-3;
 const QUANTIZED: f32 = 2e-2;
 
 /// Folders of `tests/fixtures/found`: `model.onnx`, `x.npy`, ONNX Runtime's `y.npy`.
-const FOUND: [(&str, f32); 38] = [
+const FOUND: [(&str, f32); 40] = [
     ("average-counts-beyond-padding", QUANTIZED),
     ("axes-from-a-cast", QUANTIZED),
     ("blocked-dequantize", FLOAT),
@@ -34,6 +34,8 @@ const FOUND: [(&str, f32); 38] = [
     ("pool-spread-over-planes", QUANTIZED),
     ("quantized-values-joined-and-cast", QUANTIZED),
     ("quantized-values-leave-a-region", QUANTIZED),
+    ("quantized-to-s16", QUANTIZED),
+    ("quantized-to-u16-for-tract", QUANTIZED),
     ("quantizer-behind-float-convolution", QUANTIZED),
     ("quantizer-divides", QUANTIZED),
     ("quantizer-with-output-dtype", QUANTIZED),

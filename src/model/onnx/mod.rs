@@ -21,6 +21,7 @@ mod six;
 mod tensors;
 #[cfg(test)]
 pub(crate) mod testing;
+mod wide_quantizers;
 
 pub use backbone::{Tap, tap_tensors, taps, with_features, with_head};
 pub use ending::Ending;

@@ -12,10 +12,10 @@
 
 use std::collections::{HashMap, HashSet};
 
-use tract_onnx::pb::{GraphProto, NodeProto, tensor_proto::DataType};
+use tract_onnx::pb::{GraphProto, NodeProto};
 
 use super::super::Limits;
-use super::fuse::{Attributes, Constant, Constants, pad_amounts};
+use super::fuse::{Attributes, Constant, Constants, pad_amounts, quantized_kind, range};
 use super::nodes::{int, ints};
 
 /// How far it is looked back for the least value of a tensor.
@@ -217,19 +217,22 @@ impl<'a> Folding<'a> {
             "Concat" => (0..node.input.len()).map(input).fold(f64::INFINITY, f64::min),
             "QuantizeLinear" => match self.zero_point(node) {
                 Some(zero) if input(0) >= 0.0 => zero,
-                // Quantized values of u8, which no others are left without a zero point.
-                _ if self.is_u8(node) => 0.0,
-                _ => -128.0,
+                _ => self.least_qvalue(node).unwrap_or(unknown),
             },
             "DequantizeLinear" => self.zero_point(node).filter(|&zero| input(0) >= zero).map_or(unknown, |_| 0.0),
             _ => unknown,
         }
     }
 
-    fn is_u8(&self, node: &NodeProto) -> bool {
+    /// The least value that a `QuantizeLinear` gives.
+    fn least_qvalue(&self, node: &NodeProto) -> Option<f64> {
         let zero_point = node.input.get(2).filter(|name| !name.is_empty());
-        let kind = zero_point.map_or(Some(DataType::Uint8), |name| Some(self.constants.get(name)?.kind));
-        kind == Some(DataType::Uint8) && node.int("output_dtype").unwrap_or(0) == 0
+        let zero_point = zero_point.map(|name| self.constants.get(name).map(|constant| constant.kind));
+        let kind = match zero_point {
+            Some(kind) => quantized_kind(node, Some(kind?)),
+            None => quantized_kind(node, None),
+        };
+        range(kind?).map(|(low, _)| low as f64)
     }
 
     /// The zero point of a quantizer, if it is the same for all channels.

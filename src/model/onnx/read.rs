@@ -10,7 +10,7 @@ use super::operators::{self, Opsets};
 use super::tensors::{first_nan, is_whole, value_count};
 use super::{
     Ending, Fusion, GraphInput, Outside, ending, external, fold, fuse, growth, halves, input, layout, pads, properties,
-    refuse, six,
+    refuse, six, wide_quantizers,
 };
 use crate::error::Result;
 
@@ -93,7 +93,7 @@ impl OnnxFile {
             proto.graph.as_mut().ok_or_else(|| refuse("the file holds no graph: it is not ONNX, or cut short"))?;
         check_values(graph)?;
         let initializer_values = count_values(graph);
-        check_codes(graph)?;
+        check_quantized_types(graph)?;
         let open_size = options.open_size.or(side.map(|side| [side; 2]));
         let input = input::fix(graph, options.input_size, open_size)?;
         let pixels = (input.height as u64).checked_mul(input.width as u64);
@@ -133,6 +133,7 @@ impl OnnxFile {
     /// [`crate::error::ErrorKind::Model`] if they are not, or if it cannot be told.
     pub fn fold_constants(&mut self) -> Result<()> {
         let Some(graph) = &mut self.proto.graph else { return Ok(()) };
+        wide_quantizers::to_f32(graph, &self.limits).map_err(refuse)?;
         fold::fold(graph, &self.limits)?;
         growth::check(graph, &self.limits)
     }
@@ -193,18 +194,20 @@ fn check_operators(proto: &mut ModelProto) -> Result<()> {
     operators::check(graph, &functions, &opsets).map_err(refuse)
 }
 
-/// Refuses quantized values that are not of 8 bits: tract would stumble over them later.
-fn check_codes(graph: &GraphProto) -> Result<()> {
-    let wide = [DataType::Uint16, DataType::Int16, DataType::Uint4, DataType::Int4].map(|kind| kind as i32);
-    for tensor in graph.initializer.iter().filter(|tensor| wide.contains(&tensor.data_type)) {
+/// Refuses quantized values of 4 bits: tract would stumble over them later.
+fn check_quantized_types(graph: &GraphProto) -> Result<()> {
+    let narrow = [DataType::Uint4, DataType::Int4].map(|kind| kind as i32);
+    for tensor in graph.initializer.iter().filter(|tensor| narrow.contains(&tensor.data_type)) {
         let quantizes = |node: &&tract_onnx::pb::NodeProto| {
             ["QuantizeLinear", "DequantizeLinear"].contains(&node.op_type.as_str()) && node.input.contains(&tensor.name)
         };
         if let Some(node) = graph.node.iter().find(quantizes) {
             let kind =
                 DataType::try_from(tensor.data_type).map_or("?".into(), |kind| format!("{kind:?}").to_lowercase());
-            let message =
-                format!("node {} quantizes to {kind}: Densight runs 8 bits, quantize the model to int8", node.name);
+            let message = format!(
+                "node {} quantizes to {kind}: Densight runs 8 and 16 bits, quantize the model to int8",
+                node.name
+            );
             return Err(refuse(message));
         }
     }

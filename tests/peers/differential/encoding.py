@@ -8,7 +8,9 @@ import onnx
 from . import constants
 from .ir import MICROSOFT, Graph
 
-BOUNDS = {np.dtype(np.uint8): (0, 255), np.dtype(np.int8): (-128, 127), np.dtype(np.int32): (-(2**31), 2**31 - 1)}
+#: Types of quantized values.
+KINDS = {"u8": np.dtype(np.uint8), "s8": np.dtype(np.int8), "u16": np.dtype(np.uint16), "s16": np.dtype(np.int16)}
+BOUNDS = {dtype: (int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)) for dtype in [*KINDS.values(), np.dtype(np.int32)]}
 
 
 @dataclasses.dataclass
@@ -56,8 +58,9 @@ class Encoding:
 def activation(graph: Graph, low, high, kind: str) -> Encoding:
     """An encoding for values from `low` to `high`: numbers, or lists of one number a channel, which stand on axis 1."""
     low, high = np.asarray(low, np.float64), np.asarray(high, np.float64)
-    dtype = np.dtype(np.uint8 if kind == "u8" else np.int8)
+    dtype = KINDS[kind]
     least, greatest = BOUNDS[dtype]
+    steps, signed = greatest - least, least < 0
     low, high = np.minimum(low, 0), np.maximum(high, 0)
     # A calibration that saw more, or cut off the tails.
     stretch = graph.pick(1, 1, 1.2, 0.9)
@@ -65,21 +68,21 @@ def activation(graph: Graph, low, high, kind: str) -> Encoding:
     way = graph.rng.random()
     width = np.maximum(high - low, 1e-3)
     if way < 0.6:
-        scale = width / 255
+        scale = width / steps
         zero_point = np.clip(np.round(least - low / scale), least, greatest)
     elif way < 0.8:
         # Symmetric; or of what is not negative.
-        middle = 0 if kind == "s8" else 128
-        positive = low.max() >= 0 and kind == "u8"
+        middle = 0 if signed else (steps + 1) // 2
+        positive = low.max() >= 0 and not signed
         zero_point = np.zeros_like(width) if positive else np.full_like(width, middle)
-        scale = np.maximum(np.maximum(high, -low), 1e-3) / (255 if positive else 127)
+        scale = np.maximum(np.maximum(high, -low), 1e-3) / (steps if positive else steps // 2)
     else:
-        unusual = graph.pick(3, 255, 250, 1, 77, 0) if kind == "u8" else graph.pick(-128, 127, 3, -125, 100, -1)
+        unusual = graph.pick(-128, 127, 3, -125, 100, -1) if signed else graph.pick(3, 255, 250, 1, 77, 0)
         zero_point = np.full_like(width, unusual)
         # Finer on the longer side; what is beyond on the other is cut off.
         above, below = greatest - unusual, unusual - least
-        scale = width / 255 if graph.chance(0.5) else np.maximum(high / max(above, 1), -low / max(below, 1))
-        scale = np.clip(scale, width / 255, width / 60)
+        scale = width / steps if graph.chance(0.5) else np.maximum(high / max(above, 1), -low / max(below, 1))
+        scale = np.clip(scale, width / steps, width / (steps // 4))
     if graph.chance(0.15):
         scale = np.exp2(np.ceil(np.log2(scale)))
     axis = 1 if low.ndim else None
@@ -88,21 +91,22 @@ def activation(graph: Graph, low, high, kind: str) -> Encoding:
 
 def weight(graph: Graph, array: np.ndarray, axis: int, kind: str) -> Encoding:
     """An encoding for weights, perhaps one scale for each index of `axis`."""
-    dtype = np.dtype(np.uint8 if kind == "u8" else np.int8)
+    dtype = KINDS[kind]
     least, greatest = BOUNDS[dtype]
+    steps, signed = greatest - least, least < 0
     many = graph.chance(0.5)
     other = tuple(i for i in range(array.ndim) if i != axis) if many else None
     low, high = np.minimum(array.min(other), 0), np.maximum(array.max(other), 0)
-    if kind == "s8" and graph.chance(0.7):
-        scale, zero_point = np.maximum(high, -low) / 127, np.zeros(np.shape(low))
+    if signed and graph.chance(0.7):
+        scale, zero_point = np.maximum(high, -low) / greatest, np.zeros(np.shape(low))
     elif graph.chance(0.6):
-        scale = (high - low) / 255
+        scale = (high - low) / steps
         zero_point = np.round(least - low / np.maximum(scale, 1e-9))
     else:
-        unusual = graph.pick(128, 128, 120, 3, 255, 0) if kind == "u8" else graph.pick(0, 3, -128, 127, -20)
+        unusual = graph.pick(0, 3, -128, 127, -20) if signed else graph.pick(128, 128, 120, 3, 255, 0)
         zero_point = np.full(np.shape(low), unusual)
         scale = np.maximum(high / max(greatest - unusual, 60), -low / max(unusual - least, 60))
-    scale = np.maximum(scale, 1e-4).astype(np.float32)
+    scale = np.maximum(scale, 0.03 / steps).astype(np.float32)
     return Encoding(scale, np.clip(zero_point, least, greatest).astype(dtype), axis if many else None)
 
 
@@ -125,7 +129,7 @@ def operator_weight(graph: Graph, array: np.ndarray, axis: int, kind: str) -> En
 
 def blocked(graph: Graph, array: np.ndarray, kind: str) -> Encoding:
     """One scale for each block of an axis (opset 21)."""
-    dtype = np.dtype(np.uint8 if kind == "u8" else np.int8)
+    dtype = KINDS[kind]
     axis = graph.rng.randrange(array.ndim)
     block = graph.rng.randint(1, max(1, array.shape[axis]))
     count = -(-array.shape[axis] // block)
@@ -135,7 +139,7 @@ def blocked(graph: Graph, array: np.ndarray, kind: str) -> Encoding:
         [np.abs(part).max(axis) for part in np.array_split(array, range(block, array.shape[axis], block), axis)], axis
     )
     scale = np.maximum(largest.reshape(shape) / 100, 1e-4).astype(np.float32)
-    zero_point = graph.numbers.integers(*((118, 138) if kind == "u8" else (-9, 10)), shape).astype(dtype)
+    zero_point = graph.numbers.integers(*((-9, 10) if dtype.kind == "i" else (118, 138)), shape).astype(dtype)
     return Encoding(scale, zero_point, axis, block)
 
 
@@ -200,8 +204,10 @@ def dequantize(graph: Graph, x: str, encoding: Encoding) -> str:
 
 
 def contributed(graph: Graph, attributes: dict, encoding: Encoding) -> str:
-    """The domain of a quantizer: now and then that of ONNX Runtime, whose quantizers are those of opset 13."""
-    if not graph.chance(0.02) or encoding.block or encoding.dtype.itemsize > 1:
+    """The domain of a quantizer: now and then that of ONNX Runtime, whose quantizers are those of opset 13, but know 16 bits."""
+    wide = encoding.dtype in (KINDS["u16"], KINDS["s16"])
+    needed = wide and graph.opset < 21
+    if not needed and not graph.chance(0.02) or encoding.block or encoding.dtype.itemsize > 2:
         return ""
     for name in ("saturate", "block_size", "output_dtype"):
         attributes.pop(name, None)

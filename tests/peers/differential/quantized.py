@@ -31,6 +31,8 @@ class Quantizer:
         """The habits of the tool that this file is to look like."""
         graph = self.graph
         self.kinds = graph.pick(["u8"], ["u8"], ["s8"], ["u8", "s8"])
+        #: Quantized values of 16 bits, where operators need not compute with them.
+        self.wide = graph.pick(None, None, None, "u16", "s16") if graph.chance(0.5) else None
         self.weight_kinds = graph.pick(["s8"], ["s8"], ["u8"], ["s8", "u8"])
         style = graph.pick("all", "convolutions", "some", "operators", "operators", "mixed")
         self.operators = {"operators": 0.9, "mixed": 0.3}.get(style, 0)
@@ -113,8 +115,10 @@ class Quantizer:
     def encoding(self, *names: str, single: bool = False, kind: str | None = None) -> Encoding:
         """An encoding for the values of some tensors."""
         arrays = [self.values[name] for name in names]
-        kind = kind or self.graph.rng.choice(self.kinds)
-        if not single and len(arrays) == 1 and arrays[0].ndim > 1 and self.graph.chance(self.channels):
+        kind = kind or self.graph.rng.choice(self.kinds + [self.wide] * 2 if self.wide else self.kinds)
+        # Nobody has been seen to write channels of 16 bits with scales of their own.
+        many = self.channels * (0.05 if kind == self.wide else 1)
+        if not single and len(arrays) == 1 and arrays[0].ndim > 1 and self.graph.chance(many):
             rest = tuple(i for i in range(arrays[0].ndim) if i != 1)
             return encoding.activation(self.graph, arrays[0].min(rest), arrays[0].max(rest), kind)
         return encoding.activation(self.graph, min(a.min() for a in arrays), max(a.max() for a in arrays), kind)
@@ -124,7 +128,7 @@ class Quantizer:
         if name in self.whole:
             held, found = self.whole[name]
             fits = (not single or found.single) and (
-                kind is None or found.dtype == np.dtype("u1" if kind == "u8" else "i1")
+                kind is None or found.dtype == encoding.KINDS[kind]
             )
             again = self.graph.chance(self.twice)
             if wanted.same(found) if wanted else fits and not again:
@@ -169,7 +173,7 @@ class Quantizer:
 
     def weight_encoding(self, array: np.ndarray, axis: int) -> Encoding:
         graph = self.graph
-        kind = graph.rng.choice(self.weight_kinds)
+        kind = "s16" if self.wide and graph.chance(0.3) else graph.rng.choice(self.weight_kinds)
         if graph.opset >= 21 and graph.chance(0.12):
             return encoding.blocked(graph, array, kind)
         if graph.chance(0.06) and array.ndim > 1:

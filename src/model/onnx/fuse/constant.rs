@@ -56,7 +56,7 @@ pub(super) fn decode(tensor: &TensorProto) -> Option<Constant> {
     let width = match kind {
         DataType::Int64 | DataType::Double => 8,
         DataType::Float | DataType::Int32 => 4,
-        DataType::Float16 => 2,
+        DataType::Float16 | DataType::Int16 | DataType::Uint16 => 2,
         DataType::Int8 | DataType::Uint8 => 1,
         _ => return None,
     };
@@ -88,9 +88,17 @@ pub(super) fn decode(tensor: &TensorProto) -> Option<Constant> {
         }
         (DataType::Int8, true) => small(-128, 127)?,
         (DataType::Uint8, true) => small(0, 255)?,
+        (DataType::Int16, true) => small(i16::MIN.into(), i16::MAX.into())?,
+        (DataType::Uint16, true) => small(0, u16::MAX.into())?,
         (_, true) => small(i32::MIN, i32::MAX)?,
         (DataType::Int32, false) => {
             Values::Whole(raw.as_chunks::<4>().0.iter().map(|b| i32::from_le_bytes(*b).into()).collect())
+        }
+        (DataType::Int16, false) => {
+            Values::Whole(raw.as_chunks::<2>().0.iter().map(|b| i16::from_le_bytes(*b).into()).collect())
+        }
+        (DataType::Uint16, false) => {
+            Values::Whole(raw.as_chunks::<2>().0.iter().map(|b| u16::from_le_bytes(*b).into()).collect())
         }
         (DataType::Int8, false) => Values::Whole(raw.iter().map(|&b| i64::from(b as i8)).collect()),
         (_, false) => Values::Whole(raw.iter().map(|&b| i64::from(b)).collect()),

@@ -7,7 +7,7 @@ use tract_onnx::pb::{GraphProto, NodeProto, TensorProto, tensor_proto::DataType}
 
 use super::attributes::Attributes;
 use super::constant::{Constant, Values, decode};
-use super::evaluate::{Quantizer, axis_of, evaluate, range, reshaped};
+use super::evaluate::{Quantizer, axis_of, evaluate, reshaped};
 use crate::model::onnx::operators;
 
 /// Weights as a file holds them.
@@ -147,8 +147,8 @@ impl<'a> Constants<'a> {
                     }
                     name = node.input.first()?;
                 }
-                // Blocks are evaluated.
-                "DequantizeLinear" if node.int("block_size").unwrap_or(0) == 0 => {
+                // Blocks are evaluated, and so is what no kernel multiplies as it is stored.
+                "DequantizeLinear" if node.int("block_size").unwrap_or(0) == 0 && self.is_8_bit(node) => {
                     let (dims, stored) = self.stored_codes(node)?;
                     return stored.exchanged_if(exchanged, dims);
                 }
@@ -159,10 +159,16 @@ impl<'a> Constants<'a> {
         TensorData::F32(constant.real()).exchanged_if(exchanged, constant.dims)
     }
 
+    /// Whether what a `DequantizeLinear` decodes is of 8 bits.
+    fn is_8_bit(&self, node: &NodeProto) -> bool {
+        let kind = node.input.first().and_then(|name| self.get(name)).map(|qvalues| qvalues.kind);
+        matches!(kind, Some(DataType::Int8 | DataType::Uint8))
+    }
+
     /// Weights that a `DequantizeLinear` decodes.
     fn stored_codes(&self, node: &NodeProto) -> Option<(Vec<usize>, TensorData)> {
         operators::understood(node).ok()?;
-        let qvalues = self.get(node.input.first()?).filter(|qvalues| range(qvalues.kind).is_some())?;
+        let qvalues = self.get(node.input.first()?)?;
         let quantizer = self.quantizer(node)?;
         let axis = axis_of(node, qvalues.dims.len());
         let many = quantizer.count() > 1;

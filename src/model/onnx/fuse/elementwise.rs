@@ -169,7 +169,7 @@ fn quantizer(walk: &Walk<'_>, node: &NodeProto) -> Result<Value, NotFused> {
     let kind = if node.op_type == "QuantizeLinear" { quantized_kind(node, quantizer.kind) } else { quantizer.kind };
     let bounds = kind
         .map_or(Some((0, 255)), range)
-        .ok_or_else(|| NotFused::quantization("its quantized values are not of 8 bits"))?;
+        .ok_or_else(|| NotFused::quantization("its quantized values are not of 8 or 16 bits"))?;
     if node.op_type == "QuantizeLinear" {
         let (low, high) = (bounds.0 as f64, bounds.1 as f64);
         if adds_zero_point_first(node) {

@@ -119,9 +119,7 @@ fn cast(constant: &Constant, to: i64) -> Option<Constant> {
         }
         (DataType::Int64, _) => within(i64::MIN, i64::MAX)?,
         (DataType::Int32, _) => within(i32::MIN.into(), i32::MAX.into())?,
-        (DataType::Uint8, _) => within(0, 255)?,
-        (DataType::Int8, _) => within(-128, 127)?,
-        _ => return None,
+        _ => range(to).and_then(|(low, high)| within(low, high))?,
     };
     Some(Constant { dims: constant.dims.clone(), values, kind: to })
 }
@@ -194,7 +192,7 @@ impl Quantizer {
 }
 
 fn dequantized(node: &NodeProto, values: &Constant, quantizer: &Quantizer) -> Option<Constant> {
-    if !matches!(values.kind, DataType::Int8 | DataType::Uint8 | DataType::Int32)
+    if range(values.kind).is_none() && values.kind != DataType::Int32
         || quantizer.kind.is_some_and(|kind| kind != values.kind)
     {
         return None;
@@ -219,7 +217,7 @@ fn quantized(node: &NodeProto, reals: &Constant, quantizer: &Quantizer) -> Optio
 }
 
 /// The type a `QuantizeLinear` gives, from the type of its zero point.
-pub(super) fn quantized_kind(node: &NodeProto, zero_point: Option<DataType>) -> Option<DataType> {
+pub(in super::super) fn quantized_kind(node: &NodeProto, zero_point: Option<DataType>) -> Option<DataType> {
     let asked = node.int("output_dtype").filter(|&kind| kind != 0);
     let asked = asked.map(|kind| i32::try_from(kind).ok().and_then(|kind| DataType::try_from(kind).ok()));
     match (zero_point, asked) {
@@ -230,11 +228,13 @@ pub(super) fn quantized_kind(node: &NodeProto, zero_point: Option<DataType>) -> 
     }
 }
 
-/// Least and greatest value of a quantized type of 8 bits.
-pub(super) fn range(kind: DataType) -> Option<(i64, i64)> {
+/// Least and greatest value of a quantized type of 8 or 16 bits.
+pub(in super::super) fn range(kind: DataType) -> Option<(i64, i64)> {
     match kind {
-        DataType::Uint8 => Some((0, 255)),
-        DataType::Int8 => Some((-128, 127)),
+        DataType::Uint8 => Some((0, u8::MAX.into())),
+        DataType::Int8 => Some((i8::MIN.into(), i8::MAX.into())),
+        DataType::Uint16 => Some((0, u16::MAX.into())),
+        DataType::Int16 => Some((i16::MIN.into(), i16::MAX.into())),
         _ => None,
     }
 }

@@ -31,6 +31,7 @@ pub(super) use blocks::decode_blocks;
 pub(super) use border::pad_amounts;
 pub(super) use constant::{Constant, Values};
 pub(super) use constants::Constants;
+pub(super) use evaluate::{quantized_kind, range};
 pub use qoperator::adds_zero_point_first;
 pub(super) use qoperator::expand;
 pub use region::{FUSED, node_name};

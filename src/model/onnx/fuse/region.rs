@@ -114,7 +114,7 @@ pub(super) fn sparse(graph: &GraphProto, network: &FusedNetwork) -> Option<Opaqu
 }
 
 /// Puts one node in the place of each network's, and drops what is then not needed any more. What a network reads and writes is f32:
-/// tensors of `quantized` types are cast.
+/// tensors of `quantized` types are cast, but those of 16 bits, which are f32 outside too (`wide_quantizers.rs`).
 pub(super) fn replace(graph: &mut GraphProto, networks: &[FusedNetwork], quantized: &HashMap<String, DataType>) {
     if networks.is_empty() {
         return;
@@ -124,7 +124,8 @@ pub(super) fn replace(graph: &mut GraphProto, networks: &[FusedNetwork], quantiz
     for (number, network) in networks.iter().enumerate() {
         let mut casts = Vec::new();
         let mut real = |name: &String, reads: bool| {
-            let Some(kind) = quantized.get(name) else { return name.clone() };
+            let narrow = |kind: &&DataType| matches!(kind, DataType::Int8 | DataType::Uint8);
+            let Some(kind) = quantized.get(name).filter(narrow) else { return name.clone() };
             let real = format!("{}.{}.{name}", node_name(number), if reads { "reads" } else { "writes" });
             let (from, to, kind) = if reads { (name, &real, DataType::Float) } else { (&real, name, *kind) };
             casts.push(NodeProto {

@@ -348,8 +348,8 @@ const GEMM: &[Attribute] = &[
     int("transA", FLAG).fused(Between(0, 0)),
     int("transB", FLAG),
 ];
-/// Types by their numbers: u8 and s8, or 0, that of the zero point.
-const OUTPUT: super::Allowed = Between(0, 3);
+/// Types by their numbers: u8, s8, u16 and s16, or 0, that of the zero point.
+const OUTPUT: super::Allowed = Between(0, 5);
 const PAD_MODE: Attribute = text("mode", &["constant", "edge", "reflect"]);
 const NEAREST: Attribute = text("nearest_mode", &["ceil", "floor", "round_prefer_ceil", "round_prefer_floor"]);
 const RESIZE: &[Attribute] = &[

@@ -1,4 +1,4 @@
-use tract_onnx::pb::{AttributeProto, TensorProto, ValueInfoProto};
+use tract_onnx::pb::{AttributeProto, TensorProto, ValueInfoProto, tensor_proto::DataType};
 
 use super::super::super::Tensor;
 use super::super::nodes::{Nodes, float, initializer, text};

@@ -106,7 +106,9 @@ fn scales_along_an_axis_and_the_type_asked_for() {
     assert_eq!(quantize(vec![int("axis", 2)], &scales), None);
     assert_eq!(quantize(vec![], &real(&[3], &[1.0; 3])), None);
     assert_eq!(quantize(vec![], &real(&[1], &[0.0])), None);
-    assert_eq!(quantize(vec![int("output_dtype", 4)], &real(&[1], &[1.0])), None, "of 16 bits");
+    let of_16_bits = Some(whole(&[2, 2], &[1, 0, 2, 0], DataType::Uint16));
+    assert_eq!(quantize(vec![int("output_dtype", 4)], &real(&[1], &[1.0])), of_16_bits);
+    assert_eq!(quantize(vec![int("output_dtype", 22)], &real(&[1], &[1.0])), None, "of 4 bits");
 }
 
 #[test]
