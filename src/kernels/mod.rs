@@ -52,10 +52,10 @@ mod weights;
 
 pub use affine::{AffineChain, ChainInput};
 pub use convolve::{Convolve, Packed, Requantize};
-pub use dispatch::Kernels;
+pub use dispatch::{Kernels, Winograd};
 pub use fp32::{
-    AffineChainF32, BiasClamp, ChainInputF32, ConvolveF32, Operand, PackedF32, PackedWinograd, WINOGRAD_ROWS, WinogradInput,
-    winograd_weights,
+    AffineChainF32, BiasClamp, ChainInputF32, ConvolveF32, Operand, PackedF32, PackedWinograd, WINOGRAD_POSITIONS,
+    WINOGRAD_ROWS, WinogradInput, winograd_weights,
 };
 pub use isa::Isa;
 pub use mapping::Mapping;

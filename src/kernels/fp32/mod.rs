@@ -17,4 +17,4 @@ use bounds::Bounds;
 
 pub use affine::{AffineChainF32, ChainInputF32, Operand};
 pub use convolve::{BiasClamp, ConvolveF32, PackedF32};
-pub use winograd::{PackedWinograd, WINOGRAD_ROWS, WinogradInput, winograd_weights};
+pub use winograd::{PackedWinograd, WINOGRAD_POSITIONS, WINOGRAD_ROWS, WinogradInput, winograd_weights};

@@ -33,7 +33,7 @@ const SIDE: usize = 4;
 const SPAN: usize = SIDE + 2;
 
 /// Positions of a transformed tile.
-pub(crate) const POSITIONS: usize = SPAN * SPAN;
+pub const WINOGRAD_POSITIONS: usize = SPAN * SPAN;
 
 /// The most pixels of a vector: numbers of tiles are padded to a multiple of it.
 const MOST_PIXELS: usize = 4;
@@ -181,7 +181,7 @@ impl Kernels {
     unsafe fn multiply(self, args: &OutputArgs<'_>) {
         let packed = args.packed;
         let (tiles, layout) = (packed.tiles_of(args.height.div_ceil(SIDE)), packed.layout());
-        let weights = packed.weights().chunks_exact((packed.weights().len() / POSITIONS).max(1));
+        let weights = packed.weights().chunks_exact((packed.weights().len() / WINOGRAD_POSITIONS).max(1));
         for (position, weights) in weights.enumerate() {
             let args = ConvolveF32Args {
                 // SAFETY: the scratch has the layout's length.

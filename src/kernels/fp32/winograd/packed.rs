@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::super::{Blob, CHANNEL_BLOCK, Kernels, PackedF32};
-use super::{MOST_PIXELS, POSITIONS, SIDE};
+use super::{MOST_PIXELS, WINOGRAD_POSITIONS, SIDE};
 
 /// The weights of a 3x3, transformed and packed, for chunks of some rows of tiles.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -35,10 +35,10 @@ impl TryFrom<PackedWinogradFields> for PackedWinograd {
 
     fn try_from(PackedWinogradFields { packed, rows, columns }: PackedWinogradFields) -> Result<Self, Self::Error> {
         let contradiction = "transformed weights that contradict themselves";
-        if !packed.outputs().is_multiple_of(POSITIONS * CHANNEL_BLOCK) {
+        if !packed.outputs().is_multiple_of(WINOGRAD_POSITIONS * CHANNEL_BLOCK) {
             return Err(contradiction);
         }
-        let layout = Layout::new(packed.steps(), packed.outputs() / POSITIONS, rows, columns).ok_or(contradiction)?;
+        let layout = Layout::new(packed.steps(), packed.outputs() / WINOGRAD_POSITIONS, rows, columns).ok_or(contradiction)?;
         let offsets = offsets(packed.steps(), layout.tiles).ok_or(contradiction)?;
         if packed.offsets() == offsets { Ok(Self { packed, rows, columns, layout }) } else { Err(contradiction) }
     }
@@ -78,8 +78,8 @@ impl Layout {
             (values.div_ceil(16) / 2 * 32).checked_add(16)
         };
         let (input_stride, sums_stride) = (stride(planes.checked_mul(CHANNEL_BLOCK)?)?, stride(outputs)?);
-        let sums = input_stride.checked_mul(POSITIONS)?;
-        let pixels = sums_stride.checked_mul(POSITIONS)?.checked_add(sums)?;
+        let sums = input_stride.checked_mul(WINOGRAD_POSITIONS)?;
+        let pixels = sums_stride.checked_mul(WINOGRAD_POSITIONS)?.checked_add(sums)?;
         let columns = columns.checked_next_multiple_of(MOST_PIXELS)?.checked_mul(SIDE)?;
         let row = columns.checked_add(2 * MOST_PIXELS)?.checked_mul(CHANNEL_BLOCK)?;
         let len = row.checked_mul(ROWS)?.checked_add(pixels)?;
@@ -100,8 +100,8 @@ impl Kernels {
     /// # Panics
     /// If output channels are no multiple of 4, or sizes exceed what can be counted.
     pub fn pack_winograd(self, weights: &[f32], planes: usize, rows: usize, columns: usize) -> PackedWinograd {
-        let outputs = weights.len() / (POSITIONS * CHANNEL_BLOCK * planes).max(1);
-        assert_eq!(weights.len(), POSITIONS * CHANNEL_BLOCK * planes * outputs, "weights of {planes} planes");
+        let outputs = weights.len() / (WINOGRAD_POSITIONS * CHANNEL_BLOCK * planes).max(1);
+        assert_eq!(weights.len(), WINOGRAD_POSITIONS * CHANNEL_BLOCK * planes * outputs, "weights of {planes} planes");
         assert_eq!(outputs % CHANNEL_BLOCK, 0, "{outputs} output channels are no whole planes");
         let layout = Layout::new(planes, outputs, rows, columns).expect("a scratch that can be counted");
         let offsets = offsets(planes, layout.tiles).expect("offsets that can be counted");
@@ -117,7 +117,7 @@ impl PackedWinograd {
 
     /// Number of output channels.
     pub fn outputs(&self) -> usize {
-        self.packed.outputs() / POSITIONS
+        self.packed.outputs() / WINOGRAD_POSITIONS
     }
 
     /// Number of planes that it convolves.
@@ -174,6 +174,6 @@ impl PackedWinograd {
             let start = position * self.layout.input_stride + plane * CHANNEL_BLOCK * self.layout.tiles;
             scratch[start..][..CHANNEL_BLOCK * rows * self.columns].iter().map(|value| value.to_bits())
         };
-        (0..POSITIONS).flat_map(|position| planes.clone().flat_map(move |number| plane(position, number))).collect()
+        (0..WINOGRAD_POSITIONS).flat_map(|position| planes.clone().flat_map(move |number| plane(position, number))).collect()
     }
 }

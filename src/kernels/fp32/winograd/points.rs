@@ -3,7 +3,7 @@
 //! Usual are 0, ±1, ±2 and infinity. At 0, ±3/4, ±3/2 and infinity the transforms amplify rounding less (a third of the error, see
 //! `docs/performance.md`), and all their factors are exact in f32 too.
 
-use super::{POSITIONS, SPAN};
+use super::{WINOGRAD_POSITIONS, SPAN};
 
 /// The points other than 0 and infinity are these, with either sign.
 pub(super) const NEAR: f32 = 0.75;
@@ -18,10 +18,10 @@ pub(super) const SUM: f32 = NEAR2 + FAR2;
 pub(super) const PRODUCT: f32 = NEAR2 * FAR2;
 
 /// The weights of a 3x3 at the 36 positions: `G g Gᵀ`, in f64, rounded once.
-pub fn winograd_weights(weights: &[f32; 9]) -> [f32; POSITIONS] {
+pub fn winograd_weights(weights: &[f32; 9]) -> [f32; WINOGRAD_POSITIONS] {
     let g = |row: usize, column: usize| f64::from(weights[3 * row + column]);
     let columns: [[f64; SPAN]; 3] = std::array::from_fn(|column| transform([0, 1, 2].map(|row| g(row, column))));
-    let mut all = [0.0; POSITIONS];
+    let mut all = [0.0; WINOGRAD_POSITIONS];
     for (row, out) in all.chunks_exact_mut(SPAN).enumerate() {
         let line = transform([0, 1, 2].map(|column| columns[column][row]));
         out.iter_mut().zip(line).for_each(|(out, value)| *out = value as f32);

@@ -89,8 +89,8 @@ impl Case {
 /// Weights at each position, `[36][outputs][planes][4]`.
 fn transformed(weights: &[f32], outputs: usize, planes: usize) -> Vec<f32> {
     let at = |i: usize| winograd_weights(&weights.as_chunks().0[i]);
-    let all: Vec<[f32; POSITIONS]> = (0..4 * outputs * planes).map(at).collect();
-    (0..POSITIONS).flat_map(|position| all.iter().map(move |weights| weights[position])).collect()
+    let all: Vec<[f32; WINOGRAD_POSITIONS]> = (0..4 * outputs * planes).map(at).collect();
+    (0..WINOGRAD_POSITIONS).flat_map(|position| all.iter().map(move |weights| weights[position])).collect()
 }
 
 /// Reproducible numbers between -1 and 1.
