@@ -44,11 +44,13 @@ pub(super) struct Geometry {
     planes: usize,
 }
 
-/// The most values of a chunk's transformed tiles, unless that would be fewer than [`LEAST_TILES`]: such that they stay in the second cache.
+/// Values of a chunk's transformed tiles, unless that would be fewer tiles than [`least_tiles`]: such that they stay in the second cache.
 const CACHED_VALUES: usize = 96 * 1024;
 
-/// The fewest tiles of a chunk, if the image has as many: the weights are read once for each chunk.
-const LEAST_TILES: usize = 8;
+/// The fewest tiles of a chunk for so many output channels, if the image has as many: the weights are read once for each chunk.
+const fn least_tiles(outputs: usize) -> usize {
+    if outputs > 32 { outputs / 4 } else { 8 }
+}
 
 /// Planes that are gathered together.
 const TOGETHER: usize = 4;
@@ -71,7 +73,7 @@ impl Geometry {
         let all = self.to.height.div_ceil(WINOGRAD_ROWS);
         let whole = |rows: &usize| (rows * WINOGRAD_ROWS * self.to.width).is_multiple_of(PIXEL_BLOCK);
         let unit = (1..=WINOGRAD_ROWS).find(whole).unwrap_or(WINOGRAD_ROWS);
-        let tiles = (CACHED_VALUES / (WINOGRAD_POSITIONS * 4 * self.planes)).max(LEAST_TILES);
+        let tiles = (CACHED_VALUES / (WINOGRAD_POSITIONS * 4 * self.planes)).max(least_tiles(self.to.channels));
         let most = (tiles / self.columns()).max(1);
         all.div_ceil(all.div_ceil(most)).next_multiple_of(unit).min(all)
     }
@@ -102,16 +104,19 @@ impl Geometry {
         let (inputs, outputs) = (4 * self.planes, self.to.channels.next_multiple_of(4));
         let tiles = self.to.height.div_ceil(WINOGRAD_ROWS) * self.columns();
         let direct = work(&[9, inputs, outputs, blocks(self.to) + WEIGHT_COST]);
-        let products = work(&[WINOGRAD_POSITIONS, inputs, outputs, tiles.next_multiple_of(4) + WEIGHT_COST]);
+        let chunks = self.to.height.div_ceil(WINOGRAD_ROWS * self.rows());
+        let products = tiles.next_multiple_of(4) + chunks * WEIGHT_COST;
+        let products = work(&[WINOGRAD_POSITIONS, inputs, outputs, products]);
         let transforms = work(&[tiles, inputs * INPUT_COST + outputs * OUTPUT_COST]);
         products.saturating_add(transforms) < direct
     }
 }
 
-/// What takes as long as so many multiply-adds: reading a weight once, and transforming a channel's values or results of a tile.
-const WEIGHT_COST: usize = 12;
-const INPUT_COST: usize = 160;
-const OUTPUT_COST: usize = 240;
+/// What takes about as long as so many multiply-adds: reading a weight that lies in no near cache, and transforming a channel's values or
+/// results of a tile (measured with AVX2, `docs/performance.md`).
+const WEIGHT_COST: usize = 16;
+const INPUT_COST: usize = 300;
+const OUTPUT_COST: usize = 500;
 
 impl WinogradF32 {
     /// The geometry of a layer that is to use the algorithm.
