@@ -252,7 +252,8 @@ fn bounded_sums<T: Copy + Default>(
     out: &mut [T],
     store: impl Fn(&[f32], &mut [T]),
 ) {
-    let ([mul, add], ChainStep { bounds: ClampRound { low, high, .. }, .. }) = (&chain.factors[plane], &chain.affines[0]);
+    let ([mul, add], ChainStep { bounds: ClampRound { low, high, .. }, .. }) =
+        (&chain.factors[plane], &chain.affines[0]);
     for (values, out) in values.as_chunks::<HALF>().0.iter().zip(out.chunks_exact_mut(HALF)) {
         let mut results = [0.0; HALF];
         for (((result, x), mul), add) in results.iter_mut().zip(values).zip(mul).zip(add) {

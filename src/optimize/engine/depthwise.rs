@@ -108,10 +108,7 @@ impl Compute<f32> for Depthwise {
 /// Convolves a plane.
 #[inline(always)]
 fn convolve(input: &[f32], taps: &[(u32, [f32; 4])], (bias, [low, high]): (&[f32; 4], [f32; 2]), out: &mut [f32]) {
-    let clamp = |x: f32| {
-        let x = if x > low { x } else { low };
-        if x < high { x } else { high }
-    };
+    let bias: [f32; VALUES] = std::array::from_fn(|at| bias[at % 4]);
     for (block, out) in out.as_chunks_mut::<VALUES>().0.iter_mut().enumerate() {
         let mut sums = [0.0_f32; VALUES];
         for (offset, weights) in taps {
@@ -121,6 +118,10 @@ fn convolve(input: &[f32], taps: &[(u32, [f32; 4])], (bias, [low, high]): (&[f32
                 *sum = x.mul_add(*weight, *sum);
             }
         }
-        out.iter_mut().zip(&sums).enumerate().for_each(|(at, (out, sum))| *out = clamp(sum + bias[at % 4]));
+        for ((out, sum), bias) in out.iter_mut().zip(&sums).zip(&bias) {
+            let x = sum + bias;
+            let x = if x > low { x } else { low };
+            *out = if x < high { x } else { high };
+        }
     }
 }

@@ -127,9 +127,7 @@ fn f32_convolution(
 fn add_bias<'a>(layer: &'a Layer, bias: &[f32]) -> (Affine, &'a [Affine]) {
     let add_bias = Affine::linear(vec![1.0; bias.len()], bias.to_vec());
     match layer.epilogue.split_first() {
-        Some((first, rest)) if bounds_only(first) => {
-            (Affine { low: first.low, high: first.high, ..add_bias }, rest)
-        }
+        Some((first, rest)) if bounds_only(first) => (Affine { low: first.low, high: first.high, ..add_bias }, rest),
         _ => (add_bias, &layer.epilogue),
     }
 }

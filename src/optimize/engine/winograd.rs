@@ -114,8 +114,8 @@ impl Geometry {
 
 /// What takes about as long as so many multiply-adds: reading a weight that lies in no near cache, and transforming a channel's values or
 /// results of a tile (measured with AVX2, `docs/performance.md`).
-const WEIGHT_COST: usize = 16;
-const INPUT_COST: usize = 300;
+const WEIGHT_COST: usize = 14;
+const INPUT_COST: usize = 350;
 const OUTPUT_COST: usize = 500;
 
 impl WinogradF32 {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::super::{Blob, CHANNEL_BLOCK, Kernels, PackedF32};
-use super::{MOST_PIXELS, WINOGRAD_POSITIONS, SIDE};
+use super::{MOST_PIXELS, SIDE, WINOGRAD_POSITIONS};
 
 /// The weights of a 3x3, transformed and packed, for chunks of some rows of tiles.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -38,7 +38,8 @@ impl TryFrom<PackedWinogradFields> for PackedWinograd {
         if !packed.outputs().is_multiple_of(WINOGRAD_POSITIONS * CHANNEL_BLOCK) {
             return Err(contradiction);
         }
-        let layout = Layout::new(packed.steps(), packed.outputs() / WINOGRAD_POSITIONS, rows, columns).ok_or(contradiction)?;
+        let layout =
+            Layout::new(packed.steps(), packed.outputs() / WINOGRAD_POSITIONS, rows, columns).ok_or(contradiction)?;
         let offsets = offsets(packed.steps(), layout.tiles).ok_or(contradiction)?;
         if packed.offsets() == offsets { Ok(Self { packed, rows, columns, layout }) } else { Err(contradiction) }
     }
@@ -174,6 +175,8 @@ impl PackedWinograd {
             let start = position * self.layout.input_stride + plane * CHANNEL_BLOCK * self.layout.tiles;
             scratch[start..][..CHANNEL_BLOCK * rows * self.columns].iter().map(|value| value.to_bits())
         };
-        (0..WINOGRAD_POSITIONS).flat_map(|position| planes.clone().flat_map(move |number| plane(position, number))).collect()
+        (0..WINOGRAD_POSITIONS)
+            .flat_map(|position| planes.clone().flat_map(move |number| plane(position, number)))
+            .collect()
     }
 }

@@ -3,7 +3,7 @@
 //! Usual are 0, ±1, ±2 and infinity. At 0, ±3/4, ±3/2 and infinity the transforms amplify rounding less (a third of the error, see
 //! `docs/performance.md`), and all their factors are exact in f32 too.
 
-use super::{WINOGRAD_POSITIONS, SPAN};
+use super::{SPAN, WINOGRAD_POSITIONS};
 
 /// The points other than 0 and infinity are these, with either sign.
 pub(super) const NEAR: f32 = 0.75;

@@ -105,7 +105,8 @@ fn numbers(len: usize, seed: u64) -> Vec<f32> {
 
 fn bias_clamp(outputs: usize, low: f32) -> BiasClamp {
     let add = (0..outputs).map(|o| o as f32 / 8.0 - 1.0).collect();
-    let affine = Affine { mul: vec![1.0; outputs], add, function: Function::Identity, low, high: f32::INFINITY, round: false };
+    let affine =
+        Affine { mul: vec![1.0; outputs], add, function: Function::Identity, low, high: f32::INFINITY, round: false };
     BiasClamp::new(&affine).unwrap()
 }
 
@@ -148,7 +149,14 @@ fn images_of_all_small_sizes() {
 /// What the documentation says of errors. Inputs are those that are hard: means far from 0, many channels, weights that cancel out.
 #[test]
 fn errors_are_bounded() {
-    let hard = [(4, 0.0, false), (128, 0.0, false), (128, 0.0, true), (32, 100.0, false), (128, 10.0, true), (4, 1000.0, true)];
+    let hard = [
+        (4, 0.0, false),
+        (128, 0.0, false),
+        (128, 0.0, true),
+        (32, 100.0, false),
+        (128, 10.0, true),
+        (4, 1000.0, true),
+    ];
     for (planes, mean, cancels) in hard {
         let case = Case { planes, outputs: 4, height: 10, width: 11, padding: [1; 4], rows: 3, together: planes };
         let image: Vec<f32> = numbers(4 * planes * 110, 3).iter().map(|x| (x + mean).max(0.0)).collect();
@@ -189,7 +197,11 @@ fn a_single_weight_passes_values_through() {
         let found = case.run(Kernels::scalar(), &image, &weights, &bias_clamp(4, f32::NEG_INFINITY));
         for pixel in 0..16 {
             let wanted = image[4 * ((pixel / 4 + tap / 3) * 6 + pixel % 4 + tap % 3)] - 1.0;
-            assert!((found[4 * pixel] - wanted).abs() < 1e-4, "tap {tap}, pixel {pixel}: {} for {wanted}", found[4 * pixel]);
+            assert!(
+                (found[4 * pixel] - wanted).abs() < 1e-4,
+                "tap {tap}, pixel {pixel}: {} for {wanted}",
+                found[4 * pixel]
+            );
         }
     }
 }
