@@ -186,7 +186,7 @@ fn errors_are_bounded() {
     }
 }
 
-/// The usual points would not pass [`errors_are_bounded`]; these are checked against the definition of `G`, `B` and `A` by a convolution of 1x1.
+/// The matrices belong together: a window with a single weight of 1 gives the values that lie there.
 #[test]
 fn a_single_weight_passes_values_through() {
     for tap in 0..9 {
@@ -204,6 +204,28 @@ fn a_single_weight_passes_values_through() {
             );
         }
     }
+}
+
+/// A file's rows, columns and offsets must belong together; weights are stored apart.
+#[test]
+fn stored_weights_must_fit_their_tiles() {
+    let packed = Kernels::best().pack_winograd(&vec![1.0; WINOGRAD_POSITIONS * 4 * 2 * 4], 2, 3, 5);
+    let stored = |outputs: usize, offsets: &[u32], rows: usize, columns: usize| {
+        let len = outputs * 4 * offsets.len();
+        let bytes = postcard::to_allocvec(&((outputs, len, offsets), rows, columns)).unwrap();
+        postcard::from_bytes::<PackedWinograd>(&bytes)
+    };
+    let read = stored(4 * WINOGRAD_POSITIONS, &[0, 64], 3, 5).unwrap();
+    let shape = |packed: &PackedWinograd| {
+        (packed.outputs(), packed.planes(), packed.rows(), packed.columns(), packed.scratch())
+    };
+    assert_eq!(shape(&read), shape(&packed));
+    assert_eq!(postcard::to_allocvec(&read).unwrap(), postcard::to_allocvec(&packed).unwrap());
+    assert!(stored(4 * WINOGRAD_POSITIONS + 4, &[0, 64], 3, 5).is_err(), "outputs of some positions");
+    assert!(stored(4 * WINOGRAD_POSITIONS, &[0, 64], 3, 6).is_err(), "planes that overlap");
+    assert!(stored(4 * WINOGRAD_POSITIONS, &[0, 4], 3, 5).is_err(), "other offsets");
+    assert!(stored(4 * WINOGRAD_POSITIONS, &[0, 64], usize::MAX, 5).is_err(), "a scratch that cannot be");
+    assert!(stored(0, &[], usize::MAX / 2, 2).is_err(), "tiles that cannot be counted");
 }
 
 proptest! {
