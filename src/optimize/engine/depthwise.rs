@@ -105,10 +105,9 @@ impl Compute<f32> for Depthwise {
     }
 }
 
-/// Convolves a plane.
+/// Convolves a plane. Bounds are a loop of their own: in the same one the compiler would not use vectors.
 #[inline(always)]
 fn convolve(input: &[f32], taps: &[(u32, [f32; 4])], (bias, [low, high]): (&[f32; 4], [f32; 2]), out: &mut [f32]) {
-    let bias: [f32; VALUES] = std::array::from_fn(|at| bias[at % 4]);
     for (block, out) in out.as_chunks_mut::<VALUES>().0.iter_mut().enumerate() {
         let mut sums = [0.0_f32; VALUES];
         for (offset, weights) in taps {
@@ -118,10 +117,12 @@ fn convolve(input: &[f32], taps: &[(u32, [f32; 4])], (bias, [low, high]): (&[f32
                 *sum = x.mul_add(*weight, *sum);
             }
         }
-        for ((out, sum), bias) in out.iter_mut().zip(&sums).zip(&bias) {
-            let x = sum + bias;
-            let x = if x > low { x } else { low };
-            *out = if x < high { x } else { high };
+        out.iter_mut().zip(&sums).enumerate().for_each(|(at, (out, sum))| *out = sum + bias[at % 4]);
+    }
+    if low > f32::NEG_INFINITY || high < f32::INFINITY {
+        for value in out {
+            let x = if *value > low { *value } else { low };
+            *value = if x < high { x } else { high };
         }
     }
 }
