@@ -1,6 +1,6 @@
 //! The points of F(4x4, 3x3), and the matrices that follow from them.
 //!
-//! Usual are 0, ±1, ±2 and infinity. At 0, ±3/4, ±3/2 and infinity the transforms amplify rounding less (a third of the error, see
+//! Usual are 0, ±1, ±2 and infinity. At 0, ±3/4, ±3/2 and infinity the transforms amplify rounding less (half of the error, see
 //! `docs/performance.md`), and all their factors are exact in f32 too.
 
 use super::{SPAN, WINOGRAD_POSITIONS};
