@@ -26,8 +26,12 @@ pub(super) fn draw(canvas: &mut Canvas, layout: &Layout, predictions: &[Predicti
             _ => (Weight::Plain, TEXT, MUTED),
         };
         let corner = panel.inner.top_left + Point::new(0, (panel.pitch * index as u32) as i32);
-        let line = format!("{} {}", percentage(prediction.score), prediction.label);
-        face.draw(canvas, corner, &line, face.letters_in(panel.inner.size.width), weight, text)?;
+        let room = face.letters_in(panel.inner.size.width) as u32 * face.advance();
+        face.draw(canvas, corner, &percentage(prediction.score), room, weight, text)?;
+        // By itself: a label that is written to the left does not begin with its percentage.
+        let before = (PERCENTAGE as u32 + 1) * face.advance();
+        let label = corner + Point::new(before as i32, 0);
+        face.draw(canvas, label, &prediction.label, room.saturating_sub(before), weight, text)?;
 
         let below = corner + Point::new(0, (face.height() + panel.bar / 2) as i32);
         let track = Rectangle::new(below, Size::new(panel.inner.size.width, panel.bar));
@@ -38,6 +42,11 @@ pub(super) fn draw(canvas: &mut Canvas, layout: &Layout, predictions: &[Predicti
         )?;
     }
     Ok(())
+}
+
+/// Whether there is room for a row.
+pub(super) fn fit(layout: &Layout) -> bool {
+    Panel::new(layout, 1).is_some()
 }
 
 /// Where the rows go.

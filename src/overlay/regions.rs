@@ -11,7 +11,7 @@ use super::{ACCENT, Canvas, Layout, MUTED, PANEL, STRONG};
 use crate::prediction::RegionReport;
 
 /// A label cut to fewer letters than this says nothing.
-const SHORTEST: usize = 4;
+const SHORTEST: u32 = 4;
 
 /// Draws `regions`. Of a single one that is all of the frame only the state is shown, where it has one: the bars say the rest.
 pub(super) fn draw(canvas: &mut Canvas, layout: &Layout, regions: &[RegionReport]) -> Result<(), Infallible> {
@@ -53,15 +53,16 @@ fn label(canvas: &mut Canvas, layout: &Layout, region: &RegionReport) -> Result<
     let top = region.area.top.max(layout.status);
     let room = (region.area.top + region.area.height).saturating_sub(top);
     let text = text(region);
-    let letters = face.letters_in(region.area.width.saturating_sub(4 * gap)).min(text.chars().count());
-    if letters < SHORTEST || room < face.height() + 2 * gap {
+    let whole = face.width(&text);
+    let width = whole.min(face.letters_in(region.area.width.saturating_sub(4 * gap)) as u32 * face.advance());
+    if width < whole.min(SHORTEST * face.advance()) || room < face.height() + 2 * gap {
         return Ok(());
     }
     let corner = Point::new((region.area.left + gap) as i32, (top + gap) as i32);
-    let size = Size::new(letters as u32 * face.advance() + 2 * gap, face.height() + gap);
+    let size = Size::new(width + 2 * gap, face.height() + gap);
     canvas.shade(&Rectangle::new(corner, size), PANEL.0, PANEL.1);
     let inset = Point::new(gap as i32, (gap / 2) as i32);
-    face.draw(canvas, corner + inset, &text, letters, Weight::Bold, STRONG)
+    face.draw(canvas, corner + inset, &text, width, Weight::Bold, STRONG)
 }
 
 /// The region's name and its state, or its best class.
