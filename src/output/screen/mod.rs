@@ -7,12 +7,14 @@
 //! | `drm://` | that of the first card that has one |
 //!
 //! `?rotate=90` (180, 270) turns pictures clockwise, for displays that are mounted so. A picture is as large as fits, in the
-//! middle, and black around it.
+//! middle, and black around it. Screens without colours get shades of grey, or black and white dots.
 
 mod console;
 mod drm;
 mod fit;
+mod format;
 mod framebuffer;
+mod palette;
 mod pixels;
 mod sys;
 mod uri;
@@ -22,16 +24,16 @@ use crate::error::Result;
 use crate::frame::RgbImage;
 use crate::prediction::FrameReport;
 use fit::{Fitter, Rotation};
-use pixels::PixelFormat;
+use format::Format;
 
 /// What a device shows: rows of pixels in memory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Layout {
     width: u32,
     height: u32,
     /// Bytes from one row to the next.
     stride: usize,
-    format: PixelFormat,
+    format: Format,
 }
 
 /// A device that shows pictures.
@@ -78,7 +80,7 @@ impl Screen {
 
     fn new(surface: Box<dyn Surface>, rotation: Rotation) -> Self {
         let layout = surface.layout();
-        let contents = vec![0; layout.stride * layout.height as usize];
+        let contents = vec![layout.format.black(); layout.stride * layout.height as usize];
         Self { surface, fitter: Fitter::new(rotation), contents }
     }
 }
