@@ -2,7 +2,7 @@
 //!
 //! | URI | sink |
 //! |---|---|
-//! | `-`, `terminal://` | one line a frame on standard output |
+//! | `-`, `terminal://` | one line a frame on standard output; `terminal://?changes` where the best label changes |
 //! | `json://-`, `json://PATH` | one JSON record a line (schema in `record.rs`) |
 //! | `file://DIR/NAME_%04d.png` (`.jpg`) | numbered annotated pictures; without `%d` always the newest one |
 //! | `http://127.0.0.1:8080` | a web page with the annotated pictures as they come |
@@ -38,7 +38,7 @@ use clean::Clean;
 use patient::Patient;
 
 /// The outputs there are, for messages.
-const SUPPORTED: &str = "supported today: - (terminal lines), json://- or json://PATH, file://DIR/NAME_%04d.png or .jpg, http://127.0.0.1:PORT, fb:///dev/fb0, drm://card0, null://";
+const SUPPORTED: &str = "supported today: - (terminal lines), terminal://?changes, json://- or json://PATH, file://DIR/NAME_%04d.png or .jpg, http://127.0.0.1:PORT, fb:///dev/fb0, drm://card0, null://";
 /// Outputs that Densight means to have, but has not.
 const PLANNED: [&str; 1] = ["spi"];
 
@@ -156,7 +156,7 @@ pub fn open(uri: &str, options: &SinkOptions) -> Result<Box<dyn Sink>> {
         return Err(usage(format!("a JPEG quality of {} is not between 1 and 100", options.jpeg_quality)));
     }
     if uri == "-" {
-        return Ok(Box::new(terminal::Terminal::stdout()));
+        return Ok(Box::new(terminal::Terminal::stdout(false)));
     }
     let Some((scheme, rest)) = uri.split_once("://") else {
         return Err(usage(format!("'{uri}' is no output; {SUPPORTED}")));
@@ -168,6 +168,24 @@ pub fn open(uri: &str, options: &SinkOptions) -> Result<Box<dyn Sink>> {
         }
         Some((rest, true)) => open_as(scheme, rest, options),
         Some((rest, false)) => Ok(Box::new(Clean::new(open_as(scheme, rest, options)?))),
+    }
+}
+
+/// Checks that no two of `uris` write to standard output, where their lines would be among each other.
+///
+/// # Errors
+/// [`ErrorKind::Usage`].
+pub fn check_together(uris: &[String]) -> Result<()> {
+    let is_stdout = |uri: &&String| ["-", "json://-"].contains(&uri.as_str()) || uri.starts_with("terminal://");
+    let mut lines = uris.iter().filter(is_stdout);
+    match (lines.next(), lines.next()) {
+        (Some(one), Some(other)) => {
+            let message = format!(
+                "'{one}' and '{other}' both write to standard output: write one of them to a file, json://PATH"
+            );
+            Err(Error::new(ErrorKind::Usage, message))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -188,8 +206,8 @@ fn open_as(scheme: &str, rest: &str, options: &SinkOptions) -> Result<Box<dyn Si
     let usage = |message: String| Error::new(ErrorKind::Usage, message);
     let uri = format!("{scheme}://{rest}");
     match scheme {
-        "terminal" if rest.is_empty() => Ok(Box::new(terminal::Terminal::stdout())),
-        "terminal" => Err(usage(format!("'{uri}' is no output: write terminal:// or -"))),
+        "terminal" if ["", "?changes"].contains(&rest) => Ok(Box::new(terminal::Terminal::stdout(!rest.is_empty()))),
+        "terminal" => Err(usage(format!("'{uri}' is no output: write terminal://, terminal://?changes or -"))),
         "json" if options.patient && rest != "-" => Ok(Box::new(Patient::new(json::Json::open(rest)?))),
         "json" => Ok(Box::new(json::Json::open(rest)?)),
         "file" if options.patient => Ok(Box::new(Patient::new(images::Images::open(rest, options)?))),

@@ -74,8 +74,21 @@ fn jpeg_quality_has_limits() {
 
 #[test]
 fn plain_sinks_want_no_picture() {
-    for uri in ["-", "terminal://", "json://-", "null://"] {
+    for uri in ["-", "terminal://", "terminal://?changes", "json://-", "null://"] {
         assert!(!open(uri, &SinkOptions::default()).unwrap().wants_picture(), "{uri}");
+    }
+}
+
+#[test]
+fn one_output_only_writes_to_standard_output() {
+    let check = |uris: &[&str]| check_together(&uris.iter().map(|uri| (*uri).to_owned()).collect::<Vec<_>>());
+    for uris in [&["-", "json://x"][..], &["json://-", "null://", "file://-.png"], &["terminal://"], &[]] {
+        check(uris).unwrap();
+    }
+    for uris in [["-", "json://-"], ["json://-", "terminal://?changes"], ["-", "-"]] {
+        let error = check(&uris).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Usage);
+        assert!(uris.iter().all(|uri| error.to_string().contains(&format!("'{uri}'"))), "{error}");
     }
 }
 

@@ -69,6 +69,7 @@ Inputs:
   clip://                              the clip inside the program
 Outputs:
   -, terminal://                       one line a frame
+  terminal://?changes                  one line where the best label changes
   json://-, json://PATH                one JSON object a line
   file://DIR/NAME_%04d.png, .jpg       annotated pictures; without %d always the newest
   http://127.0.0.1:PORT                web page with the annotated pictures
@@ -143,13 +144,14 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
 /// Opens all outputs, and starts what is done for events.
 ///
 /// # Errors
-/// What is wrong with one; [`ErrorKind::Usage`] for one that `source` reads.
+/// What is wrong with one; [`ErrorKind::Usage`] for one that `source` reads, and for two that write to standard output.
 fn sinks(
     uris: &[String],
     (actions, labels): (Vec<Action>, &[EachLabel]),
     options: &SinkOptions,
     source: &dyn Source,
 ) -> Result<Vec<Box<dyn Sink>>> {
+    output::check_together(uris)?;
     let mut sinks = uris.iter().map(|uri| output::open(uri, options)).collect::<Result<Vec<_>>>()?;
     for action in actions {
         sinks.push(action.start(options, labels)?);
