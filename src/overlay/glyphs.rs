@@ -13,6 +13,7 @@ pub(super) struct Glyph {
 
 /// Where a bitmap goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(not(feature = "unicode"), allow(dead_code))]
 pub(super) enum Place {
     /// Into a cell of its own, so many pixels wide.
     Cell(u32),

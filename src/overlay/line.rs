@@ -57,7 +57,7 @@ impl Line {
 
     /// The numbers of the first `count` clusters from the left to the right. `count` itself stands for what follows the last of them, where
     /// `cut` says that there is such a thing.
-    pub(super) fn from_left(&self, count: usize, cut: bool) -> Vec<usize> {
+    pub(super) fn left_to_right(&self, count: usize, cut: bool) -> Vec<usize> {
         let levels = self.clusters[..count].iter().map(|(_, level)| *level);
         let levels: Vec<Level> = levels.chain(cut.then_some(self.direction)).collect();
         BidiInfo::reorder_visual(&levels)
@@ -106,15 +106,15 @@ mod tests {
     use super::*;
 
     /// The first `count` clusters from the left, with `…` for what follows.
-    fn left_to_right(text: &str, count: usize) -> Vec<String> {
+    fn shown(text: &str, count: usize) -> Vec<String> {
         let line = Line::new(text);
         let count = count.min(line.len());
         let cluster = |index| if index < count { line.cluster(index).collect() } else { "…".to_owned() };
-        line.from_left(count, count < line.len()).into_iter().map(cluster).collect()
+        line.left_to_right(count, count < line.len()).into_iter().map(cluster).collect()
     }
 
     fn all(text: &str) -> String {
-        left_to_right(text, usize::MAX).concat()
+        shown(text, usize::MAX).concat()
     }
 
     #[test]
@@ -134,10 +134,10 @@ mod tests {
 
     #[test]
     fn marks_stay_with_their_letters() {
-        assert_eq!(left_to_right("a\u{301}x\u{302}b", 2), ["á", "x\u{302}", "…"]);
-        assert_eq!(left_to_right("👩\u{200d}🌾!", 1), ["👩🌾", "…"]);
-        assert_eq!(left_to_right("\u{1112}\u{1161}\u{11ab}글", 1), ["한", "…"]);
-        assert_eq!(left_to_right("אבג", 2), ["…", "ב", "א"]);
+        assert_eq!(shown("a\u{301}x\u{302}b", 2), ["á", "x\u{302}", "…"]);
+        assert_eq!(shown("👩\u{200d}🌾!", 1), ["👩🌾", "…"]);
+        assert_eq!(shown("\u{1112}\u{1161}\u{11ab}글", 1), ["한", "…"]);
+        assert_eq!(shown("אבג", 2), ["…", "ב", "א"]);
     }
 
     #[test]
@@ -151,7 +151,7 @@ mod tests {
         fn whatever_comes_in_everything_has_its_place(text in any::<String>(), most in 0_usize..20) {
             let line = Line::new(&text);
             let count = most.min(line.len());
-            let mut order = line.from_left(count, count < line.len());
+            let mut order = line.left_to_right(count, count < line.len());
             order.sort_unstable();
             prop_assert!(order.into_iter().eq(0..count + usize::from(count < line.len())));
             // Composing takes some characters apart for good, into three at most.

@@ -161,7 +161,7 @@ impl Face {
         let count = cells.len();
         cells.extend(cut.then(|| Cell { parts: vec![(0, Part::Dots)], width: self.advance() }));
         let mut left = at.x;
-        for index in line.from_left(count, cut) {
+        for index in line.left_to_right(count, cut) {
             for (distance, part) in &cells[index].parts {
                 self.draw_part(target, Point::new(left + distance, at.y), part, color)?;
             }

@@ -121,7 +121,7 @@ fn format(
             let format = PixelFormat { bytes: (bits / 8) as usize, red, green, blue };
             let unsound =
                 || format!("pixels of {bits} bits with colours at {red:?}, {green:?}, {blue:?} are not known");
-            format.is_sound().then(|| (Format::Colours(format), None)).ok_or_else(unsound)
+            format.is_sound().then_some((Format::Colours(format), None)).ok_or_else(unsound)
         }
         (_, visual) => {
             Err(format!("pixels of {bits} bits (visual {visual}) are not known: 1, 8, 16, 24 and 32 bits are"))
