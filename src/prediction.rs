@@ -80,6 +80,31 @@ impl std::ops::AddAssign for StageTimes {
     }
 }
 
+/// What speaks for a class in a picture, and where: its class activation map (Zhou et al., CVPR 2016). The mean of its values is the class's
+/// logit less the bias.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HeatMap {
+    /// Number of the class.
+    pub class: usize,
+    /// Left, top, width and height of what it covers, in the picture's pixels; it may reach beyond the picture.
+    pub place: [f32; 4],
+    /// Columns.
+    pub width: usize,
+    /// Rows.
+    pub height: usize,
+    /// Row by row: above 0 what speaks for the class, below what speaks against it.
+    pub values: Vec<f32>,
+}
+
+impl HeatMap {
+    /// The same map for the picture scaled from this width and height to that.
+    pub fn scale(&mut self, from: (u32, u32), to: (u32, u32)) {
+        let [across, down] = [(from.0, to.0), (from.1, to.1)].map(|(from, to)| to as f32 / from.max(1) as f32);
+        let [left, top, width, height] = self.place;
+        self.place = [left * across, top * down, width * across, height * down];
+    }
+}
+
 /// What a network says of one region of a frame.
 #[derive(Debug, Clone)]
 pub struct RegionReport {
@@ -95,6 +120,8 @@ pub struct RegionReport {
     pub predictions: Vec<Prediction>,
     /// What holds there; `None` where that is not followed.
     pub state: Option<State>,
+    /// Where the network saw the best class, if that was asked for.
+    pub heat: Option<HeatMap>,
 }
 
 /// What holds in a region, whatever a single frame says.

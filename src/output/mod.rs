@@ -35,6 +35,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::frame::RgbImage;
 use crate::prediction::FrameReport;
 use clean::Clean;
+pub use images::Images;
 use patient::Patient;
 
 /// The outputs there are, for messages.

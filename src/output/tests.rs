@@ -22,6 +22,7 @@ pub(super) fn report() -> FrameReport {
             model_hash: "0123456789abcdef".into(),
             predictions: vec![prediction(285, "Egyptian cat", 0.9375), prediction(281, "tabby", 0.03125)],
             state: None,
+            heat: None,
         }],
         events: Vec::new(),
         stages: StageTimes {

@@ -13,6 +13,8 @@
 //! +--------------------------------------------------+
 //! ```
 //!
+//! Below all that, where there is one, is the best class's heat map (`heat.rs`).
+//!
 //! Regions have an outline and a label each (`regions.rs`); of several there are no bars.
 //!
 //! Everything stands on darkened panels through which the picture still shows, dark enough for the text to be
@@ -22,6 +24,7 @@ mod arabic;
 mod bars;
 mod canvas;
 mod glyphs;
+mod heat;
 mod line;
 mod regions;
 mod status;
@@ -32,6 +35,7 @@ use std::convert::Infallible;
 use embedded_graphics::pixelcolor::Rgb888;
 
 pub use canvas::Canvas;
+pub use heat::draw_heat;
 
 use crate::frame::RgbImage;
 use crate::prediction::FrameReport;
@@ -55,6 +59,11 @@ const ON_WARNING: Rgb888 = Rgb888::new(24, 16, 0);
 
 /// Draws `report` on `image`: regions, where there are several each with its best class in place of the bars. On a frame too small for any text nothing is drawn.
 pub fn draw(image: &mut RgbImage, report: &FrameReport) {
+    for region in &report.regions {
+        if let Some(heat) = &region.heat {
+            draw_heat(image, region.area, heat);
+        }
+    }
     let layout = Layout::for_report(image.width, image.height, report);
     let mut canvas = Canvas::new(image);
     let drawn: Result<(), Infallible> =

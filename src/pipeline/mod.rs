@@ -252,8 +252,9 @@ impl Loop<'_, '_> {
         let mut stages = StageTimes { decode: begin.elapsed(), ..StageTimes::default() };
         let monotonic = frame.captured.saturating_duration_since(self.start);
         let (mut regions, mut events) = (Vec::with_capacity(self.watches.len()), Vec::new());
+        let shown = self.sinks.iter().any(|sink| sink.wants_picture() && sink.wants_overlay());
         for watch in &mut self.watches {
-            let seen = watch.look(&picture, frame, monotonic, self.classifiers)?;
+            let seen = watch.look(&picture, frame, monotonic, self.classifiers, shown)?;
             let Seen { report, events: changes, stages: times } = seen;
             regions.push(report);
             events.extend(changes);

@@ -33,7 +33,8 @@ impl Watch {
         Self { region: region.clone(), selection: Selection::new(topk, threshold, smoothing), tracker }
     }
 
-    /// Looks at `picture`, made of `frame`, which was captured at `now` on the loop's clock.
+    /// Looks at `picture`, made of `frame`, which was captured at `now` on the loop's clock; with a heat map where the classifier has one and
+    /// it is `shown`.
     ///
     /// # Errors
     /// [`ErrorKind::Usage`](crate::error::ErrorKind::Usage) for a region that is not inside the picture; the classifier's.
@@ -43,6 +44,7 @@ impl Watch {
         frame: &Frame,
         now: Duration,
         classifiers: &mut [&mut dyn Classifier],
+        shown: bool,
     ) -> Result<Seen> {
         let Region { name, place, classifier, .. } = &self.region;
         let area = place.of(picture.width, picture.height).map_err(|e| e.at(format!("region {name}")))?;
@@ -52,13 +54,17 @@ impl Watch {
         let begin = Instant::now();
         let all = self.selection.smoothed(self.named(result.predictions));
         let events = self.events(&all, frame, now);
+        let predictions = self.selection.of(all);
+        let best = predictions.first().filter(|_| shown);
+        let heat = best.map(|best| classifier.heat_map(area, best.class)).transpose()?.flatten();
         let report = RegionReport {
             name: self.region.name.clone(),
             area,
             model: classifier.name(),
             model_hash: classifier.hash(),
-            predictions: self.selection.of(all),
+            predictions,
             state: self.tracker.as_ref().map(|tracker| tracker.state().clone()),
+            heat,
         };
         let mut stages = result.stages;
         stages.postprocess += begin.elapsed();

@@ -9,6 +9,7 @@ mod executed;
 mod exported;
 mod files;
 mod good_input;
+mod heatmap;
 mod hostile_text;
 mod pipes;
 mod prepare;

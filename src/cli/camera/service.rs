@@ -137,6 +137,7 @@ mod tests {
                 model_hash: "h".into(),
                 predictions: vec![Prediction { class: 1, label: "cat".into(), score: 0.9 }],
                 state: None,
+                heat: None,
             }],
             events: Vec::new(),
             stages: StageTimes::default(),

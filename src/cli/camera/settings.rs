@@ -53,6 +53,9 @@ pub(super) struct Settings {
     /// Share of the past in each score, 0 to below 1 [default: 0]
     #[arg(long, value_name = "SHARE")]
     smoothing: Option<f32>,
+    /// Show in annotated pictures where the network sees the best class; takes as much time again as the network
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
+    heatmap: Option<bool>,
     /// Part of the picture to classify, after rotation: X,Y,WIDTH,HEIGHT in pixels or percent, with a name in front if
     /// wanted (gate=50%,0%,50%,100%); repeatable [default: all of it]
     #[arg(long, value_name = "[NAME=]RECT")]
@@ -206,6 +209,7 @@ impl Settings {
             threads: self.threads()?,
             device: self.device.unwrap_or_default(),
             limits: crate::cli::model::limits(self.allow.as_deref().unwrap_or_default())?,
+            heat_maps: self.heatmap.unwrap_or(false),
             ..Default::default()
         };
         if !is_main {

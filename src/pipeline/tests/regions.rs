@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::events::Rules;
+use crate::frame::Area;
+use crate::prediction::HeatMap;
 
 fn options(regions: Vec<Region>) -> Options {
     Options { regions, ..Options::default() }
@@ -63,4 +65,50 @@ fn a_region_outside_of_the_picture_ends_it_with_one_line() {
     let error = outcome.end.unwrap_err();
     let line = "region gate: 150,0,100,100 is not inside of the picture, which is 200x120: make it smaller";
     assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::Usage, line));
+}
+
+/// Sees the best class everywhere in what it classified last.
+struct Seeing {
+    inner: FakeClassifier,
+    asked: Vec<(Area, usize)>,
+}
+
+impl Classifier for Seeing {
+    fn name(&self) -> Arc<str> {
+        self.inner.name()
+    }
+
+    fn hash(&self) -> Arc<str> {
+        self.inner.hash()
+    }
+
+    fn classify(&mut self, image: &RgbImage, k: usize) -> Result<Classification> {
+        self.inner.classify(image, k)
+    }
+
+    fn heat_map(&mut self, area: Area, class: usize) -> Result<Option<HeatMap>> {
+        self.asked.push((area, class));
+        let place = [area.left, area.top, area.width, area.height].map(|side| side as f32);
+        Ok(Some(HeatMap { class, place, width: 1, height: 1, values: vec![1.0] }))
+    }
+}
+
+#[test]
+fn heat_maps_are_made_for_pictures_that_somebody_sees() {
+    for wants in [false, true] {
+        let (mut sink, given) = sink();
+        sink.wants = wants;
+        let options = options(vec![region("left", "0,0,100,120"), region("right", "100,0,100,120")]);
+        let mut classifier = Seeing { inner: FakeClassifier::default(), asked: Vec::new() };
+        let source = Box::new(FakeSource::new([halves(0, 204)], false));
+        let stop = AtomicBool::new(false);
+        run(source, &mut [&mut classifier], vec![sink], &options, &stop, &mut |_| {}).end.unwrap();
+        let report = &given.lock().unwrap().reports[0];
+        let seen: Vec<_> = report.regions.iter().map(|region| region.heat.as_ref().map(|heat| heat.place[0])).collect();
+        let asked: Vec<_> = classifier.asked.iter().map(|(area, class)| (area.left, *class)).collect();
+        match wants {
+            true => assert_eq!((seen, asked), (vec![Some(0.0), Some(100.0)], vec![(0, 1), (100, 1)])),
+            false => assert_eq!((seen, asked), (vec![None, None], vec![])),
+        }
+    }
 }
