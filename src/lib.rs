@@ -29,6 +29,7 @@
 //! | `camera` | sources, overlay, outputs, and the loop between them |
 //! | `http` | the output `http://` |
 //! | `screens` | the outputs `fb://` and `drm://` |
+//! | `spi` | the output `spi://` |
 //! | `unicode` | labels of any script in pictures and on screens; Latin, Greek and Cyrillic ones need none |
 //! | `actions` | all that can be done for events; or alone `webhook` and `mqtt`, with `tls` also by `https://` and `mqtts://`, `record`, `gpio` |
 //! | `cuda-12`, `cuda-13` | networks on an NVIDIA GPU |

@@ -7,6 +7,7 @@
 //! | `file://DIR/NAME_%04d.png` (`.jpg`) | numbered annotated pictures; without `%d` always the newest one |
 //! | `http://127.0.0.1:8080` | a web page with the annotated pictures as they come |
 //! | `fb:///dev/fb0`, `drm://card0` | a screen, without a desktop (Linux); `?rotate=90` turns pictures |
+//! | `spi://0.0?display=st7789&dc=25` | a small display without a kernel driver (Linux, feature `spi`) |
 //! | `null://` | nowhere |
 //!
 //! With `?overlay=off` behind it, an output has its pictures as the camera delivered them.
@@ -39,9 +40,7 @@ pub use images::Images;
 use patient::Patient;
 
 /// The outputs there are, for messages.
-const SUPPORTED: &str = "supported today: - (terminal lines), terminal://?changes, json://- or json://PATH, file://DIR/NAME_%04d.png or .jpg, http://127.0.0.1:PORT, fb:///dev/fb0, drm://card0, null://";
-/// Outputs that Densight means to have, but has not.
-const PLANNED: [&str; 1] = ["spi"];
+const SUPPORTED: &str = "supported today: - (terminal lines), terminal://?changes, json://- or json://PATH, file://DIR/NAME_%04d.png or .jpg, http://127.0.0.1:PORT, fb:///dev/fb0, drm://card0, spi://0.0?display=st7789&dc=25 (feature spi), null://";
 
 /// Whether results are still wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -164,7 +163,7 @@ pub fn open(uri: &str, options: &SinkOptions) -> Result<Box<dyn Sink>> {
     };
     match overlay(rest)? {
         None => open_as(scheme, rest, options),
-        Some(_) if !["file", "http", "fb", "drm"].contains(&scheme) => {
+        Some(_) if !["file", "http", "fb", "drm", "spi"].contains(&scheme) => {
             Err(usage(format!("'{uri}': there are no pictures to draw on, leave ?overlay= out")))
         }
         Some((rest, true)) => open_as(scheme, rest, options),
@@ -219,6 +218,10 @@ fn open_as(scheme: &str, rest: &str, options: &SinkOptions) -> Result<Box<dyn Si
         "fb" => Ok(Box::new(screen::Screen::framebuffer(rest)?)),
         #[cfg(all(target_os = "linux", feature = "screens"))]
         "drm" => Ok(Box::new(screen::Screen::drm(rest)?)),
+        #[cfg(all(target_os = "linux", feature = "spi"))]
+        "spi" => Ok(Box::new(screen::Screen::spi(rest)?)),
+        #[cfg(all(target_os = "linux", not(feature = "spi")))]
+        "spi" => Err(usage("this program was built without spi:// (feature spi)".into())),
         #[cfg(not(feature = "http"))]
         "http" => Err(usage("this program was built without http:// (feature http)".into())),
         #[cfg(all(target_os = "linux", not(feature = "screens")))]
@@ -228,7 +231,6 @@ fn open_as(scheme: &str, rest: &str, options: &SinkOptions) -> Result<Box<dyn Si
         }
         "null" if rest.is_empty() => Ok(Box::new(null::Null::default())),
         "null" => Err(usage(format!("'{uri}' is no output: write null://"))),
-        _ if PLANNED.contains(&scheme) => Err(usage(format!("{scheme}:// is not supported yet; {SUPPORTED}"))),
         _ => Err(usage(format!("{scheme}:// is not supported; {SUPPORTED}"))),
     }
 }

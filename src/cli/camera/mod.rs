@@ -74,6 +74,7 @@ Outputs:
   file://DIR/NAME_%04d.png, .jpg       annotated pictures; without %d always the newest
   http://127.0.0.1:PORT                web page with the annotated pictures
   fb:///dev/fb0, drm://card0           screen, without a desktop; ?rotate=90 turns pictures
+  spi://0.0?display=st7789&dc=25       display without a kernel driver (feature spi)
   null://                              nowhere
 With ?overlay=off behind it, an output shows pictures as the camera delivers them.
 Only a settings file (--config) has: several regions, each with its own model; rules by which

@@ -5,6 +5,7 @@
 //! | `fb://`, `fb://0`, `fb:///dev/fb0` | a framebuffer; the console on it is silenced meanwhile |
 //! | `drm://card0`, `drm:///dev/dri/card0` | the first connected display of a graphics card |
 //! | `drm://` | that of the first card that has one |
+//! | `spi://0.0?display=st7789&dc=25` | a display without a kernel driver (feature `spi`) |
 //!
 //! `?rotate=90` (180, 270) turns pictures clockwise, for displays that are mounted so. A picture is as large as fits, in the
 //! middle, and black around it. Screens without colours get shades of grey, or black and white dots.
@@ -16,6 +17,8 @@ mod format;
 mod framebuffer;
 mod palette;
 mod pixels;
+#[cfg(feature = "spi")]
+mod spi;
 mod sys;
 mod uri;
 
@@ -76,6 +79,16 @@ impl Screen {
     pub(super) fn drm(rest: &str) -> Result<Self> {
         let (path, rotation) = uri::parse("drm", rest)?;
         Ok(Self::new(Box::new(drm::Display::open(&path)?), rotation))
+    }
+
+    /// The display that `rest` of `spi://rest` names.
+    ///
+    /// # Errors
+    /// As [`Screen::framebuffer`].
+    #[cfg(feature = "spi")]
+    pub(super) fn spi(rest: &str) -> Result<Self> {
+        let (display, rotation) = spi::SpiDisplay::open(rest)?;
+        Ok(Self::new(Box::new(display), rotation))
     }
 
     fn new(surface: Box<dyn Surface>, rotation: Rotation) -> Self {
