@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
+use super::log::{self, Level};
 use crate::model::Scores;
 use crate::picture;
 use crate::prediction::{Prediction, StageTimes};
@@ -76,7 +77,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             }
             Err(error) => {
                 failed = true;
-                super::tell(&format!("error: {error}"));
+                log::error(Level::Error, &error);
                 (String::new(), json!({ "image": path.display().to_string(), "error": error.to_string() }))
             }
         };

@@ -14,7 +14,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::Context;
 use clap::Parser;
 
-use super::INTERRUPTED;
+use super::log::{self, Level};
+use super::{INTERRUPTED, tell};
 use crate::camera::{self, Source};
 use crate::error::{Error, ErrorKind, Result};
 use crate::output::actions::{Action, EachLabel};
@@ -50,8 +51,8 @@ pub(super) struct Args {
     /// Print the token that the web page asks for, and end
     #[arg(long)]
     show_token: bool,
-    /// Say nothing but warnings and errors
-    #[arg(short, long)]
+    /// Say nothing but warnings and errors: --log warn
+    #[arg(short, long, conflicts_with = "log")]
     quiet: bool,
 }
 
@@ -85,7 +86,6 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 4 a live input ended by itself, 130
 /// # Errors
 /// Settings that mean nothing; a model, input or output that cannot be opened or fails.
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let quiet = args.quiet;
     let mut given = args.settings;
     (given.input, given.outputs) = (args.input, Some(args.outputs).filter(|outputs| !outputs.is_empty()));
     let settings = given.over(args.config.as_deref().map(Settings::read).transpose()?)?;
@@ -101,39 +101,35 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     if let Some(bytes) = settings.max_picture() {
         picture::set_most_memory(bytes);
     }
+    log::set_least(if args.quiet { Level::Warn } else { settings.log() });
     let stop = on_ctrl_c()?;
-    let say = |text: &str| {
-        if !quiet {
-            super::tell(text);
-        }
-    };
     let networks = Networks::open(&settings)?;
     let (actions, labels) = (actions::actions(&settings, &networks)?, actions::each_labels(&networks));
     let Networks { mut sessions, regions } = networks;
     for session in &sessions {
-        say(&format!("model   {} ({})", session.name(), session.hash()));
+        tell(&format!("model   {} ({})", session.name(), session.hash()));
     }
     let options = pipeline::Options { regions, ..options };
     source_options.least = Some(least_size(&sessions));
     let source = camera::open(settings.input(), &source_options)?;
-    say(&format!("input   {}", source.describe()));
+    tell(&format!("input   {}", source.describe()));
     sink_options.patient = source.is_live() || source_options.repeat;
     sink_options.control = options.control.clone();
     let mut sinks = sinks(settings.outputs(), (actions, &labels), &sink_options, &*source)?;
     for sink in &sinks {
-        say(&format!("output  {}", sink.describe()));
+        tell(&format!("output  {}", sink.describe()));
     }
     let service = Service::new();
     sinks.push(service.sink());
     let mut warn = |error: &Error| {
-        super::tell(&format!("warning: {error}"));
+        log::error(Level::Warn, error);
         service.trouble(error);
     };
     let mut networks: Vec<&mut dyn Classifier> = sessions.iter_mut().map(|session| session as _).collect();
     let Outcome { summary, end } = pipeline::run(source, &mut networks, sinks, &options, &stop, &mut warn);
     #[cfg(unix)]
     camera::end_programs();
-    say(&summary.to_string());
+    tell(&summary.to_string());
     Ok(match end? {
         End::Stopped => ExitCode::from(INTERRUPTED),
         End::Source | End::Limit | End::Reader => ExitCode::SUCCESS,

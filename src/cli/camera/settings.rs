@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::super::log::Level;
 use super::super::threads;
 use super::regions::{RegionSettings, StateSettings};
 use super::usage;
@@ -117,6 +118,9 @@ pub(super) struct Settings {
     /// there [default: token in the folder for states]
     #[arg(long, value_name = "FILE")]
     pub(super) token_file: Option<PathBuf>,
+    /// What is told: error, warn (also what goes wrong without ending the program) or info (also what it does) [default: info]
+    #[arg(long, value_name = "LEVEL")]
+    log: Option<Level>,
     /// Compute threads [default: 1]
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
@@ -186,6 +190,7 @@ impl Settings {
             no_reconnect: Some(!source.reconnect),
             no_pace: Some(!source.paced),
             jpeg_quality: Some(sink.jpeg_quality),
+            log: Some(Level::Info),
             threads: Some(1),
             device: Some(Device::default()),
             warmup: Some(options.warmup),
@@ -223,6 +228,11 @@ impl Settings {
     /// Bytes that a picture may take, if that is set.
     pub(super) fn max_picture(&self) -> Option<u64> {
         self.max_picture.map(|mib| mib.saturating_mul(1 << 20))
+    }
+
+    /// What is told.
+    pub(super) fn log(&self) -> Level {
+        self.log.unwrap_or(Level::Info)
     }
 
     pub(super) fn input(&self) -> &str {
@@ -384,6 +394,7 @@ mod tests {
             ("input-rotate = 45", "camera.toml line 1: unknown rotation '45'"),
             ("input-codec = 'h264'", "camera.toml line 1: unknown codec"),
             ("control = ['brightness']", "control is 'brightness': write NAME=VALUE"),
+            ("log = 'debug'", "camera.toml line 1: unknown level 'debug': write error, warn or info"),
             ("device = 'gpu'", "camera.toml line 1: unknown device"),
             ("outputs = []", "outputs is empty"),
         ] {
