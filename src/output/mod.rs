@@ -5,7 +5,7 @@
 //! | `-`, `terminal://` | one line a frame on standard output |
 //! | `json://-`, `json://PATH` | one JSON record a line (schema in `record.rs`) |
 //! | `file://DIR/NAME_%04d.png` (`.jpg`) | numbered annotated pictures; without `%d` always the newest one |
-//! | `http://127.0.0.1:8080` | a web page with the annotated pictures as they come |
+//! | `http://127.0.0.1:8080`, `https://` | a web page with the annotated pictures as they come |
 //! | `fb:///dev/fb0`, `drm://card0` | a screen, without a desktop (Linux); `?rotate=90` turns pictures |
 //! | `null://` | nowhere |
 //!
@@ -38,7 +38,7 @@ use clean::Clean;
 use patient::Patient;
 
 /// The outputs there are, for messages.
-const SUPPORTED: &str = "supported today: - (terminal lines), json://- or json://PATH, file://DIR/NAME_%04d.png or .jpg, http://127.0.0.1:PORT, fb:///dev/fb0, drm://card0, null://";
+const SUPPORTED: &str = "supported today: - (terminal lines), json://- or json://PATH, file://DIR/NAME_%04d.png or .jpg, http:// or https://127.0.0.1:PORT, fb:///dev/fb0, drm://card0, null://";
 /// Outputs that Densight means to have, but has not.
 const PLANNED: [&str; 1] = ["spi"];
 
@@ -118,6 +118,8 @@ pub struct SinkOptions {
     pub allow_hosts: Vec<String>,
     /// File of the token that clients of a web page from the network need.
     pub token_file: Option<PathBuf>,
+    /// PEM files of the certificate and the key of a web page at `https://`; without them it makes its own, beside the token.
+    pub certificate: Option<(PathBuf, PathBuf)>,
     /// The run whose results these are, for outputs that show whether it is paused, or that can be told to pause it.
     pub control: Control,
 }
@@ -129,6 +131,7 @@ impl Default for SinkOptions {
             patient: false,
             allow_hosts: Vec::new(),
             token_file: None,
+            certificate: None,
             control: Control::default(),
         }
     }
@@ -143,6 +146,15 @@ impl Default for SinkOptions {
 #[cfg(feature = "http")]
 pub fn token(file: Option<&Path>) -> Result<String> {
     Ok(http::token::Token::open(file)?.text().to_owned())
+}
+
+/// The SHA-256 of the certificate with which a web page is served at `https://`, as browsers show it.
+///
+/// # Errors
+/// [`ErrorKind::Usage`] where there is none yet, and without the feature `tls`; what is wrong with its file.
+#[cfg(feature = "http")]
+pub fn fingerprint(options: &SinkOptions) -> Result<String> {
+    http::tls::fingerprint(options)
 }
 
 /// Opens the sink that `uri` names.
@@ -163,7 +175,7 @@ pub fn open(uri: &str, options: &SinkOptions) -> Result<Box<dyn Sink>> {
     };
     match overlay(rest)? {
         None => open_as(scheme, rest, options),
-        Some(_) if !["file", "http", "fb", "drm"].contains(&scheme) => {
+        Some(_) if !["file", "http", "https", "fb", "drm"].contains(&scheme) => {
             Err(usage(format!("'{uri}': there are no pictures to draw on, leave ?overlay= out")))
         }
         Some((rest, true)) => open_as(scheme, rest, options),
@@ -196,12 +208,14 @@ fn open_as(scheme: &str, rest: &str, options: &SinkOptions) -> Result<Box<dyn Si
         "file" => Ok(Box::new(images::Images::open(rest, options)?)),
         #[cfg(feature = "http")]
         "http" => Ok(Box::new(http::Http::open(rest, options)?)),
+        #[cfg(feature = "http")]
+        "https" => Ok(Box::new(http::Http::open_secure(rest, options)?)),
         #[cfg(all(target_os = "linux", feature = "screens"))]
         "fb" => Ok(Box::new(screen::Screen::framebuffer(rest)?)),
         #[cfg(all(target_os = "linux", feature = "screens"))]
         "drm" => Ok(Box::new(screen::Screen::drm(rest)?)),
         #[cfg(not(feature = "http"))]
-        "http" => Err(usage("this program was built without http:// (feature http)".into())),
+        "http" | "https" => Err(usage(format!("this program was built without {scheme}:// (feature http)"))),
         #[cfg(all(target_os = "linux", not(feature = "screens")))]
         "fb" | "drm" => Err(usage(format!("this program was built without {scheme}:// (feature screens)"))),
         "mqtt" | "mqtts" => {

@@ -47,7 +47,7 @@ fn refused(uri: &str) -> Error {
 
 #[test]
 fn unknown_outputs_are_usage_errors_that_list_the_known_ones() {
-    for uri in ["ftp://x", "https://127.0.0.1:1", "out.png", "", "spi:///dev/spidev0.0"] {
+    for uri in ["ftp://x", "out.png", "", "spi:///dev/spidev0.0"] {
         let error = refused(uri);
         assert_eq!(error.kind(), ErrorKind::Usage, "{uri}");
         for known in ["json://", "file://", "http://", "null://"] {

@@ -51,6 +51,9 @@ pub(super) struct Args {
     /// Print the token that the web page asks for, and end
     #[arg(long)]
     show_token: bool,
+    /// Print the SHA-256 of the certificate of a web page at https://, as browsers show it, and end
+    #[arg(long)]
+    show_fingerprint: bool,
     /// Say nothing but warnings and errors: --log warn
     #[arg(short, long, conflicts_with = "log")]
     quiet: bool,
@@ -72,7 +75,7 @@ Outputs:
   -, terminal://                       one line a frame
   json://-, json://PATH                one JSON object a line
   file://DIR/NAME_%04d.png, .jpg       annotated pictures; without %d always the newest
-  http://127.0.0.1:PORT                web page with the annotated pictures
+  http://127.0.0.1:PORT, https://      web page with the annotated pictures
   fb:///dev/fb0, drm://card0           screen, without a desktop; ?rotate=90 turns pictures
   null://                              nowhere
 With ?overlay=off behind it, an output shows pictures as the camera delivers them.
@@ -98,6 +101,10 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let (mut source_options, mut sink_options, options) = settings.check()?;
+    if args.show_fingerprint {
+        super::print(&format!("{}\n", output::fingerprint(&sink_options)?))?;
+        return Ok(ExitCode::SUCCESS);
+    }
     if let Some(bytes) = settings.max_picture() {
         picture::set_most_memory(bytes);
     }

@@ -118,6 +118,13 @@ pub(super) struct Settings {
     /// there [default: token in the folder for states]
     #[arg(long, value_name = "FILE")]
     pub(super) token_file: Option<PathBuf>,
+    /// Certificate of a web page at https://, with those of the authorities between, as PEM; taken anew when it changes
+    /// [default: one that the program signs itself and keeps beside the token]
+    #[arg(long, value_name = "FILE")]
+    certificate: Option<PathBuf>,
+    /// Its key, as PEM
+    #[arg(long, value_name = "FILE")]
+    certificate_key: Option<PathBuf>,
     /// What is told: error, warn (also what goes wrong without ending the program) or info (also what it does) [default: info]
     #[arg(long, value_name = "LEVEL")]
     log: Option<Level>,
@@ -243,6 +250,30 @@ impl Settings {
         self.outputs.as_deref().unwrap_or_default()
     }
 
+    /// The files of certificate and key.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Usage`] for one without the other, and where there is nothing to use them for.
+    fn certificate(&self) -> Result<Option<(PathBuf, PathBuf)>> {
+        let files = match (&self.certificate, &self.certificate_key) {
+            (None, None) => return Ok(None),
+            (Some(certificate), Some(key)) => (certificate.clone(), key.clone()),
+            (Some(_), None) => {
+                return Err(usage("certificate is of no use without its key: name it, certificate-key".into()));
+            }
+            (None, Some(_)) => {
+                return Err(usage("certificate-key is of no use without a certificate: name it, certificate".into()));
+            }
+        };
+        if !self.outputs().iter().any(|output| output.starts_with("https://")) {
+            return Err(usage(
+                "certificate is for an output https://, and there is none: name one, such as https://0.0.0.0:8443"
+                    .into(),
+            ));
+        }
+        Ok(Some(files))
+    }
+
     /// Threads that compute.
     ///
     /// # Errors
@@ -295,6 +326,7 @@ impl Settings {
             jpeg_quality: self.jpeg_quality.unwrap_or(sink.jpeg_quality),
             allow_hosts: self.allow_host.clone().unwrap_or_default(),
             token_file: self.token_file.clone(),
+            certificate: self.certificate()?,
             ..sink
         };
         let default = Options::default();
@@ -397,6 +429,9 @@ mod tests {
             ("log = 'debug'", "camera.toml line 1: unknown level 'debug': write error, warn or info"),
             ("device = 'gpu'", "camera.toml line 1: unknown device"),
             ("outputs = []", "outputs is empty"),
+            ("certificate = 'a'", "certificate is of no use without its key"),
+            ("certificate-key = 'a'", "certificate-key is of no use without a certificate"),
+            ("certificate = 'a'\ncertificate-key = 'b'", "certificate is for an output https://, and there is none"),
         ] {
             assert!(wrong(text).starts_with(start), "{text}: {}", wrong(text));
         }

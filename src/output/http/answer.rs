@@ -132,8 +132,8 @@ fn refusal(shared: &Shared, client: &Client, request: &Request) -> Option<Respon
     (!is_known).then(|| login::required(uri.path()))
 }
 
-async fn login(State(shared): State<Arc<Shared>>, form: Body) -> Response {
-    login::answer(shared.token.as_ref(), form, shared.limits.request).await
+async fn login(State(shared): State<Arc<Shared>>, Extension(client): Extension<Arc<Client>>, form: Body) -> Response {
+    login::answer(shared.token.as_ref(), client.secure, form, shared.limits.request).await
 }
 
 async fn status(State(shared): State<Arc<Shared>>) -> Response {

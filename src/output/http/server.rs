@@ -12,18 +12,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use axum::http::StatusCode;
 use axum::{Extension, Router};
 use futures_util::future;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{self, Handle};
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
-use tokio_io_timeout::TimeoutStream;
 
 use super::limits::Limits;
+use super::timed::timed;
+use super::tls::{Accepted, Tls};
 
 /// Longest request line and headers, in bytes.
 const LONGEST: usize = 8 * 1024;
@@ -41,16 +44,23 @@ pub(super) struct Server {
 pub(super) struct Client {
     /// The address of this computer that it reached.
     pub(super) local: IpAddr,
+    /// Whether the connection is encrypted.
+    pub(super) secure: bool,
     /// Whether its answer is one without end.
     pub(super) is_stream: AtomicBool,
 }
 
 impl Server {
-    /// Serves `router` at `address`; port 0 is any free one.
+    /// Serves `router` at `address`, with `tls` by encrypted connections; port 0 is any free one.
     ///
     /// # Errors
     /// The system's, when the address cannot be had.
-    pub(super) fn start(address: SocketAddr, router: Router, limits: Limits) -> io::Result<Self> {
+    pub(super) fn start(
+        address: SocketAddr,
+        router: Router,
+        limits: Limits,
+        tls: Option<Arc<Tls>>,
+    ) -> io::Result<Self> {
         let runtime = runtime::Builder::new_current_thread()
             .enable_all()
             .thread_name("http pictures")
@@ -61,7 +71,7 @@ impl Server {
         let handle = runtime.handle().clone();
         let (stop, stopped) = oneshot::channel();
         let serve = move || {
-            runtime.block_on(future::select(pin!(accept(listener, router, limits)), stopped));
+            runtime.block_on(future::select(pin!(accept(listener, router, limits, tls)), stopped));
             // With the runtime all connections are dropped, that is closed.
         };
         let thread = thread::Builder::new().name("http".into()).spawn(serve)?;
@@ -94,7 +104,7 @@ impl Drop for Server {
 }
 
 /// Accepts connections, without end.
-async fn accept(listener: TcpListener, router: Router, limits: Limits) {
+async fn accept(listener: TcpListener, router: Router, limits: Limits, tls: Option<Arc<Tls>>) {
     let mut connections = Connections::default();
     loop {
         let accepted = listener.accept().await.and_then(|(stream, _)| Ok((stream.local_addr()?, stream)));
@@ -105,8 +115,9 @@ async fn accept(listener: TcpListener, router: Router, limits: Limits) {
             continue;
         };
         connections.keep(limits.connections - 1);
-        let client = Arc::new(Client { local: local.ip().to_canonical(), is_stream: AtomicBool::new(false) });
-        let task = tokio::spawn(serve(stream, router.clone().layer(Extension(client.clone())), limits));
+        let (local, secure) = (local.ip().to_canonical(), tls.is_some());
+        let client = Arc::new(Client { local, secure, is_stream: AtomicBool::new(false) });
+        let task = tokio::spawn(serve(stream, router.clone().layer(Extension(client.clone())), limits, tls.clone()));
         connections.0.push_back((task.abort_handle(), client));
     }
 }
@@ -131,11 +142,24 @@ impl Connections {
     }
 }
 
-/// Reads one request and answers it. A failure is the end of the client, of which nobody needs to know.
-async fn serve(stream: TcpStream, router: Router, limits: Limits) {
+/// Shakes hands where connections are encrypted, for which a client has as long as for its request, and serves the client.
+async fn serve(stream: TcpStream, router: Router, limits: Limits, tls: Option<Arc<Tls>>) {
     let _ = stream.set_nodelay(true);
-    let mut stream = TimeoutStream::new(stream);
-    stream.set_write_timeout(Some(limits.write));
+    let stream = timed(stream, limits);
+    let Some(tls) = tls else { return speak(stream, router, limits).await };
+    match tokio::time::timeout(limits.request, tls.accept(stream)).await {
+        Ok(Ok(Accepted::Encrypted(stream))) => speak(stream, router, limits).await,
+        Ok(Ok(Accepted::Plain(stream))) => {
+            let words = "this port is for https: write https:// in front of the address\n";
+            speak(stream, Router::new().fallback((StatusCode::BAD_REQUEST, words)), limits).await;
+        }
+        // What browsers say of certificates they do not know, among others.
+        Ok(Err(_)) | Err(_) => {}
+    }
+}
+
+/// Reads one request and answers it. A failure is the end of the client, of which nobody needs to know.
+async fn speak(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, router: Router, limits: Limits) {
     let _ = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.request)
@@ -143,6 +167,6 @@ async fn serve(stream: TcpStream, router: Router, limits: Limits) {
         .keep_alive(false)
         // Some readers of Motion JPEG know `Content-Type` only as it was written when they were.
         .title_case_headers(true)
-        .serve_connection(TokioIo::new(Box::pin(stream)), TowerToHyperService::new(router))
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
         .await;
 }
