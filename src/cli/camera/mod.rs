@@ -1,6 +1,7 @@
 //! `densight-camera`: labels what a camera sees.
 
 mod actions;
+mod health;
 mod networks;
 mod regions;
 mod service;
@@ -54,6 +55,9 @@ pub(super) struct Args {
     /// Print the SHA-256 of the certificate of a web page at https://, as browsers show it, and end
     #[arg(long)]
     show_fingerprint: bool,
+    /// Ask the web page at URL (http://127.0.0.1:8080) whether its program is well, and end: with 0 if it is, else with 1
+    #[arg(long, value_name = "URL")]
+    health: Option<String>,
     /// Say nothing but warnings and errors: --log warn
     #[arg(short, long, conflicts_with = "log")]
     quiet: bool,
@@ -89,6 +93,10 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 4 a live input ended by itself, 130
 /// # Errors
 /// Settings that mean nothing; a model, input or output that cannot be opened or fails.
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
+    if let Some(url) = &args.health {
+        super::print(&format!("{}\n", health::ask(url)?))?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let mut given = args.settings;
     (given.input, given.outputs) = (args.input, Some(args.outputs).filter(|outputs| !outputs.is_empty()));
     let settings = given.over(args.config.as_deref().map(Settings::read).transpose()?)?;
