@@ -46,6 +46,30 @@ fn records_and_pictures_are_written_together() {
 }
 
 #[test]
+fn what_is_told_has_levels() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("c.toml"), "log = 'warn'\n").unwrap();
+    // A picture that is cut off is a warning.
+    let pattern = ["test://pattern", "file://p.jpg", "--no-pace", "--frames", "1"];
+    assert_eq!(densight_camera(folder.path(), &pattern).status.code(), Some(0));
+    let whole = std::fs::read(folder.path().join("p.jpg")).unwrap();
+    std::fs::write(folder.path().join("cut.mjpeg"), [&whole[..whole.len() / 2], &whole].concat()).unwrap();
+    let lines = |more: &[&str]| {
+        let output = densight_camera(folder.path(), &[&["cut.mjpeg", "null://"], more].concat());
+        let said = stderr(&output);
+        (said.lines().filter(|line| line.starts_with("warning: ")).count(), said.lines().count())
+    };
+    let (warnings, all) = lines(&[]);
+    assert!(warnings == 1 && all > 3, "{warnings} of {all}");
+    assert_eq!(lines(&["--log", "info"]), (1, all));
+    for quiet in [&["--log", "warn"][..], &["-q"], &["--config", "c.toml"]] {
+        assert_eq!(lines(quiet), (1, 1), "{quiet:?}");
+    }
+    assert_eq!(lines(&["--log", "error"]), (0, 0));
+    assert_eq!(densight_camera(folder.path(), &["-q", "--log", "info"]).status.code(), Some(2));
+}
+
+#[test]
 fn settings_come_from_options_file_and_defaults() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("c.toml"), "input = 'test://pattern'\ntopk = 4\nframes = 2\nno-pace = true\n")

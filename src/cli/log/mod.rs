@@ -33,7 +33,7 @@ pub(super) fn set_least(level: Level) {
     LEAST.store(level as u8, Ordering::Relaxed);
 }
 
-/// Tells of an error; `about` it, if that is more than its message.
+/// Tells of an error.
 pub(super) fn error(level: Level, error: &Error) {
     tell(level, Some(error.kind()), &error.to_string());
 }
@@ -45,20 +45,20 @@ pub(super) fn tell(level: Level, kind: Option<ErrorKind>, message: &str) {
         return;
     }
     let message = one_line(message);
-    if let Some(journal) = JOURNAL.get_or_init(Journal::of_standard_error) {
-        if journal.send(level, kind, &message).is_ok() {
-            return;
-        }
-        // The same journal reads standard error, and this begins a line for it.
-        let _ = writeln!(io::stderr(), "<{}>{message}", level as u8);
-        return;
+    match JOURNAL.get_or_init(Journal::of_standard_error) {
+        Some(journal) if journal.send(level, kind, &message).is_ok() => {}
+        journal => _ = writeln!(io::stderr(), "{}", line(level, journal.is_some(), &message)),
     }
-    let start = match level {
-        Level::Error => "error: ",
-        Level::Warn => "warning: ",
-        Level::Info => "",
-    };
-    let _ = writeln!(io::stderr(), "{start}{message}");
+}
+
+/// The line on standard error. Where the journal reads that, the level is a number that it takes off.
+fn line(level: Level, is_journal: bool, message: &str) -> String {
+    match level {
+        _ if is_journal => format!("<{}>{message}", level as u8),
+        Level::Error => format!("error: {message}"),
+        Level::Warn => format!("warning: {message}"),
+        Level::Info => message.to_owned(),
+    }
 }
 
 impl FromStr for Level {
@@ -79,5 +79,22 @@ impl TryFrom<String> for Level {
 
     fn try_from(text: String) -> Result<Self, String> {
         text.parse()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_begin_with_what_they_are() {
+        for (level, line, in_journal) in
+            [(Level::Error, "error: x", "<3>x"), (Level::Warn, "warning: x", "<4>x"), (Level::Info, "x", "<6>x")]
+        {
+            assert_eq!(
+                (super::line(level, false, "x").as_str(), super::line(level, true, "x").as_str()),
+                (line, in_journal)
+            );
+        }
     }
 }
