@@ -1,9 +1,11 @@
-//! What a run can be asked for while it goes on, from any thread: to pause, to go on, to send a picture.
+//! What a run can be asked for while it goes on, from any thread: to pause, to go on, to send a picture, to look at scores otherwise.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-/// A handle on a run: clones ask the same one. It never blocks.
+use crate::tuning::Tunings;
+
+/// A handle on a run: clones ask the same one. Nothing blocks the run.
 #[derive(Debug, Clone, Default)]
 pub struct Control(Arc<State>);
 
@@ -11,6 +13,7 @@ pub struct Control(Arc<State>);
 struct State {
     paused: AtomicBool,
     snapshots: AtomicU64,
+    tunings: Tunings,
 }
 
 impl Control {
@@ -43,6 +46,11 @@ impl Control {
     /// How many pictures were asked for so far. An output sends one when this has changed.
     pub fn snapshots(&self) -> u64 {
         self.0.snapshots.load(Ordering::Relaxed)
+    }
+
+    /// What can be changed of regions: thresholds, and the like. The run takes it over between two frames.
+    pub fn tunings(&self) -> &Tunings {
+        &self.0.tunings
     }
 }
 

@@ -68,6 +68,8 @@ pub mod quantize;
 pub mod runtime;
 pub mod teach;
 pub mod text;
+#[cfg(feature = "camera")]
+pub mod tuning;
 
 #[cfg(feature = "camera")]
 pub use camera::{Source, SourceOptions};

@@ -16,6 +16,11 @@ pub struct Prediction {
     pub score: f32,
 }
 
+/// A score as all outputs and the page write it: `93.4%`, half a tenth rounded up.
+pub fn percent(score: f32) -> String {
+    format!("{:.1}%", (f64::from(score) * 1000.0).round() / 10.0)
+}
+
 /// Softmax over logits, stable for large values.
 pub fn softmax(logits: &[f32]) -> Vec<f32> {
     let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
@@ -204,6 +209,12 @@ mod tests {
         let p = softmax(&[1000.0, 1001.0, 999.0]);
         assert!((p.iter().sum::<f32>() - 1.0).abs() < 1e-6);
         assert!((p[1] / p[0] - std::f32::consts::E).abs() < 1e-4);
+    }
+
+    #[test]
+    fn percentages_have_one_digit() {
+        let written = [1.0, 0.934, 0.0, 0.00049, 0.0625, 0.9345, f32::NAN].map(percent);
+        assert_eq!(written, ["100.0%", "93.4%", "0.0%", "0.0%", "6.3%", "93.4%", "NaN%"]);
     }
 
     #[test]

@@ -36,6 +36,11 @@ impl Tracker {
         Self { rules, one: Held::new(None), each: Vec::new(), state }
     }
 
+    /// Other thresholds and times from now on; what holds goes on holding. Whether each label is by itself stays as it is.
+    pub fn set_rules(&mut self, rules: &Rules) {
+        self.rules = Rules { each: self.rules.each, ..rules.clone() };
+    }
+
     /// What holds.
     pub fn state(&self) -> &State {
         &self.state

@@ -29,6 +29,10 @@ impl Sink for Clean {
         self.0.deliver(report, picture)
     }
 
+    fn skip(&mut self, skipped: u64) {
+        self.0.skip(skipped);
+    }
+
     fn finish(&mut self) -> Result<()> {
         self.0.finish()
     }

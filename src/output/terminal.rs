@@ -10,7 +10,7 @@ use super::lines::Lines;
 use super::{Delivery, Sink};
 use crate::error::Result;
 use crate::frame::RgbImage;
-use crate::prediction::FrameReport;
+use crate::prediction::{FrameReport, percent};
 use crate::text;
 
 /// Plain lines, alike on a terminal and in a pipe.
@@ -52,7 +52,7 @@ fn line(report: &FrameReport) -> String {
             let _ = write!(line, "{} {}:", if index > 0 { "|" } else { "" }, text::name(&region.name));
         }
         for prediction in &region.predictions {
-            let _ = write!(line, " {:5.1}% {} ", prediction.score * 100.0, text::name(&prediction.label));
+            let _ = write!(line, " {:>6} {} ", percent(prediction.score), text::name(&prediction.label));
         }
         if region.predictions.is_empty() {
             line.push_str(" no class ");

@@ -8,7 +8,7 @@ use embedded_graphics::primitives::Rectangle;
 
 use super::text::Weight;
 use super::{ACCENT, Canvas, Layout, MUTED, PANEL, STRONG, TEXT};
-use crate::prediction::Prediction;
+use crate::prediction::{Prediction, percent};
 
 /// Letters in a row where the frame has room for them; fixed, so that the panel does not change size with labels.
 const LETTERS: u32 = 32;
@@ -84,7 +84,7 @@ impl Panel {
 
 /// A probability as six letters, `" 93.4%"` or `"100.0%"`.
 fn percentage(score: f32) -> String {
-    format!("{:5.1}%", score * 100.0)
+    format!("{:>6}", percent(score))
 }
 
 /// A bar's length for a probability: proportional, rounded, at least one pixel so that each class has a bar.

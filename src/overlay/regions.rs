@@ -8,7 +8,7 @@ use embedded_graphics::primitives::Rectangle;
 
 use super::text::Weight;
 use super::{ACCENT, Canvas, Layout, MUTED, PANEL, STRONG};
-use crate::prediction::RegionReport;
+use crate::prediction::{RegionReport, percent};
 
 /// A label cut to fewer letters than this says nothing.
 const SHORTEST: usize = 4;
@@ -66,7 +66,7 @@ fn label(canvas: &mut Canvas, layout: &Layout, region: &RegionReport) -> Result<
 
 /// The region's name and its state, or its best class.
 fn text(region: &RegionReport) -> String {
-    let best = || region.predictions.first().map(|best| format!("{} {:.0}%", best.label, best.score * 100.0));
+    let best = || region.predictions.first().map(|best| format!("{} {}", best.label, percent(best.score)));
     match region.state.as_ref().map(crate::prediction::State::text).or_else(best) {
         Some(what) => format!("{}: {what}", region.name),
         None => region.name.to_string(),
@@ -101,7 +101,7 @@ mod tests {
         assert_eq!(text(&region(0, 0, 9, 9, Some(&["open"]))), "gate: open");
         assert_eq!(text(&region(0, 0, 9, 9, Some(&["cat", "dog"]))), "gate: cat, dog");
         assert_eq!(text(&region(0, 0, 9, 9, Some(&[]))), "gate: uncertain");
-        assert_eq!(text(&region(0, 0, 9, 9, None)), "gate: Egyptian cat 75%");
+        assert_eq!(text(&region(0, 0, 9, 9, None)), "gate: Egyptian cat 75.0%");
         let nothing = RegionReport { predictions: vec![], ..region(0, 0, 9, 9, None) };
         assert_eq!(text(&nothing), "gate");
     }

@@ -5,7 +5,8 @@
 //!           (a thread)    (one frame)    (the calling thread; region by region)
 //! ```
 //!
-//! While it is paused ([`Control`]) frames go no further than the handover.
+//! While it is paused ([`Control`]) frames go no further than the handover. What was changed of regions meanwhile is taken over between
+//! two frames.
 
 mod capture;
 mod damage;
@@ -122,9 +123,11 @@ pub fn run(
     let named = options.regions.iter().map(|region| region.classifier).max();
     assert!(named.is_none_or(|most| most < classifiers.len()), "each region has a classifier");
     let is_live = source.is_live();
+    options.control.tunings().begin(options.regions.iter().map(Region::tuning).collect());
     let hand = Arc::new(Handover::new(is_live));
     let mut state = Loop {
         watches: options.regions.iter().map(Watch::new).collect(),
+        tuned: 0,
         start: Instant::now(),
         rate: Rate::default(),
         latencies: Latencies::new(),
@@ -164,6 +167,8 @@ struct Loop<'a, 'c> {
     options: &'a Options,
     warn: &'a mut dyn FnMut(&Error),
     watches: Vec<Watch>,
+    /// The version of the tunings that they have.
+    tuned: u64,
     start: Instant,
     rate: Rate,
     latencies: Latencies,
@@ -204,6 +209,7 @@ impl Loop<'_, '_> {
             match self.hand.take(left.unwrap_or(LOOK).min(LOOK)) {
                 Taken::Frame(_) if self.options.control.is_paused() => self.skip(),
                 Taken::Frame(frame) => {
+                    self.tune();
                     if self.frame(&frame)? == Delivery::Stop {
                         return Ok(End::Reader);
                     }
@@ -216,6 +222,14 @@ impl Loop<'_, '_> {
                 Taken::End(end) => return end.map(|()| End::Source),
                 Taken::Nothing => {}
             }
+        }
+    }
+
+    /// Takes over what was changed of regions since the last frame.
+    fn tune(&mut self) {
+        let tunings = self.options.control.tunings().newer(&mut self.tuned);
+        for (watch, tuning) in self.watches.iter_mut().zip(tunings.iter().flat_map(|tunings| tunings.iter())) {
+            watch.tune(tuning);
         }
     }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::error::{Error, ErrorKind, Result};
 use crate::events::Rules;
 use crate::frame::Area;
+use crate::tuning::Tuning;
 
 /// A part of each frame that a network looks at, and what is reported of its answers.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,6 +43,14 @@ impl Default for Region {
             smoothing: 0.0,
             rules: None,
         }
+    }
+}
+
+impl Region {
+    /// What can be changed of it while the run goes on.
+    pub fn tuning(&self) -> Tuning {
+        let Self { topk, threshold, smoothing, .. } = *self;
+        Tuning { region: self.name.clone(), topk, threshold, smoothing, rules: self.rules.clone() }
     }
 }
 

@@ -55,6 +55,8 @@ struct FakeSink {
     given: Arc<Mutex<Given>>,
     /// What is paused at the first result, until three frames were skipped.
     pauses: Option<Control>,
+    /// What is done once a result was delivered, the number of which it is given.
+    then: Option<Box<dyn FnMut(usize) + Send>>,
     wants: bool,
     /// What happens at the delivery of this number.
     at: Option<(usize, Result<Delivery, ErrorKind>)>,
@@ -77,6 +79,9 @@ impl Sink for FakeSink {
         let mut given = self.given.lock().unwrap();
         given.pictures += u64::from(picture.is_some());
         given.reports.push(report.clone());
+        if let Some(then) = &mut self.then {
+            then(given.reports.len());
+        }
         if let Some(control) = self.pauses.as_ref().filter(|_| given.reports.len() == 1) {
             control.pause();
         }
@@ -107,7 +112,7 @@ impl Sink for FakeSink {
 
 fn sink() -> (Box<FakeSink>, Arc<Mutex<Given>>) {
     let given = Arc::new(Mutex::new(Given::default()));
-    (Box::new(FakeSink { given: given.clone(), pauses: None, wants: false, at: None, stop: None }), given)
+    (Box::new(FakeSink { given: given.clone(), pauses: None, then: None, wants: false, at: None, stop: None }), given)
 }
 
 fn frame(sequence: u64) -> Step {

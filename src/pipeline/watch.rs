@@ -10,6 +10,7 @@ use crate::events::Tracker;
 use crate::frame::{Frame, RgbImage};
 use crate::prediction::{Event, Prediction, RegionReport, StageTimes};
 use crate::runtime::Classifier;
+use crate::tuning::Tuning;
 
 /// A region with what is remembered of earlier frames.
 #[derive(Debug)]
@@ -31,6 +32,14 @@ impl Watch {
         let Region { topk, threshold, smoothing, .. } = *region;
         let tracker = region.rules.clone().map(Tracker::new);
         Self { region: region.clone(), selection: Selection::new(topk, threshold, smoothing), tracker }
+    }
+
+    /// Other thresholds from now on.
+    pub(super) fn tune(&mut self, tuning: &Tuning) {
+        self.selection.set(tuning.topk, tuning.threshold, tuning.smoothing);
+        if let (Some(tracker), Some(rules)) = (&mut self.tracker, &tuning.rules) {
+            tracker.set_rules(rules);
+        }
     }
 
     /// Looks at `picture`, made of `frame`, which was captured at `now` on the loop's clock.

@@ -1,4 +1,5 @@
-// The page of the camera loop in Chromium: what it shows, at three widths, in light and dark, and whether axe finds it accessible.
+// The page of the camera loop in Chromium: what it shows, at three widths, in light and dark, whether its settings can be changed by keyboard,
+// and whether axe finds it accessible.
 //
 //     npm install playwright-core axe-core         # in any folder
 //     NODE_PATH=FOLDER/node_modules node tests/browser/page.mjs [PROGRAM] [FOLDER FOR SCREENSHOTS]
@@ -22,9 +23,60 @@ function check(what, holds) {
   console.log("ok: " + what);
 }
 
+async function accessible(tab, name) {
+  const { violations } = await tab.evaluate(() => window.axe.run(document, { resultTypes: ["violations"] }));
+  const serious = violations.filter(v => ["serious", "critical"].includes(v.impact));
+  check(`${name}: axe finds nothing serious ${JSON.stringify(serious.map(v => [v.id, v.nodes.map(n => n.html)]))}`, serious.length === 0);
+}
+
+const settings = tab => tab.evaluate(async () => (await (await fetch("/api/settings")).json()).regions);
+const said = (tab, words) => tab.waitForFunction(words => document.querySelector("#said").textContent.includes(words), words, { timeout: 10000 });
+
+// By keyboard alone: a threshold, one that is refused, and a number.
+async function changed(tab, name) {
+  const before = (await settings(tab))[1].state;
+  const slider = tab.getByLabel("A label begins at").nth(1);
+  await slider.focus();
+  await slider.press("ArrowRight");
+  await said(tab, "changed: enter of right");
+  const after = (await settings(tab))[1].state;
+  check(`${name}: a key raises a threshold by a hundredth`, Math.abs(after.enter - before.enter - 0.01) < 1e-6);
+  check(`${name}: and says so`, await slider.getAttribute("aria-valuetext") === (100 * after.enter).toFixed(1) + "%");
+  await slider.press("Home");
+  await said(tab, "leave is 0.2: it must not be above enter, which is 0");
+  check(`${name}: what is refused is said in words, and is as before`, Math.abs((await settings(tab))[1].state.enter - after.enter) < 1e-6);
+  await tab.waitForFunction(value => Math.abs(document.querySelectorAll("input[type=range]")[6].value - value) < 0.006, after.enter, { timeout: 10000 });
+  await accessible(tab, name + ", refused");
+  await slider.press("ArrowLeft");
+  await said(tab, "changed: enter of right");
+  const number = tab.getByLabel("Classes shown").nth(1);
+  await number.fill("2");
+  await number.press("Enter");
+  await tab.waitForFunction(() => document.querySelectorAll("#regions section")[1].querySelectorAll("li").length === 2, null, { timeout: 10000 });
+  await number.fill("3");
+  await number.press("Tab");
+  await said(tab, "changed: topk of right");
+  check(`${name}: a number is changed and put back`, (await settings(tab))[1].topk === 3);
+}
+
+async function paused(tab, name, shot) {
+  await tab.getByRole("button", { name: "Pause" }).press("Enter");
+  await tab.waitForFunction(() => document.querySelector("#state").textContent.startsWith("paused"), null, { timeout: 10000 });
+  const button = tab.getByRole("button", { name: "Resume" });
+  check(`${name}: paused, and no picture can be taken`, await button.isEnabled() && await tab.getByRole("button", { name: "Take a picture" }).isDisabled());
+  await accessible(tab, name + ", paused");
+  await tab.screenshot({ path: shot, fullPage: true });
+  await button.press(" ");
+  await tab.waitForFunction(() => document.querySelector("#state").textContent.startsWith("live"), null, { timeout: 20000 });
+  await tab.getByRole("button", { name: "Take a picture" }).press("Enter");
+  await tab.waitForFunction(() => document.querySelector("#taken img")?.naturalWidth > 0, null, { timeout: 10000 });
+  check(`${name}: resumed, and a picture was taken`, (await tab.locator("#taken a").getAttribute("download")).endsWith(".jpg"));
+  await accessible(tab, name + ", with a picture");
+}
+
 // The clip's states change, as it shows several things.
-const settings = join(folder, "camera.toml");
-writeFileSync(settings, `input = "clip://"
+const file = join(folder, "camera.toml");
+writeFileSync(file, `input = "clip://"
 outputs = ["http://127.0.0.1:0"]
 input-loop = true
 name = "front"
@@ -37,15 +89,15 @@ name = "right"
 rect = "50%,0%,50%,100%"
 state = { enter = 0.3, leave = 0.2, hold = 0.1 }
 `);
-const camera = spawn(program, ["--config", settings], { stdio: ["ignore", "ignore", "pipe"] });
-let said = "";
+const camera = spawn(program, ["--config", file], { stdio: ["ignore", "ignore", "pipe"] });
+let told = "";
 const page = await new Promise((resolve, reject) => {
   camera.stderr.on("data", data => {
-    said += data;
-    const found = said.match(/http:\/\/127\.0\.0\.1:\d+\//);
+    told += data;
+    const found = told.match(/http:\/\/127\.0\.0\.1:\d+\//);
     if (found) resolve(found[0]);
   });
-  camera.on("exit", () => reject(new Error(said)));
+  camera.on("exit", () => reject(new Error(told)));
 });
 const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
@@ -61,6 +113,7 @@ try {
       tab.on("request", request => { if (!request.url().startsWith(page) && !request.url().startsWith("data:")) outside.push(request.url()); });
       await tab.goto(page, { waitUntil: "load" });
       await tab.waitForFunction(() => document.querySelectorAll("#events li").length >= 3 && document.querySelector("#events img")?.naturalWidth > 0, null, { timeout: 60000 });
+      await tab.evaluate(() => document.querySelectorAll("details").forEach(details => { details.open = true; }));
       await tab.waitForTimeout(3000);
       await tab.screenshot({ path: join(shots, `page-${width}-${colorScheme}.png`), fullPage: true });
       const seen = await tab.evaluate(() => ({
@@ -73,9 +126,9 @@ try {
       check(`${name}: live, with a picture and a chart`, seen.live && seen.picture > 0 && seen.charts >= 1);
       check(`${name}: nothing is wider than the window`, !seen.wide);
       await tab.evaluate(axe);
-      const { violations } = await tab.evaluate(() => window.axe.run(document, { resultTypes: ["violations"] }));
-      const serious = violations.filter(v => ["serious", "critical"].includes(v.impact));
-      check(`${name}: axe finds nothing serious ${JSON.stringify(serious.map(v => [v.id, v.nodes.map(n => n.html)]))}`, serious.length === 0);
+      await accessible(tab, name);
+      await changed(tab, name);
+      await paused(tab, name, join(shots, `page-${width}-${colorScheme}-paused.png`));
       check(`${name}: no errors, and nothing from elsewhere ${errors} ${outside}`, errors.length === 0 && outside.length === 0);
       await context.close();
     }

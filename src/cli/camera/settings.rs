@@ -257,7 +257,7 @@ impl Settings {
             smoothing: self.smoothing.unwrap_or(default.smoothing),
             ..default
         };
-        super::regions::check(&whole)?;
+        whole.tuning().check()?;
         whole.rules = self.state.as_ref().map(StateSettings::rules).transpose().map_err(|e| e.at("state"))?;
         super::regions::regions(self.region.as_deref().unwrap_or_default(), whole)
     }

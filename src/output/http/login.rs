@@ -8,19 +8,20 @@ use axum::http::header::{LOCATION, SET_COOKIE, WWW_AUTHENTICATE};
 use axum::response::{Html, IntoResponse, Response};
 use tokio::time::timeout;
 
+use super::failure;
 use super::token::{COOKIE_NAME, Token};
 
-const PAGE: &str = include_str!("login.html");
+/// Where the form is sent to.
+pub(super) const PATH: &str = "/login";
+const PAGE: &str = include_str!("page/login.html");
 /// Longest form, in bytes.
 const LONGEST: usize = 1024;
 
 /// The answer to a request for `path` that comes without the token: the page for people, words for programs.
 pub(super) fn required(path: &str) -> Response {
-    let status = (StatusCode::UNAUTHORIZED, [(WWW_AUTHENTICATE, "Bearer")]);
-    match path {
-        "/" => (status.0, status.1, Html(PAGE)).into_response(),
-        _ => (status.0, status.1, "a token is needed: Authorization: Bearer TOKEN\n").into_response(),
-    }
+    let words = || failure::answer(path, StatusCode::UNAUTHORIZED, "a token is needed: Authorization: Bearer TOKEN");
+    let response = if path == "/" { (StatusCode::UNAUTHORIZED, Html(PAGE)).into_response() } else { words() };
+    ([(WWW_AUTHENTICATE, "Bearer")], response).into_response()
 }
 
 /// The answer to the form, for which a client has `patience`.

@@ -10,24 +10,36 @@
 //! | `/status.json` | the newest record, as `json://` writes it, with the same header; `paused` is whether the run is paused now |
 //! | `/healthz` | 200 and the newest record's age; 503 where there was none for ten seconds, unless the run is paused |
 //! | `/metrics` | counts and times for Prometheus |
+//! | `/api/settings` | settings of regions, and with `PATCH` changes of them, until the program ends |
+//! | `/api/pause`, `/api/resume`, `/api/snapshot` | with `POST`, what they say |
+//! | `/api/openapi.json` | the description of all paths (OpenAPI 3.1) |
 //!
 //! Pictures are encoded only when somebody wants them, once for all who do. By default only this computer can connect;
 //! where others can, they need a token ([`token`]) for all but `/healthz`. Requests have to call the server by a name
-//! of this computer ([`host`]).
+//! of this computer ([`host`]), and those that change something not come from a page from elsewhere (`guard.rs`).
 //!
 //! ```text
-//! the loop -> feed.rs -> answer.rs (axum) -> server.rs (hyper, in a thread of its own)
+//! the loop -> feed.rs, events.rs, metrics.rs -> answer.rs (axum) -> server.rs (hyper, in a thread of its own)
+//! the loop <- Control <- api.rs (axum) <-
 //! ```
 
 mod answer;
+mod api;
+mod body;
 mod events;
+mod failure;
 mod feed;
+mod guard;
 pub(crate) mod host;
 mod limits;
 mod log;
 mod login;
 mod metrics;
+mod page;
+mod router;
 mod server;
+mod settings;
+mod shared;
 pub(super) mod token;
 
 use std::io;
@@ -39,11 +51,11 @@ use super::{Delivery, Sink, SinkOptions};
 use crate::error::{Error, ErrorKind, Result, reason};
 use crate::frame::RgbImage;
 use crate::prediction::FrameReport;
-use answer::Shared;
 use feed::Feed;
 use host::Hosts;
 use limits::Limits;
 use server::Server;
+use shared::Shared;
 use token::Token;
 
 /// Shows results to web browsers.
@@ -73,7 +85,7 @@ impl Http {
         let encoding = Encoding::Jpeg(options.jpeg_quality);
         let feed = Feed::new(limits.streams, encoding);
         let shared = Arc::new(Shared::new(feed, limits, hosts, token, options.control.clone()));
-        let server = Server::start(address, answer::router(shared.clone()), limits).map_err(|error| {
+        let server = Server::start(address, router::router(shared.clone()), limits).map_err(|error| {
             let port = address.port();
             let message = match error.kind() {
                 io::ErrorKind::AddrInUse => format!("port {port} is in use: choose another, or 0 for any free one"),

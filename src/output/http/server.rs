@@ -41,6 +41,8 @@ pub(super) struct Server {
 pub(super) struct Client {
     /// The address of this computer that it reached.
     pub(super) local: IpAddr,
+    /// Its own address, or that of a proxy.
+    pub(super) peer: IpAddr,
     /// Whether its answer is one without end.
     pub(super) is_stream: AtomicBool,
 }
@@ -97,15 +99,16 @@ impl Drop for Server {
 async fn accept(listener: TcpListener, router: Router, limits: Limits) {
     let mut connections = Connections::default();
     loop {
-        let accepted = listener.accept().await.and_then(|(stream, _)| Ok((stream.local_addr()?, stream)));
-        let Ok((local, stream)) = accepted else {
+        let accepted = listener.accept().await.and_then(|(stream, peer)| Ok((stream.local_addr()?, peer, stream)));
+        let Ok((local, peer, stream)) = accepted else {
             // Out of file descriptors, or a client that left already.
             connections.keep(limits.connections / 2);
             tokio::time::sleep(Duration::from_millis(50)).await;
             continue;
         };
         connections.keep(limits.connections - 1);
-        let client = Arc::new(Client { local: local.ip().to_canonical(), is_stream: AtomicBool::new(false) });
+        let (local, peer) = (local.ip().to_canonical(), peer.ip().to_canonical());
+        let client = Arc::new(Client { local, peer, is_stream: AtomicBool::new(false) });
         let task = tokio::spawn(serve(stream, router.clone().layer(Extension(client.clone())), limits));
         connections.0.push_back((task.abort_handle(), client));
     }

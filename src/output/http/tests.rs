@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::super::tests::report;
 use super::*;
 
+mod api;
 mod clients;
 mod login;
 
@@ -132,6 +133,7 @@ fn everything_else_is_refused() {
         ("GET /../etc/passwd", "404"),
         ("GET //status.json", "404"),
         ("DELETE /x", "404"),
+        ("GET /api", "404"),
         ("POST /", "405"),
         ("PUT /stream.mjpg", "405"),
         ("GET x", "400"),

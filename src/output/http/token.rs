@@ -88,20 +88,28 @@ impl Token {
         self.0.as_bytes().ct_eq(given.as_bytes()).into()
     }
 
+    /// Whether a request with these headers gives it as `Authorization: Bearer`: no browser can be made to do so by a page from elsewhere.
+    pub(super) fn is_bearer_in(&self, headers: &HeaderMap) -> bool {
+        let values = headers.get_all(AUTHORIZATION).iter().filter_map(|value| value.to_str().ok());
+        let mut given = values.filter_map(|value| value.split_once(' '));
+        given.any(|(scheme, token)| scheme.eq_ignore_ascii_case("bearer") && self.is(token.trim()))
+    }
+
     /// Whether a request with these headers knows it.
     pub(super) fn is_in(&self, headers: &HeaderMap) -> bool {
         let values = |name| headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
         let mut cookies =
             values(COOKIE).flat_map(|cookies| cookies.split(';')).filter_map(|cookie| cookie.trim().split_once('='));
-        let knows = |value: &str| match value.split_once(' ') {
-            Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => self.is(token.trim()),
+        let has_password = |value: &str| match value.split_once(' ') {
             Some((scheme, token)) if scheme.eq_ignore_ascii_case("basic") => {
                 let expected = text::base64(format!("token:{}", self.0).as_bytes());
                 expected.as_bytes().ct_eq(token.trim().as_bytes()).into()
             }
             _ => false,
         };
-        values(AUTHORIZATION).any(knows) || cookies.any(|(name, value)| name == COOKIE_NAME && self.is(value))
+        self.is_bearer_in(headers)
+            || values(AUTHORIZATION).any(has_password)
+            || cookies.any(|(name, value)| name == COOKIE_NAME && self.is(value))
     }
 }
 

@@ -57,6 +57,42 @@ fn a_change_of_state_is_an_event_of_its_frame() {
 }
 
 #[test]
+fn thresholds_change_between_two_frames() {
+    let (mut sink, given) = sink();
+    let rules = Rules { hold: Duration::ZERO, ..Rules::default() };
+    let options = options(vec![
+        Region { rules: Some(rules), topk: 1, ..region("left", "0,0,1,1") },
+        Region { topk: 1, ..region("right", "100,0,1,1") },
+    ]);
+    let control = options.control.clone();
+    sink.then = Some(Box::new(move |count| {
+        let changed: Result<_, ()> = control.tunings().change(|tunings| {
+            let rules = tunings[0].rules.as_mut().unwrap();
+            match count {
+                1 => rules.enter = 0.9,
+                2 => tunings[0].topk = 2,
+                3 => (rules.enter, rules.each) = (0.6, true),
+                4 => tunings[0].threshold = 0.5,
+                _ => return Err(()),
+            }
+            Ok(())
+        });
+        assert_eq!(changed.is_ok(), count <= 4);
+    }));
+    let steps = [255, 0, 204, 204, 0].into_iter().zip(0..).map(|(left, sequence)| halves(sequence, left)).collect();
+    run_steps(steps, false, vec![sink], &options).0.end.unwrap();
+    let reports = &given.lock().unwrap().reports;
+    let state = |report: &FrameReport| report.regions[0].state.as_ref().unwrap().text();
+    // 204 of 255 is 0.8: not enough for 0.9, enough for 0.6. That labels exclude one another does not change.
+    let states: Vec<String> = reports.iter().map(state).collect();
+    assert_eq!(states, ["red", "uncertain", "uncertain", "red", "uncertain"]);
+    let shown = |index: usize| reports.iter().map(move |report| report.regions[index].predictions.len());
+    assert_eq!(shown(0).collect::<Vec<_>>(), [1, 1, 2, 2, 1]);
+    assert_eq!(shown(1).collect::<Vec<_>>(), [1; 5]);
+    assert_eq!(options.control.tunings().get()[0].threshold, 0.5);
+}
+
+#[test]
 fn a_region_outside_of_the_picture_ends_it_with_one_line() {
     let options = options(vec![region("gate", "150,0,100,100")]);
     let (outcome, _) = run_steps(vec![frame(0)], false, vec![sink().0], &options);
