@@ -9,6 +9,8 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// Most classes that can be asked for: more than networks have.
 const MOST_CLASSES: usize = 4_000_000;
+/// Largest share of the past: with more, what is seen would hardly count.
+const MOST_SMOOTHING: f64 = 0.9999;
 /// Longest time to hold and longest cool-down: a year.
 const LONGEST: f64 = 31_536_000.0;
 
@@ -21,7 +23,7 @@ pub struct Tuning {
     pub topk: usize,
     /// Least score of a reported class, 0 to 1.
     pub threshold: f32,
-    /// Share of the past in each score, 0 (none) <= smoothing < 1.
+    /// Share of the past in each score, 0 (none) to 0.9999.
     pub smoothing: f32,
     /// When its state changes; `None` where none is followed, which cannot be changed.
     pub rules: Option<Rules>,
@@ -104,12 +106,10 @@ pub fn share(name: &str, value: f64) -> Result<f32> {
 /// A share of the past.
 ///
 /// # Errors
-/// [`ErrorKind::Usage`] for what is not at least 0 and below 1.
+/// [`ErrorKind::Usage`] for what is not between 0 and 0.9999.
 pub fn smoothing(value: f64) -> Result<f32> {
-    let is_share = (0.0..1.0).contains(&value);
-    // What is just below 1 must not be rounded to it.
-    let rounded = (value as f32).min(1.0_f32.next_down());
-    is_share.then_some(rounded).ok_or_else(|| wrong("smoothing", value, "at least 0 and below 1"))
+    let is_share = (0.0..=MOST_SMOOTHING).contains(&value);
+    is_share.then_some(value as f32).ok_or_else(|| wrong("smoothing", value, format_args!("0 to {MOST_SMOOTHING}")))
 }
 
 /// The time called `name`, of so many seconds.
@@ -195,7 +195,7 @@ mod tests {
         for (wrong, line) in [
             (Tuning { topk: 0, ..tuning("a") }, "topk is 0: it must be 1 to 4000000"),
             (Tuning { threshold: f32::NAN, ..tuning("a") }, "threshold is NaN: it must be between 0 and 1"),
-            (Tuning { smoothing: 1.0, ..tuning("a") }, "smoothing is 1: it must be at least 0 and below 1"),
+            (Tuning { smoothing: 1.0, ..tuning("a") }, "smoothing is 1: it must be 0 to 0.9999"),
             (
                 Tuning { rules: Some(Rules { leave: 0.75, ..Rules::default() }), ..tuning("a") },
                 "leave is 0.75: it must not be above enter, which is 0.7",
@@ -212,7 +212,7 @@ mod tests {
         }
         // What f32 would round into the range, or out of it, counts as it was written.
         assert!(share("enter", 1.000_000_000_1).is_err() && share("enter", -1e-50).is_err());
-        assert!(smoothing(0.999_999_999_999).unwrap() < 1.0);
+        assert!(smoothing(0.9999).unwrap() < 1.0 && smoothing(0.999_900_1).is_err());
     }
 
     #[test]

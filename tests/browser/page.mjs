@@ -1,4 +1,4 @@
-// The page of the camera loop in Chromium: what it shows, at three widths, in light and dark, whether its settings can be changed by keyboard,
+// The page of the camera loop in Chromium: what it shows, at four widths, in light and dark, whether its settings can be changed by keyboard,
 // and whether axe finds it accessible.
 //
 //     npm install playwright-core axe-core         # in any folder
@@ -35,7 +35,7 @@ const said = (tab, words) => tab.waitForFunction(words => document.querySelector
 // By keyboard alone: a threshold, one that is refused, and a number.
 async function changed(tab, name) {
   const before = (await settings(tab))[1].state;
-  const slider = tab.getByLabel("A label begins at").nth(1);
+  const slider = tab.getByLabel("Begins at").nth(1);
   await slider.focus();
   await slider.press("ArrowRight");
   await said(tab, "changed: enter of right");
@@ -105,8 +105,8 @@ const browser = await chromium.launch({
 });
 try {
   for (const colorScheme of ["light", "dark"]) {
-    for (const width of [400, 1280, 2560]) {
-      const context = await browser.newContext({ colorScheme, viewport: { width, height: Math.round(width * 0.7) + 300 } });
+    for (const width of [360, 1280, 2560, 3840]) {
+      const context = await browser.newContext({ colorScheme, viewport: { width, height: Math.round(width * 0.5) + 500 } });
       const tab = await context.newPage();
       const errors = [], outside = [];
       tab.on("pageerror", error => errors.push(String(error)));

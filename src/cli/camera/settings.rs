@@ -50,7 +50,7 @@ pub(super) struct Settings {
     /// Least score of a class that is shown, 0 to 1 [default: 0]
     #[arg(long, value_name = "SCORE")]
     threshold: Option<f32>,
-    /// Share of the past in each score, 0 to below 1 [default: 0]
+    /// Share of the past in each score, 0 to 0.9999 [default: 0]
     #[arg(long, value_name = "SHARE")]
     smoothing: Option<f32>,
     /// Part of the picture to classify, after rotation: X,Y,WIDTH,HEIGHT in pixels or percent, with a name in front if

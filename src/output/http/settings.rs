@@ -229,15 +229,15 @@ mod tests {
     fn what_is_named_changes_and_the_rest_stays() {
         let text = r#"{"regions": [
             {"name": "gate", "topk": 5, "state": {"enter": 0.9, "hold": 2.5}},
-            {"name": "yard", "threshold": 1, "smoothing": 0.9999999999}
+            {"name": "yard", "threshold": 1, "smoothing": 0.9999}
         ]}"#;
         let after = applied(text).unwrap();
         let changed = "gate: topk 5 (was 1), enter 0.9 (was 0.7), hold 2.5 (was 1); yard: threshold 1 (was 0), \
-            smoothing 0.99999994 (was 0)";
+            smoothing 0.9999 (was 0)";
         assert_eq!(differences(&tunings(), &after).unwrap(), changed);
         assert!(after.iter().all(|tuning| tuning.check().is_ok()));
         let json = text::json(&Settings::of(&after)).unwrap();
-        let expected = r#"{"regions":[{"name":"gate","topk":5,"threshold":0.0,"smoothing":0.0,"state":{"enter":0.9,"leave":0.5,"hold":2.5,"cooldown":0.0}},{"name":"yard","topk":1,"threshold":1.0,"smoothing":0.99999994,"state":null}]}"#;
+        let expected = r#"{"regions":[{"name":"gate","topk":5,"threshold":0.0,"smoothing":0.0,"state":{"enter":0.9,"leave":0.5,"hold":2.5,"cooldown":0.0}},{"name":"yard","topk":1,"threshold":1.0,"smoothing":0.9999,"state":null}]}"#;
         assert_eq!(json, expected);
         for nothing in ["{}", r#"{"regions": []}"#, r#"{"regions": [{"name": "gate", "state": {}}]}"#] {
             assert_eq!(differences(&tunings(), &applied(nothing).unwrap()), None);
@@ -259,7 +259,7 @@ mod tests {
                 422,
                 "region gate: threshold is 1.0000000001: it must be between",
             ),
-            (region(", \"smoothing\": 1"), 422, "region gate: smoothing is 1: it must be at least 0 and below 1"),
+            (region(", \"smoothing\": 1"), 422, "region gate: smoothing is 1: it must be 0 to 0.9999"),
             (region(", \"state\": {\"leave\": -1}"), 422, "region gate: leave is -1: it must be between 0 and 1"),
             (region(", \"state\": {\"hold\": 1e300}"), 422, "region gate: hold is 1000000000"),
             (

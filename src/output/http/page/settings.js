@@ -23,7 +23,7 @@ async function request(method, path, body) {
 
 // What can be set: name, words, kind of value, its step. Those of a state have a group of their own.
 const SHOWN = [["threshold", "Least score shown", "share"], ["topk", "Classes shown", "count"], ["smoothing", "Smoothing", "share", 0.99]];
-const STATE = [["enter", "A label begins at", "share"], ["leave", "and goes on above", "share"], ["hold", "when seen for, seconds", "seconds"], ["cooldown", "Between changes, seconds", "seconds"]];
+const STATE = [["enter", "Begins at", "share"], ["leave", "Ends below", "share"], ["hold", "Hold (seconds)", "seconds"], ["cooldown", "Cool-down (seconds)", "seconds"]];
 let fields = [], shownRegions = "";
 
 function field(region, group, [name, words, kind, most]) {
