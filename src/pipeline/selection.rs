@@ -18,6 +18,12 @@ impl Selection {
         Self { topk, threshold, smoothing, past: Vec::new() }
     }
 
+    /// The same with these numbers; the past goes on where its share is the same.
+    pub(super) fn after(self, topk: usize, threshold: f32, smoothing: f32) -> Self {
+        let past = if smoothing == self.smoothing { self.past } else { Vec::new() };
+        Self { topk, threshold, smoothing, past }
+    }
+
     /// How many classes it has to be given.
     pub(super) fn wanted(&self) -> usize {
         if self.smoothing > 0.0 { usize::MAX } else { self.topk }

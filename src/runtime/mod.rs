@@ -46,6 +46,11 @@ pub trait Classifier {
     /// First 16 hexadecimal digits of the model file's SHA-256.
     fn hash(&self) -> Arc<str>;
 
+    /// The labels of its classes, by class; empty where they are not known.
+    fn class_labels(&self) -> Vec<Arc<str>> {
+        Vec::new()
+    }
+
     /// The `k` most probable classes of `image`; all of them if there are fewer.
     ///
     /// # Errors

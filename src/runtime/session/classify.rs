@@ -59,6 +59,10 @@ impl Classifier for Session {
         self.hash.clone()
     }
 
+    fn class_labels(&self) -> Vec<Arc<str>> {
+        self.labels.clone()
+    }
+
     fn batch(&self) -> usize {
         self.batch
     }
