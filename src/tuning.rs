@@ -155,6 +155,20 @@ impl Tunings {
         Ok([before, regions.clone()])
     }
 
+    /// Those of other regions, whose own settings were `before` and are `after`. What was changed of a region stays where its settings
+    /// are the same; others are as `tuned` says.
+    pub fn rebase(&self, before: &[Tuning], after: &[Tuning], tuned: &[Tuning]) {
+        let named = |of: &[Tuning], name: &str| of.iter().find(|tuning| *tuning.region == *name).cloned();
+        let mut regions = self.lock();
+        let of = |own: &Tuning| {
+            let is_same = named(before, &own.region).as_ref() == Some(own);
+            let kept = named(&regions, &own.region).filter(|_| is_same);
+            kept.or_else(|| named(tuned, &own.region)).unwrap_or_else(|| own.clone())
+        };
+        let tunings = after.iter().map(of).collect();
+        self.set(&mut regions, tunings);
+    }
+
     /// The tunings if they are others than at `version`, which is brought up to date. It never waits: while somebody changes them there
     /// is nothing new yet.
     pub fn newer(&self, version: &mut u64) -> Option<Arc<[Tuning]>> {
@@ -213,6 +227,26 @@ mod tests {
         // What f32 would round into the range, or out of it, counts as it was written.
         assert!(share("enter", 1.000_000_000_1).is_err() && share("enter", -1e-50).is_err());
         assert!(smoothing(0.9999).unwrap() < 1.0 && smoothing(0.999_900_1).is_err());
+    }
+
+    #[test]
+    fn what_was_changed_stays_where_the_settings_are_the_same() {
+        let tunings = Tunings::default();
+        let before = [tuning("a"), tuning("b"), tuning("c")];
+        tunings.begin(before.to_vec());
+        let changed: Result<_, ()> = tunings.change(|regions| {
+            regions.iter_mut().for_each(|region| region.topk = 9);
+            Ok(())
+        });
+        let [_, changed] = changed.unwrap();
+        // The second one has other settings, the third one is gone, and there is a new one.
+        let after = [tuning("d"), Tuning { topk: 2, ..tuning("b") }, tuning("a")];
+        tunings.rebase(&before, &after, &after);
+        let topk = || tunings.get().iter().map(|region| (region.region.to_string(), region.topk)).collect::<Vec<_>>();
+        assert_eq!(topk(), [("d".into(), 3), ("b".into(), 2), ("a".into(), 9)]);
+        // Taken back, it is as before.
+        tunings.rebase(&after, &before, &changed);
+        assert_eq!(topk(), [("a".into(), 9), ("b".into(), 9), ("c".into(), 9)]);
     }
 
     #[test]

@@ -69,6 +69,12 @@ before=$(property NRestarts)
 sleep 8
 ok "the watchdog leaves a healthy one alone" [ "$(property NRestarts)" = "$before" ]
 
+sed -i '1i topk = 1' /etc/densight/camera.toml
+pid=$(property MainPID)
+ok "it reads its settings again" systemctl reload $service
+ok "and says so" soon 30 said 'settings: changed; frame: '
+ok "without a new start" sh -c "systemctl is-active -q $service && [ $(property MainPID) = $pid ]"
+
 # Another camera, with settings of its own.
 sed 's,:8080,:8081,' /etc/densight/camera.toml >/etc/densight/front.toml
 ok "a second camera starts" systemctl start densight-camera@front

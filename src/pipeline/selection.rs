@@ -26,6 +26,12 @@ impl Selection {
         (self.topk, self.threshold, self.smoothing) = (topk, threshold, smoothing);
     }
 
+    /// The same with these numbers.
+    pub(super) fn after(mut self, topk: usize, threshold: f32, smoothing: f32) -> Self {
+        self.set(topk, threshold, smoothing);
+        self
+    }
+
     /// How many classes it has to be given.
     pub(super) fn wanted(&self) -> usize {
         if self.smoothing > 0.0 { usize::MAX } else { self.topk }

@@ -46,6 +46,16 @@ pub trait Classifier {
     /// First 16 hexadecimal digits of the model file's SHA-256.
     fn hash(&self) -> Arc<str>;
 
+    /// The labels of its classes, by class; empty where they are not known.
+    fn class_labels(&self) -> Vec<Arc<str>> {
+        Vec::new()
+    }
+
+    /// Channels, height and width of its input; `None` where that is not known.
+    fn input_size(&self) -> Option<[usize; 3]> {
+        None
+    }
+
     /// The `k` most probable classes of `image`; all of them if there are fewer.
     ///
     /// # Errors

@@ -6,7 +6,7 @@
 //
 // CHROMIUM names the browser (/usr/bin/chromium).
 import { spawn } from "node:child_process";
-import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -59,6 +59,22 @@ async function changed(tab, name) {
   check(`${name}: a number is changed and put back`, (await settings(tab))[1].topk === 3);
 }
 
+// A model that is refused, and one that takes the other's place.
+async function exchanged(tab, name) {
+  const file = tab.getByLabel("Another one: its file in the folder of models");
+  const told = words => tab.waitForFunction(words => document.querySelector("#progress").textContent.includes(words), words, { timeout: 60000 });
+  await file.fill("no-such.onnx");
+  await file.press("Enter");
+  await told("model no-such.onnx was refused: ");
+  await accessible(tab, name + ", model refused");
+  await file.fill("hand.onnx");
+  await tab.getByLabel("For", { exact: true }).selectOption("right");
+  await tab.getByLabel("with the labels that it has").check();
+  await tab.getByRole("button", { name: "Exchange" }).press("Enter");
+  await told("model hand.onnx is done; right has ");
+  check(`${name}: another model`, (await tab.locator("#running dd").nth(1).textContent()).startsWith("hand"));
+}
+
 async function paused(tab, name, shot) {
   await tab.getByRole("button", { name: "Pause" }).press("Enter");
   await tab.waitForFunction(() => document.querySelector("#state").textContent.startsWith("paused"), null, { timeout: 10000 });
@@ -78,6 +94,7 @@ async function paused(tab, name, shot) {
 const file = join(folder, "camera.toml");
 writeFileSync(file, `input = "clip://"
 outputs = ["http://127.0.0.1:0"]
+models = "${folder}"
 input-loop = true
 name = "front"
 [[region]]
@@ -89,6 +106,7 @@ name = "right"
 rect = "50%,0%,50%,100%"
 state = { enter = 0.3, leave = 0.2, hold = 0.1 }
 `);
+copyFileSync("models/hand_signs_densenet_bc_L40_k12_int8.onnx", join(folder, "hand.onnx"));
 const camera = spawn(program, ["--config", file], { stdio: ["ignore", "ignore", "pipe"] });
 let told = "";
 const page = await new Promise((resolve, reject) => {
@@ -128,6 +146,7 @@ try {
       await tab.evaluate(axe);
       await accessible(tab, name);
       await changed(tab, name);
+      if (width === 1280 && colorScheme === "dark") await exchanged(tab, name);
       await paused(tab, name, join(shots, `page-${width}-${colorScheme}-paused.png`));
       check(`${name}: no errors, and nothing from elsewhere ${errors} ${outside}`, errors.length === 0 && outside.length === 0);
       await context.close();

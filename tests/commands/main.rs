@@ -16,6 +16,8 @@ mod quantize;
 mod reuse;
 mod rtsp;
 mod sources;
+#[cfg(unix)]
+mod swap;
 mod teach;
 mod verify;
 

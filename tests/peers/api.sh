@@ -12,11 +12,14 @@ schemathesis=${SCHEMATHESIS:-schemathesis}
 folder=$(mktemp -d)
 port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 token=0123456789abcdef0123456789abcdef
+mkdir "$folder/models"
+cp models/cifar10_densenet_bc_L40_k12_int8.onnx "$folder/models/gate-2.onnx"
 echo $token >"$folder/token"
 cat >"$folder/camera.toml" <<TOML
 input = "test://pattern"
 outputs = ["http://0.0.0.0:$port"]
 token-file = "$folder/token"
+models = "$folder/models"
 [state]
 TOML
 "$program" --config "$folder/camera.toml" 2>"$folder/log" &

@@ -1,17 +1,17 @@
 //! `densight-camera`: labels what a camera sees.
 
 mod actions;
+mod changes;
 mod networks;
 mod regions;
 mod service;
 pub(crate) mod settings;
+mod signals;
+mod swap;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::Context;
 use clap::Parser;
 
 use super::INTERRUPTED;
@@ -21,11 +21,13 @@ use crate::output::actions::{Action, EachLabel};
 use crate::output::{self, Sink, SinkOptions};
 use crate::picture;
 use crate::pipeline::{self, End, Outcome};
-use crate::runtime::{Classifier, Session};
+use crate::runtime::Classifier;
 
+use changes::Changes;
 use networks::Networks;
 use service::Service;
 use settings::Settings;
+use signals::Signals;
 
 /// Label what a camera sees
 ///
@@ -76,7 +78,8 @@ Outputs:
   null://                              nowhere
 With ?overlay=off behind it, an output shows pictures as the camera delivers them.
 Only a settings file (--config) has: several regions, each with its own model; rules by which
-their states change; what is done when they do (docs/recipes.md).
+their states change; what is done when they do; models to be exchanged while it runs
+(docs/recipes.md). SIGHUP reads it again.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 4 a live input ended by itself, 130 interrupted (Ctrl-C)";
 
@@ -88,7 +91,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let quiet = args.quiet;
     let mut given = args.settings;
     (given.input, given.outputs) = (args.input, Some(args.outputs).filter(|outputs| !outputs.is_empty()));
-    let settings = given.over(args.config.as_deref().map(Settings::read).transpose()?)?;
+    let settings = given.clone().over(args.config.as_deref().map(Settings::read).transpose()?)?;
     if args.print_config {
         super::print(&settings.to_toml()?)?;
         return Ok(ExitCode::SUCCESS);
@@ -101,7 +104,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     if let Some(bytes) = settings.max_picture() {
         picture::set_most_memory(bytes);
     }
-    let stop = on_ctrl_c()?;
+    let Signals { stop, reload } = Signals::watch(args.config.is_some())?;
     let say = |text: &str| {
         if !quiet {
             super::tell(text);
@@ -109,12 +112,12 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     };
     let networks = Networks::open(&settings)?;
     let (actions, labels) = (actions::actions(&settings, &networks)?, actions::each_labels(&networks));
-    let Networks { mut sessions, regions } = networks;
-    for session in &sessions {
+    for network in &networks.networks {
+        let session = network.session();
         say(&format!("model   {} ({})", session.name(), session.hash()));
     }
-    let options = pipeline::Options { regions, ..options };
-    source_options.least = Some(least_size(&sessions));
+    let options = pipeline::Options { regions: networks.regions.clone(), ..options };
+    source_options.least = Some(least_size(&networks));
     let source = camera::open(settings.input(), &source_options)?;
     say(&format!("input   {}", source.describe()));
     sink_options.patient = source.is_live() || source_options.repeat;
@@ -129,8 +132,21 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         super::tell(&format!("warning: {error}"));
         service.trouble(error);
     };
-    let mut networks: Vec<&mut dyn Classifier> = sessions.iter_mut().map(|session| session as _).collect();
-    let Outcome { summary, end } = pipeline::run(source, &mut networks, sinks, &options, &stop, &mut warn);
+    let classifiers = networks.models().classifiers;
+    let changes = Changes {
+        given,
+        config: args.config,
+        settings,
+        networks,
+        exchange: options.exchange.clone(),
+        control: options.control.clone(),
+        service: service.clone(),
+        reload,
+        quiet,
+    };
+    let changes = changes.start()?;
+    let Outcome { summary, end } = pipeline::run(source, classifiers, sinks, &options, &stop, &mut warn);
+    drop(changes);
     #[cfg(unix)]
     camera::end_programs();
     say(&summary.to_string());
@@ -161,25 +177,13 @@ fn sinks(
 }
 
 /// Width and height that a camera's pictures are to have at least: the largest network's, and what people can make something out on.
-fn least_size(sessions: &[Session]) -> (u32, u32) {
+fn least_size(networks: &Networks) -> (u32, u32) {
     let side = |axis: usize, least: u32| {
-        let sides = sessions.iter().map(|session| u32::try_from(session.input_shape()[axis]).unwrap_or(u32::MAX));
+        let side = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
+        let sides = networks.networks.iter().map(|network| side(network.session().input_shape()[axis]));
         sides.fold(least, u32::max)
     };
     (side(2, camera::LEAST_SIZE.0), side(1, camera::LEAST_SIZE.1))
-}
-
-/// A flag that Ctrl-C and a request to terminate raise; the second one ends the program at once.
-fn on_ctrl_c() -> anyhow::Result<Arc<AtomicBool>> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let raised = stop.clone();
-    ctrlc::set_handler(move || {
-        if raised.swap(true, Ordering::Relaxed) {
-            std::process::exit(i32::from(INTERRUPTED));
-        }
-    })
-    .context("cannot watch for Ctrl-C")?;
-    Ok(stop)
 }
 
 fn usage(message: String) -> Error {

@@ -1,5 +1,6 @@
 //! The camera loop's settings: options over a file over defaults.
 
+use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -8,14 +9,34 @@ use serde::{Deserialize, Serialize};
 
 use super::super::threads;
 use super::regions::{RegionSettings, StateSettings};
+use super::swap::SwapSettings;
 use super::usage;
 use crate::camera::{Flip, Rotation, SourceOptions, Turning};
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::PixelFormat;
 use crate::output::SinkOptions;
 use crate::output::actions::{Command, Gpio, Mqtt, Record, Webhook};
-use crate::pipeline::{Options, Region};
+use crate::pipeline::{Options, Region, Trial};
 use crate::runtime::{Device, SessionOptions};
+
+/// Settings that can change while it runs.
+const LIVE: [&str; 15] = [
+    "model",
+    "labels",
+    "input-size",
+    "output-name",
+    "scores",
+    "topk",
+    "threshold",
+    "smoothing",
+    "region",
+    "state",
+    "models",
+    "swap",
+    "threads",
+    "device",
+    "allow",
+];
 
 /// Every setting as far as it is given; the keys of the file are the options' names.
 #[derive(Debug, Clone, Default, PartialEq, clap::Args, Serialize, Deserialize)]
@@ -71,6 +92,12 @@ pub(super) struct Settings {
     pub(super) gpio: Option<Vec<Gpio>>,
     #[arg(skip)]
     pub(super) mqtt: Option<Mqtt>,
+    /// The folder of models that may be asked for while it runs; without, none may.
+    #[arg(skip)]
+    pub(super) models: Option<PathBuf>,
+    /// What a model has to stand that takes another's place while it runs.
+    #[arg(skip)]
+    swap: Option<SwapSettings>,
     /// Width to ask of a camera
     #[arg(long, value_name = "PIXELS")]
     input_width: Option<u32>,
@@ -220,6 +247,68 @@ impl Settings {
         })
     }
 
+    /// The model's file of a region with these settings; `None` for the model inside the program.
+    pub(super) fn model_of<'a>(&'a self, own: Option<&'a RegionSettings>) -> Option<&'a Path> {
+        own.and_then(|own| own.model.as_deref()).or(self.model.as_deref())
+    }
+
+    /// The files of all models.
+    pub(super) fn model_files(&self) -> impl Iterator<Item = &Path> {
+        let regions = self.region.iter().flatten().filter_map(|own| own.model.as_deref());
+        self.model.as_deref().into_iter().chain(regions)
+    }
+
+    /// How the model of a region with these settings is opened, and whether it is the main one.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Usage`] naming the option.
+    pub(super) fn session_of(&self, own: Option<&RegionSettings>) -> Result<(SessionOptions, bool)> {
+        let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
+        let is_main = self.model_of(own).map(real) == self.model.as_deref().map(real);
+        let mut how = self.session_options(is_main)?;
+        let scores = own.and_then(|own| own.scores.as_deref()).map(str::parse).transpose()?;
+        how.scores = scores.or(how.scores);
+        Ok((how, is_main))
+    }
+
+    /// What a model has to stand that takes another's place.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Usage`] naming the setting.
+    pub(super) fn trial(&self) -> Result<Trial> {
+        self.swap.as_ref().map_or_else(|| Ok(Trial::default()), SwapSettings::trial).map_err(|e| e.at("swap"))
+    }
+
+    /// Whether networks compute on the calling thread alone.
+    pub(super) fn is_single_threaded(&self) -> bool {
+        self.threads.unwrap_or(1) == 1
+    }
+
+    /// These, with what `new` says of models, regions and their states; and the names of all else that `new` changes.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Usage`] for values that no TOML holds (not UTF-8).
+    pub(super) fn renewed(&self, new: &Self) -> Result<(Self, Vec<String>)> {
+        let table = |settings: &Self| toml::Table::try_from(settings).map_err(|e| usage(e.to_string()));
+        let (mut merged, new) = (table(self)?, table(new)?);
+        let names: BTreeSet<String> = merged.keys().chain(new.keys()).cloned().collect();
+        let mut unchanged = Vec::new();
+        for name in names {
+            if !LIVE.contains(&&*name) {
+                if merged.get(&name) != new.get(&name) {
+                    unchanged.push(name);
+                }
+                continue;
+            }
+            match new.get(&name) {
+                Some(value) => merged.insert(name, value.clone()),
+                None => merged.remove(&name),
+            };
+        }
+        let renewed = merged.try_into().map_err(|e: toml::de::Error| usage(e.message().to_owned()))?;
+        Ok((renewed, unchanged))
+    }
+
     /// Bytes that a picture may take, if that is set.
     pub(super) fn max_picture(&self) -> Option<u64> {
         self.max_picture.map(|mib| mib.saturating_mul(1 << 20))
@@ -300,6 +389,7 @@ impl Settings {
             ..default
         };
         self.regions()?;
+        self.trial()?;
         let wrong = |name: &str, value: &dyn std::fmt::Display, expected: &str| {
             Err(usage(format!("{name} is {value}: it must be {expected}")))
         };
@@ -354,6 +444,25 @@ mod tests {
     }
 
     #[test]
+    fn what_can_change_while_it_runs_is_taken_over_and_the_rest_named() {
+        let read = |text: &str| {
+            Settings::parse(text, Path::new("c.toml")).and_then(|file| Settings::default().over(Some(file)))
+        };
+        let before = read("topk = 7\nmodel = 'a'\nname = 'front'\noutputs = ['-']\n[swap]\nframes = 3\n").unwrap();
+        let after = read("topk = 2\noutputs = ['null://']\nthreads = 2\n[state]\nhold = 1\n").unwrap();
+        let (renewed, unchanged) = before.renewed(&after).unwrap();
+        assert_eq!(unchanged, ["name", "outputs"]);
+        assert_eq!((renewed.outputs(), renewed.name.as_deref()), (&["-".to_owned()][..], Some("front")));
+        assert_eq!((renewed.topk, renewed.model_of(None), renewed.trial().unwrap()), (Some(2), None, Trial::default()));
+        assert!(renewed.state.is_some() && !renewed.is_single_threaded());
+        assert_eq!(before.renewed(&before).unwrap(), (before.clone(), Vec::new()));
+        for name in LIVE {
+            let parsed = Settings::parse(&format!("{name} = 0"), Path::new("c.toml"));
+            assert!(parsed.map_or_else(|e| !e.to_string().contains("unknown"), |_| true), "{name}");
+        }
+    }
+
+    #[test]
     fn alone_it_leaves_a_picture() {
         let outputs = |given: Settings| given.over(None).unwrap().outputs().join(" ");
         assert_eq!(outputs(Settings::default()), "- file://densight.png");
@@ -386,6 +495,7 @@ mod tests {
             ("control = ['brightness']", "control is 'brightness': write NAME=VALUE"),
             ("device = 'gpu'", "camera.toml line 1: unknown device"),
             ("outputs = []", "outputs is empty"),
+            ("[swap]\nslower = 0.1", "swap: slower is 0.1: it must be 1 or more"),
         ] {
             assert!(wrong(text).starts_with(start), "{text}: {}", wrong(text));
         }

@@ -16,6 +16,7 @@ use super::failure;
 use super::server::Client;
 use super::settings::{self, Change, Settings};
 use super::shared::Shared;
+use crate::control::{ModelRequest, RunningModel, Status, Ticket};
 
 /// The description of all paths.
 const DESCRIPTION: &str = include_str!("openapi.json");
@@ -143,6 +144,80 @@ pub(super) async fn take_snapshot(
             Err(Refused((StatusCode::SERVICE_UNAVAILABLE, words)))
         }
     }
+}
+
+#[derive(Serialize)]
+struct Models<'a> {
+    regions: Vec<Model<'a>>,
+    /// How far the newest request for others is, of whoever; null before the first.
+    request: Option<Status>,
+}
+
+#[derive(Serialize)]
+struct Model<'a> {
+    region: &'a str,
+    model: &'a str,
+    hash: &'a str,
+    /// None where the model carries no labels.
+    classes: Vec<&'a str>,
+    /// Null where it is not known.
+    input: Option<Input>,
+}
+
+impl<'a> Model<'a> {
+    fn of(running: &'a RunningModel) -> Self {
+        let RunningModel { region, model, hash, labels, input } = running;
+        let classes = labels.iter().map(|label| &**label).collect();
+        let input = input.map(|[channels, height, width]| Input { channels, height, width });
+        Self { region, model, hash, classes, input }
+    }
+}
+
+#[derive(Serialize)]
+struct Input {
+    channels: usize,
+    height: usize,
+    width: usize,
+}
+
+/// `GET /api/model`: what looks at each region, and how far the newest request for another is.
+pub(super) async fn models(State(shared): State<Arc<Shared>>) -> Answer {
+    let running = shared.control.running();
+    if running.is_empty() {
+        return Err(not_begun());
+    }
+    let request = shared.control.newest_request().map(|ticket| ticket.status());
+    Ok(failure::json(StatusCode::OK, &Models { regions: running.iter().map(Model::of).collect(), request }))
+}
+
+/// `POST /api/model`: asks for another model, and does not wait for it.
+pub(super) async fn change_model(
+    State(shared): State<Arc<Shared>>,
+    Extension(client): Extension<Arc<Client>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer {
+    let Object(request) = body::json::<Object<ModelRequest>>(&headers, body, shared.limits.request).await?;
+    asked(&shared, &client, shared.control.swap(request))
+}
+
+/// `POST /api/reload`: has the settings file read again, and does not wait for that.
+pub(super) async fn reload(
+    State(shared): State<Arc<Shared>>,
+    Extension(client): Extension<Arc<Client>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer {
+    body::none(&headers, body, shared.limits.request).await?;
+    asked(&shared, &client, shared.control.reload())
+}
+
+/// The answer to a request that was taken, or was not: since it is not offered, or another one is not settled.
+fn asked(shared: &Shared, client: &Client, ticket: crate::error::Result<Ticket>) -> Answer {
+    let ticket = ticket.map_err(|error| Refused((StatusCode::CONFLICT, error.to_string())))?;
+    let status = ticket.status();
+    shared.log.changed(client.peer, &format!("asked for {}", status.asked));
+    Ok(failure::json(StatusCode::ACCEPTED, &status))
 }
 
 fn not_begun() -> Refused {

@@ -12,6 +12,8 @@
 //! | `/metrics` | counts and times for Prometheus |
 //! | `/api/settings` | settings of regions, and with `PATCH` changes of them, until the program ends |
 //! | `/api/pause`, `/api/resume`, `/api/snapshot` | with `POST`, what they say |
+//! | `/api/model` | the model of each region, and how far the newest request for another is, which is made with `POST` |
+//! | `/api/reload` | with `POST`, the settings file is read again |
 //! | `/api/openapi.json` | the description of all paths (OpenAPI 3.1) |
 //!
 //! Pictures are encoded only when somebody wants them, once for all who do. By default only this computer can connect;

@@ -23,6 +23,8 @@ pub(super) fn routes() -> Vec<(&'static str, MethodRouter<Arc<Shared>>)> {
         ("/stream.mjpg", get(answer::pictures)),
         ("/api/openapi.json", get(api::description)),
         ("/api/settings", get(api::settings).patch(api::change_settings)),
+        ("/api/model", get(api::models).post(api::change_model)),
+        ("/api/reload", post(api::reload)),
         ("/api/pause", post(api::pause)),
         ("/api/resume", post(api::resume)),
         ("/api/snapshot", post(api::take_snapshot)),

@@ -12,12 +12,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use axum::{Extension, Router};
+use axum::Router;
 use futures_util::future;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::runtime::{self, Handle};
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
@@ -27,6 +30,9 @@ use super::limits::Limits;
 
 /// Longest request line and headers, in bytes.
 const LONGEST: usize = 8 * 1024;
+/// Connections that wait to be accepted, as far as the system allows: one more is tried again by its client after a second. Of `bind` it
+/// would be 128, which a thousand clients at once exceed.
+const BACKLOG: u32 = 4096;
 
 /// A running server; dropping it stops it.
 #[derive(Debug)]
@@ -58,7 +64,7 @@ impl Server {
             .thread_name("http pictures")
             .max_blocking_threads(1)
             .build()?;
-        let listener = runtime.block_on(TcpListener::bind(address))?;
+        let listener = runtime.block_on(async { listen(address) })?;
         let address = listener.local_addr()?;
         let handle = runtime.handle().clone();
         let (stop, stopped) = oneshot::channel();
@@ -95,6 +101,16 @@ impl Drop for Server {
     }
 }
 
+/// Listens at `address`.
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // On Windows it would mean that others may listen at the same address.
+    #[cfg(unix)]
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
 /// Accepts connections, without end.
 async fn accept(listener: TcpListener, router: Router, limits: Limits) {
     let mut connections = Connections::default();
@@ -109,7 +125,7 @@ async fn accept(listener: TcpListener, router: Router, limits: Limits) {
         connections.keep(limits.connections - 1);
         let (local, peer) = (local.ip().to_canonical(), peer.ip().to_canonical());
         let client = Arc::new(Client { local, peer, is_stream: AtomicBool::new(false) });
-        let task = tokio::spawn(serve(stream, router.clone().layer(Extension(client.clone())), limits));
+        let task = tokio::spawn(serve(stream, router.clone(), client.clone(), limits));
         connections.0.push_back((task.abort_handle(), client));
     }
 }
@@ -135,7 +151,13 @@ impl Connections {
 }
 
 /// Reads one request and answers it. A failure is the end of the client, of which nobody needs to know.
-async fn serve(stream: TcpStream, router: Router, limits: Limits) {
+async fn serve(stream: TcpStream, router: Router, client: Arc<Client>, limits: Limits) {
+    let router = TowerToHyperService::new(router);
+    // A layer of the router would be put around each of its paths, for each connection.
+    let answer = service_fn(|mut request: Request<Incoming>| {
+        request.extensions_mut().insert(client.clone());
+        router.call(request)
+    });
     let _ = stream.set_nodelay(true);
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(limits.write));
@@ -146,6 +168,6 @@ async fn serve(stream: TcpStream, router: Router, limits: Limits) {
         .keep_alive(false)
         // Some readers of Motion JPEG know `Content-Type` only as it was written when they were.
         .title_case_headers(true)
-        .serve_connection(TokioIo::new(Box::pin(stream)), TowerToHyperService::new(router))
+        .serve_connection(TokioIo::new(Box::pin(stream)), answer)
         .await;
 }

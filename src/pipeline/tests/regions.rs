@@ -23,12 +23,15 @@ fn each_region_is_seen_alone_by_its_classifier_in_turn() {
     let second =
         Region { classifier: 1, labels: Some(vec!["no".into(), "yes".into()]), ..region("right", "50%,0,50%,100%") };
     let options = options(vec![region("left", "0,0,100,120"), second]);
-    let (mut one, mut two) = (FakeClassifier::default(), FakeClassifier::default());
+    let [one, two] = [(); 2].map(|()| Arc::new(Mutex::new(FakeClassifier::default())));
     let source = Box::new(FakeSource::new([halves(0, 204)], false));
     let stop = AtomicBool::new(false);
-    run(source, &mut [&mut one, &mut two], vec![sink], &options, &stop, &mut |_| {}).end.unwrap();
+    run(source, vec![one.clone(), two.clone()], vec![sink], &options, &stop, &mut |_| {}).end.unwrap();
     // The warm-up runs through each.
-    assert_eq!((one.calls, two.calls), (3, 3));
+    assert_eq!((one.lock().unwrap().calls, two.lock().unwrap().calls), (3, 3));
+    let running = options.control.running();
+    let looked: Vec<_> = running.iter().map(|r| (&*r.region, &*r.model, r.labels.len(), r.input)).collect();
+    assert_eq!(looked, [("left", "fake", 0, None), ("right", "fake", 2, None)]);
     let report = &given.lock().unwrap().reports[0];
     let seen: Vec<_> = report.regions.iter().map(|r| (&*r.name, r.area.left, &*r.predictions[0].label)).collect();
     assert_eq!(seen, [("left", 0, "red"), ("right", 100, "yes")]);

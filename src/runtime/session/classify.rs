@@ -59,6 +59,14 @@ impl Classifier for Session {
         self.hash.clone()
     }
 
+    fn input_size(&self) -> Option<[usize; 3]> {
+        Some(self.input_shape())
+    }
+
+    fn class_labels(&self) -> Vec<Arc<str>> {
+        self.labels.clone()
+    }
+
     fn batch(&self) -> usize {
         self.batch
     }

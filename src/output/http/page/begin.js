@@ -6,6 +6,8 @@ addEventListener("load", () => {
   setInterval(strips, 5000);
   readSettings();
   setInterval(readSettings, 5000);
+  readModels();
+  setInterval(readModels, 5000);
   const events = new EventSource("/events");
   events.addEventListener("change", event => changed(event.lastEventId, JSON.parse(event.data)));
 });

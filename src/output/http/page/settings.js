@@ -1,8 +1,9 @@
 
 // Settings of regions, pausing, pictures: what the JSON API changes.
-const say = (words, failed) => {
-  $("said").textContent = words;
-  $("said").classList.toggle("failed", failed === true);
+const say = (words, failed, where) => {
+  const said = $(where ?? "said");
+  said.textContent = words;
+  said.classList.toggle("failed", failed === true);
 };
 
 // What a request is answered; of one that failed, why in words.
@@ -130,5 +131,49 @@ $("take").addEventListener("click", async () => {
     reader.readAsDataURL(await (await fetch(picture)).blob());
   } catch (error) {
     say(error.message, true);
+  }
+});
+
+// Models: what looks at each region, and how far the newest request for another is, whoever made it.
+function showModels({ regions, request }) {
+  const rows = regions.map(({ region, model, input }) => [region, model + (input ? ", " + input.height + "\u00d7" + input.width : "")]);
+  $("running").replaceChildren(...rows.flatMap(([name, value]) => [element("dt", name), element("dd", value)]));
+  const names = ["all regions", ...regions.map(({ region }) => region)];
+  if (names.join("\n") !== [...$("where").options].map(option => option.textContent).join("\n")) {
+    $("where").replaceChildren(...names.map((name, i) => new Option(name, i)));
+  }
+  if (request === null) return;
+  const { asked, state } = request;
+  const swapped = ({ region, model, agreement, before_ms, after_ms }) => region + " has " + model
+    + (agreement === null ? "" : ", the same best label on " + percent(agreement))
+    + (before_ms === null || after_ms === null ? "" : ", " + before_ms.toFixed(1) + " ms before, " + after_ms.toFixed(1) + " ms now");
+  const words = { loading: () => "is being loaded", shadowing: () => "is compared: " + request.frames + " of " + request.of + " frames",
+    trying: () => "is being tried: " + request.frames + " of " + request.of + " frames", refused: () => "was refused: " + request.reason,
+    swapped: () => "is done" + request.regions.map(region => "; " + swapped(region)).join("") };
+  say(asked + " " + words[state](), state === "refused", "progress");
+  $("exchange").lastElementChild.disabled = state !== "refused" && state !== "swapped";
+}
+
+let next;
+
+async function readModels() {
+  clearTimeout(next);
+  try {
+    const models = await request("GET", "/api/model");
+    showModels(models);
+    if (models.request !== null && !["refused", "swapped"].includes(models.request.state)) next = setTimeout(readModels, 500);
+  } catch {
+    // The picture's state says so already.
+  }
+}
+
+$("exchange").addEventListener("submit", async event => {
+  event.preventDefault();
+  const regions = $("where").selectedIndex > 0 ? [$("where").selectedOptions[0].textContent] : [];
+  try {
+    await request("POST", "/api/model", { model: $("file").value, regions, labels: $("relabel").checked ? "model" : "same" });
+    readModels();
+  } catch (error) {
+    say(error.message, true, "progress");
   }
 });

@@ -6,6 +6,8 @@ use serde_json::{Value, json};
 
 use super::super::router::routes;
 use super::*;
+use crate::control::{Job, Offer, Progress, Refused, RunningModel};
+use crate::error::ErrorKind;
 use crate::tuning::{Rules, Tuning};
 
 /// A run of two regions, the first of which follows a state.
@@ -13,6 +15,14 @@ fn begun(options: &SinkOptions) -> Http {
     let mut sink = Http::open(if options.token_file.is_some() { "0.0.0.0:0" } else { "127.0.0.1:0" }, options).unwrap();
     let tuning = |name: &str, rules| Tuning { region: name.into(), topk: 3, threshold: 0.0, smoothing: 0.0, rules };
     sink.shared.control.tunings().begin(vec![tuning("frame", Some(Rules::default())), tuning("yard", None)]);
+    let model = |region: &str, labels: &[&str], input| RunningModel {
+        region: region.into(),
+        model: "net".into(),
+        hash: "0123456789abcdef".into(),
+        labels: labels.iter().map(|&label| label.into()).collect(),
+        input,
+    };
+    sink.shared.control.set_running(vec![model("frame", &["a", "b"], Some([3, 32, 48])), model("yard", &[], None)]);
     deliver(&mut sink);
     sink
 }
@@ -157,12 +167,44 @@ fn a_run_is_paused_resumed_and_asked_for_a_picture() {
 }
 
 #[test]
+fn another_model_is_asked_for_and_how_far_that_is_told() {
+    let mut sink = begun(&SinkOptions::default());
+    let post = |sink: &Http, body: &str| request(sink, "POST /api/model", JSON, body);
+    let (status, _, body) = post(&sink, "{\"model\": \"b.onnx\"}");
+    assert_eq!((status, error(&body).as_str()), (409, "model b.onnx: this run takes no requests to change"));
+    for (wrong, status) in [("{}", 422), ("[\"b.onnx\"]", 422), ("{\"model\": 1}", 422), ("b.onnx", 400)] {
+        assert_eq!(post(&sink, wrong).0, status, "{wrong}");
+    }
+    let requests = sink.shared.control.serve(Offer { models: true, settings: true });
+    let now = |sink: &Http| -> Value { serde_json::from_str(&request(sink, "GET /api/model", "", "").2).unwrap() };
+    let expected = json!({"request": null, "regions": [
+        {"region": "frame", "model": "net", "hash": "0123456789abcdef", "classes": ["a", "b"],
+         "input": {"channels": 3, "height": 32, "width": 48}},
+        {"region": "yard", "model": "net", "hash": "0123456789abcdef", "classes": [], "input": null},
+    ]});
+    assert_eq!(now(&sink), expected);
+    let (status, _, body) = post(&sink, "{\"model\": \"b.onnx\", \"regions\": [\"frame\"], \"labels\": \"model\"}");
+    let taken: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!((status, &taken), (202, &json!({"number": 1, "asked": "model b.onnx", "state": "loading"})));
+    assert_eq!(sink.trouble().unwrap().to_string(), "web page: 127.0.0.1 asked for model b.onnx");
+    let (status, _, body) = request(&sink, "POST /api/reload", "", "");
+    assert_eq!((status, error(&body).as_str()), (409, "settings: model b.onnx is still being tried: ask again later"));
+    let job: Job = requests.next(Duration::ZERO).unwrap();
+    job.tell(Progress::Shadowing { frames: 3, of: 16 });
+    assert_eq!((&now(&sink)["request"]["state"], &now(&sink)["request"]["frames"]), (&json!("shadowing"), &json!(3)));
+    let refused = Refused { kind: ErrorKind::Labels, reason: "other labels".into(), taken_back: false };
+    job.tell(Progress::Refused(refused));
+    assert_eq!(now(&sink)["request"]["reason"], "other labels");
+    assert_eq!(request(&sink, "POST /api/reload", "", "").0, 202);
+}
+
+#[test]
 fn a_picture_that_does_not_come_is_not_taken() {
     let limits = Limits { snapshot: Duration::from_millis(20), ..Limits::default() };
     let sink = sink(limits);
     let (status, head, body) = request(&sink, "POST /api/snapshot", "", "");
     assert!(status == 503 && head.contains("Retry-After: 1") && error(&body).starts_with("no frame came"), "{head}");
-    for path in ["GET /api/settings", "PATCH /api/settings"] {
+    for path in ["GET /api/settings", "PATCH /api/settings", "GET /api/model"] {
         let (status, head, body) = request(&sink, path, JSON, "{}");
         assert!(status == 503 && head.contains("Retry-After: 1"), "{head}");
         assert_eq!(error(&body), "the camera has not begun yet");
@@ -170,13 +212,16 @@ fn a_picture_that_does_not_come_is_not_taken() {
 }
 
 /// What each path of the API is asked in the tests of what is refused.
-const ALL: [(&str, &str); 6] = [
+const ALL: [(&str, &str); 9] = [
     ("GET /api/settings", ""),
     ("PATCH /api/settings", "{}"),
     ("POST /api/pause", ""),
     ("POST /api/resume", ""),
     ("POST /api/snapshot", ""),
     ("GET /api/openapi.json", ""),
+    ("GET /api/model", ""),
+    ("POST /api/model", "{\"model\": \"a.onnx\"}"),
+    ("POST /api/reload", ""),
 ];
 
 #[test]
@@ -210,7 +255,9 @@ fn from_the_network_each_path_needs_the_token() {
     assert!(!sink.shared.control.is_paused() && sink.shared.control.snapshots() == 0);
     let right = format!("{JSON}Authorization: Bearer {TOKEN}\r\n");
     for (path, body) in ALL.iter().filter(|(path, _)| !path.contains("snapshot")) {
-        assert_eq!(request(&sink, path, &right, body).0, 200, "{path}");
+        // Nobody changes models here.
+        let expected = if ["POST /api/model", "POST /api/reload"].contains(path) { 409 } else { 200 };
+        assert_eq!(request(&sink, path, &right, body).0, expected, "{path}");
     }
 }
 
