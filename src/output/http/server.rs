@@ -171,3 +171,24 @@ async fn serve(stream: TcpStream, router: Router, client: Arc<Client>, limits: L
         .serve_connection(TokioIo::new(Box::pin(stream)), answer)
         .await;
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hundreds_of_clients_can_wait_to_be_accepted() {
+        let most =
+            std::fs::read_to_string("/proc/sys/net/core/somaxconn").ok().and_then(|text| text.trim().parse().ok());
+        if most.is_none_or(|most: usize| most < 400) {
+            eprintln!("SKIPPED: this system keeps no more than {most:?} connections waiting");
+            return;
+        }
+        let runtime = runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let listener = runtime.block_on(async { listen("127.0.0.1:0".parse().unwrap()) }).unwrap();
+        let address = listener.local_addr().unwrap();
+        let connect = |_| std::net::TcpStream::connect_timeout(&address, Duration::from_millis(900));
+        let waiting: Result<Vec<_>, _> = (0..300).map(connect).collect();
+        assert_eq!(waiting.unwrap().len(), 300);
+    }
+}
