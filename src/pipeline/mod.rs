@@ -23,6 +23,7 @@ mod shadow;
 mod statistics;
 #[cfg(test)]
 mod tests;
+mod trial;
 mod watch;
 
 use std::sync::Arc;
@@ -38,9 +39,9 @@ use process::Loop;
 pub use crate::control::Control;
 pub use exchange::Exchange;
 pub use region::{Place, Region};
-pub use replace::Trial;
 pub use scene::{Models, SharedClassifier, shared};
 pub use statistics::Summary;
+pub use trial::Trial;
 
 /// How frames are processed, and for how long.
 #[derive(Debug, Clone, PartialEq)]

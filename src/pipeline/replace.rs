@@ -7,33 +7,13 @@ use std::time::{Duration, Instant};
 use super::exchange::{Exchange, News, Order, Running};
 use super::scene::Models;
 use super::shadow::Comparison;
+use super::trial::Trial;
 use crate::control::{Control, Progress, Refused, Swapped};
 use crate::error::{Error, ErrorKind, Result};
 use crate::text;
 
 /// Longest wait without looking whether the run is paused.
 const LOOK: Duration = Duration::from_millis(50);
-
-/// What new models have to stand.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Trial {
-    /// Frames on which they are compared with the running ones, beside the loop, and then as many in it, after which they stay.
-    pub frames: u64,
-    /// Longest wait for these frames, each time. One has to come at least.
-    pub wait: Duration,
-    /// How many times as long as the running ones they may take.
-    pub slower: f64,
-    /// The most time that all regions of a frame may take.
-    pub budget: Option<Duration>,
-    /// Least share of the frames, 0 to 1, whose best label is the same.
-    pub agreement: f64,
-}
-
-impl Default for Trial {
-    fn default() -> Self {
-        Self { frames: 16, wait: Duration::from_secs(10), slower: 3.0, budget: None, agreement: 0.0 }
-    }
-}
 
 impl Exchange {
     /// Puts `models` in the place of those that run, without losing a frame; the calling thread does all that can be done beside the

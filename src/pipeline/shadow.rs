@@ -5,14 +5,14 @@ use std::time::{Duration, Instant};
 
 use super::exchange::Sample;
 use super::region::Region;
-use super::replace::Trial;
 use super::scene::{Glance, Models, lock};
+use super::trial::Trial;
 use crate::control::Replaced;
 use crate::cpu;
 use crate::error::{Error, ErrorKind, Result};
 
-/// A time that nobody would notice: of very quick models it may be many times what they take.
-const SLACK: Duration = Duration::from_millis(1);
+/// Frames without which nothing is given up as too slow: one alone may have had to wait for something else.
+const LEAST: u64 = 3;
 
 /// What is known of the regions that get another model.
 pub(super) struct Comparison {
@@ -126,14 +126,15 @@ impl Comparison {
         median(&self.all).map_or(Ok(()), |all| over_budget(all, trial))
     }
 
-    /// Whether the new models have used up the time that they are allowed for all frames of a trial: no need to wait for the others.
+    /// Whether the new models are too slow so far, and have used up the time that they are allowed for all frames of a trial: no need to
+    /// wait for the others.
     pub(super) fn is_hopeless(&self, trial: &Trial) -> bool {
         let frames = u32::try_from(trial.frames).unwrap_or(u32::MAX);
         let beyond = |row: &Row| {
             let most = median(&row.before).map(|before| trial.most(before).saturating_mul(frames));
             most.is_some_and(|most| row.after.iter().sum::<Duration>() > most)
         };
-        self.rows.iter().any(beyond)
+        self.tried >= LEAST && self.check_tried(trial).is_err() && self.rows.iter().any(beyond)
     }
 
     /// What has changed, for who asked.
@@ -173,13 +174,6 @@ impl Row {
 
     fn failed(&self, message: String) -> Error {
         Error::new(ErrorKind::Model, format!("region {}: {message}", self.region.name))
-    }
-}
-
-impl Trial {
-    /// The most time for a frame of which the model before took `before`.
-    fn most(&self, before: Duration) -> Duration {
-        Duration::try_from_secs_f64(before.as_secs_f64() * self.slower).unwrap_or(Duration::MAX).saturating_add(SLACK)
     }
 }
 

@@ -46,7 +46,7 @@ def make_models(folder, densight, hostile):
     shutil.copy(ROOT / "models/cifar10_densenet_bc_L40_k12_int8.onnx", folder / "int8.onnx")
     run = lambda *args: subprocess.run([densight, *args], cwd=folder, check=True, capture_output=True)
     run("prepare", "a.onnx", "--output", "prepared.densight")
-    run("export", "--preset", "densenet_bc_40", "--classes", "7", "--output", "seven.onnx")
+    run("export", "--preset", "densenet-bc-40-12", "--num-classes", "7", "--output", "seven.onnx")
     (folder / "cut.onnx").write_bytes(model[: len(model) // 2])
     (folder / "empty.onnx").write_bytes(b"")
     (folder / "junk.onnx").write_bytes(bytes(range(256)) * 40)

@@ -311,17 +311,13 @@ fn one_at_a_time() {
     let going = Going::start();
     going.hold();
     thread::scope(|scope| {
-        let first = scope.spawn(|| going.swap(model("first"), false, &trial()));
-        let begin = Instant::now();
-        loop {
-            // Until the first one has its turn, the second may have it, and finds no frames.
-            let hurried = Trial { wait: Duration::from_millis(5), ..trial() };
-            let refused = going.swap(model("second"), false, &hurried).unwrap_err();
-            if refused.kind == ErrorKind::Busy {
-                break;
-            }
-            assert!(begin.elapsed() < Duration::from_secs(60), "{refused:?}");
-        }
+        let (sender, has_begun) = std::sync::mpsc::channel();
+        let Options { exchange, control, .. } = &going.options;
+        let models = going.models(model("first"));
+        let mut tell = move |_| sender.send(()).unwrap_or_default();
+        let first = scope.spawn(move || exchange.replace(models, false, &trial(), control, &mut tell));
+        has_begun.recv().unwrap();
+        assert_eq!(going.swap(model("second"), false, &trial()).unwrap_err().kind, ErrorKind::Busy);
         going.held.store(false, Ordering::Relaxed);
         assert!(first.join().unwrap().is_ok());
     });
