@@ -86,8 +86,9 @@ class Broker:
                 return answer["state"] == "swapped", answer
 
     def end(self):
-        self.listener.kill()
-        self.server.kill()
+        for child in (self.listener, self.server):
+            child.kill()
+            child.wait()
 
 
 class Camera:
@@ -147,6 +148,35 @@ def check_records(path):
     return frames, models
 
 
+def run(camera, good, bad, swaps):
+    """Asks for one model after the other, and ends the camera."""
+    asked, swapped, reasons, begin, first = [0, 0], 0, {}, time.time(), None
+    names = itertools.chain.from_iterable(zip(itertools.cycle(good), itertools.cycle(bad)))
+    for number, wanted in enumerate(itertools.islice(names, swaps)):
+        by_broker = camera.broker is not None and number // 2 % 2 == 1
+        try:
+            runs, said = (camera.broker.ask if by_broker else camera.reload)(wanted)
+        except queue.Empty:
+            fail(f"{wanted}: no answer, by MQTT: {by_broker}")
+        camera.check()
+        text = json.dumps(said) if by_broker else said
+        if runs != (wanted in good):
+            fail(f"{wanted}: {text}")
+        if not runs and wanted not in text:
+            fail(f"{wanted} is not named: {text}")
+        asked[by_broker] += 1
+        swapped += runs
+        if not runs:
+            reasons[wanted] = said["reason"] if by_broker else said.split("refused: ", 1)[-1].strip()
+        if number + 1 == max(1, swaps // 10):
+            first = camera.memory()
+    last, seconds = camera.memory(), time.time() - begin
+    camera.child.send_signal(signal.SIGINT)
+    if camera.child.wait(PATIENCE) != 130:
+        fail("it did not end as it should")
+    return asked, swapped, reasons, first, last, seconds
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--program", type=pathlib.Path, default=ROOT / "target/release/densight-camera")
@@ -162,32 +192,13 @@ def main():
             print("SKIPPED: by MQTT, as mosquitto is not installed")
         broker = Broker(folder) if has_broker else None
         camera = Camera(program, folder, broker)
-        asked, swapped, reasons, begin = [0, 0], 0, {}, time.time()
-        first = None
-        turns = zip(itertools.cycle(good), itertools.cycle(bad))
-        names = itertools.chain.from_iterable(turns)
-        for number, wanted in enumerate(itertools.islice(names, args.swaps)):
-            by_broker = broker is not None and number // 2 % 2 == 1
-            runs, said = (broker.ask if by_broker else camera.reload)(wanted)
-            camera.check()
-            text = json.dumps(said) if by_broker else said
-            if runs != (wanted in good):
-                fail(f"{wanted}: {text}")
-            if not runs and wanted not in text:
-                fail(f"{wanted} is not named: {text}")
-            asked[by_broker] += 1
-            swapped += runs
-            if not runs:
-                reasons[wanted] = said["reason"] if by_broker else said.split("refused: ", 1)[-1].strip()
-            if number + 1 == max(1, args.swaps // 10):
-                first = camera.memory()
-        last = camera.memory()
-        seconds = time.time() - begin
-        camera.child.send_signal(signal.SIGINT)
-        if camera.child.wait(PATIENCE) != 130:
-            fail("it did not end as it should")
-        if broker:
-            broker.end()
+        try:
+            asked, swapped, reasons, first, last, seconds = run(camera, good, bad, args.swaps)
+        finally:
+            camera.child.kill()
+            camera.child.wait()
+            if broker:
+                broker.end()
         frames, models = check_records(folder / "records")
         print(f"{sum(asked)} requests in {seconds:.0f} s: {asked[0]} by SIGHUP, {asked[1]} by MQTT; {swapped} models put in, {sum(asked) - swapped} refused")
         print(f"{frames} frames, numbered without a gap, none lost; {len(models)} runs of frames by one model")

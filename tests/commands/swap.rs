@@ -205,3 +205,35 @@ fn without_a_settings_file_a_hangup_ends_it() {
     std::io::copy(&mut output, &mut std::io::sink()).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(130));
 }
+
+/// A terminal, in which the program runs: what SIGHUP alone, and then the end of the terminal, come to.
+const TERMINAL: &str = "
+import os, pty, signal, sys, time
+pid, terminal = pty.fork()
+if pid == 0:
+    os.execv(sys.argv[1], [sys.argv[1], '--config', 'c.toml', '-q'])
+records = lambda: os.path.getsize('records') if os.path.exists('records') else 0
+def wait(until):
+    begin = time.time()
+    while not until():
+        assert time.time() - begin < 60
+        time.sleep(0.01)
+wait(lambda: records() > 1000)
+os.kill(pid, signal.SIGHUP)
+before = records()
+wait(lambda: records() > before + 10000)
+os.close(terminal)
+print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+";
+
+#[test]
+fn a_program_whose_terminal_is_gone_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("c.toml"), with("")).unwrap();
+    let camera = env!("CARGO_BIN_EXE_densight-camera");
+    let Ok(output) = Command::new("python3").args(["-c", TERMINAL, camera]).current_dir(folder.path()).output() else {
+        let _ = writeln!(std::io::stderr(), "SKIPPED: a terminal, as there is no Python");
+        return;
+    };
+    assert_eq!(stdout(&output), "130\n", "{}", stderr(&output));
+}

@@ -100,19 +100,19 @@ impl Changes {
             if is_reload {
                 self.service.reloads();
             }
-            let progress = self.answer(&job);
+            let progress = self.work(&job);
             requests.offer(self.offer());
             if is_reload {
                 self.service.has_reloaded();
             }
-            job.tell(progress);
+            // Who reads that it is done may ask again at once.
+            job.tell(progress.clone());
+            self.say(&job.text(), &progress);
         }
     }
 
-    /// Does what is asked for on a thread of its own, which steps back behind the loop, and tells people of it.
-    fn answer(&mut self, job: &Job) -> Progress {
-        let asked = job.text();
-        let quiet = self.quiet;
+    /// Does what is asked for on a thread of its own, which steps back behind the loop.
+    fn work(&mut self, job: &Job) -> Progress {
         // Threads that compute together with others have to be as quick as those, and theirs are started here.
         let steps_back = self.settings.is_single_threaded();
         let work = || {
@@ -132,24 +132,28 @@ impl Changes {
             })?;
             thread.join().unwrap_or_else(|_| Err(refused(Error::new(ErrorKind::Fault, "a thread ended by itself"))))
         });
-        match done {
-            Ok(swapped) => {
+        done.map_or_else(Progress::Refused, Progress::Swapped)
+    }
+
+    /// Tells people what came of a request.
+    fn say(&self, asked: &str, progress: &Progress) {
+        match progress {
+            Progress::Swapped(swapped) => {
                 if !swapped.unchanged.is_empty() {
                     let names = swapped.unchanged.join(", ");
                     crate::cli::tell(&format!(
                         "warning: {asked}: {names} changed in the file: that takes effect when the program is started again"
                     ));
                 }
-                if !quiet {
-                    crate::cli::tell(&said(&asked, &swapped));
+                if !self.quiet {
+                    crate::cli::tell(&said(asked, swapped));
                 }
-                Progress::Swapped(swapped)
             }
-            Err(refused) => {
+            Progress::Refused(refused) => {
                 let taken_back = if refused.taken_back { "taken back" } else { "refused" };
                 crate::cli::tell(&format!("warning: {asked}: {taken_back}: {}", refused.reason));
-                Progress::Refused(refused)
             }
+            _ => {}
         }
     }
 

@@ -8,6 +8,9 @@ use crate::control::{Control, ModelRequest};
 use crate::error::{Error, ErrorKind};
 use crate::text;
 
+/// Characters of a command that are said again at most.
+const LONGEST: usize = 160;
+
 /// Passes commands on. What cannot be done is told once, so that nobody fills a log from afar.
 #[derive(Debug)]
 pub(super) struct Commands {
@@ -51,7 +54,8 @@ impl Commands {
     pub(super) fn obey(&mut self, message: &[u8], retained: bool) -> Said {
         let command = String::from_utf8_lossy(message);
         let Err((refusal, said)) = self.pass_on(command.trim(), retained) else { return Said::default() };
-        let refused = json!({ "asked": "model", "state": "refused", "reason": said, "taken_back": false });
+        let start: String = command.trim().chars().take(LONGEST).collect();
+        let refused = json!({ "asked": start, "state": "refused", "reason": said, "taken_back": false });
         let answer = (refusal == Refusal::Model).then(|| text::json(&refused).unwrap_or_default());
         let message = format!("mqtt: a command was ignored, as further ones like it will be: {said}");
         Said { told: self.told.insert(refusal).then(|| Error::new(ErrorKind::Output, message)), answer }

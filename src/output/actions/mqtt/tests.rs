@@ -239,7 +239,7 @@ fn pictures_and_labels_are_told_and_commands_obeyed() {
             && lines[1].contains("model x.onnx: this run takes no requests to change"),
         "{lines:?}"
     );
-    listener.hear(&["densight/test/model {\"asked\":\"model\",\"state\":\"refused\",\"reason\":"]);
+    listener.hear(&["densight/test/model {\"asked\":\"model x.onnx\",\"state\":\"refused\",\"reason\":"]);
     let requests = sink.control.serve(Offer { models: true, settings: false });
     listener.command("model y.onnx");
     let mut job = None;
