@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Most classes that can be asked for: more than networks have.
-const MOST_CLASSES: usize = 4_000_000;
+const MOST_CLASSES: f64 = 4_000_000.0;
 /// Largest share of the past: with more, what is seen would hardly count.
 const MOST_SMOOTHING: f64 = 0.9999;
 /// Longest time to hold and longest cool-down: a year.
@@ -54,7 +54,7 @@ impl Tuning {
     /// # Errors
     /// [`ErrorKind::Usage`] naming the setting that means nothing.
     pub fn check(&self) -> Result<()> {
-        topk(self.topk)?;
+        topk(self.topk as f64)?;
         share("threshold", self.threshold.into())?;
         smoothing(self.smoothing.into())?;
         self.rules.as_ref().map_or(Ok(()), Rules::check)
@@ -85,13 +85,13 @@ fn wrong(name: &str, value: impl std::fmt::Display, expected: impl std::fmt::Dis
     Error::new(ErrorKind::Usage, format!("{name} is {value}: it must be {expected}"))
 }
 
-/// A number of classes.
+/// A number of classes: a whole one, which JSON may have as `3.0` too.
 ///
 /// # Errors
-/// [`ErrorKind::Usage`] for none, and for more than any network has.
-pub fn topk(value: usize) -> Result<usize> {
-    let is_some = (1..=MOST_CLASSES).contains(&value);
-    is_some.then_some(value).ok_or_else(|| wrong("topk", value, format_args!("1 to {MOST_CLASSES}")))
+/// [`ErrorKind::Usage`] for none, for parts of one, and for more than any network has.
+pub fn topk(value: f64) -> Result<usize> {
+    let is_number = (1.0..=MOST_CLASSES).contains(&value) && value.fract() == 0.0;
+    is_number.then_some(value as usize).ok_or_else(|| wrong("topk", value, format_args!("1 to {MOST_CLASSES}")))
 }
 
 /// The score called `name`.
@@ -218,7 +218,8 @@ mod tests {
             let error = wrong.check().unwrap_err();
             assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::Usage, line));
         }
-        assert_eq!(topk(4_000_001).unwrap_err().to_string(), "topk is 4000001: it must be 1 to 4000000");
+        assert_eq!(topk(4_000_001.0).unwrap_err().to_string(), "topk is 4000001: it must be 1 to 4000000");
+        assert_eq!(topk(2.5).unwrap_err().to_string(), "topk is 2.5: it must be 1 to 4000000");
         assert_eq!((seconds("hold", -0.0).unwrap(), seconds("hold", 1.5).unwrap().as_millis()), (Duration::ZERO, 1500));
         for value in [-1.0, f64::NAN, f64::INFINITY, 1e10] {
             let error = seconds("hold", value).unwrap_err().to_string();

@@ -65,13 +65,13 @@ async function exchanged(tab, name) {
   const told = words => tab.waitForFunction(words => document.querySelector("#progress").textContent.includes(words), words, { timeout: 60000 });
   await file.fill("no-such.onnx");
   await file.press("Enter");
-  await told("model no-such.onnx was refused: ");
+  await told("model no-such.onnx: refused: ");
   await accessible(tab, name + ", model refused");
   await file.fill("hand.onnx");
   await tab.getByLabel("For", { exact: true }).selectOption("right");
-  await tab.getByLabel("with the labels that it has").check();
+  await tab.getByLabel("take its own labels").check();
   await tab.getByRole("button", { name: "Exchange" }).press("Enter");
-  await told("model hand.onnx is done; right has ");
+  await told("model hand.onnx: done; right has ");
   check(`${name}: another model`, (await tab.locator("#running dd").nth(1).textContent()).startsWith("hand"));
 }
 

@@ -66,7 +66,7 @@ pub(super) struct Change {
 struct RegionChange {
     name: String,
     #[serde(default, deserialize_with = "given")]
-    topk: Option<u64>,
+    topk: Option<f64>,
     #[serde(default, deserialize_with = "given")]
     threshold: Option<f64>,
     #[serde(default, deserialize_with = "given")]
@@ -155,7 +155,7 @@ impl RegionChange {
     /// What means nothing by itself.
     fn over(&self, tuning: &mut Tuning) -> Result<()> {
         if let Some(topk) = self.topk {
-            tuning.topk = tuning::topk(usize::try_from(topk).unwrap_or(usize::MAX))?;
+            tuning.topk = tuning::topk(topk)?;
         }
         if let Some(threshold) = self.threshold {
             tuning.threshold = tuning::share("threshold", threshold)?;
@@ -228,7 +228,7 @@ mod tests {
     #[test]
     fn what_is_named_changes_and_the_rest_stays() {
         let text = r#"{"regions": [
-            {"name": "gate", "topk": 5, "state": {"enter": 0.9, "hold": 2.5}},
+            {"name": "gate", "topk": 5.0, "state": {"enter": 0.9, "hold": 2.5}},
             {"name": "yard", "threshold": 1, "smoothing": 0.9999}
         ]}"#;
         let after = applied(text).unwrap();
@@ -252,7 +252,7 @@ mod tests {
             (
                 region(", \"topk\": 18446744073709551615"),
                 422,
-                "region gate: topk is 18446744073709551615: it must be 1",
+                "region gate: topk is 18446744073709552000: it must be 1",
             ),
             (
                 region(", \"threshold\": 1.0000000001"),
@@ -275,7 +275,7 @@ mod tests {
                 "region yard follows no state: give it one",
             ),
             ("{\"regions\": [{\"name\": \"gate\"}, {\"name\": \"gate\"}]}".into(), 409, "region gate is named twice"),
-            (region(", \"topk\": null"), 418, "invalid type: null, expected u64"),
+            (region(", \"topk\": null"), 418, "invalid type: null, expected f64"),
             (region(", \"rect\": \"0,0,1,1\""), 418, "unknown field `rect`, expected one of `name`, `topk`"),
             (region(", \"state\": {\"each\": true}"), 418, "unknown field `each`, expected one of `enter`"),
             ("{\"topk\": 3}".into(), 418, "unknown field `topk`, expected `regions`"),

@@ -145,12 +145,14 @@ function showModels({ regions, request }) {
   if (request === null) return;
   const { asked, state } = request;
   const swapped = ({ region, model, agreement, before_ms, after_ms }) => region + " has " + model
-    + (agreement === null ? "" : ", the same best label on " + percent(agreement))
+    + (agreement === null ? "" : ", the same best label in " + percent(agreement) + " of frames")
     + (before_ms === null || after_ms === null ? "" : ", " + before_ms.toFixed(1) + " ms before, " + after_ms.toFixed(1) + " ms now");
-  const words = { loading: () => "is being loaded", shadowing: () => "is compared: " + request.frames + " of " + request.of + " frames",
-    trying: () => "is being tried: " + request.frames + " of " + request.of + " frames", refused: () => "was refused: " + request.reason,
-    swapped: () => "is done" + request.regions.map(region => "; " + swapped(region)).join("") };
-  say(asked + " " + words[state](), state === "refused", "progress");
+  const words = {
+    loading: () => "loading", shadowing: () => "compared on " + request.frames + " of " + request.of + " frames",
+    trying: () => "tried on " + request.frames + " of " + request.of + " frames", refused: () => "refused: " + request.reason,
+    swapped: () => "done" + request.regions.map(region => "; " + swapped(region)).join(""),
+  };
+  say(asked + ": " + words[state](), state === "refused", "progress");
   $("exchange").lastElementChild.disabled = state !== "refused" && state !== "swapped";
 }
 
