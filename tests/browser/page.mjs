@@ -8,7 +8,7 @@
 import { spawn } from "node:child_process";
 import { copyFileSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { tmpdir } from "node:os";
+import { networkInterfaces, tmpdir } from "node:os";
 import { join } from "node:path";
 
 const require = createRequire(join(process.env.NODE_PATH ?? ".", "x.js"));
@@ -90,6 +90,32 @@ async function paused(tab, name, shot) {
   await accessible(tab, name + ", with a picture");
 }
 
+// By an address of the network, without encryption: there browsers say less of where a request comes from, and a token is asked for.
+async function fromTheNetwork(browser) {
+  const address = Object.values(networkInterfaces()).flat().find(one => one.family === "IPv4" && !one.internal)?.address;
+  if (!address) return console.log("SKIPPED: this computer has no address in a network");
+  const token = "0123456789abcdef";
+  writeFileSync(join(folder, "token"), token);
+  const port = await start("test://pattern", "http://0.0.0.0:0", "--token-file", join(folder, "token"));
+  for (const colorScheme of ["light", "dark"]) {
+    const tab = await (await browser.newContext({ colorScheme, viewport: { width: 400, height: 700 } })).newPage();
+    await tab.goto(`http://${address}:${port}/`);
+    await tab.evaluate(axe);
+    await accessible(tab, "log-in page, " + colorScheme);
+    await tab.screenshot({ path: join(shots, `login-${colorScheme}.png`) });
+    await tab.getByLabel("Token").fill(token);
+    await tab.getByRole("button", { name: "Log in" }).click();
+    await tab.getByRole("button", { name: "Pause" }).press("Enter");
+    await said(tab, "paused");
+    await tab.getByRole("button", { name: "Resume" }).press("Enter");
+    await said(tab, "resumed");
+    await tab.getByLabel("Least score shown").press("ArrowRight");
+    await said(tab, "changed: threshold of frame");
+    check(`from the network, ${colorScheme}: paused, resumed, changed`, true);
+    await tab.context().close();
+  }
+}
+
 // The clip's states change, as it shows several things.
 const file = join(folder, "camera.toml");
 writeFileSync(file, `input = "clip://"
@@ -107,16 +133,24 @@ rect = "50%,0%,50%,100%"
 state = { enter = 0.3, leave = 0.2, hold = 0.1 }
 `);
 copyFileSync("models/hand_signs_densenet_bc_L40_k12_int8.onnx", join(folder, "hand.onnx"));
-const camera = spawn(program, ["--config", file], { stdio: ["ignore", "ignore", "pipe"] });
-let told = "";
-const page = await new Promise((resolve, reject) => {
-  camera.stderr.on("data", data => {
-    told += data;
-    const found = told.match(/http:\/\/127\.0\.0\.1:\d+\//);
-    if (found) resolve(found[0]);
+const cameras = [];
+
+// Starts one; resolves with the port of its page.
+function start(...options) {
+  const camera = spawn(program, options, { stdio: ["ignore", "ignore", "pipe"] });
+  cameras.push(camera);
+  let told = "";
+  return new Promise((resolve, reject) => {
+    camera.stderr.on("data", data => {
+      told += data;
+      const found = told.match(/http:\/\/[0-9.]+:(\d+)\//);
+      if (found) resolve(found[1]);
+    });
+    camera.on("exit", () => reject(new Error(told)));
   });
-  camera.on("exit", () => reject(new Error(told)));
-});
+}
+
+const page = `http://127.0.0.1:${await start("--config", file)}/`;
 const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
   args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
@@ -152,8 +186,9 @@ try {
       await context.close();
     }
   }
+  await fromTheNetwork(browser);
   console.log("screenshots are in " + shots);
 } finally {
   await browser.close();
-  camera.kill();
+  cameras.forEach(camera => camera.kill());
 }
