@@ -120,9 +120,11 @@ async function fromTheNetwork(browser) {
 const file = join(folder, "camera.toml");
 writeFileSync(file, `input = "clip://"
 outputs = ["http://127.0.0.1:0"]
-models = "${folder}"
 input-loop = true
+models = "${folder}"
 name = "front"
+[swap]
+slower = 100
 [[region]]
 name = "left"
 rect = "0%,0%,50%,100%"
