@@ -4,8 +4,8 @@
     tests/boards/load.py [--program PROGRAM] [--seconds 20] [--rounds 5]     # target/release/densight-camera
 
 /healthz has to answer within 100 ms throughout, and frames a second have to stay within 3 % of those without load. Both are measured in
-turns, on a source of 30 frames a second. It takes nothing but Python; a process of its own asks for /healthz every 20 ms. On a machine with
-other work: nice -n -15 tests/boards/load.py. The clients have the lowest priority whatever it is.
+turns, on a source of 30 frames a second. It takes nothing but Python; a process of its own asks for /healthz every 20 ms. The clients
+have the lowest priority. Where other work would take from the camera, name a PROGRAM that starts it by `chrt -f 1`, and begin with `nice -n -15`.
 """
 
 import argparse
