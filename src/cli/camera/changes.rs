@@ -13,6 +13,7 @@ use super::{actions, swap};
 use crate::control::{Asked, Control, Job, Labels, ModelRequest, Offer, Progress, Refused, Requests, Swapped};
 use crate::cpu;
 use crate::error::{Error, ErrorKind, Result};
+use crate::kernels;
 use crate::pipeline::Exchange;
 
 /// Longest wait without looking for signals.
@@ -101,6 +102,7 @@ impl Changes {
                 self.service.reloads();
             }
             let progress = self.work(&job);
+            kernels::give_back_memory();
             requests.offer(self.offer());
             if is_reload {
                 self.service.has_reloaded();
