@@ -17,10 +17,12 @@ fn available_below(root: &Path) -> Option<u64> {
 
 /// Bytes that this process could still have: what the machine can give without swapping, or less if a control group says so. `None`
 /// where that cannot be told.
+#[cfg(feature = "cli")]
 pub(crate) fn free() -> Option<u64> {
     free_below(Path::new("/"))
 }
 
+#[cfg(any(test, feature = "cli"))]
 fn free_below(root: &Path) -> Option<u64> {
     let groups = text(root, "proc/self/cgroup").unwrap_or_default();
     let left = groups.lines().flat_map(limit_files).filter_map(|path| {
