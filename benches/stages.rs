@@ -87,6 +87,7 @@ fn report(session: &mut Session, image: &RgbImage) -> Result<FrameReport> {
             model_hash: session.hash(),
             predictions: result.predictions,
             state: None,
+            heat: None,
         }],
         events: Vec::new(),
         stages: result.stages,

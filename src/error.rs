@@ -32,6 +32,8 @@ pub enum ErrorKind {
     Device,
     /// A result that cannot be delivered: port in use, folder not writable, disk full.
     Output,
+    /// Something else has to be done first: ask again later.
+    Busy,
     /// Any other file that cannot be read.
     Io,
     /// A fault of Densight itself, or of a library it calls: a panic, where a file of others was read or run.

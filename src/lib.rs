@@ -29,6 +29,8 @@
 //! | `camera` | sources, overlay, outputs, and the loop between them |
 //! | `http` | the output `http://` |
 //! | `screens` | the outputs `fb://` and `drm://` |
+//! | `spi` | the output `spi://` |
+//! | `unicode` | labels of any script in pictures and on screens; Latin, Greek and Cyrillic ones need none |
 //! | `actions` | all that can be done for events; or alone `webhook` and `mqtt`, with `tls` also by `https://` and `mqtts://`, `record`, `gpio` |
 //! | `cuda-12`, `cuda-13` | networks on an NVIDIA GPU |
 //!
@@ -68,6 +70,8 @@ pub mod quantize;
 pub mod runtime;
 pub mod teach;
 pub mod text;
+#[cfg(feature = "camera")]
+pub mod tuning;
 
 #[cfg(feature = "camera")]
 pub use camera::{Source, SourceOptions};

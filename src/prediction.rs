@@ -16,6 +16,11 @@ pub struct Prediction {
     pub score: f32,
 }
 
+/// A score as all outputs and the page write it: `93.4%`, half a tenth rounded up.
+pub fn percent(score: f32) -> String {
+    format!("{:.1}%", (f64::from(score) * 1000.0).round() / 10.0)
+}
+
 /// Softmax over logits, stable for large values.
 pub fn softmax(logits: &[f32]) -> Vec<f32> {
     let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
@@ -80,6 +85,31 @@ impl std::ops::AddAssign for StageTimes {
     }
 }
 
+/// What speaks for a class in a picture, and where: its class activation map (Zhou et al., CVPR 2016). The mean of its values is the class's
+/// logit less the bias.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HeatMap {
+    /// Number of the class.
+    pub class: usize,
+    /// Left, top, width and height of what it covers, in the picture's pixels; it may reach beyond the picture.
+    pub place: [f32; 4],
+    /// Columns.
+    pub width: usize,
+    /// Rows.
+    pub height: usize,
+    /// Row by row: above 0 what speaks for the class, below what speaks against it.
+    pub values: Vec<f32>,
+}
+
+impl HeatMap {
+    /// The same map for the picture scaled from this width and height to that.
+    pub fn scale(&mut self, from: (u32, u32), to: (u32, u32)) {
+        let [across, down] = [(from.0, to.0), (from.1, to.1)].map(|(from, to)| to as f32 / from.max(1) as f32);
+        let [left, top, width, height] = self.place;
+        self.place = [left * across, top * down, width * across, height * down];
+    }
+}
+
 /// What a network says of one region of a frame.
 #[derive(Debug, Clone)]
 pub struct RegionReport {
@@ -95,6 +125,8 @@ pub struct RegionReport {
     pub predictions: Vec<Prediction>,
     /// What holds there; `None` where that is not followed.
     pub state: Option<State>,
+    /// Where the network saw the best class, if that was asked for.
+    pub heat: Option<HeatMap>,
 }
 
 /// What holds in a region, whatever a single frame says.
@@ -204,6 +236,12 @@ mod tests {
         let p = softmax(&[1000.0, 1001.0, 999.0]);
         assert!((p.iter().sum::<f32>() - 1.0).abs() < 1e-6);
         assert!((p[1] / p[0] - std::f32::consts::E).abs() < 1e-4);
+    }
+
+    #[test]
+    fn percentages_have_one_digit() {
+        let written = [1.0, 0.934, 0.0, 0.00049, 0.0625, 0.9345, f32::NAN].map(percent);
+        assert_eq!(written, ["100.0%", "93.4%", "0.0%", "0.0%", "6.3%", "93.4%", "NaN%"]);
     }
 
     #[test]

@@ -38,6 +38,7 @@ ok "nothing starts by itself" sh -c "! systemctl is-active -q $service && ! syst
 ok "it is enabled" systemctl enable -q $service
 systemctl start --no-block $service
 ok "without a camera it says so" soon 20 said 'there is no camera /dev/video0'
+ok "of which the journal knows the kind" sh -c "journalctl -q -o cat -u $service DENSIGHT_KIND=camera PRIORITY=3 | grep -q 'there is no camera'"
 ok "and is tried again" soon 30 restarted 0
 
 # The clip stands in for the camera.
@@ -69,11 +70,19 @@ before=$(property NRestarts)
 sleep 8
 ok "the watchdog leaves a healthy one alone" [ "$(property NRestarts)" = "$before" ]
 
-# Another camera, with settings of its own.
-sed 's,:8080,:8081,' /etc/densight/camera.toml >/etc/densight/front.toml
+sed -i '1i topk = 1' /etc/densight/camera.toml
+pid=$(property MainPID)
+ok "it reads its settings again" systemctl reload $service
+ok "and says so" soon 30 said 'settings: changed; frame: '
+ok "without a new start" sh -c "systemctl is-active -q $service && [ $(property MainPID) = $pid ]"
+
+# Another camera, with settings of its own, by encrypted connections.
+encrypted() { curl -sf -o /dev/null --cacert /var/lib/private/densight/certificate.pem https://127.0.0.1:8081/healthz; }
+sed 's,http://127.0.0.1:8080,https://127.0.0.1:8081,' /etc/densight/camera.toml >/etc/densight/front.toml
 ok "a second camera starts" systemctl start densight-camera@front
 front=$(systemctl show -P MainPID densight-camera@front)
-ok "it is well" soon 10 curl -sf -o /dev/null http://127.0.0.1:8081/healthz
+ok "it is well, with a certificate of its own" soon 10 encrypted
+ok "whose fingerprint it says" sh -c "journalctl -q -o cat -u densight-camera@front | grep -q \"certificate SHA-256 $(STATE_DIRECTORY=/var/lib/private/densight densight-camera --show-fingerprint)\""
 ok "as the same user" [ "$(ps -o uid= -p "$front")" = "$(ps -o uid= -p "$(property MainPID)")" ]
 
 ok "it upgrades" dpkg -i /srv/second.deb
@@ -81,7 +90,7 @@ ok "to the next version" sh -c "dpkg-query -W -f '\${Version}' densight | grep -
 ok "settings are kept" grep -q clip:// /etc/densight/camera.toml
 ok "and it runs" soon 20 healthy
 ok "the second camera runs the new version" soon 20 sh -c "[ \$(systemctl show -P MainPID densight-camera@front) != $front ]"
-ok "and is well" soon 20 curl -sf -o /dev/null http://127.0.0.1:8081/healthz
+ok "and is well" soon 20 encrypted
 ok "it stops" systemctl stop $service
 ok "without a failure" [ "$(property Result)" = success ]
 systemctl start $service

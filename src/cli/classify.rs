@@ -8,7 +8,11 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
+use super::log::{self, Level};
+use crate::error::{Error, ErrorKind, Result};
 use crate::model::Scores;
+use crate::output::{Images, SinkOptions};
+use crate::overlay;
 use crate::picture;
 use crate::prediction::{Prediction, StageTimes};
 use crate::runtime::{Classifier, Device, Session, SessionOptions};
@@ -43,6 +47,9 @@ pub(super) struct Args {
     scores: super::model::ScoreArgs,
     #[command(flatten)]
     limits: super::model::LimitArgs,
+    /// Write each picture with what speaks for its best class (PNG or JPEG); %d in the name is a number
+    #[arg(long, value_name = "FILE")]
+    heatmap: Option<String>,
     /// Print one JSON object per picture, one per line
     #[arg(long)]
     json: bool,
@@ -61,28 +68,51 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         input_size: args.size.input_size,
         output: args.output.output_name.clone(),
         scores: args.scores.scores,
+        heat_maps: args.heatmap.is_some(),
         ..Default::default()
     };
+    let mut heat_maps =
+        args.heatmap.as_deref().map(|pattern| open_heat_maps(pattern, args.images.len())).transpose()?;
     let mut session = super::model::session(args.model.as_deref(), args.labels.as_deref(), options)?;
     let mut failed = false;
     for path in &args.images {
         let begin = Instant::now();
         let (text, json) = match picture::read(path) {
-            Ok(image) => {
+            Ok(mut image) => {
                 let decode = begin.elapsed();
                 let result = session.classify(&image, args.topk.get())?;
+                if let (Some(pictures), Some(best)) = (&mut heat_maps, result.predictions.first())
+                    && let Some(heat) = session.heat_map(image.area(), best.class)?
+                {
+                    let area = image.area();
+                    overlay::draw_heat(&mut image, area, &heat);
+                    pictures.write(&image)?;
+                }
                 let stages = StageTimes { decode, ..result.stages };
                 (text(&session, path, &result.predictions), record(&session, path, &result.predictions, &stages))
             }
             Err(error) => {
                 failed = true;
-                super::tell(&format!("error: {error}"));
+                log::error(Level::Error, &error);
                 (String::new(), json!({ "image": path.display().to_string(), "error": error.to_string() }))
             }
         };
         print(args.json, &text, &json)?;
     }
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Where heat maps go.
+///
+/// # Errors
+/// [`ErrorKind::Usage`] for a name without a number where there are several; what is wrong with the name or its folder.
+fn open_heat_maps(pattern: &str, pictures: usize) -> Result<Images> {
+    let images = Images::open(pattern, &SinkOptions::default())?;
+    if pictures > 1 && !images.is_numbered() {
+        let message = format!("{pictures} heat maps cannot all be '{pattern}': put %d into its name");
+        return Err(Error::new(ErrorKind::Usage, message));
+    }
+    Ok(images)
 }
 
 fn print(as_json: bool, text: &str, json: &Value) -> anyhow::Result<()> {

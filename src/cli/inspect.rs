@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
+use super::log::{self, Level};
 use super::network::Network;
 use super::verify::verify;
 use crate::error::{Error, ErrorKind};
@@ -106,13 +107,13 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
     super::print(&text)?;
     if let Some(verified) = verified.filter(|verified| !verified.same()) {
-        super::tell(&format!("error: {verified}"));
+        log::tell(Level::Error, None, &verified.to_string());
         return Ok(ExitCode::from(CHECK_FAILED));
     }
     match (args.require_int8, execution) {
         (Some(required), Some(execution)) if 100.0 * execution.int8_share < required => {
             let (share, why) = (share(&execution), reasons(&execution.left));
-            super::tell(&format!("error: {share}, {required} % are required{why}"));
+            log::tell(Level::Error, None, &format!("{share}, {required} % are required{why}"));
             Ok(ExitCode::from(CHECK_FAILED))
         }
         _ => Ok(ExitCode::SUCCESS),

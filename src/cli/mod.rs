@@ -11,6 +11,7 @@ mod doctor;
 mod eval;
 mod export;
 mod inspect;
+mod log;
 mod model;
 mod network;
 mod pages;
@@ -31,6 +32,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::error::{Error, ErrorKind, reason};
 use crate::text;
+use log::Level;
 
 /// Exit code after Ctrl-C, as shells have it.
 const INTERRUPTED: u8 = 130;
@@ -88,8 +90,9 @@ pub fn densight_camera() -> ExitCode {
 /// Tells of an error in one line, and which exit code it means.
 fn exit(result: anyhow::Result<ExitCode>) -> ExitCode {
     result.unwrap_or_else(|error| {
-        tell(&format!("error: {error}"));
-        ExitCode::from(match error.downcast_ref::<Error>().map(Error::kind) {
+        let kind = error.downcast_ref::<Error>().map(Error::kind);
+        log::tell(Level::Error, kind, &error.to_string());
+        ExitCode::from(match kind {
             Some(ErrorKind::Usage) => 2,
             Some(ErrorKind::Ended) => 4,
             _ => 1,
@@ -97,9 +100,9 @@ fn exit(result: anyhow::Result<ExitCode>) -> ExitCode {
     })
 }
 
-/// One line on standard error; if that is closed, nobody is there to be told.
+/// Tells what is done, in one line.
 fn tell(message: &str) {
-    let _ = writeln!(io::stderr(), "{}", one_line(message));
+    log::tell(Level::Info, None, message);
 }
 
 /// A message as one line. Those of libraries may have several.

@@ -1,4 +1,6 @@
-//! How many threads may compute.
+//! How many threads may compute, for how long one did, and how one steps back behind others.
+
+use std::time::Duration;
 
 /// Threads that any machine may be asked for.
 const ANYWHERE: usize = 16;
@@ -9,4 +11,41 @@ const FOR_EACH_CORE: usize = 4;
 pub fn most_threads() -> usize {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     cores.saturating_mul(FOR_EACH_CORE).max(ANYWHERE)
+}
+
+/// Processor time that the calling thread has used: unlike a clock's, it does not grow while others have the processor. `None` where the
+/// system does not tell.
+pub fn thread_time() -> Option<Duration> {
+    // The kernel adds up when a thread leaves the processor, and else only now and then.
+    std::thread::yield_now();
+    let text = super::text("/proc/thread-self/schedstat")?;
+    text.split(' ').next()?.parse().ok().map(Duration::from_nanos)
+}
+
+/// From now on the calling thread, and threads that it starts, have the processor when others leave it to them. For good: only root could
+/// take that back.
+pub fn step_back() {
+    // A system that does not do it is none the worse.
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::setpriority_process(None, 10);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    #[test]
+    fn only_work_takes_processor_time() {
+        let Some(before) = thread_time() else { return };
+        std::thread::sleep(Duration::from_millis(60));
+        let slept = thread_time().unwrap() - before;
+        let begin = Instant::now();
+        while thread_time().unwrap() - before < slept + Duration::from_millis(20) {
+            assert!(begin.elapsed() < Duration::from_secs(60), "time does not pass");
+        }
+        assert!(slept < Duration::from_millis(30), "{slept:?}");
+        assert!(begin.elapsed() >= Duration::from_millis(19), "{:?}", begin.elapsed());
+    }
 }

@@ -39,6 +39,24 @@ fn frames(parts: &[(usize, [f32; 2])]) -> Vec<Vec<f32>> {
 }
 
 #[test]
+fn what_holds_goes_on_by_other_rules_and_ends_when_it_is_given_up() {
+    let mut one = Tracker::new(rules(0));
+    assert!(one.endings().is_empty());
+    one.update(&predictions(&[0.9, 0.1]), FRAME);
+    let strict = Rules { enter: 0.99, leave: 0.95, ..rules(0) };
+    let mut one = one.with_rules(strict);
+    assert_eq!((one.state().text().as_str(), one.rules().enter), ("open", 0.99));
+    assert_eq!(one.endings(), [Change { label: None, active: true, score: 0.0 }]);
+    assert_eq!(one.update(&predictions(&[0.9, 0.1]), 2 * FRAME)[0].label, None, "which leave it now");
+    let mut each = Tracker::new(Rules { each: true, ..rules(0) });
+    each.update(&predictions(&[0.9, 0.8]), FRAME);
+    let ends: Vec<_> =
+        each.endings().into_iter().map(|change| (change.label.unwrap().to_string(), change.active)).collect();
+    assert_eq!(ends, [("open".to_owned(), false), ("closed".to_owned(), false)]);
+    assert!(each.with_rules(rules(0)).state().labels.is_empty(), "rules of another kind begin anew");
+}
+
+#[test]
 fn a_label_holds_after_its_time_and_is_left_after_as_long() {
     let seen = frames(&[(20, [0.9, 0.1]), (5, [0.2, 0.8]), (10, [0.9, 0.1]), (20, [0.2, 0.8]), (20, [0.4, 0.45])]);
     let expected = [(10, "open".into(), true), (45, "closed".into(), true), (65, "-".into(), true)];

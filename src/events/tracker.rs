@@ -36,6 +36,27 @@ impl Tracker {
         Self { rules, one: Held::new(None), each: Vec::new(), state }
     }
 
+    /// The same by other rules: what holds goes on. Where these say otherwise whether labels exclude one another, it begins anew.
+    #[must_use]
+    pub fn with_rules(self, rules: Rules) -> Self {
+        if self.rules.each == rules.each { Self { rules, ..self } } else { Self::new(rules) }
+    }
+
+    /// The rules that it follows.
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    /// What changes when nothing holds any more, since the labels that did are given up.
+    pub fn endings(&self) -> Vec<Change> {
+        let each = |label: &Arc<str>| Change { label: Some(label.clone()), active: false, score: 0.0 };
+        match &self.state.labels[..] {
+            [] => Vec::new(),
+            labels if self.rules.each => labels.iter().map(each).collect(),
+            _ => vec![Change { label: None, active: true, score: 0.0 }],
+        }
+    }
+
     /// What holds.
     pub fn state(&self) -> &State {
         &self.state

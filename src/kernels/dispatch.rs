@@ -1,39 +1,87 @@
 //! The entry point: kernels of one instruction set that the processor has.
 
 use super::Isa;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
+
+/// Which float convolutions use Winograd's algorithm, of those that can: it has fewer multiply-adds, and rounds more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Winograd {
+    /// None.
+    Never,
+    /// Those that it makes faster.
+    #[default]
+    WhereFaster,
+    /// All.
+    Always,
+}
+
+impl Winograd {
+    /// The choice of this name.
+    fn named(name: &str) -> Result<Self> {
+        match name {
+            "never" => Ok(Self::Never),
+            "where-faster" => Ok(Self::WhereFaster),
+            "always" => Ok(Self::Always),
+            _ => {
+                let message = format!("there is no '{name}': it is one of never, where-faster, always");
+                Err(Error::new(ErrorKind::Usage, message))
+            }
+        }
+    }
+}
 
 /// The kernels of one instruction set. A value exists only if the processor has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Kernels {
     isa: Isa,
+    winograd: Winograd,
 }
 
 impl Kernels {
     /// The fastest kernels for this processor.
     pub fn best() -> Self {
-        Self { isa: Isa::best() }
+        Self::of(Isa::best())
     }
 
     /// The kernels of an instruction set; `None` if this processor does not have it.
     pub fn new(isa: Isa) -> Option<Self> {
-        Isa::available().contains(&isa).then_some(Self { isa })
+        Isa::available().contains(&isa).then_some(Self::of(isa))
     }
 
-    /// The kernels that the environment variable `DENSIGHT_ISA` names; without it the fastest.
+    /// The kernels that the environment variable `DENSIGHT_ISA` names, without it the fastest, and the use of Winograd's algorithm that
+    /// `DENSIGHT_WINOGRAD` names, without it where it is faster.
     ///
     /// # Errors
     /// [`crate::error::ErrorKind::Usage`] for an unknown name, or an instruction set that this processor lacks.
     pub fn from_env() -> Result<Self> {
-        match std::env::var("DENSIGHT_ISA") {
-            Ok(name) => Isa::named(&name).map(|isa| Self { isa }).map_err(|e| e.at("DENSIGHT_ISA")),
-            Err(_) => Ok(Self::best()),
-        }
+        let isa = match std::env::var("DENSIGHT_ISA") {
+            Ok(name) => Isa::named(&name).map_err(|e| e.at("DENSIGHT_ISA"))?,
+            Err(_) => Isa::best(),
+        };
+        let winograd = match std::env::var("DENSIGHT_WINOGRAD") {
+            Ok(name) => Winograd::named(&name).map_err(|e| e.at("DENSIGHT_WINOGRAD"))?,
+            Err(_) => Winograd::default(),
+        };
+        Ok(Self { isa, winograd })
+    }
+
+    fn of(isa: Isa) -> Self {
+        Self { isa, winograd: Winograd::default() }
+    }
+
+    /// The same kernels, with another use of Winograd's algorithm.
+    pub fn with_winograd(self, winograd: Winograd) -> Self {
+        Self { winograd, ..self }
+    }
+
+    /// Which float convolutions are to use Winograd's algorithm.
+    pub fn winograd(self) -> Winograd {
+        self.winograd
     }
 
     /// The scalar kernels, which define the results of all and run on every processor.
     pub fn scalar() -> Self {
-        Self { isa: Isa::Scalar }
+        Self::of(Isa::Scalar)
     }
 
     /// The instruction set.
@@ -89,4 +137,17 @@ fn avx2<R>(work: impl FnOnce() -> R) -> R {
 #[target_feature(enable = "avx2,fma,avx512f,avx512bw")]
 fn avx512<R>(work: impl FnOnce() -> R) -> R {
     work()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn uses_of_winograd_have_names() {
+        assert_eq!(Winograd::named("never").unwrap(), Winograd::Never);
+        assert_eq!(Winograd::named("where-faster").unwrap(), Winograd::default());
+        let refusal = Winograd::named("maybe").unwrap_err();
+        assert_eq!(refusal.to_string(), "there is no 'maybe': it is one of never, where-faster, always");
+    }
 }

@@ -18,6 +18,7 @@
 //! | [`Kernels::convolve_raw`] | activations | accumulators, i32 |
 //! | [`Kernels::affine`] | quantized values | quantized values, by norm, ReLU and requantizing in front of a convolution |
 //! | [`Kernels::convolve_f32`] | f32 | f32 |
+//! | [`Kernels::winograd_input`], [`Kernels::winograd_output`] | f32 | f32, by a window of 3x3 |
 //! | [`Kernels::affine_to_f32`] | either | f32 |
 //! | [`Kernels::affine_to_quantized`] | either | quantized values |
 //!
@@ -39,6 +40,7 @@ mod convolve;
 pub mod cuda;
 mod dispatch;
 mod fp32;
+mod heap;
 mod isa;
 mod mapping;
 mod planes;
@@ -51,8 +53,12 @@ mod weights;
 
 pub use affine::{AffineChain, ChainInput};
 pub use convolve::{Convolve, Packed, Requantize};
-pub use dispatch::Kernels;
-pub use fp32::{AffineChainF32, BiasClamp, ChainInputF32, ConvolveF32, Operand, PackedF32};
+pub use dispatch::{Kernels, Winograd};
+pub use fp32::{
+    AffineChainF32, BiasClamp, ChainInputF32, ConvolveF32, Operand, PackedF32, PackedWinograd, WINOGRAD_POSITIONS,
+    WINOGRAD_ROWS, WinogradInput, winograd_weights,
+};
+pub use heap::give_back_memory;
 pub use isa::Isa;
 pub use mapping::Mapping;
 pub use planes::{PlanesMut, TileQueue};

@@ -54,9 +54,7 @@ pub fn optimized(
 ) -> TractResult<TypedModel> {
     let mut model = read(proto, input).map_err(named)?;
     for (number, mut network) in networks.into_iter().enumerate() {
-        rewrite::fold_norms(&mut network);
-        rewrite::pool_first(&mut network);
-        rewrite::share_prologues(&mut network);
+        rewrite::all(&mut network);
         let node = model.node_id_by_name(&node_name(number))?;
         let op = FusedOp::new(&network, how.kernels, how.threads, &how.limits)?;
         model.node_mut(node).op = expand(Placed::new(op, proto));

@@ -5,6 +5,13 @@
 use crate::model::fused::{ConvolutionWeights, FusedNetwork, Op, Read, Shape, Window};
 use crate::quant::Affine;
 
+/// All rewrites.
+pub fn all(network: &mut FusedNetwork) {
+    fold_norms(network);
+    pool_first(network);
+    share_prologues(network);
+}
+
 /// The readers of a segment: indices of layers, and whether an output reads it too.
 pub fn readers(network: &FusedNetwork, segment: usize) -> (Vec<usize>, bool) {
     let layers = network.layers.iter().enumerate();

@@ -29,6 +29,10 @@ impl Sink for Clean {
         self.0.deliver(report, picture)
     }
 
+    fn skip(&mut self, skipped: u64) {
+        self.0.skip(skipped);
+    }
+
     fn finish(&mut self) -> Result<()> {
         self.0.finish()
     }
@@ -47,5 +51,46 @@ impl Sink for Clean {
 
     fn file(&self) -> Option<&Path> {
         self.0.file()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+
+    /// Keeps the number of skipped frames.
+    struct Skipping(Arc<AtomicU64>);
+
+    impl Sink for Skipping {
+        fn wants_picture(&self) -> bool {
+            true
+        }
+
+        fn deliver(&mut self, _: &FrameReport, _: Option<&RgbImage>) -> Result<Delivery> {
+            Ok(Delivery::Continue)
+        }
+
+        fn skip(&mut self, skipped: u64) {
+            self.0.store(skipped, Ordering::Relaxed);
+        }
+
+        fn finish(&mut self) -> Result<()> {
+            Ok(())
+        }
+
+        fn describe(&self) -> String {
+            "skipping".into()
+        }
+    }
+
+    #[test]
+    fn skipped_frames_are_passed_on() {
+        let told = Arc::new(AtomicU64::new(0));
+        let mut sink = Clean::new(Box::new(Skipping(told.clone())));
+        sink.skip(3);
+        assert_eq!((told.load(Ordering::Relaxed), sink.describe().as_str()), (3, "skipping, without overlay"));
     }
 }

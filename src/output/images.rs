@@ -15,7 +15,7 @@ use crate::prediction::FrameReport;
 
 /// Writes each picture it gets.
 #[derive(Debug)]
-pub(super) struct Images {
+pub struct Images {
     folder: PathBuf,
     name: Name,
     encoding: Encoding,
@@ -32,7 +32,7 @@ impl Images {
     /// # Errors
     /// [`ErrorKind::Usage`] for a pattern that means nothing, [`ErrorKind::Output`] for a folder that is missing
     /// or not writable.
-    pub(super) fn open(pattern: &str, options: &SinkOptions) -> Result<Self> {
+    pub fn open(pattern: &str, options: &SinkOptions) -> Result<Self> {
         let path = Path::new(pattern);
         let name = match path.file_name().and_then(OsStr::to_str) {
             Some(name) if pattern.ends_with(name) => Name::parse(name)?,
@@ -61,6 +61,22 @@ impl Images {
         })?;
         Ok(sink)
     }
+
+    /// Whether each picture has a name of its own.
+    pub fn is_numbered(&self) -> bool {
+        self.name.number.is_some()
+    }
+
+    /// Writes the next picture.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Output`] where it cannot be written.
+    pub fn write(&mut self, picture: &RgbImage) -> Result<()> {
+        let bytes = self.encoding.encode(picture)?;
+        files::write_unsynced(&self.folder.join(self.name.for_number(self.number)), |file| file.write_all(&bytes))?;
+        self.number = self.number.saturating_add(1);
+        Ok(())
+    }
 }
 
 impl Sink for Images {
@@ -70,9 +86,7 @@ impl Sink for Images {
 
     fn deliver(&mut self, _: &FrameReport, picture: Option<&RgbImage>) -> Result<Delivery> {
         if let Some(picture) = picture {
-            let bytes = self.encoding.encode(picture)?;
-            files::write_unsynced(&self.folder.join(self.name.for_number(self.number)), |file| file.write_all(&bytes))?;
-            self.number = self.number.saturating_add(1);
+            self.write(picture)?;
         }
         Ok(Delivery::Continue)
     }

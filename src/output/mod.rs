@@ -2,11 +2,12 @@
 //!
 //! | URI | sink |
 //! |---|---|
-//! | `-`, `terminal://` | one line a frame on standard output |
+//! | `-`, `terminal://` | one line a frame on standard output; `terminal://?changes` where the best label changes |
 //! | `json://-`, `json://PATH` | one JSON record a line (schema in `record.rs`) |
 //! | `file://DIR/NAME_%04d.png` (`.jpg`) | numbered annotated pictures; without `%d` always the newest one |
-//! | `http://127.0.0.1:8080` | a web page with the annotated pictures as they come |
+//! | `http://127.0.0.1:8080`, `https://` | a web page with the annotated pictures as they come |
 //! | `fb:///dev/fb0`, `drm://card0` | a screen, without a desktop (Linux); `?rotate=90` turns pictures |
+//! | `spi://0.0?display=st7789&dc=25` | a small display without a kernel driver (Linux, feature `spi`) |
 //! | `null://` | nowhere |
 //!
 //! With `?overlay=off` behind it, an output has its pictures as the camera delivered them.
@@ -35,12 +36,11 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::frame::RgbImage;
 use crate::prediction::FrameReport;
 use clean::Clean;
+pub use images::Images;
 use patient::Patient;
 
 /// The outputs there are, for messages.
-const SUPPORTED: &str = "supported today: - (terminal lines), json://- or json://PATH, file://DIR/NAME_%04d.png or .jpg, http://127.0.0.1:PORT, fb:///dev/fb0, drm://card0, null://";
-/// Outputs that Densight means to have, but has not.
-const PLANNED: [&str; 1] = ["spi"];
+const SUPPORTED: &str = "supported today: - (terminal lines), terminal://?changes, json://- or json://PATH, file://DIR/NAME_%04d.png or .jpg, http:// or https://127.0.0.1:PORT, fb:///dev/fb0, drm://card0, spi://0.0?display=st7789&dc=25 (feature spi), null://";
 
 /// Whether results are still wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,6 +118,8 @@ pub struct SinkOptions {
     pub allow_hosts: Vec<String>,
     /// File of the token that clients of a web page from the network need.
     pub token_file: Option<PathBuf>,
+    /// PEM files of the certificate and the key of a web page at `https://`; without them it makes its own, beside the token.
+    pub certificate: Option<(PathBuf, PathBuf)>,
     /// The run whose results these are, for outputs that show whether it is paused, or that can be told to pause it.
     pub control: Control,
 }
@@ -129,6 +131,7 @@ impl Default for SinkOptions {
             patient: false,
             allow_hosts: Vec::new(),
             token_file: None,
+            certificate: None,
             control: Control::default(),
         }
     }
@@ -145,6 +148,15 @@ pub fn token(file: Option<&Path>) -> Result<String> {
     Ok(http::token::Token::open(file)?.text().to_owned())
 }
 
+/// The SHA-256 of the certificate with which a web page is served at `https://`, as browsers show it.
+///
+/// # Errors
+/// [`ErrorKind::Usage`] where there is none yet, and without the feature `tls`; what is wrong with its file.
+#[cfg(feature = "http")]
+pub fn fingerprint(options: &SinkOptions) -> Result<String> {
+    http::tls::fingerprint(options)
+}
+
 /// Opens the sink that `uri` names.
 ///
 /// # Errors
@@ -156,18 +168,36 @@ pub fn open(uri: &str, options: &SinkOptions) -> Result<Box<dyn Sink>> {
         return Err(usage(format!("a JPEG quality of {} is not between 1 and 100", options.jpeg_quality)));
     }
     if uri == "-" {
-        return Ok(Box::new(terminal::Terminal::stdout()));
+        return Ok(Box::new(terminal::Terminal::stdout(false)));
     }
     let Some((scheme, rest)) = uri.split_once("://") else {
         return Err(usage(format!("'{uri}' is no output; {SUPPORTED}")));
     };
     match overlay(rest)? {
         None => open_as(scheme, rest, options),
-        Some(_) if !["file", "http", "fb", "drm"].contains(&scheme) => {
+        Some(_) if !["file", "http", "https", "fb", "drm", "spi"].contains(&scheme) => {
             Err(usage(format!("'{uri}': there are no pictures to draw on, leave ?overlay= out")))
         }
         Some((rest, true)) => open_as(scheme, rest, options),
         Some((rest, false)) => Ok(Box::new(Clean::new(open_as(scheme, rest, options)?))),
+    }
+}
+
+/// Checks that no two of `uris` write to standard output, where their lines would be among each other.
+///
+/// # Errors
+/// [`ErrorKind::Usage`].
+pub fn check_together(uris: &[String]) -> Result<()> {
+    let is_stdout = |uri: &&String| ["-", "json://-"].contains(&uri.as_str()) || uri.starts_with("terminal://");
+    let mut lines = uris.iter().filter(is_stdout);
+    match (lines.next(), lines.next()) {
+        (Some(one), Some(other)) => {
+            let message = format!(
+                "'{one}' and '{other}' both write to standard output: write one of them to a file, json://PATH"
+            );
+            Err(Error::new(ErrorKind::Usage, message))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -188,20 +218,26 @@ fn open_as(scheme: &str, rest: &str, options: &SinkOptions) -> Result<Box<dyn Si
     let usage = |message: String| Error::new(ErrorKind::Usage, message);
     let uri = format!("{scheme}://{rest}");
     match scheme {
-        "terminal" if rest.is_empty() => Ok(Box::new(terminal::Terminal::stdout())),
-        "terminal" => Err(usage(format!("'{uri}' is no output: write terminal:// or -"))),
+        "terminal" if ["", "?changes"].contains(&rest) => Ok(Box::new(terminal::Terminal::stdout(!rest.is_empty()))),
+        "terminal" => Err(usage(format!("'{uri}' is no output: write terminal://, terminal://?changes or -"))),
         "json" if options.patient && rest != "-" => Ok(Box::new(Patient::new(json::Json::open(rest)?))),
         "json" => Ok(Box::new(json::Json::open(rest)?)),
         "file" if options.patient => Ok(Box::new(Patient::new(images::Images::open(rest, options)?))),
         "file" => Ok(Box::new(images::Images::open(rest, options)?)),
         #[cfg(feature = "http")]
         "http" => Ok(Box::new(http::Http::open(rest, options)?)),
+        #[cfg(feature = "http")]
+        "https" => Ok(Box::new(http::Http::open_secure(rest, options)?)),
         #[cfg(all(target_os = "linux", feature = "screens"))]
         "fb" => Ok(Box::new(screen::Screen::framebuffer(rest)?)),
         #[cfg(all(target_os = "linux", feature = "screens"))]
         "drm" => Ok(Box::new(screen::Screen::drm(rest)?)),
+        #[cfg(all(target_os = "linux", feature = "spi"))]
+        "spi" => Ok(Box::new(screen::Screen::spi(rest)?)),
+        #[cfg(all(target_os = "linux", not(feature = "spi")))]
+        "spi" => Err(usage("this program was built without spi:// (feature spi)".into())),
         #[cfg(not(feature = "http"))]
-        "http" => Err(usage("this program was built without http:// (feature http)".into())),
+        "http" | "https" => Err(usage(format!("this program was built without {scheme}:// (feature http)"))),
         #[cfg(all(target_os = "linux", not(feature = "screens")))]
         "fb" | "drm" => Err(usage(format!("this program was built without {scheme}:// (feature screens)"))),
         "mqtt" | "mqtts" => {
@@ -209,7 +245,6 @@ fn open_as(scheme: &str, rest: &str, options: &SinkOptions) -> Result<Box<dyn Si
         }
         "null" if rest.is_empty() => Ok(Box::new(null::Null::default())),
         "null" => Err(usage(format!("'{uri}' is no output: write null://"))),
-        _ if PLANNED.contains(&scheme) => Err(usage(format!("{scheme}:// is not supported yet; {SUPPORTED}"))),
         _ => Err(usage(format!("{scheme}:// is not supported; {SUPPORTED}"))),
     }
 }

@@ -22,6 +22,7 @@ pub(super) fn report() -> FrameReport {
             model_hash: "0123456789abcdef".into(),
             predictions: vec![prediction(285, "Egyptian cat", 0.9375), prediction(281, "tabby", 0.03125)],
             state: None,
+            heat: None,
         }],
         events: Vec::new(),
         stages: StageTimes {
@@ -47,14 +48,16 @@ fn refused(uri: &str) -> Error {
 
 #[test]
 fn unknown_outputs_are_usage_errors_that_list_the_known_ones() {
-    for uri in ["ftp://x", "https://127.0.0.1:1", "out.png", "", "spi:///dev/spidev0.0"] {
+    for uri in ["ftp://x", "out.png", ""] {
         let error = refused(uri);
         assert_eq!(error.kind(), ErrorKind::Usage, "{uri}");
         for known in ["json://", "file://", "http://", "null://"] {
             assert!(error.to_string().contains(known), "{error}");
         }
     }
-    assert!(refused("spi:///dev/spidev0.0").to_string().starts_with("spi:// is not supported yet"));
+    let expected =
+        if cfg!(feature = "spi") { "names no bus and chip select" } else { "built without spi:// (feature spi)" };
+    assert!(refused("spi:///dev/spidev0.0").to_string().contains(expected));
     assert!(refused("mqtt://host/topic").to_string().ends_with("name it in the settings file, [mqtt]"));
     for uri in ["json://", "file://", "http://", "terminal://x", "null://x", "fb://x", "drm://0?turn=1"] {
         assert_eq!(refused(uri).kind(), ErrorKind::Usage, "{uri}");
@@ -74,8 +77,21 @@ fn jpeg_quality_has_limits() {
 
 #[test]
 fn plain_sinks_want_no_picture() {
-    for uri in ["-", "terminal://", "json://-", "null://"] {
+    for uri in ["-", "terminal://", "terminal://?changes", "json://-", "null://"] {
         assert!(!open(uri, &SinkOptions::default()).unwrap().wants_picture(), "{uri}");
+    }
+}
+
+#[test]
+fn one_output_only_writes_to_standard_output() {
+    let check = |uris: &[&str]| check_together(&uris.iter().map(|uri| (*uri).to_owned()).collect::<Vec<_>>());
+    for uris in [&["-", "json://x"][..], &["json://-", "null://", "file://-.png"], &["terminal://"], &[]] {
+        check(uris).unwrap();
+    }
+    for uris in [["-", "json://-"], ["json://-", "terminal://?changes"], ["-", "-"]] {
+        let error = check(&uris).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Usage);
+        assert!(uris.iter().all(|uri| error.to_string().contains(&format!("'{uri}'"))), "{error}");
     }
 }
 

@@ -8,7 +8,7 @@ use embedded_graphics::primitives::Rectangle;
 
 use super::text::Weight;
 use super::{ACCENT, Canvas, Layout, MUTED, PANEL, STRONG, TEXT};
-use crate::prediction::Prediction;
+use crate::prediction::{Prediction, percent};
 
 /// Letters in a row where the frame has room for them; fixed, so that the panel does not change size with labels.
 const LETTERS: u32 = 32;
@@ -26,8 +26,12 @@ pub(super) fn draw(canvas: &mut Canvas, layout: &Layout, predictions: &[Predicti
             _ => (Weight::Plain, TEXT, MUTED),
         };
         let corner = panel.inner.top_left + Point::new(0, (panel.pitch * index as u32) as i32);
-        let line = format!("{} {}", percentage(prediction.score), prediction.label);
-        face.draw(canvas, corner, &line, face.letters_in(panel.inner.size.width), weight, text)?;
+        let room = face.letters_in(panel.inner.size.width) as u32 * face.advance();
+        face.draw(canvas, corner, &percentage(prediction.score), room, weight, text)?;
+        // By itself: a label that is written to the left does not begin with its percentage.
+        let before = (PERCENTAGE as u32 + 1) * face.advance();
+        let label = corner + Point::new(before as i32, 0);
+        face.draw(canvas, label, &prediction.label, room.saturating_sub(before), weight, text)?;
 
         let below = corner + Point::new(0, (face.height() + panel.bar / 2) as i32);
         let track = Rectangle::new(below, Size::new(panel.inner.size.width, panel.bar));
@@ -38,6 +42,11 @@ pub(super) fn draw(canvas: &mut Canvas, layout: &Layout, predictions: &[Predicti
         )?;
     }
     Ok(())
+}
+
+/// Whether there is room for a row.
+pub(super) fn fit(layout: &Layout) -> bool {
+    Panel::new(layout, 1).is_some()
 }
 
 /// Where the rows go.
@@ -84,7 +93,7 @@ impl Panel {
 
 /// A probability as six letters, `" 93.4%"` or `"100.0%"`.
 fn percentage(score: f32) -> String {
-    format!("{:5.1}%", score * 100.0)
+    format!("{:>6}", percent(score))
 }
 
 /// A bar's length for a probability: proportional, rounded, at least one pixel so that each class has a bar.

@@ -13,13 +13,19 @@
 //! +--------------------------------------------------+
 //! ```
 //!
+//! Below all that, where there is one, is the best class's heat map (`heat.rs`).
+//!
 //! Regions have an outline and a label each (`regions.rs`); of several there are no bars.
 //!
 //! Everything stands on darkened panels through which the picture still shows, dark enough for the text to be
 //! read on a white picture too. Sizes follow the frame's; what does not fit is left out or cut.
 
+mod arabic;
 mod bars;
 mod canvas;
+mod glyphs;
+mod heat;
+mod line;
 mod regions;
 mod status;
 mod text;
@@ -29,6 +35,7 @@ use std::convert::Infallible;
 use embedded_graphics::pixelcolor::Rgb888;
 
 pub use canvas::Canvas;
+pub use heat::draw_heat;
 
 use crate::frame::RgbImage;
 use crate::prediction::FrameReport;
@@ -52,7 +59,12 @@ const ON_WARNING: Rgb888 = Rgb888::new(24, 16, 0);
 
 /// Draws `report` on `image`: regions, where there are several each with its best class in place of the bars. On a frame too small for any text nothing is drawn.
 pub fn draw(image: &mut RgbImage, report: &FrameReport) {
-    let layout = Layout::new(image.width, image.height);
+    for region in &report.regions {
+        if let Some(heat) = &region.heat {
+            draw_heat(image, region.area, heat);
+        }
+    }
+    let layout = Layout::for_report(image.width, image.height, report);
     let mut canvas = Canvas::new(image);
     let drawn: Result<(), Infallible> =
         regions::draw(&mut canvas, &layout, &report.regions).and_then(|()| status::draw(&mut canvas, &layout, report));
@@ -60,6 +72,16 @@ pub fn draw(image: &mut RgbImage, report: &FrameReport) {
     if let [region] = &report.regions[..] {
         let Ok(()) = bars::draw(&mut canvas, &layout, &region.predictions);
     }
+}
+
+/// All texts of `report` that are drawn and not the program's own.
+fn texts(report: &FrameReport) -> impl Iterator<Item = &str> {
+    let regions = report.regions.iter().flat_map(|region| {
+        let states = region.state.iter().flat_map(|state| state.labels.iter().map(AsRef::as_ref));
+        let labels = region.predictions.iter().map(|prediction| prediction.label.as_ref());
+        [region.name.as_ref()].into_iter().chain(states).chain(labels)
+    });
+    regions.chain([report.title()])
 }
 
 /// The measures that all parts share, in pixels.
@@ -76,9 +98,22 @@ struct Layout {
 
 impl Layout {
     fn new(width: u32, height: u32) -> Self {
-        let face = Face::for_frame(width, height);
+        Self::with(Face::for_frame(width, height), width, height)
+    }
+
+    fn with(face: Face, width: u32, height: u32) -> Self {
         let gap = (face.height() / 4).max(2);
         Self { face, width, height, gap, status: face.height() + gap }
+    }
+
+    /// With larger letters than the frame asks for where the report has some that cannot be read so small, and a row of them fits.
+    fn for_report(width: u32, height: u32, report: &FrameReport) -> Self {
+        let layout = Self::new(width, height);
+        if layout.face.is_roomy() {
+            return layout;
+        }
+        let larger = Self::with(Face::ROOMY, width, height);
+        if bars::fit(&larger) && !texts(report).all(|text| layout.face.has(text)) { larger } else { layout }
     }
 }
 

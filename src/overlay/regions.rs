@@ -8,10 +8,10 @@ use embedded_graphics::primitives::Rectangle;
 
 use super::text::Weight;
 use super::{ACCENT, Canvas, Layout, MUTED, PANEL, STRONG};
-use crate::prediction::RegionReport;
+use crate::prediction::{RegionReport, percent};
 
 /// A label cut to fewer letters than this says nothing.
-const SHORTEST: usize = 4;
+const SHORTEST: u32 = 4;
 
 /// Draws `regions`. Of a single one that is all of the frame only the state is shown, where it has one: the bars say the rest.
 pub(super) fn draw(canvas: &mut Canvas, layout: &Layout, regions: &[RegionReport]) -> Result<(), Infallible> {
@@ -53,20 +53,21 @@ fn label(canvas: &mut Canvas, layout: &Layout, region: &RegionReport) -> Result<
     let top = region.area.top.max(layout.status);
     let room = (region.area.top + region.area.height).saturating_sub(top);
     let text = text(region);
-    let letters = face.letters_in(region.area.width.saturating_sub(4 * gap)).min(text.chars().count());
-    if letters < SHORTEST || room < face.height() + 2 * gap {
+    let whole = face.width(&text);
+    let width = whole.min(face.letters_in(region.area.width.saturating_sub(4 * gap)) as u32 * face.advance());
+    if width < whole.min(SHORTEST * face.advance()) || room < face.height() + 2 * gap {
         return Ok(());
     }
     let corner = Point::new((region.area.left + gap) as i32, (top + gap) as i32);
-    let size = Size::new(letters as u32 * face.advance() + 2 * gap, face.height() + gap);
+    let size = Size::new(width + 2 * gap, face.height() + gap);
     canvas.shade(&Rectangle::new(corner, size), PANEL.0, PANEL.1);
     let inset = Point::new(gap as i32, (gap / 2) as i32);
-    face.draw(canvas, corner + inset, &text, letters, Weight::Bold, STRONG)
+    face.draw(canvas, corner + inset, &text, width, Weight::Bold, STRONG)
 }
 
 /// The region's name and its state, or its best class.
 fn text(region: &RegionReport) -> String {
-    let best = || region.predictions.first().map(|best| format!("{} {:.0}%", best.label, best.score * 100.0));
+    let best = || region.predictions.first().map(|best| format!("{} {}", best.label, percent(best.score)));
     match region.state.as_ref().map(crate::prediction::State::text).or_else(best) {
         Some(what) => format!("{}: {what}", region.name),
         None => region.name.to_string(),
@@ -101,7 +102,7 @@ mod tests {
         assert_eq!(text(&region(0, 0, 9, 9, Some(&["open"]))), "gate: open");
         assert_eq!(text(&region(0, 0, 9, 9, Some(&["cat", "dog"]))), "gate: cat, dog");
         assert_eq!(text(&region(0, 0, 9, 9, Some(&[]))), "gate: uncertain");
-        assert_eq!(text(&region(0, 0, 9, 9, None)), "gate: Egyptian cat 75%");
+        assert_eq!(text(&region(0, 0, 9, 9, None)), "gate: Egyptian cat 75.0%");
         let nothing = RegionReport { predictions: vec![], ..region(0, 0, 9, 9, None) };
         assert_eq!(text(&nothing), "gate");
     }

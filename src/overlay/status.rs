@@ -17,7 +17,7 @@ use crate::prediction::FrameReport;
 /// The warning that the processor is slowed down by heat or low voltage.
 const THROTTLED: &str = "THROTTLED";
 /// A name cut to fewer letters than this says nothing.
-const SHORTEST_NAME: usize = 4;
+const SHORTEST_NAME: u32 = 4;
 
 /// Draws the status line over the frame's whole width.
 pub(super) fn draw(canvas: &mut Canvas, layout: &Layout, report: &FrameReport) -> Result<(), Infallible> {
@@ -28,6 +28,7 @@ pub(super) fn draw(canvas: &mut Canvas, layout: &Layout, report: &FrameReport) -
         return Ok(());
     }
     canvas.shade(&Rectangle::new(Point::zero(), Size::new(layout.width, layout.status)), PANEL.0, PANEL.1);
+    let room = letters as u32 * face.advance();
     let y = (gap / 2) as i32;
     let mut right = layout.width - 2 * gap;
     for field in fields.iter().rev() {
@@ -39,15 +40,15 @@ pub(super) fn draw(canvas: &mut Canvas, layout: &Layout, report: &FrameReport) -
                 Size::new(THROTTLED.len() as u32 * face.advance() + 2 * gap, layout.status),
             );
             canvas.fill_solid(&chip, WARNING)?;
-            face.draw(canvas, corner, field, letters, Weight::Bold, ON_WARNING)?;
+            face.draw(canvas, corner, field, room, Weight::Bold, ON_WARNING)?;
         } else {
-            face.draw(canvas, corner, field, letters, Weight::Plain, TEXT)?;
+            face.draw(canvas, corner, field, room, Weight::Plain, TEXT)?;
         }
         right = right.saturating_sub(2 * face.advance());
     }
     // The mark before the name takes two letters.
-    let room = face.letters_in(right.saturating_sub(2 * gap)).saturating_sub(2);
-    if room >= SHORTEST_NAME.min(report.title().chars().count()) {
+    let room = (face.letters_in(right.saturating_sub(2 * gap)) as u32).saturating_sub(2) * face.advance();
+    if room >= (SHORTEST_NAME * face.advance()).min(face.width(report.title())) {
         let side = face.height() / 2;
         let mark = Rectangle::new(Point::new(2 * gap as i32, y + (face.height() / 4) as i32), Size::new(side, side));
         canvas.fill_solid(&mark, ACCENT)?;

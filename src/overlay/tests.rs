@@ -32,6 +32,7 @@ pub(super) fn report() -> FrameReport {
             model_hash: "0123456789abcdef".into(),
             predictions,
             state: None,
+            heat: None,
         }],
         events: Vec::new(),
         stages: StageTimes::default(),

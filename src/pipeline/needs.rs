@@ -42,7 +42,11 @@ impl Needs {
         Resizer::default().resize(Part::whole(picture), Filter::Bilinear, (width, height), &mut scaled.pixels)?;
         let mut report = report.clone();
         for region in &mut report.regions {
-            region.area = region.area.scaled((picture.width, picture.height), (width, height));
+            let from = (picture.width, picture.height);
+            region.area = region.area.scaled(from, (width, height));
+            if let Some(heat) = &mut region.heat {
+                heat.scale(from, (width, height));
+            }
         }
         overlay::draw(&mut scaled, &report);
         Ok(Some(scaled))

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::events::Rules;
-use crate::frame::Area;
+use crate::frame::{Area, RgbImage};
+use crate::prediction::Prediction;
+use crate::tuning::Tuning;
 
 /// A part of each frame that a network looks at, and what is reported of its answers.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,6 +43,32 @@ impl Default for Region {
             threshold: 0.0,
             smoothing: 0.0,
             rules: None,
+        }
+    }
+}
+
+impl Region {
+    /// What can be changed of it while the run goes on.
+    pub fn tuning(&self) -> Tuning {
+        let Self { topk, threshold, smoothing, .. } = *self;
+        Tuning { region: self.name.clone(), topk, threshold, smoothing, rules: self.rules.clone() }
+    }
+
+    /// Where it is in `picture`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Usage`] with its name where it is not inside.
+    pub(super) fn area(&self, picture: &RgbImage) -> Result<Area> {
+        self.place.of(picture.width, picture.height).map_err(|e| e.at(format!("region {}", self.name)))
+    }
+
+    /// Gives predictions the region's own labels, where it has some.
+    pub(super) fn name(&self, predictions: &mut [Prediction]) {
+        let labels = self.labels.as_deref().unwrap_or_default();
+        for prediction in predictions {
+            if let Some(label) = labels.get(prediction.class) {
+                prediction.label = label.clone();
+            }
         }
     }
 }

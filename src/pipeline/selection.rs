@@ -18,6 +18,20 @@ impl Selection {
         Self { topk, threshold, smoothing, past: Vec::new() }
     }
 
+    /// Other numbers from now on. Scores go on from where they are.
+    pub(super) fn set(&mut self, topk: usize, threshold: f32, smoothing: f32) {
+        if smoothing == 0.0 {
+            self.past.clear();
+        }
+        (self.topk, self.threshold, self.smoothing) = (topk, threshold, smoothing);
+    }
+
+    /// The same with these numbers.
+    pub(super) fn after(mut self, topk: usize, threshold: f32, smoothing: f32) -> Self {
+        self.set(topk, threshold, smoothing);
+        self
+    }
+
     /// How many classes it has to be given.
     pub(super) fn wanted(&self) -> usize {
         if self.smoothing > 0.0 { usize::MAX } else { self.topk }
@@ -87,5 +101,11 @@ mod tests {
         assert_eq!(shown(&mut selection, [1.0, 0.0, 0.0])[..2], [(1, 0.75), (0, 0.25)]);
         assert_eq!(shown(&mut selection, [1.0, 0.0, 0.0])[..2], [(1, 0.5625), (0, 0.4375)]);
         assert_eq!(shown(&mut selection, [1.0, 0.0, 0.0])[0].0, 0);
+        // Changed meanwhile, it has a past; switched off and on, it has none.
+        selection.set(1, 0.0, 0.5);
+        assert!(shown(&mut selection, [0.0, 1.0, 0.0])[0].1 < 1.0);
+        selection.set(1, 0.0, 0.0);
+        selection.set(1, 0.0, 0.5);
+        assert_eq!(shown(&mut selection, [0.0, 0.0, 1.0]), [(2, 1.0)]);
     }
 }

@@ -1,14 +1,19 @@
 //! The loop with fakes at both ends and in the middle.
 
 mod regions;
+mod swap;
 
 use std::sync::Mutex;
+use std::sync::atomic::Ordering;
 
+use super::process::MOST_FAILURES;
 use super::*;
 use crate::camera::fake::{FakeSource, Step};
-use crate::frame::PixelFormat;
-use crate::prediction::Prediction;
-use crate::runtime::Classification;
+use crate::error::ErrorKind;
+use crate::frame::{Frame, PixelFormat, RgbImage};
+use crate::output::Delivery;
+use crate::prediction::{FrameReport, Prediction, StageTimes};
+use crate::runtime::{Classification, Classifier};
 
 /// Says class 1 of two with a score of the first pixel's red, in as much time as it is told.
 #[derive(Default)]
@@ -55,6 +60,8 @@ struct FakeSink {
     given: Arc<Mutex<Given>>,
     /// What is paused at the first result, until three frames were skipped.
     pauses: Option<Control>,
+    /// What is done once a result was delivered, the number of which it is given.
+    then: Option<Box<dyn FnMut(usize) + Send>>,
     wants: bool,
     /// What happens at the delivery of this number.
     at: Option<(usize, Result<Delivery, ErrorKind>)>,
@@ -77,6 +84,9 @@ impl Sink for FakeSink {
         let mut given = self.given.lock().unwrap();
         given.pictures += u64::from(picture.is_some());
         given.reports.push(report.clone());
+        if let Some(then) = &mut self.then {
+            then(given.reports.len());
+        }
         if let Some(control) = self.pauses.as_ref().filter(|_| given.reports.len() == 1) {
             control.pause();
         }
@@ -107,7 +117,7 @@ impl Sink for FakeSink {
 
 fn sink() -> (Box<FakeSink>, Arc<Mutex<Given>>) {
     let given = Arc::new(Mutex::new(Given::default()));
-    (Box::new(FakeSink { given: given.clone(), pauses: None, wants: false, at: None, stop: None }), given)
+    (Box::new(FakeSink { given: given.clone(), pauses: None, then: None, wants: false, at: None, stop: None }), given)
 }
 
 fn frame(sequence: u64) -> Step {
@@ -123,8 +133,8 @@ fn broken(sequence: u64) -> Step {
 fn run_steps(steps: Vec<Step>, live: bool, sinks: Vec<Box<dyn Sink>>, options: &Options) -> (Outcome, usize) {
     let mut warnings = 0;
     let source = Box::new(FakeSource::new(steps, live));
-    let (stop, mut classifier) = (AtomicBool::new(false), FakeClassifier::default());
-    let outcome = run(source, &mut [&mut classifier], sinks, options, &stop, &mut |_| warnings += 1);
+    let (stop, classifier) = (AtomicBool::new(false), FakeClassifier::default());
+    let outcome = run(source, vec![shared(classifier)], sinks, options, &stop, &mut |_| warnings += 1);
     (outcome, warnings)
 }
 
@@ -154,10 +164,10 @@ fn every_frame_of_a_file_becomes_a_report() {
 fn a_slow_network_gets_the_newest_frame_and_counts_the_rest() {
     let (sink, given) = sink();
     let steps = (0..60).flat_map(|i| [frame(i), Step::Wait(Duration::from_millis(2))]).collect::<Vec<_>>();
-    let mut classifier = FakeClassifier { takes: Duration::from_millis(20), ..FakeClassifier::default() };
+    let classifier = FakeClassifier { takes: Duration::from_millis(20), ..FakeClassifier::default() };
     let source = Box::new(FakeSource::new(steps, true));
     let stop = AtomicBool::new(false);
-    let outcome = run(source, &mut [&mut classifier], vec![sink], &Options::default(), &stop, &mut |_| {});
+    let outcome = run(source, vec![shared(classifier)], vec![sink], &Options::default(), &stop, &mut |_| {});
     let Summary { frames, dropped, .. } = outcome.summary;
     assert_eq!(frames + dropped, 60);
     assert!(dropped >= 20, "{dropped} dropped");
@@ -272,10 +282,10 @@ fn a_failing_part_ends_it_with_a_summary_and_finished_sinks() {
     assert_eq!((outcome.end.unwrap_err().kind(), outcome.summary.frames), (ErrorKind::Output, 2));
     assert_eq!((given.lock().unwrap().finished, other_given.lock().unwrap().finished), (1, 1));
     // The network.
-    let mut classifier = FakeClassifier { fails_at: Some(5), ..FakeClassifier::default() };
+    let classifier = FakeClassifier { fails_at: Some(5), ..FakeClassifier::default() };
     let source = Box::new(FakeSource::new((0..9).map(frame), false));
     let stop = AtomicBool::new(false);
-    let outcome = run(source, &mut [&mut classifier], vec![sink().0], &Options::default(), &stop, &mut |_| {});
+    let outcome = run(source, vec![shared(classifier)], vec![sink().0], &Options::default(), &stop, &mut |_| {});
     assert_eq!((outcome.end.unwrap_err().kind(), outcome.summary.frames), (ErrorKind::Model, 2));
 }
 
@@ -285,8 +295,8 @@ fn it_stops_when_asked_and_when_a_reader_is_gone() {
     let (mut asks, _) = sink();
     asks.stop = Some(stop.clone());
     let source = Box::new(FakeSource::new((0..9).map(frame), false));
-    let mut classifier = FakeClassifier::default();
-    let outcome = run(source, &mut [&mut classifier], vec![asks], &Options::default(), &stop, &mut |_| {});
+    let classifier = FakeClassifier::default();
+    let outcome = run(source, vec![shared(classifier)], vec![asks], &Options::default(), &stop, &mut |_| {});
     assert_eq!((outcome.end.unwrap(), outcome.summary.frames), (End::Stopped, 1));
     let (mut gone, _) = sink();
     gone.at = Some((3, Ok(Delivery::Stop)));
@@ -296,9 +306,10 @@ fn it_stops_when_asked_and_when_a_reader_is_gone() {
 
 #[test]
 fn the_warm_up_is_before_the_first_frame() {
-    let mut classifier = FakeClassifier::default();
+    let classifier = Arc::new(Mutex::new(FakeClassifier::default()));
     let source = Box::new(FakeSource::new([frame(0)], false));
     let options = Options { warmup: 3, ..Options::default() };
-    let outcome = run(source, &mut [&mut classifier], vec![sink().0], &options, &AtomicBool::new(false), &mut |_| {});
-    assert_eq!((outcome.summary.frames, classifier.calls), (1, 4));
+    let models: Vec<SharedClassifier> = vec![classifier.clone()];
+    let outcome = run(source, models, vec![sink().0], &options, &AtomicBool::new(false), &mut |_| {});
+    assert_eq!((outcome.summary.frames, classifier.lock().unwrap().calls), (1, 4));
 }

@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 use super::region::Region;
 use super::selection::Selection;
 use crate::error::Result;
-use crate::events::Tracker;
+use crate::events::{Change, Tracker};
 use crate::frame::{Frame, RgbImage};
 use crate::prediction::{Event, Prediction, RegionReport, StageTimes};
-use crate::runtime::Classifier;
+use crate::runtime::{Classification, Classifier};
+use crate::tuning::{Rules, Tuning};
 
 /// A region with what is remembered of earlier frames.
 #[derive(Debug)]
@@ -24,6 +25,10 @@ pub(super) struct Seen {
     pub(super) report: RegionReport,
     pub(super) events: Vec<Event>,
     pub(super) stages: StageTimes,
+    /// The best label of this frame alone.
+    pub(super) best: Option<Arc<str>>,
+    /// How long the classifier took.
+    pub(super) took: Duration,
 }
 
 impl Watch {
@@ -33,7 +38,47 @@ impl Watch {
         Self { region: region.clone(), selection: Selection::new(topk, threshold, smoothing), tracker }
     }
 
-    /// Looks at `picture`, made of `frame`, which was captured at `now` on the loop's clock.
+    /// Other thresholds from now on.
+    pub(super) fn tune(&mut self, tuning: &Tuning) {
+        self.selection.set(tuning.topk, tuning.threshold, tuning.smoothing);
+        if let Some(rules) = &tuning.rules {
+            let tuned = |tracker: Tracker| {
+                let each = tracker.rules().each;
+                tracker.with_rules(Rules { each, ..rules.clone() })
+            };
+            self.tracker = self.tracker.take().map(tuned);
+        }
+    }
+
+    /// A region in the place of `before`, with the same labels: what holds there goes on.
+    pub(super) fn after(region: &Region, before: Self) -> Self {
+        let Region { topk, threshold, smoothing, .. } = *region;
+        let tracker = match (region.rules.clone(), before.tracker) {
+            (Some(rules), Some(tracker)) => Some(tracker.with_rules(rules)),
+            (rules, _) => rules.map(Tracker::new),
+        };
+        let selection = before.selection.after(topk, threshold, smoothing);
+        Self { region: region.clone(), selection, tracker }
+    }
+
+    /// Whether a region with these rules can go on where this one is now.
+    pub(super) fn goes_on_as(&self, region: &Region) -> bool {
+        let now = self.tracker.as_ref().map(|tracker| tracker.rules().each);
+        now == region.rules.as_ref().map(|rules| rules.each)
+    }
+
+    /// The region.
+    pub(super) fn region(&self) -> &Region {
+        &self.region
+    }
+
+    /// What changes when nothing holds any more.
+    pub(super) fn endings(&self) -> Vec<Change> {
+        self.tracker.as_ref().map_or_else(Vec::new, Tracker::endings)
+    }
+
+    /// Looks at `picture`, made of `frame`, which was captured at `now` on the loop's clock; with a heat map where the classifier has one and
+    /// it is `shown`.
     ///
     /// # Errors
     /// [`ErrorKind::Usage`](crate::error::ErrorKind::Usage) for a region that is not inside the picture; the classifier's.
@@ -42,27 +87,33 @@ impl Watch {
         picture: &RgbImage,
         frame: &Frame,
         now: Duration,
-        classifiers: &mut [&mut dyn Classifier],
+        classifier: &mut dyn Classifier,
+        shown: bool,
     ) -> Result<Seen> {
-        let Region { name, place, classifier, .. } = &self.region;
-        let area = place.of(picture.width, picture.height).map_err(|e| e.at(format!("region {name}")))?;
-        let classifier = &mut *classifiers[*classifier];
+        let area = self.region.area(picture)?;
         let wanted = if self.tracker.is_some() { usize::MAX } else { self.selection.wanted() };
-        let result = classifier.classify_area(picture, area, wanted)?;
         let begin = Instant::now();
-        let all = self.selection.smoothed(self.named(result.predictions));
+        let Classification { mut predictions, stages } = classifier.classify_area(picture, area, wanted)?;
+        let classified = Instant::now();
+        self.region.name(&mut predictions);
+        let best = predictions.first().map(|best| best.label.clone());
+        let all = self.selection.smoothed(predictions);
         let events = self.events(&all, frame, now);
+        let predictions = self.selection.of(all);
+        let explained = predictions.first().filter(|_| shown);
+        let heat = explained.map(|best| classifier.heat_map(area, best.class)).transpose()?.flatten();
         let report = RegionReport {
             name: self.region.name.clone(),
             area,
             model: classifier.name(),
             model_hash: classifier.hash(),
-            predictions: self.selection.of(all),
+            predictions,
             state: self.tracker.as_ref().map(|tracker| tracker.state().clone()),
+            heat,
         };
-        let mut stages = result.stages;
-        stages.postprocess += begin.elapsed();
-        Ok(Seen { report, events, stages })
+        let took = classified - begin;
+        let stages = StageTimes { postprocess: stages.postprocess + classified.elapsed(), ..stages };
+        Ok(Seen { report, events, stages, best, took })
     }
 
     /// Frames went by that were not looked at.
@@ -72,29 +123,20 @@ impl Watch {
         }
     }
 
-    /// With the region's own labels, where it has some.
-    fn named(&self, mut predictions: Vec<Prediction>) -> Vec<Prediction> {
-        let labels = self.region.labels.as_deref().unwrap_or_default();
-        for prediction in &mut predictions {
-            if let Some(label) = labels.get(prediction.class) {
-                prediction.label = label.clone();
-            }
-        }
-        predictions
-    }
-
     fn events(&mut self, predictions: &[Prediction], frame: &Frame, now: Duration) -> Vec<Event> {
         let Some(tracker) = &mut self.tracker else { return Vec::new() };
-        let region: &Arc<str> = &self.region.name;
         let changes = tracker.update(predictions, now).into_iter();
-        changes
-            .map(|change| Event {
-                time: frame.timestamp,
-                region: region.clone(),
-                label: change.label,
-                active: change.active,
-                score: change.score,
-            })
-            .collect()
+        changes.map(|change| event(&self.region.name, change, frame)).collect()
+    }
+}
+
+/// A change of a region's state with this frame.
+pub(super) fn event(region: &Arc<str>, change: Change, frame: &Frame) -> Event {
+    Event {
+        time: frame.timestamp,
+        region: region.clone(),
+        label: change.label,
+        active: change.active,
+        score: change.score,
     }
 }

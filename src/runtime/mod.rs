@@ -3,6 +3,7 @@
 mod device;
 mod executed;
 mod gpu;
+mod heat;
 mod labels;
 mod load;
 mod network;
@@ -27,7 +28,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::{Area, RgbImage};
-use crate::prediction::{Prediction, StageTimes};
+use crate::prediction::{HeatMap, Prediction, StageTimes};
 
 /// What a network says of one picture.
 #[derive(Debug, Clone)]
@@ -46,6 +47,16 @@ pub trait Classifier {
     /// First 16 hexadecimal digits of the model file's SHA-256.
     fn hash(&self) -> Arc<str>;
 
+    /// The labels of its classes, by class; empty where they are not known.
+    fn class_labels(&self) -> Vec<Arc<str>> {
+        Vec::new()
+    }
+
+    /// Channels, height and width of its input; `None` where that is not known.
+    fn input_size(&self) -> Option<[usize; 3]> {
+        None
+    }
+
     /// The `k` most probable classes of `image`; all of them if there are fewer.
     ///
     /// # Errors
@@ -62,6 +73,16 @@ pub trait Classifier {
             return Err(Error::new(ErrorKind::Shape, message));
         }
         self.classify(&image.cropped(area), k)
+    }
+
+    /// What speaks for `class` in the picture that was classified last, and where; `area` is the part of it that was classified. `None`
+    /// from a classifier without heat maps.
+    ///
+    /// # Errors
+    /// [`crate::error::ErrorKind::Model`] if the network fails, or has no such class.
+    fn heat_map(&mut self, area: Area, class: usize) -> Result<Option<HeatMap>> {
+        let _ = (area, class);
+        Ok(None)
     }
 
     /// As many pictures as are best classified together.

@@ -24,6 +24,9 @@ pub struct SessionOptions {
     pub open_size: Option<[usize; 2]>,
     /// Name of the output that is the network's, of a model with several; the first if none is given.
     pub output: Option<String>,
+    /// Whether [`Classifier::heat_map`](super::Classifier::heat_map) gives one: the network up to its last feature map is held a second
+    /// time, and runs for each heat map once more.
+    pub heat_maps: bool,
     /// What the scores of the classes are; if not given, what the model says, else what its graph ends in.
     pub scores: Option<Scores>,
 }
@@ -40,6 +43,7 @@ impl Default for SessionOptions {
             input_size: None,
             open_size: None,
             output: None,
+            heat_maps: false,
             scores: None,
         }
     }

@@ -138,6 +138,17 @@ impl Preprocessor {
         Ok(&self.resized)
     }
 
+    /// Left, top, width and height of what the whole input shows of a picture of which `area` is taken, in its pixels: less than the area
+    /// where that is cut, more where the input has a border.
+    pub fn reach(&self, area: Area) -> [f32; 4] {
+        let Placement { source: [sx, sy, sw, sh], target: [left, top, width, height] } =
+            self.place(area.width, area.height);
+        let (across, down) = (sw / f64::from(width), sh / f64::from(height));
+        let (x, y) = (sx - f64::from(left) * across, sy - f64::from(top) * down);
+        let (x, y) = (x + f64::from(area.left), y + f64::from(area.top));
+        [x, y, across * f64::from(self.width), down * f64::from(self.height)].map(|value| value as f32)
+    }
+
     fn place(&self, width: u32, height: u32) -> Placement {
         let whole = [0.0, 0.0, f64::from(width), f64::from(height)];
         let all = [0, 0, self.width, self.height];
@@ -211,6 +222,19 @@ mod tests {
         assert_eq!(p.target, [0, 0, 24, 32]);
         let p = place(ResizeKind::Squash, 1.0, (7, 900), (32, 16));
         assert_eq!(p, Placement { source: [0.0, 0.0, 7.0, 900.0], target: [0, 0, 32, 16] });
+    }
+
+    #[test]
+    fn an_input_reaches_as_far_as_it_was_cut_or_bordered() {
+        let reach = |resize, crop, to: [usize; 2]| {
+            let how = Preprocessing { resize, crop, ..Default::default() };
+            Preprocessor::new(how, [3, to[0], to[1]]).reach(Area { left: 100, top: 10, width: 512, height: 256 })
+        };
+        assert_eq!(reach(ResizeKind::Crop, 0.875, [224, 224]), [244.0, 26.0, 224.0, 224.0]);
+        assert_eq!(reach(ResizeKind::Squash, 1.0, [32, 16]), [100.0, 10.0, 512.0, 256.0]);
+        // 16 rows of picture and 8 of border above and below.
+        assert_eq!(reach(ResizeKind::Letterbox, 1.0, [32, 32]), [100.0, -118.0, 512.0, 512.0]);
+        assert_eq!(reach(ResizeKind::Fit, 1.0, [32, 32]), [100.0, 10.0, 512.0, 512.0]);
     }
 
     #[test]

@@ -46,6 +46,50 @@ fn records_and_pictures_are_written_together() {
 }
 
 #[test]
+fn lines_may_tell_of_changes_only_and_are_never_mixed() {
+    let folder = tempfile::tempdir().unwrap();
+    let play = ["--no-pace", "-q", "--frames", "60"];
+    let output =
+        densight_camera(folder.path(), &[&["clip://", "terminal://?changes", "json://all"], &play[..]].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let records = std::fs::read_to_string(folder.path().join("all")).unwrap();
+    let best: Vec<String> = records
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["predictions"][0]["label"].to_string())
+        .collect();
+    let changes = 1 + best.windows(2).filter(|pair| pair[0] != pair[1]).count();
+    assert_eq!((best.len(), stdout(&output).lines().count()), (60, changes));
+    let output = densight_camera(folder.path(), &[&["clip://", "-", "json://-"], &play[..]].concat());
+    assert_eq!((output.status.code(), stdout(&output).as_str()), (Some(2), ""));
+    let expected = "error: '-' and 'json://-' both write to standard output: write one of them to a file, json://PATH";
+    assert!(stderr(&output).contains(expected), "{}", stderr(&output));
+}
+
+#[test]
+fn what_is_told_has_levels() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("c.toml"), "log = 'warn'\n").unwrap();
+    // A picture that is cut off is a warning.
+    let pattern = ["test://pattern", "file://p.jpg", "--no-pace", "--frames", "1"];
+    assert_eq!(densight_camera(folder.path(), &pattern).status.code(), Some(0));
+    let whole = std::fs::read(folder.path().join("p.jpg")).unwrap();
+    std::fs::write(folder.path().join("cut.mjpeg"), [&whole[..whole.len() / 2], &whole].concat()).unwrap();
+    let lines = |more: &[&str]| {
+        let output = densight_camera(folder.path(), &[&["cut.mjpeg", "null://"], more].concat());
+        let said = stderr(&output);
+        (said.lines().filter(|line| line.starts_with("warning: ")).count(), said.lines().count())
+    };
+    let (warnings, all) = lines(&[]);
+    assert!(warnings == 1 && all > 3, "{warnings} of {all}");
+    assert_eq!(lines(&["--log", "info"]), (1, all));
+    for quiet in [&["--log", "warn"][..], &["-q"], &["--config", "c.toml"]] {
+        assert_eq!(lines(quiet), (1, 1), "{quiet:?}");
+    }
+    assert_eq!(lines(&["--log", "error"]), (0, 0));
+    assert_eq!(densight_camera(folder.path(), &["-q", "--log", "info"]).status.code(), Some(2));
+}
+
+#[test]
 fn settings_come_from_options_file_and_defaults() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("c.toml"), "input = 'test://pattern'\ntopk = 4\nframes = 2\nno-pace = true\n")

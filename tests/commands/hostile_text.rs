@@ -68,10 +68,11 @@ fn nothing_steers_the_terminal() {
 
     let missing = densight(folder.path(), &["classify", "no\nsuch\x1b[2J.jpg", "--model", "model.onnx"]);
     assert_eq!((missing.status.code(), said(&missing).lines().count()), (Some(1), 1));
-    let output =
-        densight_camera(folder.path(), &["clip://", "-", "json://-", "--frames", "2", "--model", "model.onnx"]);
-    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
-    said(&output);
+    for lines in ["-", "json://-"] {
+        let output = densight_camera(folder.path(), &["clip://", lines, "--frames", "2", "--model", "model.onnx"]);
+        assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+        said(&output);
+    }
 }
 
 #[cfg(unix)]

@@ -9,6 +9,7 @@ mod executed;
 mod exported;
 mod files;
 mod good_input;
+mod heatmap;
 mod hostile_text;
 mod pipes;
 mod prepare;
@@ -16,6 +17,8 @@ mod quantize;
 mod reuse;
 mod rtsp;
 mod sources;
+#[cfg(unix)]
+mod swap;
 mod teach;
 mod verify;
 

@@ -26,6 +26,7 @@ const LAYERS: &[(u8, &str)] = &[
     (0, "prediction"),
     (0, "quant"),
     (0, "text"),
+    (0, "tuning"),
     (1, "kernels"),
     (2, "model"),
     (3, "optimize"),

@@ -19,9 +19,7 @@ pub(super) fn actions(settings: &Settings, networks: &Networks) -> Result<Vec<Ac
     actions.extend(settings.record.iter().flatten().cloned().map(Action::Record));
     actions.extend(settings.gpio.iter().flatten().cloned().map(Action::Gpio));
     actions.extend(settings.mqtt.iter().cloned().map(Action::Mqtt));
-    for action in &actions {
-        check(&action.on(), networks).map_err(|what| usage(format!("{}: {what}", action.name())))?;
-    }
+    check_all(&actions, networks)?;
     let folders: Vec<_> = settings.record.iter().flatten().map(|record| &record.folder).collect();
     match folders.iter().enumerate().find(|(index, folder)| folders[..*index].contains(folder)) {
         Some((_, folder)) => {
@@ -31,11 +29,35 @@ pub(super) fn actions(settings: &Settings, networks: &Networks) -> Result<Vec<Ac
     }
 }
 
+/// Whether the actions that were started with `before` can go on with `after`.
+///
+/// # Errors
+/// [`ErrorKind::Usage`] for one that no event could start any more, and for regions and labels that a broker was told of.
+pub(super) fn check_goes_on(settings: &Settings, before: &Networks, after: &Networks) -> Result<()> {
+    check_all(&actions(settings, before)?, after)?;
+    let told = |networks: &Networks| {
+        let followed = networks.regions.iter().filter(|region| region.rules.is_some());
+        (followed.map(|region| region.name.clone()).collect::<Vec<_>>(), each_labels(networks))
+    };
+    if settings.mqtt.is_some() && told(before) != told(after) {
+        let message = "mqtt: the broker was told of regions with states, and of labels that are true or false each by itself, and these \
+            would be others: start the program again";
+        return Err(usage(message.into()));
+    }
+    Ok(())
+}
+
+fn check_all(actions: &[Action], networks: &Networks) -> Result<()> {
+    actions.iter().try_for_each(|action| {
+        check(&action.on(), networks).map_err(|what| usage(format!("{}: {what}", action.name())))
+    })
+}
+
 /// Labels of regions with a state, where each is true or false by itself.
 pub(super) fn each_labels(networks: &Networks) -> Vec<EachLabel> {
     let each = networks.regions.iter().filter(|region| region.rules.as_ref().is_some_and(|rules| rules.each));
     let labels = |region: &Region| {
-        let own = region.labels.as_deref().or(networks.sessions[region.classifier].labels());
+        let own = region.labels.as_deref().or(networks.of(region).labels.as_deref());
         EachLabel { region: region.name.clone(), labels: own.unwrap_or_default().to_vec() }
     };
     each.map(labels).collect()
@@ -52,8 +74,7 @@ fn check(on: &On, networks: &Networks) -> Result<(), String> {
     let watched =
         || followed.iter().filter(|region| on.regions.is_empty() || on.regions.iter().any(|n| **n == *region.name));
     let has = |region: &Region, label: &str| {
-        let own = networks.sessions[region.classifier].labels();
-        let labels = region.labels.as_deref().or(own);
+        let labels = region.labels.as_deref().or(networks.of(region).labels.as_deref());
         labels.is_none_or(|labels| labels.iter().any(|own| **own == *label))
     };
     match on.labels.iter().find(|label| *label != UNCERTAIN && !watched().any(|region| has(region, label))) {

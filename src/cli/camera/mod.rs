@@ -1,31 +1,35 @@
 //! `densight-camera`: labels what a camera sees.
 
 mod actions;
+mod changes;
+mod health;
 mod networks;
 mod regions;
 mod service;
 pub(crate) mod settings;
+mod signals;
+mod swap;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::Context;
 use clap::Parser;
 
-use super::INTERRUPTED;
+use super::log::{self, Level};
+use super::{INTERRUPTED, tell};
 use crate::camera::{self, Source};
 use crate::error::{Error, ErrorKind, Result};
 use crate::output::actions::{Action, EachLabel};
 use crate::output::{self, Sink, SinkOptions};
 use crate::picture;
 use crate::pipeline::{self, End, Outcome};
-use crate::runtime::{Classifier, Session};
+use crate::runtime::Classifier;
 
+use changes::Changes;
 use networks::Networks;
 use service::Service;
 use settings::Settings;
+use signals::Signals;
 
 /// Label what a camera sees
 ///
@@ -50,8 +54,14 @@ pub(super) struct Args {
     /// Print the token that the web page asks for, and end
     #[arg(long)]
     show_token: bool,
-    /// Say nothing but warnings and errors
-    #[arg(short, long)]
+    /// Print the SHA-256 of the certificate of a web page at https://, as browsers show it, and end
+    #[arg(long)]
+    show_fingerprint: bool,
+    /// Ask the web page at URL (http://127.0.0.1:8080) whether its program is well, and end: with 0 if it is, else with 1
+    #[arg(long, value_name = "URL")]
+    health: Option<String>,
+    /// Say nothing but warnings and errors: --log warn
+    #[arg(short, long, conflicts_with = "log")]
     quiet: bool,
 }
 
@@ -69,14 +79,17 @@ Inputs:
   clip://                              the clip inside the program
 Outputs:
   -, terminal://                       one line a frame
+  terminal://?changes                  one line where the best label changes
   json://-, json://PATH                one JSON object a line
   file://DIR/NAME_%04d.png, .jpg       annotated pictures; without %d always the newest
-  http://127.0.0.1:PORT                web page with the annotated pictures
+  http://127.0.0.1:PORT, https://      web page with the annotated pictures
   fb:///dev/fb0, drm://card0           screen, without a desktop; ?rotate=90 turns pictures
+  spi://0.0?display=st7789&dc=25       display without a kernel driver (feature spi)
   null://                              nowhere
 With ?overlay=off behind it, an output shows pictures as the camera delivers them.
 Only a settings file (--config) has: several regions, each with its own model; rules by which
-their states change; what is done when they do (docs/recipes.md).
+their states change; what is done when they do; models to be exchanged while it runs
+(docs/recipes.md). SIGHUP reads it again.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 4 a live input ended by itself, 130 interrupted (Ctrl-C)";
 
@@ -85,10 +98,13 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 4 a live input ended by itself, 130
 /// # Errors
 /// Settings that mean nothing; a model, input or output that cannot be opened or fails.
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let quiet = args.quiet;
+    if let Some(url) = &args.health {
+        super::print(&format!("{}\n", health::ask(url)?))?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let mut given = args.settings;
     (given.input, given.outputs) = (args.input, Some(args.outputs).filter(|outputs| !outputs.is_empty()));
-    let settings = given.over(args.config.as_deref().map(Settings::read).transpose()?)?;
+    let settings = given.clone().over(args.config.as_deref().map(Settings::read).transpose()?)?;
     if args.print_config {
         super::print(&settings.to_toml()?)?;
         return Ok(ExitCode::SUCCESS);
@@ -98,42 +114,54 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let (mut source_options, mut sink_options, options) = settings.check()?;
+    if args.show_fingerprint {
+        super::print(&format!("{}\n", output::fingerprint(&sink_options)?))?;
+        return Ok(ExitCode::SUCCESS);
+    }
     if let Some(bytes) = settings.max_picture() {
         picture::set_most_memory(bytes);
     }
-    let stop = on_ctrl_c()?;
-    let say = |text: &str| {
-        if !quiet {
-            super::tell(text);
-        }
-    };
+    log::set_least(if args.quiet { Level::Warn } else { settings.log() });
+    let Signals { stop, reload } = Signals::watch(args.config.is_some())?;
     let networks = Networks::open(&settings)?;
     let (actions, labels) = (actions::actions(&settings, &networks)?, actions::each_labels(&networks));
-    let Networks { mut sessions, regions } = networks;
-    for session in &sessions {
-        say(&format!("model   {} ({})", session.name(), session.hash()));
+    for network in &networks.networks {
+        let session = network.session();
+        tell(&format!("model   {} ({})", session.name(), session.hash()));
     }
-    let options = pipeline::Options { regions, ..options };
-    source_options.least = Some(least_size(&sessions));
+    let options = pipeline::Options { regions: networks.regions.clone(), ..options };
+    source_options.least = Some(least_size(&networks));
     let source = camera::open(settings.input(), &source_options)?;
-    say(&format!("input   {}", source.describe()));
+    tell(&format!("input   {}", source.describe()));
     sink_options.patient = source.is_live() || source_options.repeat;
     sink_options.control = options.control.clone();
     let mut sinks = sinks(settings.outputs(), (actions, &labels), &sink_options, &*source)?;
     for sink in &sinks {
-        say(&format!("output  {}", sink.describe()));
+        tell(&format!("output  {}", sink.describe()));
     }
     let service = Service::new();
     sinks.push(service.sink());
     let mut warn = |error: &Error| {
-        super::tell(&format!("warning: {error}"));
+        log::error(Level::Warn, error);
         service.trouble(error);
     };
-    let mut networks: Vec<&mut dyn Classifier> = sessions.iter_mut().map(|session| session as _).collect();
-    let Outcome { summary, end } = pipeline::run(source, &mut networks, sinks, &options, &stop, &mut warn);
+    let classifiers = networks.models().classifiers;
+    let changes = Changes {
+        given,
+        config: args.config,
+        settings,
+        networks,
+        exchange: options.exchange.clone(),
+        control: options.control.clone(),
+        service: service.clone(),
+        reload,
+    };
+    let changes = changes.start()?;
+    let Outcome { summary, end } = pipeline::run(source, classifiers, sinks, &options, &stop, &mut warn);
+    drop(changes);
     #[cfg(unix)]
     camera::end_programs();
-    say(&summary.to_string());
+    tell(&summary.to_string());
     Ok(match end? {
         End::Stopped => ExitCode::from(INTERRUPTED),
         End::Source | End::Limit | End::Reader => ExitCode::SUCCESS,
@@ -143,13 +171,14 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
 /// Opens all outputs, and starts what is done for events.
 ///
 /// # Errors
-/// What is wrong with one; [`ErrorKind::Usage`] for one that `source` reads.
+/// What is wrong with one; [`ErrorKind::Usage`] for one that `source` reads, and for two that write to standard output.
 fn sinks(
     uris: &[String],
     (actions, labels): (Vec<Action>, &[EachLabel]),
     options: &SinkOptions,
     source: &dyn Source,
 ) -> Result<Vec<Box<dyn Sink>>> {
+    output::check_together(uris)?;
     let mut sinks = uris.iter().map(|uri| output::open(uri, options)).collect::<Result<Vec<_>>>()?;
     for action in actions {
         sinks.push(action.start(options, labels)?);
@@ -161,25 +190,13 @@ fn sinks(
 }
 
 /// Width and height that a camera's pictures are to have at least: the largest network's, and what people can make something out on.
-fn least_size(sessions: &[Session]) -> (u32, u32) {
+fn least_size(networks: &Networks) -> (u32, u32) {
     let side = |axis: usize, least: u32| {
-        let sides = sessions.iter().map(|session| u32::try_from(session.input_shape()[axis]).unwrap_or(u32::MAX));
+        let side = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
+        let sides = networks.networks.iter().map(|network| side(network.session().input_shape()[axis]));
         sides.fold(least, u32::max)
     };
     (side(2, camera::LEAST_SIZE.0), side(1, camera::LEAST_SIZE.1))
-}
-
-/// A flag that Ctrl-C and a request to terminate raise; the second one ends the program at once.
-fn on_ctrl_c() -> anyhow::Result<Arc<AtomicBool>> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let raised = stop.clone();
-    ctrlc::set_handler(move || {
-        if raised.swap(true, Ordering::Relaxed) {
-            std::process::exit(i32::from(INTERRUPTED));
-        }
-    })
-    .context("cannot watch for Ctrl-C")?;
-    Ok(stop)
 }
 
 fn usage(message: String) -> Error {

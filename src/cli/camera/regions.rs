@@ -10,6 +10,7 @@ use super::usage;
 use crate::error::{Error, Result};
 use crate::events::Rules;
 use crate::pipeline::Region;
+use crate::tuning;
 
 /// A region. What it leaves out is as for all of the frame.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -54,10 +55,8 @@ impl StateSettings {
     /// [`ErrorKind::Usage`](crate::error::ErrorKind::Usage) naming the option.
     pub(super) fn rules(&self) -> Result<Rules> {
         let default = Rules::default();
-        let seconds = |name: &str, value: Option<f64>, default: Duration| match value {
-            None => Ok(default),
-            Some(value) => Duration::try_from_secs_f64(value)
-                .map_err(|_| usage(format!("{name} is {value}: it must be seconds, 0 or more"))),
+        let seconds = |name: &str, value: Option<f64>, default: Duration| {
+            value.map_or(Ok(default), |value| tuning::seconds(name, value))
         };
         let enter = self.enter.unwrap_or(default.enter);
         let rules = Rules {
@@ -104,25 +103,7 @@ impl RegionSettings {
             rules: rules.or_else(|| whole.rules.clone()),
             ..whole.clone()
         };
-        check(&region)?;
+        region.tuning().check()?;
         Ok(region)
     }
-}
-
-/// # Errors
-/// [`ErrorKind::Usage`](crate::error::ErrorKind::Usage) naming the option.
-pub(super) fn check(region: &Region) -> Result<()> {
-    let wrong = |name: &str, value: &dyn std::fmt::Display, expected: &str| {
-        Err(usage(format!("{name} is {value}: it must be {expected}")))
-    };
-    if region.topk == 0 {
-        return wrong("topk", &0, "1 or more");
-    }
-    if !(0.0..=1.0).contains(&region.threshold) {
-        return wrong("threshold", &region.threshold, "between 0 and 1");
-    }
-    if !(0.0..1.0).contains(&region.smoothing) {
-        return wrong("smoothing", &region.smoothing, "at least 0 and below 1");
-    }
-    Ok(())
 }

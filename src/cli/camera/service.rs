@@ -46,6 +46,23 @@ impl Service {
         Box::new(self.clone())
     }
 
+    /// The settings are about to be read again.
+    pub(super) fn reloads(&self) {
+        let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // Not before it was ready: that would be taken for the end of the start.
+        if let (Some(_), Ok(now)) = (state.last, NotifyState::monotonic_usec_now()) {
+            (state.notify)(&[NotifyState::Reloading, now]);
+        }
+    }
+
+    /// The settings were read again, with whatever success.
+    pub(super) fn has_reloaded(&self) {
+        let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.last.is_some() {
+            (state.notify)(&[NotifyState::Ready]);
+        }
+    }
+
     /// A camera that is waited for is no reason to be started again; pictures that cannot be read may become one.
     pub(super) fn trouble(&self, error: &Error) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -137,6 +154,7 @@ mod tests {
                 model_hash: "h".into(),
                 predictions: vec![Prediction { class: 1, label: "cat".into(), score: 0.9 }],
                 state: None,
+                heat: None,
             }],
             events: Vec::new(),
             stages: StageTimes::default(),
@@ -173,6 +191,22 @@ mod tests {
         ];
         drop((sink, service));
         assert_eq!(said.iter().collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn settings_that_are_read_again_are_told_of_once_it_is_ready() {
+        let (service, said) = service(Duration::from_secs(60));
+        let reload = || {
+            service.reloads();
+            service.has_reloaded();
+        };
+        reload();
+        assert_eq!(service.sink().deliver(&report(), None).unwrap(), Delivery::Continue);
+        reload();
+        drop(service);
+        let said: Vec<String> = said.iter().collect();
+        assert!(said[0].starts_with("READY=1") && said[1].starts_with("RELOADING=1 MONOTONIC_USEC="), "{said:?}");
+        assert_eq!((said.len(), said[2].as_str()), (3, "READY=1"));
     }
 
     #[test]

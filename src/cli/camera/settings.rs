@@ -1,20 +1,26 @@
 //! The camera loop's settings: options over a file over defaults.
 
+mod live;
+#[cfg(test)]
+mod tests;
+
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::super::log::Level;
 use super::super::threads;
 use super::regions::{RegionSettings, StateSettings};
+use super::swap::SwapSettings;
 use super::usage;
 use crate::camera::{Flip, Rotation, SourceOptions, Turning};
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::PixelFormat;
 use crate::output::SinkOptions;
 use crate::output::actions::{Command, Gpio, Mqtt, Record, Webhook};
-use crate::pipeline::{Options, Region};
+use crate::pipeline::{Options, Region, Trial};
 use crate::runtime::{Device, SessionOptions};
 
 /// Every setting as far as it is given; the keys of the file are the options' names.
@@ -50,9 +56,12 @@ pub(super) struct Settings {
     /// Least score of a class that is shown, 0 to 1 [default: 0]
     #[arg(long, value_name = "SCORE")]
     threshold: Option<f32>,
-    /// Share of the past in each score, 0 to below 1 [default: 0]
+    /// Share of the past in each score, 0 to 0.9999 [default: 0]
     #[arg(long, value_name = "SHARE")]
     smoothing: Option<f32>,
+    /// Show in annotated pictures where the network sees the best class; takes as much time again as the network
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
+    heatmap: Option<bool>,
     /// Part of the picture to classify, after rotation: X,Y,WIDTH,HEIGHT in pixels or percent, with a name in front if
     /// wanted (gate=50%,0%,50%,100%); repeatable [default: all of it]
     #[arg(long, value_name = "[NAME=]RECT")]
@@ -71,6 +80,12 @@ pub(super) struct Settings {
     pub(super) gpio: Option<Vec<Gpio>>,
     #[arg(skip)]
     pub(super) mqtt: Option<Mqtt>,
+    /// The folder of models that may be asked for while it runs; without, none may.
+    #[arg(skip)]
+    pub(super) models: Option<PathBuf>,
+    /// What a model has to stand that takes another's place while it runs.
+    #[arg(skip)]
+    swap: Option<SwapSettings>,
     /// Width to ask of a camera
     #[arg(long, value_name = "PIXELS")]
     input_width: Option<u32>,
@@ -117,6 +132,16 @@ pub(super) struct Settings {
     /// there [default: token in the folder for states]
     #[arg(long, value_name = "FILE")]
     pub(super) token_file: Option<PathBuf>,
+    /// Certificate of a web page at https://, with those of the authorities between, as PEM; taken anew when it changes
+    /// [default: one that the program signs itself and keeps beside the token]
+    #[arg(long, value_name = "FILE")]
+    certificate: Option<PathBuf>,
+    /// Its key, as PEM
+    #[arg(long, value_name = "FILE")]
+    certificate_key: Option<PathBuf>,
+    /// What is told: error, warn (also what goes wrong without ending the program) or info (also what it does) [default: info]
+    #[arg(long, value_name = "LEVEL")]
+    log: Option<Level>,
     /// Compute threads [default: 1]
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
@@ -186,6 +211,7 @@ impl Settings {
             no_reconnect: Some(!source.reconnect),
             no_pace: Some(!source.paced),
             jpeg_quality: Some(sink.jpeg_quality),
+            log: Some(Level::Info),
             threads: Some(1),
             device: Some(Device::default()),
             warmup: Some(options.warmup),
@@ -206,6 +232,7 @@ impl Settings {
             threads: self.threads()?,
             device: self.device.unwrap_or_default(),
             limits: crate::cli::model::limits(self.allow.as_deref().unwrap_or_default())?,
+            heat_maps: self.heatmap.unwrap_or(false),
             ..Default::default()
         };
         if !is_main {
@@ -220,9 +247,51 @@ impl Settings {
         })
     }
 
+    /// The model's file of a region with these settings; `None` for the model inside the program.
+    pub(super) fn model_of<'a>(&'a self, own: Option<&'a RegionSettings>) -> Option<&'a Path> {
+        own.and_then(|own| own.model.as_deref()).or(self.model.as_deref())
+    }
+
+    /// The files of all models.
+    pub(super) fn model_files(&self) -> impl Iterator<Item = &Path> {
+        let regions = self.region.iter().flatten().filter_map(|own| own.model.as_deref());
+        self.model.as_deref().into_iter().chain(regions)
+    }
+
+    /// How the model of a region with these settings is opened, and whether it is the main one.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Usage`] naming the option.
+    pub(super) fn session_of(&self, own: Option<&RegionSettings>) -> Result<(SessionOptions, bool)> {
+        let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
+        let is_main = self.model_of(own).map(real) == self.model.as_deref().map(real);
+        let mut how = self.session_options(is_main)?;
+        let scores = own.and_then(|own| own.scores.as_deref()).map(str::parse).transpose()?;
+        how.scores = scores.or(how.scores);
+        Ok((how, is_main))
+    }
+
+    /// What a model has to stand that takes another's place.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Usage`] naming the setting.
+    pub(super) fn trial(&self) -> Result<Trial> {
+        self.swap.as_ref().map_or_else(|| Ok(Trial::default()), SwapSettings::trial).map_err(|e| e.at("swap"))
+    }
+
+    /// Whether networks compute on the calling thread alone.
+    pub(super) fn is_single_threaded(&self) -> bool {
+        self.threads.unwrap_or(1) == 1
+    }
+
     /// Bytes that a picture may take, if that is set.
     pub(super) fn max_picture(&self) -> Option<u64> {
         self.max_picture.map(|mib| mib.saturating_mul(1 << 20))
+    }
+
+    /// What is told.
+    pub(super) fn log(&self) -> Level {
+        self.log.unwrap_or(Level::Info)
     }
 
     pub(super) fn input(&self) -> &str {
@@ -231,6 +300,30 @@ impl Settings {
 
     pub(super) fn outputs(&self) -> &[String] {
         self.outputs.as_deref().unwrap_or_default()
+    }
+
+    /// The files of certificate and key.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Usage`] for one without the other, and where there is nothing to use them for.
+    fn certificate(&self) -> Result<Option<(PathBuf, PathBuf)>> {
+        let files = match (&self.certificate, &self.certificate_key) {
+            (None, None) => return Ok(None),
+            (Some(certificate), Some(key)) => (certificate.clone(), key.clone()),
+            (Some(_), None) => {
+                return Err(usage("certificate is of no use without its key: name it, certificate-key".into()));
+            }
+            (None, Some(_)) => {
+                return Err(usage("certificate-key is of no use without a certificate: name it, certificate".into()));
+            }
+        };
+        if !self.outputs().iter().any(|output| output.starts_with("https://")) {
+            return Err(usage(
+                "certificate is for an output https://, and there is none: name one, such as https://0.0.0.0:8443"
+                    .into(),
+            ));
+        }
+        Ok(Some(files))
     }
 
     /// Threads that compute.
@@ -257,7 +350,7 @@ impl Settings {
             smoothing: self.smoothing.unwrap_or(default.smoothing),
             ..default
         };
-        super::regions::check(&whole)?;
+        whole.tuning().check()?;
         whole.rules = self.state.as_ref().map(StateSettings::rules).transpose().map_err(|e| e.at("state"))?;
         super::regions::regions(self.region.as_deref().unwrap_or_default(), whole)
     }
@@ -285,6 +378,7 @@ impl Settings {
             jpeg_quality: self.jpeg_quality.unwrap_or(sink.jpeg_quality),
             allow_hosts: self.allow_host.clone().unwrap_or_default(),
             token_file: self.token_file.clone(),
+            certificate: self.certificate()?,
             ..sink
         };
         let default = Options::default();
@@ -300,6 +394,7 @@ impl Settings {
             ..default
         };
         self.regions()?;
+        self.trial()?;
         let wrong = |name: &str, value: &dyn std::fmt::Display, expected: &str| {
             Err(usage(format!("{name} is {value}: it must be {expected}")))
         };
@@ -334,70 +429,4 @@ fn seconds(name: &str, value: Option<f64>) -> Result<Option<Duration>> {
     let refuse = |value: f64| usage(format!("{name} is {value}: it must be seconds above 0"));
     let duration = |value: f64| Duration::try_from_secs_f64(value).ok().filter(|d| !d.is_zero());
     value.map(|value| duration(value).ok_or_else(|| refuse(value))).transpose()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn options_win_over_the_file_and_the_file_over_defaults() {
-        let file: Settings = toml::from_str("topk = 7\nthreshold = 0.5\ninput = 'test://pattern'").unwrap();
-        let given = Settings { topk: Some(2), ..Settings::default() };
-        let merged = given.over(Some(file)).unwrap();
-        let (source, _, options) = merged.check().unwrap();
-        let region = merged.regions().unwrap().remove(0);
-        assert_eq!((region.topk, region.threshold, options.warmup), (2, 0.5, Options::default().warmup));
-        assert_eq!((merged.input(), merged.outputs().len(), source.paced), ("test://pattern", 1, true));
-        let again: Settings = toml::from_str(&merged.to_toml().unwrap()).unwrap();
-        assert_eq!(again, merged);
-    }
-
-    #[test]
-    fn alone_it_leaves_a_picture() {
-        let outputs = |given: Settings| given.over(None).unwrap().outputs().join(" ");
-        assert_eq!(outputs(Settings::default()), "- file://densight.png");
-        assert_eq!(outputs(Settings { input: Some("0".into()), ..Settings::default() }), "-");
-        assert_eq!(outputs(Settings { outputs: Some(vec!["null://".into()]), ..Settings::default() }), "null://");
-    }
-
-    #[test]
-    fn values_that_mean_nothing_are_named() {
-        let wrong = |text: &str| {
-            let settings = Settings::parse(text, Path::new("camera.toml")).and_then(|settings| settings.over(None));
-            let error = settings.and_then(|settings| settings.check()).unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::Usage);
-            error.to_string()
-        };
-        for (text, start) in [
-            ("topk = 0", "topk is 0"),
-            ("threshold = nan", "threshold is NaN"),
-            ("threshold = 1.5", "threshold is 1.5"),
-            ("smoothing = 1.0", "smoothing is 1"),
-            ("frames = 0", "frames is 0"),
-            ("max-picture = 0", "max-picture is 0"),
-            ("threads = 0", "threads is 0: it must be 1 or more"),
-            ("threads = 100000", "threads is 100000: this machine computes with "),
-            ("duration = -1.0", "duration is -1"),
-            ("input-timeout = 0.0", "input-timeout is 0"),
-            ("input-flip = 'left'", "camera.toml line 1: unknown flip 'left'"),
-            ("input-rotate = 45", "camera.toml line 1: unknown rotation '45'"),
-            ("input-codec = 'h264'", "camera.toml line 1: unknown codec"),
-            ("control = ['brightness']", "control is 'brightness': write NAME=VALUE"),
-            ("device = 'gpu'", "camera.toml line 1: unknown device"),
-            ("outputs = []", "outputs is empty"),
-        ] {
-            assert!(wrong(text).starts_with(start), "{text}: {}", wrong(text));
-        }
-    }
-
-    #[test]
-    fn a_file_that_is_not_understood_says_where() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), "topk = 1\nthreshhold = 1.0\n").unwrap();
-        let error = Settings::read(file.path()).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Usage);
-        assert!(error.to_string().contains(" line 2: unknown field `threshhold`"), "{error}");
-        assert_eq!(Settings::read(Path::new("no/such.toml")).unwrap_err().kind(), ErrorKind::Io);
-    }
 }

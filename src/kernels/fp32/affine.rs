@@ -58,6 +58,9 @@ impl TryFrom<AffineChainF32Fields> for AffineChainF32 {
 /// Values of a pixel block of a plane. The compiler vectorizes loops of this length, but not shorter ones.
 const LANES: usize = CHANNEL_BLOCK * PIXEL_BLOCK;
 
+/// Values of half a pixel block: [`Kernels::pixel_multiple`] is a multiple of that.
+const HALF: usize = LANES / 2;
+
 /// The source of values.
 #[derive(Debug, Clone, Copy)]
 pub enum Operand<'a> {
@@ -107,6 +110,11 @@ impl AffineChainF32 {
     /// Number of affines.
     pub(crate) fn affines(&self) -> usize {
         self.affines.len()
+    }
+
+    /// Whether it is one affine without function or rounding, such as a norm with ReLU.
+    fn is_bounded_sum(&self) -> bool {
+        matches!(self.affines.as_slice(), [ChainStep { function, bounds }] if function.is_identity() && !bounds.round)
     }
 
     /// Applies the affines to values of a plane.
@@ -199,13 +207,16 @@ fn read<T: Copy + Default>(
     operand: &ChainInputF32<'_>,
     shifted: bool,
     out: &mut PlanesMut<'_, T>,
-    store: impl Fn(&[f32; LANES], &mut [T]),
+    store: impl Fn(&[f32], &mut [T]),
 ) {
     for plane in 0..operand.planes.len() {
         let range = plane * operand.plane_stride..plane * operand.plane_stride + CHANNEL_BLOCK * operand.pixels;
         let of = operand.planes.start + plane;
         let out = &mut out.plane(plane)[..CHANNEL_BLOCK * operand.pixels];
         match operand.input {
+            Operand::F32(values) if chain.is_bounded_sum() => {
+                bounded_sums(chain, of, &values[range], out, &store);
+            }
             Operand::F32(values) => {
                 let load = |values: &[f32], block: &mut [f32; LANES]| block.copy_from_slice(values);
                 read_plane(chain, of, &values[range], out, load, &store);
@@ -232,6 +243,28 @@ fn read<T: Copy + Default>(
     }
 }
 
+/// As [`read_plane`], for a chain of one affine without function or rounding: values stay in registers.
+#[inline(always)]
+fn bounded_sums<T: Copy + Default>(
+    chain: &AffineChainF32,
+    plane: usize,
+    values: &[f32],
+    out: &mut [T],
+    store: impl Fn(&[f32], &mut [T]),
+) {
+    let ([mul, add], ChainStep { bounds: ClampRound { low, high, .. }, .. }) =
+        (&chain.factors[plane], &chain.affines[0]);
+    for (values, out) in values.as_chunks::<HALF>().0.iter().zip(out.chunks_exact_mut(HALF)) {
+        let mut results = [0.0; HALF];
+        for (((result, x), mul), add) in results.iter_mut().zip(values).zip(mul).zip(add) {
+            let x = x.mul_add(*mul, *add);
+            let x = if x > *low { x } else { *low };
+            *result = if x < *high { x } else { *high };
+        }
+        store(&results, out);
+    }
+}
+
 #[inline(always)]
 fn read_plane<S: Copy + Default, T: Copy + Default>(
     chain: &AffineChainF32,
@@ -239,7 +272,7 @@ fn read_plane<S: Copy + Default, T: Copy + Default>(
     values: &[S],
     out: &mut [T],
     load: impl Fn(&[S], &mut [f32; LANES]),
-    store: impl Fn(&[f32; LANES], &mut [T]),
+    store: impl Fn(&[f32], &mut [T]),
 ) {
     let mut block = [0.0; LANES];
     let (mut whole, mut whole_out) = (values.chunks_exact(LANES), out.chunks_exact_mut(LANES));

@@ -11,8 +11,10 @@ mod bounds;
 mod convolve;
 #[cfg(test)]
 mod tests;
+mod winograd;
 
 use bounds::Bounds;
 
 pub use affine::{AffineChainF32, ChainInputF32, Operand};
 pub use convolve::{BiasClamp, ConvolveF32, PackedF32};
+pub use winograd::{PackedWinograd, WINOGRAD_POSITIONS, WINOGRAD_ROWS, WinogradInput, winograd_weights};

@@ -29,6 +29,20 @@ impl Vector for Avx2 {
 
     #[inline]
     #[target_feature(enable = "avx2,fma")]
+    unsafe fn load_apart(from: *const f32, apart: usize) -> __m256 {
+        // SAFETY: the caller ensures that 4 values can be read at each of the two pixels.
+        unsafe { _mm256_loadu2_m128(from.add(apart), from) }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn store_apart(to: *mut f32, apart: usize, values: __m256) {
+        // SAFETY: the caller ensures that 4 values can be written at each of the two pixels.
+        unsafe { _mm256_storeu2_m128(to.add(apart), to, values) }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
     unsafe fn splat(value: f32) -> __m256 {
         _mm256_set1_ps(value)
     }

@@ -29,6 +29,27 @@ impl Vector for Avx512 {
 
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw")]
+    unsafe fn load_apart(from: *const f32, apart: usize) -> __m512 {
+        // SAFETY: the caller ensures that 4 values can be read at each of the four pixels.
+        let [a, b, c, d] = [0, 1, 2, 3].map(|pixel| unsafe { _mm_loadu_ps(from.add(pixel * apart)) });
+        let all = _mm512_insertf32x4::<1>(_mm512_castps128_ps512(a), b);
+        _mm512_insertf32x4::<3>(_mm512_insertf32x4::<2>(all, c), d)
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw")]
+    unsafe fn store_apart(to: *mut f32, apart: usize, values: __m512) {
+        // SAFETY: the caller ensures that 4 values can be written at each of the four pixels.
+        unsafe {
+            _mm_storeu_ps(to, _mm512_castps512_ps128(values));
+            _mm_storeu_ps(to.add(apart), _mm512_extractf32x4_ps::<1>(values));
+            _mm_storeu_ps(to.add(2 * apart), _mm512_extractf32x4_ps::<2>(values));
+            _mm_storeu_ps(to.add(3 * apart), _mm512_extractf32x4_ps::<3>(values));
+        }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw")]
     unsafe fn splat(value: f32) -> __m512 {
         _mm512_set1_ps(value)
     }

@@ -37,6 +37,10 @@ pub(super) trait Vector {
     unsafe fn load(from: *const f32) -> Self::F32;
     /// Writes values.
     unsafe fn store(to: *mut f32, values: Self::F32);
+    /// Reads pixels that are `apart` values from one another.
+    unsafe fn load_apart(from: *const f32, apart: usize) -> Self::F32;
+    /// Writes pixels so that they are `apart` values from one another.
+    unsafe fn store_apart(to: *mut f32, apart: usize, values: Self::F32);
     /// One value in all lanes.
     unsafe fn splat(value: f32) -> Self::F32;
     /// Four values, one for each channel.

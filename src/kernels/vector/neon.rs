@@ -31,6 +31,20 @@ impl Vector for Neon {
 
     #[inline]
     #[target_feature(enable = "neon")]
+    unsafe fn load_apart(from: *const f32, _: usize) -> float32x4_t {
+        // SAFETY: the caller ensures that the values of the one pixel can be read.
+        unsafe { vld1q_f32(from) }
+    }
+
+    #[inline]
+    #[target_feature(enable = "neon")]
+    unsafe fn store_apart(to: *mut f32, _: usize, values: float32x4_t) {
+        // SAFETY: the caller ensures that the values of the one pixel can be written.
+        unsafe { vst1q_f32(to, values) }
+    }
+
+    #[inline]
+    #[target_feature(enable = "neon")]
     unsafe fn splat(value: f32) -> float32x4_t {
         vdupq_n_f32(value)
     }

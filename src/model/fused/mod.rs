@@ -9,6 +9,7 @@
 
 mod chain;
 mod check;
+mod class_maps;
 mod factor;
 mod interpreter;
 #[cfg(test)]
@@ -18,6 +19,7 @@ mod window;
 
 pub use chain::Chain;
 pub(super) use check::{sums_fit, zero_point_fits};
+pub use class_maps::ClassMaps;
 pub(super) use factor::{Unfactored, factor};
 pub use interpreter::{Observer, Trace};
 pub use window::{Border, Window};

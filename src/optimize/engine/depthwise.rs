@@ -15,6 +15,7 @@ use super::prologue::Element;
 use super::segments::read_lanes;
 use crate::kernels::{Kernels, PlanesMut};
 use crate::model::fused::{Layer, OpKind, Window};
+use crate::quant::Affine;
 
 /// A depthwise convolution, ready to run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -23,6 +24,8 @@ pub(super) struct Depthwise {
     taps: Vec<(u32, [f32; 4])>,
     /// For each plane.
     biases: Vec<[f32; 4]>,
+    /// The least and the greatest result.
+    bounds: [f32; 2],
     input: ConvolutionInput<f32>,
 }
 
@@ -36,7 +39,7 @@ impl Depthwise {
         lowering: Lowering<'_>,
         layer: &Layer,
         window: &Window,
-        (values, bias): (&[f32], &[f32]),
+        (values, add_bias): (&[f32], &Affine),
         input: &ConvolutionInput<f32>,
     ) -> Option<Self> {
         let lanes = read_lanes(&layer.reads, lowering.segments);
@@ -55,7 +58,8 @@ impl Depthwise {
         };
         Some(Self {
             taps: (0..planes).flat_map(|plane| (0..window.len()).map(move |at| tap(plane, at))).collect(),
-            biases: (0..planes).map(|plane| four(&|channel| bias[channel], plane)).collect(),
+            biases: (0..planes).map(|plane| four(&|channel| add_bias.add[channel], plane)).collect(),
+            bounds: [add_bias.low, add_bias.high],
             input: input.clone(),
         })
     }
@@ -67,7 +71,7 @@ impl Operator for Depthwise {
     }
 
     fn check(&self, _: Kernels, memory: &Readable, tiling: &Tiling) -> Checked<u64> {
-        let Self { taps, biases, input } = self;
+        let Self { taps, biases, input, .. } = self;
         ensure(tiling.shape.channels.div_ceil(4) == biases.len(), "weights of other outputs")?;
         ensure(!taps.is_empty() && taps.len().is_multiple_of(biases.len()), "weights of some taps")?;
         let read = input.check(memory, tiling, taps.iter().map(|(offset, _)| *offset).max())?;
@@ -95,15 +99,15 @@ impl Compute<f32> for Depthwise {
             let out = &mut out.plane(plane)[..4 * tile.pixels];
             tile.kernels.vectorize(
                 #[inline(always)]
-                || convolve(input, taps, bias, out),
+                || convolve(input, taps, (bias, self.bounds), out),
             );
         }
     }
 }
 
-/// Convolves a plane.
+/// Convolves a plane. Bounds are a loop of their own: in the same one the compiler would not use vectors.
 #[inline(always)]
-fn convolve(input: &[f32], taps: &[(u32, [f32; 4])], bias: &[f32; 4], out: &mut [f32]) {
+fn convolve(input: &[f32], taps: &[(u32, [f32; 4])], (bias, [low, high]): (&[f32; 4], [f32; 2]), out: &mut [f32]) {
     for (block, out) in out.as_chunks_mut::<VALUES>().0.iter_mut().enumerate() {
         let mut sums = [0.0_f32; VALUES];
         for (offset, weights) in taps {
@@ -114,5 +118,11 @@ fn convolve(input: &[f32], taps: &[(u32, [f32; 4])], bias: &[f32; 4], out: &mut 
             }
         }
         out.iter_mut().zip(&sums).enumerate().for_each(|(at, (out, sum))| *out = sum + bias[at % 4]);
+    }
+    if low > f32::NEG_INFINITY || high < f32::INFINITY {
+        for value in out {
+            let x = if *value > low { *value } else { low };
+            *value = if x < high { x } else { high };
+        }
     }
 }

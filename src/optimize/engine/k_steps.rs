@@ -8,7 +8,7 @@ use super::pick::Pick;
 use super::prologue::is_signed;
 use super::segments::{read_lanes, read_planes};
 use crate::error::Result;
-use crate::kernels::{Packed, PackedF32};
+use crate::kernels::{Packed, PackedF32, PackedWinograd, WINOGRAD_POSITIONS, winograd_weights};
 use crate::model::fused::{Layer, Read, Window};
 
 /// Each k-step's offset, and its weights, `[steps][outputs][4]`.
@@ -170,4 +170,26 @@ pub(super) fn pack_f32(
         lowering.kernels.pack_f32(&packed, &offsets)
     };
     channels.parts().map(pack).collect()
+}
+
+/// As [`pack_f32`], for windows of 3x3 by Winograd's algorithm without groups, in chunks of at most `rows` rows of `columns` tiles.
+pub(super) fn pack_winograd(
+    lowering: Lowering<'_>,
+    layer: &Layer,
+    values: &[f32],
+    [rows, columns]: [usize; 2],
+) -> PackedWinograd {
+    let channels = Channels::new(lowering, layer, 1, None);
+    let (planes, outputs) = (channels.planes.len(), layer.output.channels.next_multiple_of(4));
+    let mut weights = vec![0.0; WINOGRAD_POSITIONS * outputs * planes * 4];
+    let windows = values.as_chunks::<9>().0;
+    for (output, plane) in (0..outputs).flat_map(|output| (0..planes).map(move |plane| (output, plane))) {
+        for lane in 0..4 {
+            let Some(at) = channels.weight(output, plane, lane) else { continue };
+            for (position, weight) in winograd_weights(&windows[at]).into_iter().enumerate() {
+                weights[4 * ((position * outputs + output) * planes + plane) + lane] = weight;
+            }
+        }
+    }
+    lowering.kernels.pack_winograd(&weights, planes, rows, columns)
 }

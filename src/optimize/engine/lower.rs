@@ -16,6 +16,7 @@ use super::prologue::{chain, is_signed, laned};
 use super::results::{F32Results, QuantizedResults, Results};
 use super::segments::{Storage, affines, writes_quantized};
 use super::task::Task;
+use super::winograd::WinogradF32;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernels::{AffineChain, AffineChainF32, BiasClamp, Packed, PackedF32, QuantType, Requantize};
 use crate::model::fused::{ConvolutionWeights, Layer, Op, Window};
@@ -100,25 +101,52 @@ fn f32_convolution(
     (window, groups): (&Window, usize),
     (values, bias): (&[f32], &[f32]),
 ) -> Result<(Results, usize)> {
+    let (add_bias, epilogue) = add_bias(layer, bias);
+    if let Some(geometry) = WinogradF32::chosen(lowering, layer, (window, groups)) {
+        let add_bias = padded(&add_bias, layer.output.channels.next_multiple_of(4));
+        let operator = WinogradF32::new(lowering, layer, geometry, (values, &add_bias))?;
+        let tile_len = operator.tile_len();
+        return Ok((f32_results(lowering, layer, to, operator.into(), epilogue), tile_len));
+    }
     let (input, tile_len) = ConvolutionInput::f32(lowering, layer, window);
     let depthwise = groups > 1 && groups == lowering.network.input_shape(layer).channels;
-    if let Some(operator) = depthwise.then(|| Depthwise::new(lowering, layer, window, (values, bias), &input)).flatten()
+    if let Some(operator) =
+        depthwise.then(|| Depthwise::new(lowering, layer, window, (values, &add_bias), &input)).flatten()
     {
-        return Ok((f32_results(lowering, layer, to, operator.into()), tile_len));
+        return Ok((f32_results(lowering, layer, to, operator.into(), epilogue), tile_len));
     }
     let weights = k_steps::pack_f32(lowering, layer, (window, groups), values, &input);
     let outputs: Vec<usize> = weights.iter().map(PackedF32::outputs).collect();
     let channels = outputs.iter().sum();
-    let add_bias = Affine::linear(vec![1.0; bias.len()], bias.to_vec());
     let bias_clamp = split(&padded(&add_bias, channels), &outputs).iter().map(BiasClamp::new).collect::<Result<_>>()?;
     let operator = ConvolutionF32::new(weights, bias_clamp, input).into();
-    Ok((f32_results(lowering, layer, to, operator), tile_len))
+    Ok((f32_results(lowering, layer, to, operator, epilogue), tile_len))
 }
 
-/// The results of a float convolution, after the layer's epilogue.
-fn f32_results(lowering: Lowering<'_>, layer: &Layer, to: usize, operator: F32Operator) -> Results {
+/// What adds a convolution's bias, and the rest of its epilogue. A first affine that does nothing but bound, such as ReLU, bounds the sums.
+fn add_bias<'a>(layer: &'a Layer, bias: &[f32]) -> (Affine, &'a [Affine]) {
+    let add_bias = Affine::linear(vec![1.0; bias.len()], bias.to_vec());
+    match layer.epilogue.split_first() {
+        Some((first, rest)) if bounds_only(first) => (Affine { low: first.low, high: first.high, ..add_bias }, rest),
+        _ => (add_bias, &layer.epilogue),
+    }
+}
+
+fn bounds_only(affine: &Affine) -> bool {
+    let linear = affine.mul.iter().all(|&mul| mul == 1.0) && affine.add.iter().all(|&add| add == 0.0);
+    linear && affine.function.is_identity() && !affine.round
+}
+
+/// The results of a float convolution, after the rest of the layer's epilogue.
+fn f32_results(
+    lowering: Lowering<'_>,
+    layer: &Layer,
+    to: usize,
+    operator: F32Operator,
+    epilogue: &[Affine],
+) -> Results {
     let channels = layer.output.channels.next_multiple_of(4);
-    let affines: Vec<Affine> = layer.epilogue.iter().map(|affine| padded(affine, channels)).collect();
+    let affines: Vec<Affine> = epilogue.iter().map(|affine| padded(affine, channels)).collect();
     let chain = || AffineChainF32::new(channels, &affines);
     match lowering.segments[to].kind {
         Storage::Quantized(qvalues) => Results::Quantized(QuantizedResults::Rounded(operator, chain(), qvalues)),

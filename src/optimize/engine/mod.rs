@@ -30,6 +30,7 @@ mod prologue;
 mod results;
 mod segments;
 mod task;
+mod winograd;
 
 use serde::{Deserialize, Serialize};
 

@@ -9,6 +9,7 @@ use super::depthwise::Depthwise;
 use super::normalize::Normalize;
 use super::operator::Compute;
 use super::pool::{MaxPool, PoolF32, SumPool};
+use super::winograd::WinogradF32;
 
 /// Declares an enum of the operators with one type of results.
 macro_rules! operators {
@@ -48,5 +49,5 @@ operators! {
 
 operators! {
     /// The operators that give f32 values.
-    F32Operator: f32, Accumulated, ConvolutionF32, Depthwise, PoolF32, SumPool, Combine, Normalize
+    F32Operator: f32, Accumulated, ConvolutionF32, WinogradF32, Depthwise, PoolF32, SumPool, Combine, Normalize
 }

@@ -1,7 +1,9 @@
 use super::*;
-use crate::kernels::Isa;
+use crate::kernels::{Isa, Winograd};
 use crate::model::fused::random::{self, NumberKind};
+use crate::model::fused::{Border, ConvolutionWeights, Layer, Op, Output, Read, Shape, Window};
 use crate::model::onnx::OnnxFile;
+use crate::quant::Affine;
 
 /// The fused network of a file, if it has one.
 fn network(bytes: &[u8]) -> FusedNetwork {
@@ -39,28 +41,114 @@ fn random_int8_networks_give_the_interpreters_bits() {
     }
 }
 
-/// Sums have another order, and nothing else differs.
+/// Sums have another order, and nothing else differs, with Winograd's algorithm too.
 #[test]
 fn random_float_networks_give_the_interpreters_values() {
-    for seed in 0..cases() {
+    for (seed, winograd) in (0..cases()).flat_map(|seed| [(seed, Winograd::Never), (seed, Winograd::Always)]) {
         let network = random::network(seed, NumberKind::Float);
         network.check().unwrap_or_else(|error| panic!("seed {seed}: {error}"));
         let inputs = random::inputs(&network, seed);
         let expected = network.run(&inputs.iter().map(Vec::as_slice).collect::<Vec<_>>());
-        let first = run(&network, &inputs, Kernels::scalar(), 1);
+        let first = run(&network, &inputs, Kernels::scalar().with_winograd(winograd), 1);
         for (found, expected) in first.iter().zip(&expected) {
             let largest = expected.iter().fold(1e-3_f32, |most, value| most.max(value.abs()));
             let worst = found.iter().zip(expected).fold(0.0_f32, |most, (a, b)| most.max((a - b).abs()));
-            assert!(worst <= 2e-4 * largest, "seed {seed}: off by {worst} of {largest}\n{network:#?}");
+            assert!(worst <= 2e-4 * largest, "seed {seed}: off by {worst} of {largest}, {winograd:?}\n{network:#?}");
         }
         for kernels in Isa::ALL.into_iter().filter_map(Kernels::new) {
             assert!(
-                run(&network, &inputs, kernels, 1 + seed as usize % 2) == first,
-                "seed {seed} on {}",
+                run(&network, &inputs, kernels.with_winograd(winograd), 1 + seed as usize % 2) == first,
+                "seed {seed} on {}, {winograd:?}",
                 kernels.isa()
             );
         }
     }
+}
+
+/// A network of one 3x3 convolution of `channels` channels, behind a norm.
+fn convolution(channels: [usize; 2], side: [usize; 2], padding: [usize; 4]) -> FusedNetwork {
+    let [inputs, outputs] = channels;
+    let shape = Shape { channels: inputs, height: side[0], width: side[1] };
+    let window = Window { kernel: [3, 3], padding, ..Window::ONE };
+    let [height, width] = window.output(side[0], side[1]).unwrap();
+    let output = Shape { channels: outputs, height, width };
+    let number = |i: usize| ((i * 7919) % 1009) as f32 / 504.0 - 1.0;
+    let norm = Affine { low: 0.0, ..Affine::linear((0..inputs).map(number).collect(), vec![0.25; inputs]) };
+    let weights = ConvolutionWeights::Float {
+        values: (0..9 * inputs * outputs).map(number).collect(),
+        bias: (0..outputs).map(number).collect(),
+    };
+    let relu = Affine { low: 0.0, ..Affine::linear(vec![1.0; outputs], vec![0.0; outputs]) };
+    let layer = Layer {
+        name: "conv".into(),
+        op: Op::Convolution { window, groups: 1, weights },
+        reads: vec![Read::all(0, vec![norm])],
+        epilogue: vec![relu],
+        output,
+    };
+    let dims = vec![1, outputs, height, width];
+    FusedNetwork {
+        inputs: vec![Input { name: "x".into(), shape }],
+        layers: vec![layer],
+        outputs: vec![Output { name: "y".into(), dims, reads: vec![Read::all(1, vec![])] }],
+    }
+}
+
+/// In chunks of several rows of tiles, by several threads: the same bits, and the interpreter's values to 1e-5 of the largest.
+#[test]
+fn winograd_gives_the_interpreters_values() {
+    let cases = [
+        ([3, 5], [7, 7], [1; 4]),
+        ([64, 8], [56, 56], [1; 4]),
+        ([130, 6], [29, 31], [1, 0, 0, 1]),
+        ([16, 33], [14, 14], [0; 4]),
+        ([4, 4], [1, 2], [1; 4]),
+    ];
+    for (channels, side, padding) in cases {
+        let network = convolution(channels, side, padding);
+        network.check().unwrap();
+        let input = inputs(&network, 3);
+        let expected = network.run(&[&input]).remove(0);
+        let run = |kernels: Kernels, winograd: Winograd, threads: usize| {
+            let engine = Engine::new(&network, kernels.with_winograd(winograd)).unwrap();
+            engine.check(kernels).unwrap();
+            engine.run(&[&input], &mut engine.memory(threads)).remove(0)
+        };
+        let found = run(Kernels::scalar(), Winograd::Always, 1);
+        let largest = expected.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
+        let worst = found.iter().zip(&expected).fold(0.0_f32, |most, (a, b)| most.max((a - b).abs()));
+        assert!(worst <= 1e-5 * largest, "{channels:?} at {side:?}: off by {worst} of {largest}");
+        // It is another algorithm.
+        assert!(found != run(Kernels::scalar(), Winograd::Never, 1), "{channels:?} at {side:?}");
+        for (kernels, threads) in Isa::ALL.into_iter().filter_map(Kernels::new).flat_map(|k| [(k, 1), (k, 3)]) {
+            assert!(run(kernels, Winograd::Always, threads) == found, "{channels:?} at {side:?} on {kernels:?}");
+        }
+    }
+}
+
+/// Other windows than 3x3 of neighbours are computed without.
+#[test]
+fn winograd_is_for_3x3_of_neighbours() {
+    let network = convolution([8, 8], [12, 12], [1; 4]);
+    let refused: [fn(&mut Window); 4] = [
+        |window| window.stride = [2, 1],
+        |window| window.dilation = [1, 2],
+        |window| window.padding = [2, 1, 1, 1],
+        |window| window.border = Border::Reflect,
+    ];
+    for refused in refused {
+        let mut network = network.clone();
+        let Op::Convolution { window, .. } = &mut network.layers[0].op else { panic!("a convolution") };
+        refused(window);
+        let [height, width] = window.output(12, 12).unwrap();
+        (network.layers[0].output.height, network.layers[0].output.width) = (height, width);
+        network.outputs[0].dims = vec![1, 8, height, width];
+        network.check().unwrap();
+        let engine = |winograd| Engine::new(&network, Kernels::best().with_winograd(winograd)).unwrap();
+        assert!(engine(Winograd::Always) == engine(Winograd::Never), "{:?}", network.layers[0].op);
+    }
+    let engine = |winograd| Engine::new(&network, Kernels::best().with_winograd(winograd)).unwrap();
+    assert!(engine(Winograd::Always) != engine(Winograd::Never));
 }
 
 /// Networks whose f32 sums are exact in any order.
@@ -73,7 +161,7 @@ fn random_mixed_networks_give_the_interpreters_bits_where_sums_are_exact() {
         let Some(expected) = crate::optimize::tests::exactly(&network, &inputs) else { continue };
         exact += 1;
         for kernels in Isa::ALL.into_iter().filter_map(Kernels::new) {
-            let found = run(&network, &inputs, kernels, 1);
+            let found = run(&network, &inputs, kernels.with_winograd(Winograd::Never), 1);
             assert!(found == expected, "seed {seed} on {}: {found:?} for {expected:?}\n{network:#?}", kernels.isa());
         }
     }

@@ -164,8 +164,9 @@ pub enum LineName {
 /// | `TOPIC/REGION/picture` | the region's picture at its newest event, JPEG (retained) |
 /// | `TOPIC/event` | each event as JSON |
 /// | `TOPIC/diagnostics` | JSON: `fps`, `latency_ms`, `temperature`, `dropped`, `lost`, `skipped`; every 30 s |
-/// | `TOPIC/command` | from others: `snapshot`, `pause`, `resume` |
+/// | `TOPIC/command` | from others: `snapshot`, `pause`, `resume`, `model FILE` |
 /// | `TOPIC/paused` | `ON` or `OFF` (retained) |
+/// | `TOPIC/model` | what came of the newest request for a model or settings, JSON (retained) |
 /// | `TOPIC/snapshot` | the picture that was asked for, JPEG (retained) |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -185,7 +186,8 @@ pub struct Mqtt {
     /// down.
     #[serde(default)]
     pub picture: bool,
-    /// Whether whoever can write to the broker may pause the camera, and ask for a picture if those are sent.
+    /// Whether whoever can write to the broker may pause the camera, ask for a picture if those are sent, and for another model if there is
+    /// a folder of those that may be asked for.
     #[serde(default)]
     pub commands: bool,
     /// For which events.

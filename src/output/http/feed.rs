@@ -99,6 +99,11 @@ impl Feed {
         self.places.clone().try_acquire_owned().ok()
     }
 
+    /// Pictures that come from now on.
+    pub(super) fn pictures_to_come(&self) -> Pictures {
+        Pictures(self.picture.subscribe())
+    }
+
     /// Pictures from the newest on, each as soon as there is one.
     pub(super) fn pictures(&self) -> Pictures {
         let mut newest = self.picture.subscribe();

@@ -47,6 +47,11 @@ impl Hosts {
         self.0.contains(&name) || name.parse().is_ok_and(is_own)
     }
 
+    /// The names, and other computers' addresses.
+    pub(super) fn names(&self) -> &[String] {
+        &self.0
+    }
+
     /// What is said where `host` is refused.
     pub(super) fn refusal(&self, host: &str, local: IpAddr) -> String {
         let (host, names) = (text::name(host), self.0.join(", "));

@@ -19,6 +19,9 @@ pub(super) struct Limits {
     pub(super) write: Duration,
     /// For `/snapshot.jpg` to wait for the first picture.
     pub(super) snapshot: Duration,
+    /// Between two looks whether the files of a certificate have changed.
+    #[cfg(feature = "tls")]
+    pub(super) certificate: Duration,
     /// Without a result for so long the loop is not well.
     pub(super) stale: Duration,
 }
@@ -33,6 +36,8 @@ impl Default for Limits {
             request: Duration::from_secs(5),
             write: Duration::from_secs(10),
             snapshot: Duration::from_secs(5),
+            #[cfg(feature = "tls")]
+            certificate: Duration::from_secs(60),
             stale: Duration::from_secs(10),
         }
     }

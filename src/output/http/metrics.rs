@@ -250,4 +250,48 @@ mod tests {
             assert!(!wants_open_metrics(accept), "{accept}");
         }
     }
+
+    /// Names of metrics in an expression.
+    fn named(expression: &str) -> impl Iterator<Item = &str> {
+        let words = expression.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        words.filter(|word| word.starts_with("densight_"))
+    }
+
+    /// All texts under this key.
+    fn texts<'a>(key: &str, value: &'a serde_json::Value, found: &mut Vec<&'a str>) {
+        match value {
+            serde_json::Value::Array(values) => values.iter().for_each(|value| texts(key, value, found)),
+            serde_json::Value::Object(members) => {
+                found.extend(members.get(key).and_then(serde_json::Value::as_str));
+                members.values().for_each(|value| texts(key, value, found));
+            }
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn the_dashboard_asks_for_metrics_and_labels_that_there_are() {
+        let (_, body) = answer("*/*", Some(&newest()));
+        let series = body.lines().filter(|line| !line.starts_with('#'));
+        let known: std::collections::BTreeSet<&str> = series.filter_map(|line| line.split(['{', ' ']).next()).collect();
+        let dashboard: serde_json::Value = serde_json::from_str(include_str!("../../../docs/grafana.json")).unwrap();
+        let mut expressions = Vec::new();
+        texts("expr", &dashboard, &mut expressions);
+        texts("definition", &dashboard, &mut expressions);
+        assert!(expressions.len() > 15, "{expressions:?}");
+        for expression in &expressions {
+            assert!(named(expression).count() > 0, "{expression}");
+            for name in named(expression) {
+                assert!(known.contains(name), "{name} is none of {known:?}");
+            }
+        }
+        // But for `instance`, which Prometheus adds.
+        let mut legends = Vec::new();
+        texts("legendFormat", &dashboard, &mut legends);
+        let labels =
+            legends.iter().flat_map(|legend| legend.split("{{").skip(1)).filter_map(|rest| rest.split("}}").next());
+        for label in labels.filter(|&label| label != "instance") {
+            assert!(body.contains(&format!("{label}=\"")), "no metric has the label {label}");
+        }
+    }
 }

@@ -10,24 +10,46 @@
 //! | `/status.json` | the newest record, as `json://` writes it, with the same header; `paused` is whether the run is paused now |
 //! | `/healthz` | 200 and the newest record's age; 503 where there was none for ten seconds, unless the run is paused |
 //! | `/metrics` | counts and times for Prometheus |
+//! | `/api/settings` | settings of regions, and with `PATCH` changes of them, until the program ends |
+//! | `/api/pause`, `/api/resume`, `/api/snapshot` | with `POST`, what they say |
+//! | `/api/model` | the model of each region, and how far the newest request for another is, which is made with `POST` |
+//! | `/api/reload` | with `POST`, the settings file is read again |
+//! | `/api/openapi.json` | the description of all paths (OpenAPI 3.1) |
 //!
 //! Pictures are encoded only when somebody wants them, once for all who do. By default only this computer can connect;
 //! where others can, they need a token ([`token`]) for all but `/healthz`. Requests have to call the server by a name
-//! of this computer ([`host`]).
+//! of this computer ([`host`]), and those that change something not come from a page from elsewhere (`guard.rs`). With the feature `tls`
+//! there is `https://`, too ([`tls`]).
 //!
 //! ```text
-//! the loop -> feed.rs -> answer.rs (axum) -> server.rs (hyper, in a thread of its own)
+//! the loop -> feed.rs, events.rs, metrics.rs -> answer.rs (axum) -> server.rs (hyper, in a thread of its own)
+//! the loop <- Control <- api.rs (axum) <-
 //! ```
 
 mod answer;
+mod api;
+mod body;
+#[cfg(feature = "tls")]
+mod certificate;
 mod events;
+mod failure;
 mod feed;
+mod guard;
 pub(crate) mod host;
 mod limits;
 mod log;
 mod login;
 mod metrics;
+mod page;
+mod router;
+#[cfg(feature = "tls")]
+mod self_signed;
 mod server;
+mod settings;
+mod shared;
+mod timed;
+#[cfg_attr(not(feature = "tls"), path = "no_tls.rs")]
+pub(super) mod tls;
 pub(super) mod token;
 
 use std::io;
@@ -39,11 +61,12 @@ use super::{Delivery, Sink, SinkOptions};
 use crate::error::{Error, ErrorKind, Result, reason};
 use crate::frame::RgbImage;
 use crate::prediction::FrameReport;
-use answer::Shared;
 use feed::Feed;
 use host::Hosts;
 use limits::Limits;
 use server::Server;
+use shared::Shared;
+use tls::Tls;
 use token::Token;
 
 /// Shows results to web browsers.
@@ -51,6 +74,8 @@ use token::Token;
 pub(super) struct Http {
     shared: Arc<Shared>,
     server: Server,
+    /// Where connections are encrypted.
+    tls: Option<Arc<Tls>>,
     encoding: Encoding,
     /// Events that still lack a picture.
     bare: Vec<u64>,
@@ -63,17 +88,27 @@ impl Http {
     /// # Errors
     /// [`ErrorKind::Usage`] for a place that is none, [`ErrorKind::Output`] for one that cannot be had.
     pub(super) fn open(place: &str, options: &SinkOptions) -> Result<Self> {
-        Self::with_limits(place, options, Limits::default())
+        Self::start("http", place, options, Limits::default())
     }
 
-    fn with_limits(place: &str, options: &SinkOptions, limits: Limits) -> Result<Self> {
-        let address = parse(place)?;
+    /// The same by encrypted connections, `https://`.
+    ///
+    /// # Errors
+    /// The same; what is wrong with the certificate, and [`ErrorKind::Usage`] without the feature `tls`.
+    pub(super) fn open_secure(place: &str, options: &SinkOptions) -> Result<Self> {
+        Self::start("https", place, options, Limits::default())
+    }
+
+    fn start(scheme: &str, place: &str, options: &SinkOptions, limits: Limits) -> Result<Self> {
+        let address = parse(scheme, place)?;
         let hosts = Hosts::new(&gethostname::gethostname().to_string_lossy(), &options.allow_hosts)?;
         let token = (!address.ip().is_loopback()).then(|| Token::open(options.token_file.as_deref())).transpose()?;
+        let secure = scheme == "https";
+        let tls = secure.then(|| Tls::open(address.ip(), hosts.names(), options, limits)).transpose()?;
         let encoding = Encoding::Jpeg(options.jpeg_quality);
         let feed = Feed::new(limits.streams, encoding);
         let shared = Arc::new(Shared::new(feed, limits, hosts, token, options.control.clone()));
-        let server = Server::start(address, answer::router(shared.clone()), limits).map_err(|error| {
+        let server = Server::start(address, router::router(shared.clone()), limits, tls.clone()).map_err(|error| {
             let port = address.port();
             let message = match error.kind() {
                 io::ErrorKind::AddrInUse => format!("port {port} is in use: choose another, or 0 for any free one"),
@@ -85,7 +120,7 @@ impl Http {
             };
             Error::new(ErrorKind::Output, message).caused_by(error)
         })?;
-        Ok(Self { shared, server, encoding, bare: Vec::new() })
+        Ok(Self { shared, server, tls, encoding, bare: Vec::new() })
     }
 
     /// Has the events' pictures made, beside the loop.
@@ -129,16 +164,19 @@ impl Sink for Http {
             true => "this computer only",
             false => "reachable from the network with the token that --show-token shows",
         };
-        format!("http://{address}/ ({reach})")
+        match &self.tls {
+            None => format!("http://{address}/ ({reach})"),
+            Some(tls) => format!("https://{address}/ ({reach}; certificate SHA-256 {})", tls.fingerprint()),
+        }
     }
 
     fn trouble(&mut self) -> Option<Error> {
-        self.shared.trouble()
+        self.tls.as_ref().and_then(|tls| tls.trouble()).or_else(|| self.shared.trouble())
     }
 }
 
 /// The address that `HOST:PORT`, with or without a final slash, means.
-fn parse(place: &str) -> Result<SocketAddr> {
+fn parse(scheme: &str, place: &str) -> Result<SocketAddr> {
     let trimmed = place.strip_suffix('/').unwrap_or(place);
     let local = trimmed.strip_prefix("localhost:").or_else(|| trimmed.strip_prefix(':'));
     let parsed = match local {
@@ -147,7 +185,7 @@ fn parse(place: &str) -> Result<SocketAddr> {
     };
     parsed.ok_or_else(|| {
         let message = format!(
-            "'http://{place}' is no address to serve at: write http://127.0.0.1:8080 (0.0.0.0 for the whole network)"
+            "'{scheme}://{place}' is no address to serve at: write {scheme}://127.0.0.1:8080 (0.0.0.0 for the whole network)"
         );
         Error::new(ErrorKind::Usage, message)
     })

@@ -8,11 +8,14 @@ use std::time::{Duration, Instant};
 use super::super::tests::report;
 use super::*;
 
+mod api;
 mod clients;
 mod login;
+#[cfg(feature = "tls")]
+mod tls;
 
 fn sink(limits: Limits) -> Http {
-    Http::with_limits("127.0.0.1:0", &SinkOptions::default(), limits).unwrap()
+    Http::start("http", "127.0.0.1:0", &SinkOptions::default(), limits).unwrap()
 }
 
 /// With [`TOKEN`].
@@ -132,6 +135,7 @@ fn everything_else_is_refused() {
         ("GET /../etc/passwd", "404"),
         ("GET //status.json", "404"),
         ("DELETE /x", "404"),
+        ("GET /api", "404"),
         ("POST /", "405"),
         ("PUT /stream.mjpg", "405"),
         ("GET x", "400"),
@@ -307,10 +311,10 @@ fn addresses_are_understood() {
         ("0.0.0.0:1", "0.0.0.0:1"),
         ("[::1]:0", "[::1]:0"),
     ] {
-        assert_eq!(parse(place).unwrap(), expected.parse().unwrap(), "{place}");
+        assert_eq!(parse("http", place).unwrap(), expected.parse().unwrap(), "{place}");
     }
     for place in ["", "/", "127.0.0.1", "localhost", "8080", "127.0.0.1:99999", "example.org:80", "127.0.0.1:80/x"] {
-        assert_eq!(parse(place).unwrap_err().kind(), ErrorKind::Usage, "{place}");
+        assert_eq!(parse("http", place).unwrap_err().kind(), ErrorKind::Usage, "{place}");
     }
 }
 
@@ -373,4 +377,12 @@ fn events_are_sent_and_kept() {
     let mut nothing = String::new();
     let _ = std::io::BufReader::new(of_now).read_to_string(&mut nothing);
     assert!(!nothing.contains("id: "), "{nothing}");
+}
+
+#[cfg(not(feature = "tls"))]
+#[test]
+fn encryption_that_was_left_out_is_refused() {
+    let error = Http::open_secure("127.0.0.1:0", &SinkOptions::default()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Usage);
+    assert!(error.to_string().ends_with("build it with --features tls"), "{error}");
 }

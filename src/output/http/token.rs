@@ -15,8 +15,9 @@ use tempfile::NamedTempFile;
 use crate::error::{Error, ErrorKind, Result, reason};
 use crate::{files, text};
 
-/// Name of the cookie.
+/// Name of the cookie, and of that by encrypted connections: with this prefix browsers take it from such ones only.
 pub(super) const COOKIE_NAME: &str = "densight";
+pub(super) const SECURE_COOKIE_NAME: &str = "__Host-densight";
 /// Least and most characters of a token.
 const LENGTHS: std::ops::RangeInclusive<usize> = 16..=256;
 
@@ -30,13 +31,7 @@ impl Token {
     /// [`ErrorKind::Usage`] for a file that holds no token, and where no file is named and there is no state folder; [`ErrorKind::Io`] for
     /// one that cannot be read, [`ErrorKind::Output`] for one that cannot be made.
     pub(crate) fn open(path: Option<&Path>) -> Result<Self> {
-        let path = match path {
-            Some(path) => path.to_owned(),
-            None => in_state_folder(|name| std::env::var_os(name)).ok_or_else(|| {
-                let message = "there is no folder for the token that clients from the network need: name a file, --token-file FILE";
-                Error::new(ErrorKind::Usage, message)
-            })?,
-        };
+        let path = place(path)?;
         match files::read_text(&path) {
             Ok(text) => Self::parse(text.trim()).ok_or_else(|| {
                 let message = format!(
@@ -64,17 +59,12 @@ impl Token {
         (LENGTHS.contains(&text.len()) && text.bytes().all(is_good)).then(|| Self(text.to_owned()))
     }
 
-    /// Writes a new token to `path`, for its owner's eyes only. Of two programs that do so at once, one finds a file.
+    /// Writes a new token to `path`.
     fn make(path: &Path) -> io::Result<Self> {
         let mut random = [0; 16];
         getrandom::fill(&mut random)?;
         let token: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
-        let folder = files::folder(path);
-        std::fs::create_dir_all(folder)?;
-        let mut file = NamedTempFile::new_in(folder)?;
-        writeln!(file, "{token}")?;
-        file.as_file().sync_all()?;
-        file.persist_noclobber(path)?;
+        keep_secret(path, &format!("{token}\n"))?;
         Ok(Self(token))
     }
 
@@ -88,20 +78,28 @@ impl Token {
         self.0.as_bytes().ct_eq(given.as_bytes()).into()
     }
 
+    /// Whether a request with these headers gives it as `Authorization: Bearer`: no browser can be made to do so by a page from elsewhere.
+    pub(super) fn is_bearer_in(&self, headers: &HeaderMap) -> bool {
+        let values = headers.get_all(AUTHORIZATION).iter().filter_map(|value| value.to_str().ok());
+        let mut given = values.filter_map(|value| value.split_once(' '));
+        given.any(|(scheme, token)| scheme.eq_ignore_ascii_case("bearer") && self.is(token.trim()))
+    }
+
     /// Whether a request with these headers knows it.
     pub(super) fn is_in(&self, headers: &HeaderMap) -> bool {
         let values = |name| headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
         let mut cookies =
             values(COOKIE).flat_map(|cookies| cookies.split(';')).filter_map(|cookie| cookie.trim().split_once('='));
-        let knows = |value: &str| match value.split_once(' ') {
-            Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => self.is(token.trim()),
+        let has_password = |value: &str| match value.split_once(' ') {
             Some((scheme, token)) if scheme.eq_ignore_ascii_case("basic") => {
                 let expected = text::base64(format!("token:{}", self.0).as_bytes());
                 expected.as_bytes().ct_eq(token.trim().as_bytes()).into()
             }
             _ => false,
         };
-        values(AUTHORIZATION).any(knows) || cookies.any(|(name, value)| name == COOKIE_NAME && self.is(value))
+        self.is_bearer_in(headers)
+            || values(AUTHORIZATION).any(has_password)
+            || cookies.any(|(name, value)| [COOKIE_NAME, SECURE_COOKIE_NAME].contains(&name) && self.is(value))
     }
 }
 
@@ -109,6 +107,31 @@ impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Token")
     }
+}
+
+/// The file of the token: the one that is named, or that in the state folder.
+///
+/// # Errors
+/// [`ErrorKind::Usage`] where there is no such folder.
+pub(super) fn place(named: Option<&Path>) -> Result<PathBuf> {
+    let path = named.map(Path::to_owned).or_else(|| in_state_folder(|name| std::env::var_os(name)));
+    path.ok_or_else(|| {
+        let message =
+            "there is no folder for the token and the certificate that clients need: name a file, --token-file FILE";
+        Error::new(ErrorKind::Usage, message)
+    })
+}
+
+/// Writes `text` to a new file for its owner's eyes only, and makes its folder if need be. Of two programs that do so at once, one finds a
+/// file ([`io::ErrorKind::AlreadyExists`]).
+pub(super) fn keep_secret(path: &Path, text: &str) -> io::Result<()> {
+    let folder = files::folder(path);
+    std::fs::create_dir_all(folder)?;
+    let mut file = NamedTempFile::new_in(folder)?;
+    file.write_all(text.as_bytes())?;
+    file.as_file().sync_all()?;
+    file.persist_noclobber(path)?;
+    Ok(())
 }
 
 /// Where the token is kept: in systemd's folder for this service, or the user's for states.
@@ -182,6 +205,7 @@ mod tests {
             ("authorization", "Basic dG9rZW46MDEyMzQ1Njc4OWFiY2RlZg=="),
             ("cookie", "densight=0123456789abcdef"),
             ("cookie", "a=b; densight=0123456789abcdef; c"),
+            ("cookie", "densight=x; __Host-densight=0123456789abcdef"),
         ] {
             assert!(knows(name, value), "{name}: {value}");
         }

@@ -16,7 +16,9 @@ use drm::control::{
 use drm::{Device as _, DriverCapability};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::{Layout, PixelFormat, Surface};
+use super::format::Format;
+use super::pixels::PixelFormat;
+use super::{Layout, Surface};
 use crate::error::{Error, ErrorKind, Result, reason};
 
 /// A display that takes no picture for so long takes none any more.
@@ -100,8 +102,8 @@ impl Display {
             Ok((buffer, handle))
         };
         let buffers = [buffer()?, buffer()?];
-        let layout =
-            Layout { width: width.into(), height: height.into(), stride: buffers[0].0.pitch() as usize, format };
+        let (stride, format) = (buffers[0].0.pitch() as usize, Format::Colours(format));
+        let layout = Layout { width: width.into(), height: height.into(), stride, format };
         let before = card.get_crtc(output.crtc).ok();
         // Buffers begin black.
         card.set_crtc(output.crtc, Some(buffers[0].1), (0, 0), &[output.connector], Some(output.mode))?;
@@ -196,7 +198,7 @@ fn failed(path: &Path, error: io::Error) -> Error {
 
 impl Surface for Display {
     fn layout(&self) -> Layout {
-        self.layout
+        self.layout.clone()
     }
 
     fn show(&mut self, contents: &[u8]) -> Result<()> {

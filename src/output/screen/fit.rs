@@ -73,19 +73,18 @@ impl Fitter {
         if self.size != (width, height) {
             self.size = (width, height);
             // Another size leaves another border.
-            contents.fill(0);
+            contents.fill(layout.format.black());
         }
         self.resizer.resize(Part::whole(picture), Filter::Bilinear, (width, height), &mut self.scaled)?;
         let pixels = self.scaled.as_chunks::<3>().0;
         let (width, height) = (width as usize, height as usize);
         let (columns, rows) = if self.rotation.swaps_sides() { (height, width) } else { (width, height) };
         let (left, top) = ((layout.width as usize - columns) / 2, (layout.height as usize - rows) / 2);
-        let bytes = layout.format.bytes;
         for y in 0..rows {
             let (first, step) = self.rotation.row(y, width, height);
-            let start = (top + y) * layout.stride + left * bytes;
-            let row = &mut contents[start..][..columns * bytes];
-            layout.format.write(row, |x| pixels[first.wrapping_add_signed(x as isize * step)]);
+            let row = &mut contents[(top + y) * layout.stride..][..layout.stride];
+            let pixel = |x: usize| pixels[first.wrapping_add_signed(x as isize * step)];
+            layout.format.write(row, (left, top + y), columns, pixel);
         }
         Ok(())
     }
@@ -104,7 +103,8 @@ fn fit(width: u32, height: u32, across: u32, down: u32) -> (u32, u32) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::PixelFormat;
+    use super::super::format::Format;
+    use super::super::pixels::PixelFormat;
     use super::*;
 
     #[test]
@@ -128,7 +128,8 @@ mod tests {
 
     /// What a screen shows, a letter for each pixel and a dot where it is black.
     fn shown(rotation: Rotation, width: u32, height: u32) -> Vec<String> {
-        let layout = Layout { width, height, stride: 4 * width as usize + 8, format: PixelFormat::XRGB8888 };
+        let layout =
+            Layout { width, height, stride: 4 * width as usize + 8, format: Format::Colours(PixelFormat::XRGB8888) };
         let mut contents = vec![0; layout.stride * height as usize];
         Fitter::new(rotation).draw(&letters(), &layout, &mut contents).unwrap();
         let letter = |pixel: &[u8]| if pixel[0] == 0 { '.' } else { char::from(pixel[0]) };
@@ -153,7 +154,7 @@ mod tests {
 
     #[test]
     fn a_picture_of_another_size_leaves_nothing_of_the_one_before() {
-        let layout = Layout { width: 6, height: 4, stride: 12, format: PixelFormat::RGB565 };
+        let layout = Layout { width: 6, height: 4, stride: 12, format: Format::Colours(PixelFormat::RGB565) };
         let (mut fitter, mut contents) = (Fitter::new(Rotation::None), vec![0; 48]);
         fitter.draw(&RgbImage::filled(6, 4, [255; 3]), &layout, &mut contents).unwrap();
         assert!(contents.iter().all(|byte| *byte == 255));

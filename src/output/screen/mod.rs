@@ -5,15 +5,20 @@
 //! | `fb://`, `fb://0`, `fb:///dev/fb0` | a framebuffer; the console on it is silenced meanwhile |
 //! | `drm://card0`, `drm:///dev/dri/card0` | the first connected display of a graphics card |
 //! | `drm://` | that of the first card that has one |
+//! | `spi://0.0?display=st7789&dc=25` | a display without a kernel driver (feature `spi`) |
 //!
 //! `?rotate=90` (180, 270) turns pictures clockwise, for displays that are mounted so. A picture is as large as fits, in the
-//! middle, and black around it.
+//! middle, and black around it. Screens without colours get shades of grey, or black and white dots.
 
 mod console;
 mod drm;
 mod fit;
+mod format;
 mod framebuffer;
+mod palette;
 mod pixels;
+#[cfg(feature = "spi")]
+mod spi;
 mod sys;
 mod uri;
 
@@ -22,16 +27,16 @@ use crate::error::Result;
 use crate::frame::RgbImage;
 use crate::prediction::FrameReport;
 use fit::{Fitter, Rotation};
-use pixels::PixelFormat;
+use format::Format;
 
 /// What a device shows: rows of pixels in memory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Layout {
     width: u32,
     height: u32,
     /// Bytes from one row to the next.
     stride: usize,
-    format: PixelFormat,
+    format: Format,
 }
 
 /// A device that shows pictures.
@@ -76,9 +81,19 @@ impl Screen {
         Ok(Self::new(Box::new(drm::Display::open(&path)?), rotation))
     }
 
+    /// The display that `rest` of `spi://rest` names.
+    ///
+    /// # Errors
+    /// As [`Screen::framebuffer`].
+    #[cfg(feature = "spi")]
+    pub(super) fn spi(rest: &str) -> Result<Self> {
+        let (display, rotation) = spi::SpiDisplay::open(rest)?;
+        Ok(Self::new(Box::new(display), rotation))
+    }
+
     fn new(surface: Box<dyn Surface>, rotation: Rotation) -> Self {
         let layout = surface.layout();
-        let contents = vec![0; layout.stride * layout.height as usize];
+        let contents = vec![layout.format.black(); layout.stride * layout.height as usize];
         Self { surface, fitter: Fitter::new(rotation), contents }
     }
 }

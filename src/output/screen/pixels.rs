@@ -17,7 +17,7 @@ impl Channel {
     }
 }
 
-/// A pixel: an integer of 2, 3 or 4 bytes, little-endian, that holds three colours.
+/// A pixel: an integer of 1 to 4 bytes, little-endian, that holds three colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct PixelFormat {
     pub(super) bytes: usize,
@@ -39,13 +39,14 @@ impl PixelFormat {
     /// Whether colours fit the pixel.
     pub(super) fn is_sound(self) -> bool {
         let fits = |c: Channel| (1..=8).contains(&c.bits) && c.shift.saturating_add(c.bits) <= 8 * self.bytes as u32;
-        (2..=4).contains(&self.bytes) && fits(self.red) && fits(self.green) && fits(self.blue)
+        (1..=4).contains(&self.bytes) && fits(self.red) && fits(self.green) && fits(self.blue)
     }
 
     /// Writes a row of pixels, the colours of which are `pixel(0)`, `pixel(1)` and so on.
     pub(super) fn write(self, row: &mut [u8], pixel: impl Fn(usize) -> [u8; 3]) {
         // The size is known in each of these loops, so that a pixel is one store.
         match self.bytes {
+            1 => self.write_sized::<1>(row, pixel),
             2 => self.write_sized::<2>(row, pixel),
             3 => self.write_sized::<3>(row, pixel),
             _ => self.write_sized::<4>(row, pixel),
@@ -88,6 +89,8 @@ mod tests {
         assert_eq!(row(PixelFormat::RGB565), [0x00, 0xf8, 0xe0, 0x07, 0x3f, 0x08]);
         assert_eq!(row(PixelFormat::XRGB8888), [0, 0, 255, 0, 0, 255, 0, 0, 255, 4, 8, 0]);
         let bgr24 = PixelFormat { bytes: 3, red: channel(0, 8), green: channel(8, 8), blue: channel(16, 8) };
+        let rgb332 = PixelFormat { bytes: 1, red: channel(5, 3), green: channel(2, 3), blue: channel(0, 2) };
+        assert_eq!(row(rgb332), [0xe0, 0x1c, 0x03]);
         assert_eq!(row(bgr24), [255, 0, 0, 0, 255, 0, 8, 4, 255]);
     }
 
@@ -96,6 +99,7 @@ mod tests {
         assert!(PixelFormat::RGB565.is_sound() && PixelFormat::XRGB8888.is_sound());
         for wrong in [
             PixelFormat { bytes: 1, ..PixelFormat::RGB565 },
+            PixelFormat { bytes: 0, ..PixelFormat::RGB565 },
             PixelFormat { bytes: 2, ..PixelFormat::XRGB8888 },
             PixelFormat { red: channel(0, 0), ..PixelFormat::XRGB8888 },
             PixelFormat { red: channel(0, 10), ..PixelFormat::XRGB8888 },

@@ -8,6 +8,8 @@ use std::os::fd::AsRawFd;
 
 use libc::{c_int, c_ulong};
 
+use super::palette::Palette;
+
 /// `struct fb_bitfield`: where one colour is in a pixel.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Default)]
@@ -55,8 +57,30 @@ pub(super) struct Fixed {
     pub(super) reserved: [u16; 2],
 }
 
+/// `struct fb_cmap`: a palette.
+#[repr(C)]
+#[derive(Debug)]
+struct ColourMap {
+    start: u32,
+    length: u32,
+    red: *mut u16,
+    green: *mut u16,
+    blue: *mut u16,
+    transparent: *mut u16,
+}
+
+impl ColourMap {
+    fn of(palette: &mut Palette) -> Self {
+        let Palette { red, green, blue } = palette;
+        let (red, green, blue) = (red.as_mut_ptr(), green.as_mut_ptr(), blue.as_mut_ptr());
+        Self { start: 0, length: 256, red, green, blue, transparent: std::ptr::null_mut() }
+    }
+}
+
 const FBIOGET_VSCREENINFO: c_ulong = 0x4600;
 const FBIOGET_FSCREENINFO: c_ulong = 0x4602;
+const FBIOGETCMAP: c_ulong = 0x4604;
+const FBIOPUTCMAP: c_ulong = 0x4605;
 const KDSETMODE: c_ulong = 0x4b3a;
 const KDGETMODE: c_ulong = 0x4b3b;
 
@@ -76,6 +100,25 @@ pub(super) fn screen_info(file: &File) -> io::Result<(Variable, Fixed)> {
         checked(libc::ioctl(file.as_raw_fd(), FBIOGET_FSCREENINFO as libc::Ioctl, &raw mut fixed))?;
     }
     Ok((variable, fixed))
+}
+
+/// The colours of a framebuffer's pixels.
+pub(super) fn palette(file: &File) -> io::Result<Palette> {
+    let mut palette = Palette::BLACK;
+    let mut map = ColourMap::of(&mut palette);
+    // SAFETY: the descriptor is open; the kernel writes at most `length` numbers to each of three arrays that have as many, and which live
+    // until after the call.
+    checked(unsafe { libc::ioctl(file.as_raw_fd(), FBIOGETCMAP as libc::Ioctl, &raw mut map) })?;
+    Ok(palette)
+}
+
+/// Sets them.
+pub(super) fn set_palette(file: &File, palette: &Palette) -> io::Result<()> {
+    let mut palette = palette.clone();
+    let mut map = ColourMap::of(&mut palette);
+    // SAFETY: the descriptor is open; the kernel reads `length` numbers of each of three arrays that have as many, and which live until
+    // after the call.
+    checked(unsafe { libc::ioctl(file.as_raw_fd(), FBIOPUTCMAP as libc::Ioctl, &raw mut map) })
 }
 
 /// What a console shows: `KD_TEXT` (0) or [`KD_GRAPHICS`].
@@ -160,7 +203,9 @@ mod tests {
     /// Sizes and offsets that a C compiler prints for `<linux/fb.h>`.
     #[test]
     fn layouts_are_the_kernels() {
-        assert_eq!((size_of::<Variable>(), size_of::<Fixed>()), (160, 80));
+        assert_eq!((size_of::<Variable>(), size_of::<Fixed>(), size_of::<ColourMap>()), (160, 80, 40));
+        assert_eq!((offset_of!(ColourMap, red), offset_of!(ColourMap, transparent)), (8, 32));
+        assert_eq!(offset_of!(Fixed, visual), 36);
         assert_eq!((offset_of!(Variable, red), offset_of!(Variable, rest)), (32, 80));
         assert_eq!((offset_of!(Fixed, kind), offset_of!(Fixed, pan_steps)), (28, 40));
         assert_eq!((offset_of!(Fixed, line_length), offset_of!(Fixed, capabilities)), (48, 72));
@@ -170,6 +215,7 @@ mod tests {
     fn what_is_no_screen_and_no_console_is_told() {
         let file = File::open("/dev/null").unwrap();
         assert!(screen_info(&file).is_err() && console_mode(&file).is_err());
+        assert!(palette(&file).is_err() && set_palette(&file, &Palette::BLACK).is_err());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use super::super::tests::report;
+use super::pixels::PixelFormat;
 use super::*;
 use crate::error::{Error, ErrorKind};
 
@@ -18,7 +19,7 @@ struct Fake {
 
 impl Surface for Fake {
     fn layout(&self) -> Layout {
-        Layout { width: 4, height: 2, stride: 10, format: PixelFormat::RGB565 }
+        Layout { width: 4, height: 2, stride: 10, format: Format::Colours(PixelFormat::RGB565) }
     }
 
     fn show(&mut self, contents: &[u8]) -> Result<()> {

@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::events::Rules;
+use crate::frame::Area;
+use crate::prediction::HeatMap;
 
 fn options(regions: Vec<Region>) -> Options {
     Options { regions, ..Options::default() }
@@ -23,12 +25,15 @@ fn each_region_is_seen_alone_by_its_classifier_in_turn() {
     let second =
         Region { classifier: 1, labels: Some(vec!["no".into(), "yes".into()]), ..region("right", "50%,0,50%,100%") };
     let options = options(vec![region("left", "0,0,100,120"), second]);
-    let (mut one, mut two) = (FakeClassifier::default(), FakeClassifier::default());
+    let [one, two] = [(); 2].map(|()| Arc::new(Mutex::new(FakeClassifier::default())));
     let source = Box::new(FakeSource::new([halves(0, 204)], false));
     let stop = AtomicBool::new(false);
-    run(source, &mut [&mut one, &mut two], vec![sink], &options, &stop, &mut |_| {}).end.unwrap();
+    run(source, vec![one.clone(), two.clone()], vec![sink], &options, &stop, &mut |_| {}).end.unwrap();
     // The warm-up runs through each.
-    assert_eq!((one.calls, two.calls), (3, 3));
+    assert_eq!((one.lock().unwrap().calls, two.lock().unwrap().calls), (3, 3));
+    let running = options.control.running();
+    let looked: Vec<_> = running.iter().map(|r| (&*r.region, &*r.model, r.labels.len(), r.input)).collect();
+    assert_eq!(looked, [("left", "fake", 0, None), ("right", "fake", 2, None)]);
     let report = &given.lock().unwrap().reports[0];
     let seen: Vec<_> = report.regions.iter().map(|r| (&*r.name, r.area.left, &*r.predictions[0].label)).collect();
     assert_eq!(seen, [("left", 0, "red"), ("right", 100, "yes")]);
@@ -57,10 +62,92 @@ fn a_change_of_state_is_an_event_of_its_frame() {
 }
 
 #[test]
+fn thresholds_change_between_two_frames() {
+    let (mut sink, given) = sink();
+    let rules = Rules { hold: Duration::ZERO, ..Rules::default() };
+    let options = options(vec![
+        Region { rules: Some(rules), topk: 1, ..region("left", "0,0,1,1") },
+        Region { topk: 1, ..region("right", "100,0,1,1") },
+    ]);
+    let control = options.control.clone();
+    sink.then = Some(Box::new(move |count| {
+        let changed: Result<_, ()> = control.tunings().change(|tunings| {
+            let rules = tunings[0].rules.as_mut().unwrap();
+            match count {
+                1 => rules.enter = 0.9,
+                2 => tunings[0].topk = 2,
+                3 => (rules.enter, rules.each) = (0.6, true),
+                4 => tunings[0].threshold = 0.5,
+                _ => return Err(()),
+            }
+            Ok(())
+        });
+        assert_eq!(changed.is_ok(), count <= 4);
+    }));
+    let steps = [255, 0, 204, 204, 0].into_iter().zip(0..).map(|(left, sequence)| halves(sequence, left)).collect();
+    run_steps(steps, false, vec![sink], &options).0.end.unwrap();
+    let reports = &given.lock().unwrap().reports;
+    let state = |report: &FrameReport| report.regions[0].state.as_ref().unwrap().text();
+    // 204 of 255 is 0.8: not enough for 0.9, enough for 0.6. That labels exclude one another does not change.
+    let states: Vec<String> = reports.iter().map(state).collect();
+    assert_eq!(states, ["red", "uncertain", "uncertain", "red", "uncertain"]);
+    let shown = |index: usize| reports.iter().map(move |report| report.regions[index].predictions.len());
+    assert_eq!(shown(0).collect::<Vec<_>>(), [1, 1, 2, 2, 1]);
+    assert_eq!(shown(1).collect::<Vec<_>>(), [1; 5]);
+    assert_eq!(options.control.tunings().get()[0].threshold, 0.5);
+}
+
+#[test]
 fn a_region_outside_of_the_picture_ends_it_with_one_line() {
     let options = options(vec![region("gate", "150,0,100,100")]);
     let (outcome, _) = run_steps(vec![frame(0)], false, vec![sink().0], &options);
     let error = outcome.end.unwrap_err();
     let line = "region gate: 150,0,100,100 is not inside of the picture, which is 200x120: make it smaller";
     assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::Usage, line));
+}
+
+/// Sees the best class everywhere in what it classified last.
+struct Seeing {
+    inner: FakeClassifier,
+    asked: Vec<(Area, usize)>,
+}
+
+impl Classifier for Seeing {
+    fn name(&self) -> Arc<str> {
+        self.inner.name()
+    }
+
+    fn hash(&self) -> Arc<str> {
+        self.inner.hash()
+    }
+
+    fn classify(&mut self, image: &RgbImage, k: usize) -> Result<Classification> {
+        self.inner.classify(image, k)
+    }
+
+    fn heat_map(&mut self, area: Area, class: usize) -> Result<Option<HeatMap>> {
+        self.asked.push((area, class));
+        let place = [area.left, area.top, area.width, area.height].map(|side| side as f32);
+        Ok(Some(HeatMap { class, place, width: 1, height: 1, values: vec![1.0] }))
+    }
+}
+
+#[test]
+fn heat_maps_are_made_for_pictures_that_somebody_sees() {
+    for wants in [false, true] {
+        let (mut sink, given) = sink();
+        sink.wants = wants;
+        let options = options(vec![region("left", "0,0,100,120"), region("right", "100,0,100,120")]);
+        let classifier = Arc::new(Mutex::new(Seeing { inner: FakeClassifier::default(), asked: Vec::new() }));
+        let source = Box::new(FakeSource::new([halves(0, 204)], false));
+        let stop = AtomicBool::new(false);
+        run(source, vec![classifier.clone()], vec![sink], &options, &stop, &mut |_| {}).end.unwrap();
+        let report = &given.lock().unwrap().reports[0];
+        let seen: Vec<_> = report.regions.iter().map(|region| region.heat.as_ref().map(|heat| heat.place[0])).collect();
+        let asked: Vec<_> = classifier.lock().unwrap().asked.iter().map(|(area, class)| (area.left, *class)).collect();
+        match wants {
+            true => assert_eq!((seen, asked), (vec![Some(0.0), Some(100.0)], vec![(0, 1), (100, 1)])),
+            false => assert_eq!((seen, asked), (vec![None, None], vec![])),
+        }
+    }
 }

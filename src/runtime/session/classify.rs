@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::Session;
 use crate::error::Result;
 use crate::frame::{Area, RgbImage};
-use crate::prediction::{Prediction, StageTimes, top_k};
+use crate::prediction::{HeatMap, Prediction, StageTimes, top_k};
 use crate::runtime::{Classification, Classifier};
 
 impl Session {
@@ -59,6 +59,14 @@ impl Classifier for Session {
         self.hash.clone()
     }
 
+    fn input_size(&self) -> Option<[usize; 3]> {
+        Some(self.input_shape())
+    }
+
+    fn class_labels(&self) -> Vec<Arc<str>> {
+        self.labels.clone()
+    }
+
     fn batch(&self) -> usize {
         self.batch
     }
@@ -69,6 +77,14 @@ impl Classifier for Session {
 
     fn classify_area(&mut self, image: &RgbImage, area: Area, k: usize) -> Result<Classification> {
         Ok(self.classify_parts(&[(image, area)], k)?.remove(0))
+    }
+
+    fn heat_map(&mut self, area: Area, class: usize) -> Result<Option<HeatMap>> {
+        let values = self.values();
+        let place = self.preprocessor.reach(area);
+        let Some(heat) = &mut self.heat else { return Ok(None) };
+        let ([height, width], values) = heat.run(&self.input[..values], class)?;
+        Ok(Some(HeatMap { class, place, width, height, values }))
     }
 
     fn classify_batch(&mut self, images: &[RgbImage], k: usize) -> Result<Vec<Classification>> {

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::device::Device;
+use super::heat::HeatMapper;
 use super::load::{Model, read_rest};
 use super::network::Network;
 use super::options::SessionOptions;
@@ -44,6 +45,7 @@ pub struct Session {
     config: Option<DenseNetConfig>,
     initializer_values: u64,
     fell_back: Option<FellBack>,
+    heat: Option<HeatMapper>,
 }
 
 /// What is known of a model besides its network and metadata.
@@ -159,6 +161,7 @@ impl Session {
         other_outputs.retain(|name| !output_chosen && *name != file.output);
         file.drop_other_outputs();
         let output_name = file.output.clone();
+        let heat = options.heat_maps.then(|| HeatMapper::new(&file, threads(options)?)).transpose()?;
         let (runtime, without) = options.device.runtime()?;
         let (network, fell_back) = match runtime {
             Some(runtime) => {
@@ -177,7 +180,7 @@ impl Session {
             initializer_values: file.initializer_values,
         };
         let session = Self::build(network, file.metadata, &known, fallback, options)?;
-        Ok(Self { fell_back, output_name, other_outputs, ..session })
+        Ok(Self { fell_back, output_name, other_outputs, heat, ..session })
     }
 
     fn from_prepared(prepared: Prepared, options: &SessionOptions) -> Result<Self> {
@@ -188,6 +191,10 @@ impl Session {
         }
         if options.stock {
             let message = "it is prepared for Densight's kernels: give the ONNX file to run it in tract alone";
+            return Err(Error::new(ErrorKind::Usage, message));
+        }
+        if options.heat_maps {
+            let message = "it is prepared, and has no heat maps: give the ONNX file";
             return Err(Error::new(ErrorKind::Usage, message));
         }
         let Prepared { source, sha256, metadata, ending, channels_last, initializer_values, engine, .. } = prepared;
@@ -232,6 +239,7 @@ impl Session {
             initializer_values: known.initializer_values,
             network,
             fell_back: None,
+            heat: None,
         })
     }
 

@@ -11,9 +11,9 @@ use crate::quant::{Affine, Function};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "BiasClampFields")]
 pub struct BiasClamp {
-    pub(super) mul: Vec<f32>,
-    pub(super) add: Vec<f32>,
-    pub(super) bounds: Bounds,
+    pub(in super::super) mul: Vec<f32>,
+    pub(in super::super) add: Vec<f32>,
+    pub(in super::super) bounds: Bounds,
 }
 
 /// The serialized fields, in this order.
@@ -54,7 +54,7 @@ impl BiasClamp {
     }
 
     /// The result for an accumulator.
-    pub(super) fn apply(&self, channel: usize, acc: f32) -> f32 {
+    pub(in super::super) fn apply(&self, channel: usize, acc: f32) -> f32 {
         self.bounds.apply(acc.mul_add(self.mul[channel], self.add[channel]))
     }
 }

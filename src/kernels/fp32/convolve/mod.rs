@@ -14,6 +14,7 @@ mod vector;
 
 pub use bias_clamp::BiasClamp;
 pub use packed::PackedF32;
+use packed::STEP;
 
 /// The operands of a convolution.
 ///
@@ -31,15 +32,28 @@ pub struct ConvolveF32<'a> {
 }
 
 /// A kernel's arguments, checked: at each of the packed offsets `4 * pixels` values can be read from `input` on, and
-/// as many can be written to each plane from `out` on, which are `plane_stride` values apart and as many as the packed blocks.
-struct ConvolveF32Args<'a> {
-    input: *const f32,
-    packed: &'a PackedF32,
-    pixels: usize,
-    /// Has as many channels as there are outputs.
-    bias_clamp: &'a BiasClamp,
-    out: *mut f32,
-    plane_stride: usize,
+/// as many can be written to each plane from `out` on, which are `plane_stride` values apart and as many as the blocks of weights.
+#[derive(Clone, Copy)]
+pub(super) struct ConvolveF32Args<'a> {
+    pub(super) input: *const f32,
+    /// Each step's offset.
+    pub(super) offsets: &'a [u32],
+    /// For each block of four output channels [`STEP`] weights for each step.
+    pub(super) weights: &'a [f32],
+    pub(super) outputs: usize,
+    pub(super) pixels: usize,
+    /// Has as many channels as there are outputs; without it results are the accumulators.
+    pub(super) bias_clamp: Option<&'a BiasClamp>,
+    pub(super) out: *mut f32,
+    pub(super) plane_stride: usize,
+}
+
+impl<'a> ConvolveF32Args<'a> {
+    /// First channel and weights of each block of outputs.
+    fn blocks(&self) -> impl Iterator<Item = (usize, &'a [f32])> {
+        let (size, weights) = (STEP * self.offsets.len(), self.weights);
+        (0..self.outputs / CHANNEL_BLOCK).map(move |block| (block * CHANNEL_BLOCK, &weights[block * size..][..size]))
+    }
 }
 
 impl Kernels {
@@ -63,7 +77,16 @@ impl Kernels {
         let fits = values.is_some_and(|values| values <= out.len());
         assert!(fits, "{pixels} pixels exceed planes of {} values", out.len());
         let (start, plane_stride) = out.raw();
-        let args = ConvolveF32Args { input: input.as_ptr(), packed, pixels, bias_clamp, out: start, plane_stride };
+        let args = ConvolveF32Args {
+            input: input.as_ptr(),
+            offsets: packed.offsets(),
+            weights: packed.weights(),
+            outputs: packed.outputs(),
+            pixels,
+            bias_clamp: Some(bias_clamp),
+            out: start,
+            plane_stride,
+        };
         // SAFETY: what `args` promises was checked above.
         unsafe { self.run_convolve_f32(&args) };
         #[cfg(feature = "check-kernels")]
@@ -73,11 +96,11 @@ impl Kernels {
         }
     }
 
-    /// Calls the instruction set's kernel.
+    /// Calls the instruction set's kernel, which takes any number of pixels that is a multiple of 4.
     ///
     /// # Safety
     /// What the fields of `args` promise must hold.
-    unsafe fn run_convolve_f32(self, args: &ConvolveF32Args) {
+    pub(super) unsafe fn run_convolve_f32(self, args: &ConvolveF32Args) {
         use super::super::Isa;
         // SAFETY: the caller checked `args`; a `Kernels` exists only if the processor has the instructions.
         unsafe {
@@ -97,7 +120,7 @@ impl Kernels {
 /// The scalar kernel's results, `[outputs / 4][pixels][4]`.
 #[cfg(feature = "check-kernels")]
 fn checked(args: &ConvolveF32Args) -> Vec<f32> {
-    let mut expected = vec![0.0; args.packed.outputs() * args.pixels];
+    let mut expected = vec![0.0; args.outputs * args.pixels];
     // SAFETY: the input is the caller's, and the output was made to fit.
     unsafe {
         scalar::convolve(&ConvolveF32Args {

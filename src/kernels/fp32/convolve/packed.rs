@@ -100,14 +100,12 @@ impl PackedF32 {
     }
 
     /// Each step's offset.
-    pub(super) fn offsets(&self) -> &[u32] {
+    pub(in super::super) fn offsets(&self) -> &[u32] {
         &self.offsets
     }
 
-    /// First channel and weights of each block: [`STEP`] of them for each step.
-    pub(super) fn blocks(&self) -> impl Iterator<Item = (usize, &[f32])> {
-        let size = STEP * self.steps();
-        let weights: &[f32] = &self.weights;
-        (0..self.outputs / CHANNEL_BLOCK).map(move |block| (block * CHANNEL_BLOCK, &weights[block * size..][..size]))
+    /// All weights, [`STEP`] of them for each step in each block.
+    pub(in super::super) fn weights(&self) -> &[f32] {
+        &self.weights
     }
 }

@@ -28,7 +28,7 @@ pub(super) unsafe fn with_avx2(args: &ConvolveF32Args) {
                 2 => tile::<Avx2, 2>(args, at),
                 _ => {
                     let input = args.input.add(4 * at.pixel);
-                    let acc = avx2::chains(input, args.packed.offsets(), at.weights);
+                    let acc = avx2::chains(input, args.offsets, at.weights);
                     finish::<Avx2, 3>(args, at, acc);
                 }
             }
@@ -96,7 +96,7 @@ fn for_tiles<V: Vector>(args: &ConvolveF32Args, most: usize, run: impl Fn(F32Til
     for tile in 0..tiles {
         // Tiles of nearly equal sizes: a short one would keep too few accumulators busy.
         let (begin, end) = (vectors * tile / tiles, vectors * (tile + 1) / tiles);
-        for (first, weights) in args.packed.blocks() {
+        for (first, weights) in args.blocks() {
             run(F32Tile { first, weights, pixel: V::PIXELS * begin }, end - begin);
         }
     }
@@ -114,7 +114,7 @@ unsafe fn tile<V: Vector, const N: usize>(args: &ConvolveF32Args, at: F32Tile<'_
         let input = args.input.add(4 * at.pixel);
         let mut acc = [[V::splat(0.0); N]; 4];
         let mut weights = at.weights.as_ptr();
-        for &offset in args.packed.offsets() {
+        for &offset in args.offsets {
             let mut x = [V::splat(0.0); N];
             for v in 0..N {
                 x[v] = V::load(input.add(offset as usize + 4 * V::PIXELS * v));
@@ -140,13 +140,19 @@ unsafe fn finish<V: Vector, const N: usize>(args: &ConvolveF32Args, at: F32Tile<
     let F32Tile { first, pixel, .. } = at;
     // SAFETY: the caller enables the instructions. All pixels of the tile can be written to each plane.
     unsafe {
+        let out = |v: usize| args.out.add(first / 4 * args.plane_stride + 4 * (pixel + V::PIXELS * v));
+        let sum = |v: usize| V::add_chains([acc[0][v], acc[1][v], acc[2][v], acc[3][v]]);
+        let Some(bias_clamp) = args.bias_clamp else {
+            for v in 0..N {
+                V::store(out(v), sum(v));
+            }
+            return;
+        };
         let four = |values: &[f32]| V::repeat(&values.as_chunks().0[first / 4]);
-        let (mul, add) = (four(&args.bias_clamp.mul), four(&args.bias_clamp.add));
-        let (low, high) = (V::splat(args.bias_clamp.bounds.low), V::splat(args.bias_clamp.bounds.high));
+        let (mul, add) = (four(&bias_clamp.mul), four(&bias_clamp.add));
+        let (low, high) = (V::splat(bias_clamp.bounds.low), V::splat(bias_clamp.bounds.high));
         for v in 0..N {
-            let sum = V::add_chains([acc[0][v], acc[1][v], acc[2][v], acc[3][v]]);
-            let value = V::clamp(V::mul_add(sum, mul, add), low, high);
-            V::store(args.out.add(first / 4 * args.plane_stride + 4 * (pixel + V::PIXELS * v)), value);
+            V::store(out(v), V::clamp(V::mul_add(sum(v), mul, add), low, high));
         }
     }
 }

@@ -178,6 +178,15 @@ impl Link {
         }
     }
 
+    /// What came of the newest request for a model, as JSON.
+    pub(super) fn set_model(&self, json: String) {
+        let mut state = self.lock();
+        if self.home.commands {
+            state.publish(self.home.model_topic(), true, json.clone());
+        }
+        state.camera.model = Some(json);
+    }
+
     /// The newest diagnostics.
     pub(super) fn set_diagnostics(&self, json: String) {
         let mut state = self.lock();
@@ -281,8 +290,12 @@ impl Link {
 
     fn obey(&self, command: &[u8], retained: bool) {
         let mut state = self.lock();
-        if let Some(refusal) = state.commands.obey(command, retained) {
+        let said = state.commands.obey(command, retained);
+        if let Some(refusal) = said.told {
             state.tell(refusal);
+        }
+        if let Some(answer) = said.answer {
+            state.publish(self.home.model_topic(), true, answer);
         }
         let paused = state.commands.is_paused();
         drop(state);

@@ -8,6 +8,7 @@ pub(super) fn greeting(home: &Home, camera: &Camera, places: &[Place]) -> Vec<Re
     let mut all = vec![(home.status_topic(), "online".to_owned())];
     if home.commands {
         all.push((home.paused_topic(), on_off(camera.paused)));
+        all.extend(camera.model.iter().map(|model| (home.model_topic(), model.clone())));
     }
     if !home.discovery.is_empty() {
         all.extend(Discovery::new(home, places).all());
@@ -28,11 +29,12 @@ mod tests {
     fn all_that_holds_is_told_at_each_connection() {
         let (home, places) = all();
         let silent = Home { discovery: String::new(), ..home };
-        let camera = Camera { paused: true, diagnostics: None };
+        let camera = Camera { paused: true, diagnostics: None, model: Some("{}".into()) };
         let told: Vec<String> = greeting(&silent, &camera, &places).into_iter().map(|(a, b)| a + " " + &b).collect();
         let expected = [
             "densight/front/status online",
             "densight/front/paused ON",
+            "densight/front/model {}",
             "densight/front/back_gate/state open",
             "densight/front/Tür/state Person da",
             "densight/front/Tür/label/offen OFF",

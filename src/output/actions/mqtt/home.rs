@@ -37,6 +37,8 @@ pub(super) struct Camera {
     pub(super) paused: bool,
     /// The newest diagnostics, as JSON.
     pub(super) diagnostics: Option<String>,
+    /// What came of the newest request for a model, as JSON.
+    pub(super) model: Option<String>,
 }
 
 /// A message that stays at the broker for those who come later.
@@ -57,6 +59,10 @@ impl Home {
 
     pub(super) fn paused_topic(&self) -> String {
         format!("{}/paused", self.topic)
+    }
+
+    pub(super) fn model_topic(&self) -> String {
+        format!("{}/model", self.topic)
     }
 
     pub(super) fn snapshot_topic(&self) -> String {

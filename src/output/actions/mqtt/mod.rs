@@ -21,7 +21,7 @@ use serde::Serialize;
 use super::super::{Delivery, Sink, SinkOptions, record};
 use super::worker::{Settled, Stop, Work, Worker};
 use super::{EachLabel, Mqtt, On, usage};
-use crate::control::Control;
+use crate::control::{Control, Status};
 use crate::cpu;
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::RgbImage;
@@ -47,6 +47,8 @@ pub(super) struct Broker {
     control: Control,
     /// Of [`Control::snapshots`], those that are sent.
     snapshots: u64,
+    /// Of the newest request for a model, what was told last.
+    model: Option<Status>,
     diagnosed: Option<Instant>,
     /// Of the newest result: frames that were dropped, results that were lost.
     counts: (u64, u64),
@@ -110,7 +112,18 @@ impl Broker {
         let sender = Sender { link: link.clone(), pictures: Pictures::new(options.jpeg_quality) };
         let worker = Worker::start("mqtt", sender)?;
         let snapshots = control.snapshots();
-        Ok(Self { worker, link, on, picture, control, snapshots, diagnosed: None, counts: (0, 0), name })
+        Ok(Self { worker, link, on, picture, control, snapshots, model: None, diagnosed: None, counts: (0, 0), name })
+    }
+
+    /// Tells what others may have asked for: whether it is paused, what came of a request for a model.
+    fn tell_of_requests(&mut self) {
+        self.link.set_paused(self.control.is_paused());
+        let status = self.control.newest_request().map(|ticket| ticket.status());
+        if status.is_some() && status != self.model {
+            // Only maps with keys that are no strings, or a failing writer, could fail; there is neither.
+            self.link.set_model(text::json(&status).unwrap_or_default());
+            self.model = status;
+        }
     }
 
     /// Tells how the camera does, if that is due.
@@ -148,7 +161,7 @@ impl Sink for Broker {
             labels: state.labels.clone(),
             state: state.text(),
         }))?;
-        self.link.set_paused(self.control.is_paused());
+        self.tell_of_requests();
         for event in &report.events {
             let is_told = self.on.takes(event);
             let region = report.regions.iter().find(|region| region.name == event.region).filter(|_| is_told);
@@ -174,7 +187,7 @@ impl Sink for Broker {
     }
 
     fn skip(&mut self, skipped: u64) {
-        self.link.set_paused(self.control.is_paused());
+        self.tell_of_requests();
         let (dropped, lost) = self.counts;
         self.diagnose(|| Diagnostics {
             fps: 0.0,

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::super::super::tests::report;
 use super::*;
+use crate::control::Offer;
 use crate::frame::Area;
 use crate::prediction::State;
 
@@ -233,9 +234,24 @@ fn pictures_and_labels_are_told_and_commands_obeyed() {
         lines.len() >= 2
     });
     assert!(
-        lines.len() == 2 && lines[0].contains("'dance' is unknown") && lines[1].contains("model is not supported yet"),
+        lines.len() == 2
+            && lines[0].contains("'dance' is unknown")
+            && lines[1].contains("model x.onnx: this run takes no requests to change"),
         "{lines:?}"
     );
+    listener.hear(&["densight/test/model {\"asked\":\"model x.onnx\",\"state\":\"refused\",\"reason\":"]);
+    let requests = sink.control.serve(Offer { models: true, settings: false });
+    listener.command("model y.onnx");
+    let mut job = None;
+    until("the request", || {
+        job = job.take().or_else(|| requests.next(Duration::ZERO));
+        job.is_some()
+    });
+    sink.skip(2);
+    listener.hear(&["densight/test/model {\"number\":1,\"asked\":\"model y.onnx\",\"state\":\"loading\"}\n"]);
+    drop(job);
+    deliver(&mut sink, "open");
+    listener.hear(&["\"asked\":\"model y.onnx\",\"state\":\"refused\",\"reason\":\"the run ended"]);
     sink.finish().unwrap();
     assert_eq!(sink.lost(), 0);
 }

@@ -6,7 +6,7 @@ mod shelf;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
@@ -196,7 +196,7 @@ impl Writer {
     fn put_now(&mut self, event: &Event, ending: &str, pictures: &[Vec<u8>]) -> Result<()> {
         let size = pictures.iter().map(|picture| picture.len() as u64).sum();
         let failed = |e| Error::io(ErrorKind::Output, "make room in", &self.folder, e);
-        if !self.shelf.make_room(size, SystemTime::now()).map_err(failed)? {
+        if !self.shelf.make_room(size).map_err(failed)? {
             let message = format!(
                 "there is no room in {} within max-size and min-free, even without all older recordings",
                 self.folder.display()
@@ -207,7 +207,7 @@ impl Writer {
         let into = files::folder(&path);
         std::fs::create_dir_all(into).map_err(|e| Error::io(ErrorKind::Output, "create folder", into, e))?;
         files::write(&path, |file| pictures.iter().try_for_each(|picture| file.write_all(picture)))?;
-        self.shelf.add(path, size, SystemTime::now());
+        self.shelf.add(path, size);
         Ok(())
     }
 }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::ENDINGS;
 
@@ -27,8 +27,20 @@ pub(super) struct Limits {
 struct Kept {
     path: PathBuf,
     size: u64,
-    time: SystemTime,
+    /// How old it was when this program found it, which the clock says; from then on the clock does not matter, as boards have it set, by
+    /// years, while they run.
+    age: Duration,
+    found: Instant,
 }
+
+impl Kept {
+    fn age(&self, now: Instant) -> Duration {
+        self.age.saturating_add(now.saturating_duration_since(self.found))
+    }
+}
+
+/// 2026-01-01: a time before is that of a clock that was not set.
+const BEGINNING: Duration = Duration::from_secs(20_454 * 24 * 60 * 60);
 
 /// All recordings in a folder, the oldest first. Only files that end as recordings do are among them: no other is ever removed.
 #[derive(Debug)]
@@ -47,9 +59,10 @@ impl Shelf {
     pub(super) fn open(folder: &Path, limits: Limits) -> io::Result<Self> {
         let mut found = Vec::new();
         find(folder, DEPTH, &mut found)?;
-        found.sort_by(|a, b| (a.time, &a.path).cmp(&(b.time, &b.path)));
+        found.sort_by(|(a, path), (b, other)| (a, &path.path).cmp(&(b, &other.path)));
+        let found: VecDeque<_> = found.into_iter().map(|(_, kept)| kept).collect();
         let size = found.iter().map(|kept| kept.size).sum();
-        Ok(Self { folder: folder.into(), kept: found.into(), size, limits })
+        Ok(Self { folder: folder.into(), kept: found, size, limits })
     }
 
     /// Makes room for `bytes` more: the oldest recordings are removed until they are within the limits. False if even without any of them
@@ -57,20 +70,15 @@ impl Shelf {
     ///
     /// # Errors
     /// The system's, for a recording that cannot be removed.
-    pub(super) fn make_room(&mut self, bytes: u64, now: SystemTime) -> io::Result<bool> {
-        self.make_room_on(bytes, now, free)
+    pub(super) fn make_room(&mut self, bytes: u64) -> io::Result<bool> {
+        self.make_room_on(bytes, Instant::now(), free)
     }
 
-    fn make_room_on(
-        &mut self,
-        bytes: u64,
-        now: SystemTime,
-        free: impl Fn(&Path) -> io::Result<u64>,
-    ) -> io::Result<bool> {
+    fn make_room_on(&mut self, bytes: u64, now: Instant, free: impl Fn(&Path) -> io::Result<u64>) -> io::Result<bool> {
         loop {
             let is_full = self.size.saturating_add(bytes) > self.limits.size
                 || free(&self.folder)? < self.limits.free.saturating_add(bytes);
-            let age = self.kept.front().map(|oldest| now.duration_since(oldest.time).unwrap_or_default());
+            let age = self.kept.front().map(|oldest| oldest.age(now));
             let is_old = self.limits.age.zip(age).is_some_and(|(most, age)| age > most);
             if !is_full && !is_old {
                 return Ok(true);
@@ -95,14 +103,14 @@ impl Shelf {
     }
 
     /// A recording was written.
-    pub(super) fn add(&mut self, path: PathBuf, size: u64, time: SystemTime) {
-        self.kept.push_back(Kept { path, size, time });
+    pub(super) fn add(&mut self, path: PathBuf, size: u64) {
+        self.kept.push_back(Kept { path, size, age: Duration::ZERO, found: Instant::now() });
         self.size += size;
     }
 }
 
-/// Recordings in `folder`, in folders that are at most `depth` deeper, too.
-fn find(folder: &Path, depth: usize, found: &mut Vec<Kept>) -> io::Result<()> {
+/// Recordings in `folder`, in folders that are at most `depth` deeper, too, with their times.
+fn find(folder: &Path, depth: usize, found: &mut Vec<(SystemTime, Kept)>) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         // Of the entry itself: links lead elsewhere.
@@ -111,7 +119,10 @@ fn find(folder: &Path, depth: usize, found: &mut Vec<Kept>) -> io::Result<()> {
         if about.is_dir() && depth > 0 {
             find(&entry.path(), depth - 1, found)?;
         } else if about.is_file() && name.to_str().is_some_and(|name| ENDINGS.iter().any(|end| name.ends_with(end))) {
-            found.push(Kept { path: entry.path(), size: about.len(), time: about.modified()? });
+            let time = about.modified()?;
+            let age = SystemTime::now().duration_since(time).unwrap_or_default();
+            let age = if time < SystemTime::UNIX_EPOCH + BEGINNING { Duration::ZERO } else { age };
+            found.push((time, Kept { path: entry.path(), size: about.len(), age, found: Instant::now() }));
         }
     }
     Ok(())
@@ -155,11 +166,11 @@ mod tests {
         recordings(folder.path(), 5, now);
         let limits = Limits { size: 450, age: None, free: 0 };
         let mut shelf = Shelf::open(folder.path(), limits).unwrap();
-        assert!(shelf.make_room(100, now).unwrap());
+        assert!(shelf.make_room(100).unwrap());
         assert_eq!(left(folder.path()), ["2", "3", "4", "photo.jpg"]);
-        shelf.add(folder.path().join("new.event.jpg"), 100, now);
+        shelf.add(folder.path().join("new.event.jpg"), 100);
         assert_eq!(shelf.size, 400);
-        assert!(!shelf.make_room(451, now).unwrap(), "more than all of them");
+        assert!(!shelf.make_room(451).unwrap(), "more than all of them");
         assert_eq!((left(folder.path()), shelf.size), (vec!["photo.jpg".to_owned()], 0));
     }
 
@@ -169,8 +180,23 @@ mod tests {
         let now = SystemTime::now();
         recordings(folder.path(), 5, now);
         let limits = Limits { size: u64::MAX, age: Some(MINUTE * 7 / 2), free: 0 };
-        assert!(Shelf::open(folder.path(), limits).unwrap().make_room(1, now).unwrap());
+        assert!(Shelf::open(folder.path(), limits).unwrap().make_room(1).unwrap());
         assert_eq!(left(folder.path()), ["2", "3", "4", "photo.jpg"]);
+    }
+
+    /// A board begins in 1970 and has its clock set while it runs.
+    #[test]
+    fn a_clock_that_jumps_makes_nothing_old() {
+        let folder = tempfile::tempdir().unwrap();
+        recordings(folder.path(), 2, SystemTime::UNIX_EPOCH + MINUTE * 10);
+        let limits = Limits { size: u64::MAX, age: Some(MINUTE * 7), free: 0 };
+        let mut shelf = Shelf::open(folder.path(), limits).unwrap();
+        let now = Instant::now();
+        assert!(shelf.make_room_on(1, now + MINUTE * 6, free).unwrap());
+        assert_eq!(left(folder.path()), ["0", "1", "photo.jpg"]);
+        shelf.add(folder.path().join("1/b.event.jpg"), 100);
+        assert!(shelf.make_room_on(1, now + MINUTE * 8, free).unwrap());
+        assert_eq!(left(folder.path()), ["photo.jpg"], "in time they go");
     }
 
     #[test]
@@ -182,9 +208,9 @@ mod tests {
         let mut shelf = Shelf::open(folder.path(), limits).unwrap();
         // A disk on which 850 bytes are free while five recordings are there.
         let disk = |folder: &Path| Ok(850 + 100 * (6 - left(folder).len() as u64));
-        assert!(shelf.make_room_on(50, now, disk).unwrap());
+        assert!(shelf.make_room_on(50, Instant::now(), disk).unwrap());
         assert_eq!(left(folder.path()), ["2", "3", "4", "photo.jpg"]);
-        assert!(!shelf.make_room_on(5000, now, disk).unwrap());
+        assert!(!shelf.make_room_on(5000, Instant::now(), disk).unwrap());
         assert!(free(folder.path()).unwrap() > 0);
     }
 
@@ -195,7 +221,7 @@ mod tests {
         recordings(folder.path(), 2, now);
         let mut shelf = Shelf::open(folder.path(), Limits { size: 100, age: None, free: 0 }).unwrap();
         fs::remove_file(folder.path().join("0/a.event.jpg")).unwrap();
-        assert!(shelf.make_room(0, now).unwrap());
+        assert!(shelf.make_room(0).unwrap());
         assert_eq!(shelf.size, 100);
     }
 }

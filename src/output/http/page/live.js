@@ -1,85 +1,3 @@
-<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Densight</title>
-<link rel="icon" href="data:,">
-<style>
-:root { color-scheme: light dark; --ground: #f4f6f9; --panel: #fff; --line: #d5dbe5; --text: #1c222c; --strong: #000; --muted: #5a6474; --accent: #0a7d58; --warning: #ffb020; }
-@media (prefers-color-scheme: dark) { :root { --ground: #0b0e13; --panel: #141922; --line: #232a36; --text: #dfe4ec; --strong: #fff; --muted: #98a1b1; --accent: #3ee0a8; } }
-* { box-sizing: border-box; }
-body { margin: 0; background: var(--ground); color: var(--text); font: 15px/1.5 system-ui, sans-serif; font-variant-numeric: tabular-nums; }
-main { max-width: 1240px; margin: 0 auto; padding: 20px; }
-header { display: flex; flex-wrap: wrap; gap: 4px 14px; align-items: baseline; margin-bottom: 16px; }
-h1 { font-size: 18px; margin: 0; overflow-wrap: anywhere; }
-h1::before { content: ""; display: inline-block; width: 10px; height: 10px; margin-right: 10px; border-radius: 50%; background: var(--muted); }
-.live h1::before { background: var(--accent); }
-.hash { color: var(--muted); font: 13px ui-monospace, monospace; }
-.warning, #notice:not(:empty) { background: var(--warning); color: #181000; border-radius: 4px; padding: 0 8px; font-size: 13px; font-weight: 600; }
-#state { margin-left: auto; color: var(--muted); font-size: 14px; }
-.columns { display: grid; grid-template-columns: minmax(0, 1fr) 320px; gap: 16px; align-items: start; }
-figure { margin: 0 0 16px; background: #000; border: 1px solid var(--line); border-radius: 8px; overflow: hidden; min-height: 180px; }
-img { display: block; width: 100%; max-height: 80vh; object-fit: contain; }
-img:not([src]) { visibility: hidden; }
-section { background: var(--panel); border: 1px solid var(--line); border-radius: 8px; padding: 14px 16px; margin-bottom: 16px; }
-h2 { font-size: 12px; letter-spacing: .08em; text-transform: uppercase; color: var(--muted); margin: 0 0 10px; font-weight: 600; }
-ol { list-style: none; margin: 0; padding: 0; }
-li { margin-bottom: 10px; }
-li:last-child { margin-bottom: 0; }
-li div { display: flex; gap: 10px; justify-content: space-between; }
-li span:first-child { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
-.bar { display: block; height: 4px; border-radius: 2px; background: var(--line); margin-top: 4px; overflow: hidden; }
-.bar i { display: block; height: 100%; background: var(--muted); border-radius: 2px; }
-.classes li:first-child div { color: var(--strong); font-weight: 600; }
-.classes li:first-child .bar i { background: var(--accent); }
-dl { display: grid; grid-template-columns: 1fr auto; gap: 4px 12px; margin: 0; }
-dt { color: var(--muted); }
-dd { margin: 0; text-align: right; }
-a { color: var(--muted); }
-.strip { display: flex; height: 14px; border-radius: 4px; overflow: hidden; background: var(--line); margin: 2px 0 10px; }
-.strip i { display: block; height: 100%; border-right: 1px solid var(--panel); }
-#strips div:last-child, #events li:last-child { margin-bottom: 0; }
-.axis { display: flex; justify-content: space-between; color: var(--muted); font-size: 13px; }
-#events { max-height: 420px; overflow-y: auto; }
-#events li { display: flex; gap: 12px; align-items: center; }
-#events img { width: 96px; flex: none; border-radius: 4px; background: var(--line); min-height: 54px; }
-#events b { display: block; overflow-wrap: anywhere; color: var(--strong); }
-#events time, #events small { color: var(--muted); font-size: 13px; }
-svg { display: block; width: 100%; height: 44px; margin-bottom: 8px; }
-svg path { fill: none; stroke: var(--accent); stroke-width: 1.5; vector-effect: non-scaling-stroke; }
-footer { color: var(--muted); font-size: 13px; }
-@media (max-width: 820px) {
-  .columns { grid-template-columns: minmax(0, 1fr); }
-  .columns > div { display: contents; }
-  .columns section, figure { margin-bottom: 0; order: 4; }
-  figure { order: 1; }
-  #regions { order: 2; display: grid; gap: 16px; }
-  #history, #changes { order: 3; }
-  footer { order: 5; }
-  main { padding: 12px; }
-}
-</style>
-</head>
-<body>
-<main id="page">
-<header><h1 id="model">Densight</h1><span class="hash" id="hash"></span><span class="warning" id="throttled" hidden>THROTTLED</span><span id="notice" role="status"></span><span id="state">connecting</span></header>
-<div class="columns">
-<div>
-<figure><img id="stream" alt="The camera's picture with the network's best classes"><noscript><img src="/stream.mjpg" alt="The camera's picture with the network's best classes"></noscript></figure>
-<section id="history" hidden><h2>States</h2><div id="strips"></div><div class="axis"><span>10 minutes ago</span><span>now</span></div></section>
-<section id="changes" hidden><h2>Events</h2><ol id="events" tabindex="0" aria-label="Events, the newest first"></ol></section>
-</div>
-<div>
-<div id="regions"></div>
-<section><h2>Timing</h2><dl id="timing"></dl></section>
-<section><h2>Last two minutes</h2><div id="charts"></div></section>
-<footer><a href="/snapshot.jpg">snapshot.jpg</a> &nbsp; <a href="/status.json">status.json</a> &nbsp; <a href="/stream.mjpg">stream.mjpg</a></footer>
-</div>
-</div>
-</main>
-<template id="line"><svg viewBox="0 0 240 44" preserveAspectRatio="none" role="img"><path/></svg></template>
-<script>
 "use strict";
 const $ = id => document.getElementById(id);
 const element = (tag, text, ...children) => {
@@ -88,7 +6,8 @@ const element = (tag, text, ...children) => {
   node.append(...children);
   return node;
 };
-const percent = score => (100 * (score ?? 0)).toFixed(1) + "%";
+// As all outputs write it: of the score in single precision, half a tenth rounded up.
+const percent = score => (Math.round(Math.fround(score ?? 0) * 1000) / 10).toFixed(1) + "%";
 const milliseconds = us => (us / 1000).toFixed(1) + " ms";
 
 function classes(predictions) {
@@ -274,6 +193,7 @@ async function poll() {
         if (charts.temperature.newest) chart("temperature", charts.temperature.newest);
         draw();
       }
+      showPaused(report.paused);
       look(age >= 2000, report.sequence);
       $("page").classList.toggle("live", age < 5000 && !report.paused);
       $("state").textContent = report.paused ? "paused: this picture is " + span(age) + " old" : age < 5000 ? "live, " + span(age) + " old" : "no new frame: this one is " + span(age) + " old";
@@ -290,15 +210,3 @@ async function poll() {
   }
   setTimeout(poll, 500);
 }
-// After loading, so that an endless picture does not keep the page loading.
-addEventListener("load", () => {
-  poll();
-  temperature();
-  setInterval(temperature, 5000);
-  setInterval(strips, 5000);
-  const events = new EventSource("/events");
-  events.addEventListener("change", event => changed(event.lastEventId, JSON.parse(event.data)));
-});
-</script>
-</body>
-</html>
