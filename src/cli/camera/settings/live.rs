@@ -7,7 +7,7 @@ use super::Settings;
 use crate::error::Result;
 
 /// Settings that can change while it runs.
-const LIVE: [&str; 15] = [
+pub(super) const LIVE: [&str; 15] = [
     "model",
     "labels",
     "input-size",

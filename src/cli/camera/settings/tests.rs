@@ -1,5 +1,6 @@
 //! Settings from files and options.
 
+use super::live::LIVE;
 use super::*;
 
 #[test]
