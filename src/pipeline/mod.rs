@@ -97,9 +97,9 @@ pub enum End {
 pub struct Outcome {
     /// Frames, drops, latencies.
     pub summary: Summary,
-    /// Why it ended. Errors: [`ErrorKind::Camera`] for a source that failed, [`ErrorKind::Ended`] for a live one that
-    /// ended, [`ErrorKind::Image`] for files of which nothing could be decoded, [`ErrorKind::Output`] for a result that could not be
-    /// delivered, [`ErrorKind::Model`] for a network that failed, [`ErrorKind::Usage`] for a region that is not inside a picture.
+    /// Why it ended. Errors, by their [kind](crate::error::ErrorKind): `Camera` for a source that failed, `Ended` for a live one that ended,
+    /// `Image` for files of which nothing could be decoded, `Output` for a result that could not be delivered, `Model` for a network that
+    /// failed, `Usage` for a region that is not inside a picture.
     pub end: Result<End>,
 }
 
