@@ -108,7 +108,7 @@ impl Changes {
             }
             // Who reads that it is done may ask again at once.
             job.tell(progress.clone());
-            self.say(&job.text(), &progress);
+            tell_people(&job.text(), &progress);
         }
     }
 
@@ -134,27 +134,6 @@ impl Changes {
             thread.join().unwrap_or_else(|_| Err(refused(Error::new(ErrorKind::Fault, "a thread ended by itself"))))
         });
         done.map_or_else(Progress::Refused, Progress::Swapped)
-    }
-
-    /// Tells people what came of a request.
-    fn say(&self, asked: &str, progress: &Progress) {
-        match progress {
-            Progress::Swapped(swapped) => {
-                if !swapped.unchanged.is_empty() {
-                    let names = swapped.unchanged.join(", ");
-                    let message = format!(
-                        "{asked}: {names} changed in the file: that takes effect when the program is started again"
-                    );
-                    log::tell(Level::Warn, None, &message);
-                }
-                log::tell(Level::Info, None, &said(asked, swapped));
-            }
-            Progress::Refused(refused) => {
-                let taken_back = if refused.taken_back { "taken back" } else { "refused" };
-                log::tell(Level::Warn, None, &format!("{asked}: {taken_back}: {}", refused.reason));
-            }
-            _ => {}
-        }
     }
 
     /// A model that was asked for.
@@ -203,6 +182,27 @@ impl Changes {
         let swapped = self.exchange.replace(networks.models(), relabel, &trial, &self.control, &mut tell)?;
         self.networks = networks;
         Ok(swapped)
+    }
+}
+
+/// Tells people what came of a request.
+fn tell_people(asked: &str, progress: &Progress) {
+    match progress {
+        Progress::Swapped(swapped) => {
+            if !swapped.unchanged.is_empty() {
+                let names = swapped.unchanged.join(", ");
+                let message = format!(
+                    "{asked}: {names} changed in the file: that takes effect when the program is started again"
+                );
+                log::tell(Level::Warn, None, &message);
+            }
+            log::tell(Level::Info, None, &said(asked, swapped));
+        }
+        Progress::Refused(refused) => {
+            let taken_back = if refused.taken_back { "taken back" } else { "refused" };
+            log::tell(Level::Warn, None, &format!("{asked}: {taken_back}: {}", refused.reason));
+        }
+        _ => {}
     }
 }
 

@@ -92,32 +92,43 @@ pub(super) async fn change_settings(
 
 /// `POST /api/pause`.
 pub(super) async fn pause(
-    State(shared): State<Arc<Shared>>,
-    Extension(client): Extension<Arc<Client>>,
+    shared: State<Arc<Shared>>,
+    client: Extension<Arc<Client>>,
     headers: HeaderMap,
     body: Body,
 ) -> Answer {
-    body::none(&headers, body, shared.limits.request).await?;
-    if !shared.control.is_paused() {
-        shared.control.pause();
-        shared.log.changed(client.peer, "paused the camera");
-    }
-    Ok(failure::json(StatusCode::OK, &Paused { paused: true }))
+    set_paused(true, shared, client, headers, body).await
 }
 
 /// `POST /api/resume`.
 pub(super) async fn resume(
+    shared: State<Arc<Shared>>,
+    client: Extension<Arc<Client>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer {
+    set_paused(false, shared, client, headers, body).await
+}
+
+async fn set_paused(
+    paused: bool,
     State(shared): State<Arc<Shared>>,
     Extension(client): Extension<Arc<Client>>,
     headers: HeaderMap,
     body: Body,
 ) -> Answer {
     body::none(&headers, body, shared.limits.request).await?;
-    if shared.control.is_paused() {
-        shared.control.resume();
-        shared.log.changed(client.peer, "resumed the camera");
+    if shared.control.is_paused() != paused {
+        let done = if paused {
+            shared.control.pause();
+            "paused the camera"
+        } else {
+            shared.control.resume();
+            "resumed the camera"
+        };
+        shared.log.changed(client.peer, done);
     }
-    Ok(failure::json(StatusCode::OK, &Paused { paused: false }))
+    Ok(failure::json(StatusCode::OK, &Paused { paused }))
 }
 
 /// `POST /api/snapshot`: outputs that send single pictures send the next one; answered when it is there.
