@@ -13,7 +13,7 @@ mod throttle;
 
 pub use features::{Feature, features};
 pub use machine::{Machine, Memory, temperature};
-pub use threads::{most_threads, step_back, thread_time};
+pub use threads::{lower_priority, most_threads, thread_time};
 pub use throttle::Throttle;
 
 /// The trimmed text of a small file of `/proc` or `/sys`; `None` where it is missing, empty or cannot be read.

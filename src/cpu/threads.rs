@@ -1,4 +1,4 @@
-//! How many threads may compute, for how long one did, and how one steps back behind others.
+//! How many threads may compute, for how long one did, and at which priority.
 
 use std::time::Duration;
 
@@ -22,10 +22,9 @@ pub fn thread_time() -> Option<Duration> {
     text.split(' ').next()?.parse().ok().map(Duration::from_nanos)
 }
 
-/// From now on the calling thread, and threads that it starts, have the processor when others leave it to them. For good: only root could
-/// take that back.
-pub fn step_back() {
-    // A system that does not do it is none the worse.
+/// Lowers the scheduling priority of the calling thread, and of threads that it starts (nice 10). Only root could raise it again.
+pub fn lower_priority() {
+    // Where it cannot be lowered, the thread competes with the loop, and does its work all the same.
     #[cfg(target_os = "linux")]
     let _ = rustix::process::setpriority_process(None, 10);
 }

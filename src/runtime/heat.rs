@@ -75,7 +75,7 @@ impl HeatMapper {
         Ok(([shape.height, shape.width], self.maps.map(&self.features, class)))
     }
 
-    /// What the mean of a class's map lacks of its logit.
+    /// A class's bias: its logit less the mean of its map.
     #[cfg(test)]
     pub(super) fn bias(&self, class: usize) -> f64 {
         self.maps.bias(class)

@@ -112,13 +112,13 @@ impl Changes {
         }
     }
 
-    /// Does what is asked for on a thread of its own, which steps back behind the loop.
+    /// Does what is asked for on a thread of its own, of a lower priority than the loop.
     fn work(&mut self, job: &Job) -> Progress {
-        // Threads that compute together with others have to be as quick as those, and theirs are started here.
-        let steps_back = self.settings.is_single_threaded();
+        // A model of several threads starts them here, and would keep their low priority in the loop.
+        let lowers_priority = self.settings.is_single_threaded();
         let work = || {
-            if steps_back {
-                cpu::step_back();
+            if lowers_priority {
+                cpu::lower_priority();
             }
             match &job.asked {
                 Asked::Model(request) => self.model(request, job),

@@ -17,7 +17,7 @@ pub struct ClassMaps {
     weights: Vec<f64>,
     /// What is added at each place, for each class: zero points. 0 in float networks.
     offsets: Vec<f64>,
-    /// What the mean of each class's map lacks of its logit.
+    /// Each class's bias: its logit less the mean of its map.
     biases: Vec<f64>,
 }
 
@@ -76,7 +76,7 @@ impl ClassMaps {
         self.biases.len()
     }
 
-    /// What the mean of a class's map lacks of its logit.
+    /// A class's bias: its logit less the mean of its map.
     ///
     /// # Panics
     /// If there is no such class.
