@@ -17,6 +17,8 @@
 //! | [`Kernels::convolve`] | activations | quantized values |
 //! | [`Kernels::convolve_raw`] | activations | accumulators, i32 |
 //! | [`Kernels::affine`] | quantized values | quantized values, by norm, ReLU and requantizing in front of a convolution |
+//! | [`Kernels::winograd_int8_input`], [`Kernels::winograd_int8_output`] | activations | quantized values, by a window of 3x3 |
+//! | [`Kernels::winograd_int8_accumulators`] | activations | accumulators, as f32 |
 //! | [`Kernels::convolve_f32`] | f32 | f32 |
 //! | [`Kernels::winograd_input`], [`Kernels::winograd_output`] | f32 | f32, by a window of 3x3 |
 //! | [`Kernels::affine_to_f32`] | either | f32 |
@@ -52,7 +54,7 @@ mod vector;
 mod weights;
 
 pub use affine::{AffineChain, ChainInput};
-pub use convolve::{Convolve, Packed, Requantize};
+pub use convolve::{Convolve, Packed, PackedWinogradInt8, Requantize, WINOGRAD_INT8_ROWS, WinogradInt8Input};
 pub use dispatch::{Kernels, Winograd};
 pub use fp32::{
     AffineChainF32, BiasClamp, ChainInputF32, ConvolveF32, Operand, PackedF32, PackedWinograd, WINOGRAD_POSITIONS,
