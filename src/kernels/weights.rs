@@ -154,9 +154,9 @@ impl Blob<'_> {
 
 /// Writes values of `N` bytes each.
 fn write<T: Copy, const N: usize>(to: &mut impl Write, values: &[T], bytes: impl Fn(T) -> [u8; N]) -> Result<()> {
-    values.chunks(PART).try_for_each(|part| {
-        to.write_all(&part.iter().flat_map(|value| bytes(*value)).collect::<Vec<u8>>())
-    })
+    values
+        .chunks(PART)
+        .try_for_each(|part| to.write_all(&part.iter().flat_map(|value| bytes(*value)).collect::<Vec<u8>>()))
 }
 
 /// `len` values of `N` bytes each. Of a length that is not to be believed no more is allocated than there is to read.

@@ -2,7 +2,7 @@
 //!
 //! When an engine is made, memory is planned ([`memory_plan`]), weights are packed, and each layer is lowered to a task; a run
 //! allocates nothing. A layer's input goes through its prologue in tiles that stay in the cache ([`input`]); a 3x3 reads its
-//! input where the 1x1 before it wrote it, padding included ([`halo`]). Threads take a task's tiles from a queue.
+//! input where the 1x1 before it wrote it, padding included ([`halo`]), or transforms it from there ([`winograd_int8`]). Threads take a task's tiles from a queue.
 
 mod check;
 mod combine;
@@ -13,6 +13,7 @@ mod gather;
 mod halo;
 mod im2row;
 mod input;
+mod int8_tiles;
 mod io;
 mod k_steps;
 mod layer_info;
@@ -31,6 +32,7 @@ mod results;
 mod segments;
 mod task;
 mod winograd;
+mod winograd_int8;
 
 use serde::{Deserialize, Serialize};
 
@@ -70,7 +72,7 @@ impl Engine {
     /// [`crate::error::ErrorKind::Model`] if the network cannot be run; see [`FusedNetwork::check`].
     pub fn new(network: &FusedNetwork, kernels: Kernels) -> Result<Self> {
         network.check()?;
-        let segments = segments::segments(network);
+        let segments = segments::segments(network, kernels);
         let plan = memory_plan(network, &segments);
         let lowering = Lowering { network, segments: &segments, places: &plan.places, kernels };
         let inputs = network.inputs.len();

@@ -101,7 +101,8 @@ impl Results<'_> {
     /// # Safety
     /// The pixel must be inside the planes.
     unsafe fn write(&self, output: usize, pixel: usize, acc: i32) {
-        let place = |plane_stride| output / CHANNEL_BLOCK * plane_stride + CHANNEL_BLOCK * pixel + output % CHANNEL_BLOCK;
+        let place =
+            |plane_stride| output / CHANNEL_BLOCK * plane_stride + CHANNEL_BLOCK * pixel + output % CHANNEL_BLOCK;
         // SAFETY: the caller promises it.
         unsafe {
             match *self {
