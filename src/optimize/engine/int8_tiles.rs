@@ -23,6 +23,9 @@ pub(super) struct Int8Tiles {
 /// Transformed bytes of a chunk, if that is at least a vector of tiles: they stay in the second cache, with a layer's weights.
 const CACHED_BYTES: usize = 320 * 1024;
 
+/// The most bytes of a layer's weights that stay in the second cache from chunk to chunk.
+const CACHED_WEIGHTS: u64 = 1024 * 1024;
+
 /// Positions of a transformed tile.
 const POSITIONS: usize = 36;
 
@@ -98,7 +101,10 @@ impl Int8Tiles {
         let direct = work(&[9, self.planes, outputs, pixels, costs.step]);
         let products = work(&[2 * POSITIONS, self.planes, outputs, vectors, costs.product]);
         let transforms = work(&[vectors, self.planes * costs.input + outputs * costs.output]);
-        let weights = work(&[POSITIONS, self.planes, outputs, all.div_ceil(rows), costs.weights]);
+        // Weights that stay in the second cache are fetched once, others for each chunk.
+        let weights = work(&[POSITIONS, self.planes, outputs]);
+        let fetches = if 8 * weights > CACHED_WEIGHTS { all.div_ceil(rows) } else { 1 };
+        let weights = weights.saturating_mul((fetches * costs.weights) as u64);
         products.saturating_add(transforms).saturating_add(weights) < direct
     }
 }
@@ -113,28 +119,29 @@ fn fit(values: &[i8], zero_points: &[i16], inputs: usize) -> bool {
     })
 }
 
-/// What a vector of an instruction set takes, in 64ths of a nanosecond or in the same ratios (`docs/performance.md`).
+/// What a vector of an instruction set takes: on x86 in 64ths of a nanosecond as measured (`docs/performance.md`), for NEON in eighths of a cycle of
+/// a Cortex-A72, as the numbers of its instructions suggest.
 struct Costs {
-    /// A k-step of the direct convolution and an output channel.
+    /// A k-step of the direct convolution, for an output channel.
     step: usize,
     /// A pair of channels at a position, for an output channel.
     product: usize,
-    /// Transforming four channels of a vector of tiles.
+    /// Transforming four channels.
     input: usize,
-    /// Transforming and requantizing a vector of tiles of an output channel.
+    /// Transforming and requantizing an output channel.
     output: usize,
-    /// Reading the weights of four channels for an output channel at a position, once for each chunk.
+    /// Fetching the weights of four channels at a position, for an output channel.
     weights: usize,
 }
 
 impl Costs {
-    /// `None` where the direct convolution is always faster: its dot products have as many multiply-adds as the 16-bit ones have, or more.
+    /// `None` where the direct convolution is taken always: with dot products of bytes it has as few multiplications.
     fn of(isa: Isa) -> Option<Self> {
         match isa {
             Isa::Scalar | Isa::Dotprod | Isa::I8mm => None,
-            Isa::Avx512Vnni => Some(Self { step: 12, product: 12, input: 12_000, output: 4_000, weights: 8 }),
-            Isa::Avx2 => Some(Self { step: 36, product: 24, input: 6_000, output: 3_000, weights: 8 }),
-            Isa::Neon => Some(Self { step: 36, product: 24, input: 6_000, output: 3_000, weights: 8 }),
+            Isa::Avx512Vnni => Some(Self { step: 12, product: 12, input: 12_000, output: 2_700, weights: 17 }),
+            Isa::Avx2 => Some(Self { step: 19, product: 12, input: 6_000, output: 2_600, weights: 17 }),
+            Isa::Neon => Some(Self { step: 36, product: 36, input: 4_800, output: 2_300, weights: 21 }),
         }
     }
 }

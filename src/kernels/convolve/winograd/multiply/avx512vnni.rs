@@ -10,6 +10,9 @@ use super::{Operands, blocks, for_operands};
 /// Tiles of a vector.
 const LANES: usize = 16;
 
+/// Bytes by which weights are fetched ahead: those of a layer come from far away, and are read once for each chunk of tiles.
+const AHEAD: usize = 8192;
+
 /// Multiplies.
 ///
 /// # Safety
@@ -50,6 +53,7 @@ unsafe fn run<const B: usize, const O: usize, const V: usize>(operands: Operands
     let mut acc = [[[_mm512_setzero_si512(); V]; O]; B];
     let (mut x, mut w) = (activations.wrapping_add(first * pairs * LANES), weights);
     for _ in 0..pairs {
+        _mm_prefetch::<_MM_HINT_T1>(w.wrapping_byte_add(AHEAD).cast());
         let mut vectors = [_mm512_setzero_si512(); V];
         for v in 0..V {
             // SAFETY: each block of tiles has a vector for each pair.
