@@ -23,6 +23,9 @@ pub(super) struct Int8Tiles {
 /// Transformed bytes of a chunk, if that is at least a vector of tiles: they stay in the second cache, with a layer's weights.
 const CACHED_BYTES: usize = 320 * 1024;
 
+/// Chunks of an image, if each has a vector of tiles: threads share them.
+const SHARED: usize = 4;
+
 /// The most bytes of a layer's weights that stay in the second cache from chunk to chunk.
 const CACHED_WEIGHTS: u64 = 1024 * 1024;
 
@@ -64,7 +67,8 @@ impl Int8Tiles {
         let whole = |rows: &usize| (rows * WINOGRAD_INT8_ROWS * self.to.width).is_multiple_of(PIXEL_BLOCK);
         let unit = (1..=WINOGRAD_INT8_ROWS).find(whole).unwrap_or(WINOGRAD_INT8_ROWS);
         let tiles = (CACHED_BYTES / (POSITIONS * 8 * self.planes).max(1)).max(self.lanes);
-        let most = (tiles / self.columns()).max(1);
+        let least = self.lanes.div_ceil(self.columns());
+        let most = (tiles / self.columns()).max(1).min(all.div_ceil(SHARED).max(least));
         all.div_ceil(all.div_ceil(most)).next_multiple_of(unit).min(all)
     }
 
