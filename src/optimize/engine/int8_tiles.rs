@@ -101,7 +101,7 @@ impl Int8Tiles {
         let vectors = |rows: usize| (rows * self.columns()).div_ceil(self.lanes);
         let vectors = whole * vectors(rows) + vectors(rest);
         let outputs = self.to.channels.next_multiple_of(4);
-        let pixels = self.to.area().next_multiple_of(self.lanes) / self.lanes;
+        let pixels = self.to.area().div_ceil(self.lanes);
         let direct = work(&[9, self.planes, outputs, pixels, costs.step]);
         let products = work(&[2 * POSITIONS, self.planes, outputs, vectors, costs.product]);
         let transforms = work(&[vectors, self.planes * costs.input + outputs * costs.output]);
