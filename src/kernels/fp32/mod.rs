@@ -14,6 +14,7 @@ mod tests;
 mod winograd;
 
 use bounds::Bounds;
+use convolve::OUTPUT_BLOCK;
 
 pub use affine::{AffineChainF32, ChainInputF32, Operand};
 pub use convolve::{BiasClamp, ConvolveF32, PackedF32};
