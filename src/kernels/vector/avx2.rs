@@ -77,6 +77,13 @@ impl Vector for Avx2 {
 
     #[inline]
     #[target_feature(enable = "avx2,fma")]
+    unsafe fn prefetch(value: *const f32) {
+        // SAFETY: a prefetch of an address that does not exist does nothing.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(value.cast()) };
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
     unsafe fn pixel(from: *const f32) -> *const f32 {
         from
     }
@@ -86,6 +93,18 @@ impl Vector for Avx2 {
     unsafe fn mul_add_channel<const I: i32>(pixel: *const f32, factors: __m256, sums: __m256) -> __m256 {
         // SAFETY: the caller ensures that the pixel's values can be read.
         _mm256_fmadd_ps(_mm256_set1_ps(unsafe { *pixel.add(I as usize) }), factors, sums)
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn spread_channel<const I: i32>(values: __m256) -> __m256 {
+        // The index four times, two bits each.
+        match I {
+            0 => _mm256_permute_ps::<0x00>(values),
+            1 => _mm256_permute_ps::<0x55>(values),
+            2 => _mm256_permute_ps::<0xaa>(values),
+            _ => _mm256_permute_ps::<0xff>(values),
+        }
     }
 
     #[inline]

@@ -84,6 +84,13 @@ impl Vector for Avx512 {
 
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw")]
+    unsafe fn prefetch(value: *const f32) {
+        // SAFETY: a prefetch of an address that does not exist does nothing.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(value.cast()) };
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw")]
     unsafe fn pixel(from: *const f32) -> *const f32 {
         from
     }
@@ -93,6 +100,18 @@ impl Vector for Avx512 {
     unsafe fn mul_add_channel<const I: i32>(pixel: *const f32, factors: __m512, sums: __m512) -> __m512 {
         // SAFETY: the caller ensures that the pixel's values can be read.
         _mm512_fmadd_ps(_mm512_set1_ps(unsafe { *pixel.add(I as usize) }), factors, sums)
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw")]
+    unsafe fn spread_channel<const I: i32>(values: __m512) -> __m512 {
+        // The index four times, two bits each.
+        match I {
+            0 => _mm512_permute_ps::<0x00>(values),
+            1 => _mm512_permute_ps::<0x55>(values),
+            2 => _mm512_permute_ps::<0xaa>(values),
+            _ => _mm512_permute_ps::<0xff>(values),
+        }
     }
 
     #[inline]

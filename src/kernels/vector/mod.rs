@@ -53,10 +53,14 @@ pub(super) trait Vector {
     unsafe fn clamp(values: Self::F32, low: Self::F32, high: Self::F32) -> Self::F32;
     /// The nearest whole numbers, ties to even.
     unsafe fn round(values: Self::F32) -> Self::F32;
+    /// Fetches the cache line of a value that will be read later into the second cache, where processors do not do so in time by themselves.
+    unsafe fn prefetch(value: *const f32);
     /// The values of four channels of a pixel, at `from`.
     unsafe fn pixel(from: *const f32) -> Self::Pixel;
     /// `sums` plus `factors` times the value of channel `I` of the pixel, rounded once.
     unsafe fn mul_add_channel<const I: i32>(pixel: Self::Pixel, factors: Self::F32, sums: Self::F32) -> Self::F32;
+    /// For each pixel, the value of its channel `I` in place of all four.
+    unsafe fn spread_channel<const I: i32>(values: Self::F32) -> Self::F32;
     /// From vectors of one pixel each, of as many planes as [`Vector::PIXELS`], to vectors of one plane each, of as many pixels. The other vectors
     /// are not used.
     unsafe fn to_planes(pixels: [Self::F32; 4]) -> [Self::F32; 4];

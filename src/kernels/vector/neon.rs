@@ -78,6 +78,10 @@ impl Vector for Neon {
 
     #[inline]
     #[target_feature(enable = "neon")]
+    unsafe fn prefetch(_: *const f32) {}
+
+    #[inline]
+    #[target_feature(enable = "neon")]
     unsafe fn pixel(from: *const f32) -> float32x4_t {
         // SAFETY: the caller ensures that 4 values can be read.
         unsafe { vld1q_f32(from) }
@@ -91,6 +95,12 @@ impl Vector for Neon {
         sums: float32x4_t,
     ) -> float32x4_t {
         vfmaq_laneq_f32::<I>(sums, factors, pixel)
+    }
+
+    #[inline]
+    #[target_feature(enable = "neon")]
+    unsafe fn spread_channel<const I: i32>(values: float32x4_t) -> float32x4_t {
+        vdupq_laneq_f32::<I>(values)
     }
 
     #[inline]

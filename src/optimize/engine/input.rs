@@ -101,6 +101,14 @@ impl<T: Element> ConvolutionInput<T> {
                 Op::Convolution { groups, .. } => Pick::of(&read_lanes(&layer.reads, lowering.segments), groups),
                 _ => None,
             };
+            if T::F32
+                && pick.is_none()
+                && let Some((start, plane_stride)) = gather.in_place()
+            {
+                let offsets =
+                    HaloOffsets { lead: 0, plane_stride, planes, width: 0, top: 0, left: 0, dilation: [1; 2] };
+                return (Self::InPlace { start, offsets }, tile_len::<T>(layer, 2 * planes));
+            }
             let values = 4 * (planes + pick.as_ref().map_or(0, |pick| pick.planes().len()));
             // Of f32 twice as many bytes: longer pieces of a plane come faster from far away, and the kernel reads each value once.
             let tile_len = tile_len::<T>(layer, if T::F32 { values / 2 } else { values });
@@ -185,7 +193,7 @@ impl<T: Element> ConvolutionInput<T> {
 
     /// The values to convolve for a tile.
     pub(super) fn read<'a>(&self, tile: Tile<'a>, scratch: (&'a mut [T], &mut [T])) -> &'a [T] {
-        let Tile { kernels, sources, first, pixels, row } = tile;
+        let Tile { kernels, sources, first, pixels, row, .. } = tile;
         let (out, raw) = scratch;
         match self {
             Self::InPlace { start, .. } => return &T::stored(sources).from(*start)[4 * first..],

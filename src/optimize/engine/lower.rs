@@ -102,19 +102,20 @@ fn f32_convolution(
     (values, bias): (&[f32], &[f32]),
 ) -> Result<(Results, usize)> {
     let (add_bias, epilogue) = add_bias(layer, bias);
+    let whole_planes = || padded(&add_bias, layer.output.channels.next_multiple_of(4));
     if let Some(geometry) = WinogradF32::chosen(lowering, layer, (window, groups)) {
-        let add_bias = padded(&add_bias, layer.output.channels.next_multiple_of(4));
-        let operator = WinogradF32::new(lowering, layer, geometry, (values, &add_bias))?;
+        let operator = WinogradF32::new(lowering, layer, geometry, (values, &whole_planes()))?;
+        let tile_len = operator.tile_len();
+        return Ok((f32_results(lowering, layer, to, operator.into(), epilogue), tile_len));
+    }
+    if groups > 1
+        && groups == lowering.network.input_shape(layer).channels
+        && let Some(operator) = Depthwise::new(lowering, layer, window, (values, &whole_planes()))?
+    {
         let tile_len = operator.tile_len();
         return Ok((f32_results(lowering, layer, to, operator.into(), epilogue), tile_len));
     }
     let (input, tile_len) = ConvolutionInput::f32(lowering, layer, window);
-    let depthwise = groups > 1 && groups == lowering.network.input_shape(layer).channels;
-    if let Some(operator) =
-        depthwise.then(|| Depthwise::new(lowering, layer, window, (values, &add_bias), &input)).flatten()
-    {
-        return Ok((f32_results(lowering, layer, to, operator.into(), epilogue), tile_len));
-    }
     let weights = k_steps::pack_f32(lowering, layer, (window, groups), values, &input);
     let outputs: Vec<usize> = weights.iter().map(PackedF32::outputs).collect();
     let channels = outputs.iter().sum();
@@ -127,14 +128,9 @@ fn f32_convolution(
 fn add_bias<'a>(layer: &'a Layer, bias: &[f32]) -> (Affine, &'a [Affine]) {
     let add_bias = Affine::linear(vec![1.0; bias.len()], bias.to_vec());
     match layer.epilogue.split_first() {
-        Some((first, rest)) if bounds_only(first) => (Affine { low: first.low, high: first.high, ..add_bias }, rest),
+        Some((first, rest)) if first.only_bounds() => (Affine { low: first.low, high: first.high, ..add_bias }, rest),
         _ => (add_bias, &layer.epilogue),
     }
-}
-
-fn bounds_only(affine: &Affine) -> bool {
-    let linear = affine.mul.iter().all(|&mul| mul == 1.0) && affine.add.iter().all(|&add| add == 0.0);
-    linear && affine.function.is_identity() && !affine.round
 }
 
 /// The results of a float convolution, after the rest of the layer's epilogue.

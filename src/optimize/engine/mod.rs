@@ -23,6 +23,7 @@ mod memory_plan;
 mod normalize;
 mod operator;
 mod operators;
+mod padded_rows;
 mod pick;
 mod pool;
 mod pool_window;

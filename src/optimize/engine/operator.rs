@@ -24,6 +24,8 @@ pub(super) struct Tile<'a> {
     pub(super) first: usize,
     /// Number of pixels, a multiple of [`Kernels::pixel_multiple`].
     pub(super) pixels: usize,
+    /// Number of them that are inside the image.
+    pub(super) inside: usize,
     /// The row of the first pixel.
     pub(super) row: usize,
 }

@@ -98,7 +98,8 @@ impl Task {
             let mut scratch = own(threads.scratches, index);
             while let Some((begin, mut part)) = tiles.take() {
                 let (first, pixels) = (begin / 4, part.len() / 4);
-                let tile = Tile { kernels, sources, first, pixels, row: first / shape.width };
+                let inside = pixels.min(shape.area() - first);
+                let tile = Tile { kernels, sources, first, pixels, inside, row: first / shape.width };
                 compute(tile, &mut scratch, &mut part);
             }
         });

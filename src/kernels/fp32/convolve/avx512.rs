@@ -10,10 +10,11 @@ use super::packed::STEP;
 pub(super) const PIXELS: usize = 12;
 
 /// The instructions for an input channel of a step, which lies `lane` bytes behind the first, and its weights `weights` bytes: the weights of two
-/// blocks, and for each pixel, `at` bytes behind the first, its value times both.
+/// blocks, and for each pixel, `at` bytes behind the first, its value times both. Meanwhile a cache line of other weights is fetched.
 macro_rules! channel {
     ($lane:literal, $weights:literal, $($at:literal $first:tt $second:tt),+) => {
         concat!(
+            "prefetcht1 byte ptr [{ahead} + ", $weights, "]\n",
             "vmovups zmm24, zmmword ptr [{weights} + ", $weights, "]\n",
             "vmovups zmm25, zmmword ptr [{weights} + {block} + ", $weights, "]\n",
             $(
@@ -29,14 +30,19 @@ macro_rules! channel {
 macro_rules! sums {
     ($($at:literal $pixel:literal: $first:tt $second:tt),+ $(,)?) => {
         /// The sums of [`PIXELS`] pixels for two blocks of outputs: for each k-step the values at `input` plus its offset, times the step's
-        /// weights.
+        /// weights. From `ahead` on, [`STEP`] values for each step are fetched into the second cache; they need not exist.
         ///
         /// # Safety
         /// Four values of each pixel can be read at each offset from `input` on; from `weights` on there are [`STEP`] for each offset, and behind
         /// them as many of the next block; the processor has AVX-512 F.
         #[inline]
         #[target_feature(enable = "avx512f")]
-        pub(super) unsafe fn sums(input: *const f32, offsets: &[u32], weights: *const f32) -> [[__m512; 2]; PIXELS] {
+        pub(super) unsafe fn sums(
+            input: *const f32,
+            offsets: &[u32],
+            weights: *const f32,
+            ahead: *const f32,
+        ) -> [[__m512; 2]; PIXELS] {
             let mut sums = [[_mm512_setzero_ps(); 2]; PIXELS];
             if offsets.is_empty() {
                 return sums;
@@ -55,6 +61,7 @@ macro_rules! sums {
                     channel!(8, 128, $($at $first $second),+),
                     channel!(12, 192, $($at $first $second),+),
                     "add {weights}, 256",
+                    "add {ahead}, 256",
                     "add {offsets}, 4",
                     "cmp {offsets}, {end}",
                     "jne 2b",
@@ -63,6 +70,7 @@ macro_rules! sums {
                     offsets = inout(reg) offsets.start => _,
                     end = in(reg) offsets.end,
                     weights = inout(reg) weights => _,
+                    ahead = inout(reg) ahead => _,
                     block = in(reg) block,
                     $(inout($first) sums[$pixel][0], inout($second) sums[$pixel][1],)+
                     out("zmm24") _,

@@ -17,6 +17,9 @@ pub(super) use packed::OUTPUT_BLOCK;
 pub use packed::PackedF32;
 use packed::STEP;
 
+/// Numbers of pixels are multiples of this, for every instruction set.
+pub const F32_PIXELS: usize = 4;
+
 /// The operands of a convolution.
 ///
 /// For output channel `o` and pixel `p`, `acc[o][p]` starts from 0 and goes through the steps `s` in their order, and in each through `i` in
@@ -27,11 +30,11 @@ pub struct ConvolveF32<'a> {
     pub input: &'a [f32],
     /// Weights, and each step's offset.
     pub weights: &'a PackedF32,
-    /// Number of pixels, a multiple of [`Kernels::pixel_multiple`].
+    /// Number of pixels, a multiple of [`F32_PIXELS`].
     pub pixels: usize,
 }
 
-/// A kernel's arguments, checked: at each of the packed offsets `4 * pixels` values can be read from `input` on, and
+/// A kernel's arguments, checked: `pixels` is a multiple of [`F32_PIXELS`]; at each of the packed offsets `4 * pixels` values can be read from `input` on, and
 /// as many can be written to each plane from `out` on, which are `plane_stride` values apart; there is one for each four outputs.
 #[derive(Clone, Copy)]
 pub(super) struct ConvolveF32Args<'a> {
@@ -63,13 +66,12 @@ impl Kernels {
     /// `out` has a plane of at least `4 * pixels` values for each four output channels.
     ///
     /// # Panics
-    /// If numbers of output channels or planes do not match, or if `pixels` is not a multiple of [`Kernels::pixel_multiple`] or
-    /// exceeds a buffer.
+    /// If numbers of output channels or planes do not match, or if `pixels` is not a multiple of [`F32_PIXELS`] or exceeds a buffer.
     pub fn convolve_f32(self, operand: &ConvolveF32, bias_clamp: &BiasClamp, out: &mut PlanesMut<f32>) {
         let ConvolveF32 { input, weights: packed, pixels } = *operand;
         assert_eq!(bias_clamp.channels(), packed.outputs(), "channels to finish");
         assert_eq!(out.planes() * CHANNEL_BLOCK, packed.outputs(), "channels of the output's planes");
-        assert_eq!(pixels % self.pixel_multiple(), 0, "{pixels} pixels are not what these kernels take");
+        assert_eq!(pixels % F32_PIXELS, 0, "{pixels} pixels are not what these kernels take");
         let last = packed.furthest().unwrap_or(0) as usize;
         let values = pixels.checked_mul(CHANNEL_BLOCK);
         let end = values.and_then(|values| values.checked_add(last));
@@ -97,7 +99,7 @@ impl Kernels {
         }
     }
 
-    /// Calls the instruction set's kernel, which takes any number of pixels that is a multiple of 4.
+    /// Calls the instruction set's kernel.
     ///
     /// # Safety
     /// What the fields of `args` promise must hold.
