@@ -78,8 +78,8 @@ impl Vector for Avx2 {
     #[inline]
     #[target_feature(enable = "avx2,fma")]
     unsafe fn prefetch(value: *const f32) {
-        // SAFETY: a prefetch of an address that does not exist does nothing.
-        unsafe { _mm_prefetch::<_MM_HINT_T1>(value.cast()) };
+        // Of an address that does not exist it does nothing.
+        _mm_prefetch::<_MM_HINT_T1>(value.cast());
     }
 
     #[inline]
