@@ -56,6 +56,10 @@ impl Operator for ConvolutionF32 {
         self.input.scratch()
     }
 
+    fn tiles_together(&self, tiling: &Tiling) -> usize {
+        self.input.tiles_together(tiling)
+    }
+
     fn blobs(&mut self) -> Vec<Blob<'_>> {
         self.weights.iter_mut().map(PackedF32::blob).collect()
     }

@@ -56,6 +56,11 @@ pub(super) trait Operator {
     /// The scratch that a tile needs.
     fn scratch(&self, tiling: &Tiling) -> ScratchSize;
 
+    /// How many tiles it takes at a time where no other thread waits for one: those that read and write segments only, and each time the weights.
+    fn tiles_together(&self, _: &Tiling) -> usize {
+        1
+    }
+
     /// Its weights, which are stored apart from the engine.
     fn blobs(&mut self) -> Vec<Blob<'_>> {
         Vec::new()
