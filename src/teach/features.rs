@@ -58,7 +58,7 @@ impl Extractor {
         let pictures = data.pictures();
         let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let work = || -> Result<Vec<(usize, u128, Vec<f32>)>> {
-            let mut preprocessor = Preprocessor::new(self.preprocessing.clone(), self.input);
+            let mut preprocessor = self.preprocessor();
             let mut found = Vec::new();
             loop {
                 let index = next.fetch_add(1, Ordering::Relaxed);
@@ -66,12 +66,8 @@ impl Extractor {
                     return Ok(found);
                 }
                 let image = data.picture(index)?;
-                let mut rows = self.of(&image, &mut preprocessor)?;
-                for number in 1..=options.views {
-                    let view = views::view(&image, index as u64, number, options.flip);
-                    rows.extend(self.of(&view, &mut preprocessor)?);
-                }
-                found.push((index, folds::hash(&image), rows));
+                let (hash, rows) = self.picture(&image, index as u64, options, &mut preprocessor)?;
+                found.push((index, hash, rows));
                 progress(done.fetch_add(1, Ordering::Relaxed) + 1);
             }
         };
@@ -82,14 +78,31 @@ impl Extractor {
         })?
         .concat();
         found.sort_by_key(|(index, ..)| *index);
-        let each = options.views + 1;
-        let columns: usize = self.taps.iter().map(Tap::features).sum();
-        let hashes = found.iter().map(|(_, hash, _)| *hash).collect();
-        let values: Vec<f32> = found.into_iter().flat_map(|(.., rows)| rows).collect();
-        let rows = Array2::from_shape_vec((pictures * each, columns), values)
-            .map_err(|e| Error::new(ErrorKind::Fault, format!("features of another size: {e}")).caused_by(e))?;
-        let classes = (0..pictures).map(|index| data.class(index)).collect();
-        Ok(Features { rows, each, classes, hashes, count: data.classes().len() })
+        let found: Vec<_> = found.iter().map(|(_, hash, rows)| (*hash, rows.as_slice())).collect();
+        Features::of(found, self, data, options)
+    }
+
+    pub(super) fn preprocessor(&self) -> Preprocessor {
+        Preprocessor::new(self.preprocessing.clone(), self.input)
+    }
+
+    /// A hash of a picture, and the features of the picture and its views, one behind the other. Views of one `seed` are the same.
+    ///
+    /// # Errors
+    /// What the network fails with.
+    pub(super) fn picture(
+        &self,
+        image: &RgbImage,
+        seed: u64,
+        options: Options,
+        preprocessor: &mut Preprocessor,
+    ) -> Result<(u128, Vec<f32>)> {
+        let mut rows = self.of(image, preprocessor)?;
+        for number in 1..=options.views {
+            let view = views::view(image, seed, number, options.flip);
+            rows.extend(self.of(&view, preprocessor)?);
+        }
+        Ok((folds::hash(image), rows))
     }
 
     /// The features of one picture.
@@ -106,6 +119,26 @@ impl Extractor {
 }
 
 impl Features {
+    /// Of the pictures of `data`, what [`Extractor::picture`] gave for each, or more views than `options` ask for.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Fault`] for features of another size.
+    pub(super) fn of(
+        pictures: Vec<(u128, &[f32])>,
+        extractor: &Extractor,
+        data: &Dataset,
+        options: Options,
+    ) -> Result<Self> {
+        let (each, columns) = (options.views + 1, extractor.taps.iter().map(Tap::features).sum::<usize>());
+        let hashes = pictures.iter().map(|(hash, _)| *hash).collect();
+        let values: Vec<f32> =
+            pictures.iter().flat_map(|(_, rows)| rows.iter().take(each * columns)).copied().collect();
+        let rows = Array2::from_shape_vec((pictures.len() * each, columns), values)
+            .map_err(|e| Error::new(ErrorKind::Fault, format!("features of another size: {e}")).caused_by(e))?;
+        let classes = (0..pictures.len()).map(|index| data.class(index)).collect();
+        Ok(Self { rows, each, classes, hashes, count: data.classes().len() })
+    }
+
     /// A row for each picture and view.
     pub(super) fn all(&self) -> (ArrayView2<'_, f32>, Vec<usize>) {
         (self.rows.view(), self.classes.iter().flat_map(|&class| std::iter::repeat_n(class, self.each)).collect())

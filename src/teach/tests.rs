@@ -4,11 +4,11 @@ use super::*;
 use crate::frame::RgbImage;
 use crate::runtime::{Classifier, Session, SessionOptions};
 
-const INT8: &[u8] = include_bytes!("../../models/cifar10_densenet_bc_L40_k12_int8.onnx");
-const PATTERNS: [&str; 3] = ["board", "columns", "rows"];
+pub(super) const INT8: &[u8] = include_bytes!("../../models/cifar10_densenet_bc_L40_k12_int8.onnx");
+pub(super) const PATTERNS: [&str; 3] = ["board", "columns", "rows"];
 
 /// A picture with stripes or fields in some colours.
-fn picture(pattern: &str, number: u32) -> RgbImage {
+pub(super) fn picture(pattern: &str, number: u32) -> RgbImage {
     let (width, phase, hue) = (5 + number % 4, number * 3, (number * 53 % 200) as u8);
     let on = |x: u32, y: u32| {
         let (across, down) = ((x + phase) / width % 2, (y + phase) / width % 2);
@@ -24,7 +24,7 @@ fn picture(pattern: &str, number: u32) -> RgbImage {
 }
 
 /// A folder with `count` pictures of each pattern; the first of the rows lies in `columns` too.
-fn folder(at: &Path, count: u32) {
+pub(super) fn folder(at: &Path, count: u32) {
     let save = |path: std::path::PathBuf, image: &RgbImage| {
         image::save_buffer(path, &image.pixels, image.width, image.height, image::ColorType::Rgb8).unwrap();
     };

@@ -71,7 +71,32 @@ impl Networks {
                 rules.each = networks[region.classifier].scores == Scores::Sigmoid;
             }
         }
-        Ok(Self { networks, regions })
+        let networks = Self { networks, regions };
+        match settings.teach.as_ref().map(|teach| (teach.kept(), teach)) {
+            Some((kept, teach)) if kept.exists() => {
+                let region = teach.region(&networks.regions)?;
+                networks.with_taught(settings, &kept, region)
+            }
+            _ => Ok(networks),
+        }
+    }
+
+    /// These, with the model `path`, which was taught, for the region of this number.
+    ///
+    /// # Errors
+    /// What is wrong with the model.
+    pub(super) fn with_taught(&self, settings: &Settings, path: &Path, region: usize) -> Result<Self> {
+        // What the settings say of the main model, such as its output's name, is not meant for this one.
+        let network = Network::new(model::open_to_run(Some(path), &settings.session_options(false)?)?);
+        let mut new = self.clone();
+        let region = &mut new.regions[region];
+        region.labels = None;
+        if let Some(rules) = &mut region.rules {
+            rules.each = network.scores == Scores::Sigmoid;
+        }
+        region.classifier = new.networks.len();
+        new.networks.push(network);
+        Ok(new.without_idle())
     }
 
     /// The number of a region's network among `networks`, where it is put if it is new.
@@ -130,7 +155,10 @@ impl Networks {
     }
 
     /// The number of a region.
-    fn index(&self, name: &str) -> Result<usize> {
+    ///
+    /// # Errors
+    /// [`ErrorKind::Usage`] for one that is not there.
+    pub(super) fn index(&self, name: &str) -> Result<usize> {
         self.regions.iter().position(|region| *region.name == *name).ok_or_else(|| {
             let names: Vec<&str> = self.regions.iter().map(|region| &*region.name).collect();
             usage(format!("there is no region '{}': there are {}", crate::text::name(name), names.join(", ")))
