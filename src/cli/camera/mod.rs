@@ -151,7 +151,15 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         options.control.set_teacher(Arc::new(lessons.clone()));
     }
     // Standard input may be the camera.
-    let keys = lessons.clone().filter(|_| settings.input() != "-").map(teach::watch).transpose()?;
+    let keys = lessons.clone().filter(|_| settings.input() != "-").map(teach::watch).transpose()?.flatten();
+    let has_page = settings.outputs().iter().any(|uri| uri.starts_with("http"));
+    if lessons.is_some() && keys.is_none() && !has_page {
+        log::tell(
+            Level::Warn,
+            None,
+            "teach: there is neither a web page nor a terminal to teach by: add http://127.0.0.1:8080",
+        );
+    }
     let mut warn = |error: &Error| {
         log::error(Level::Warn, error);
         service.trouble(error);

@@ -1,44 +1,36 @@
 //! What is asked for by keys and by the web page, done.
 
+mod exchange;
+#[cfg(test)]
+mod tests;
+mod write;
+
 use std::collections::VecDeque;
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::before::BeforeTaught;
 use super::settings::TeachSettings;
-use super::shutter::{Shutter, Taken, Viewer};
+use super::shutter::{Shutter, Viewer};
 use super::trainer::Trainer;
 use crate::cli::log::{self, Level};
-use crate::control::{
-    ClassStatus, Control, Lesson, Progress, Running, Status, TeachRequest, TeachStatus, Teacher, Ticket, Training,
-};
+use crate::control::{ClassStatus, Control, Lesson, Status, TeachRequest, TeachStatus, Teacher, Ticket, Training};
 use crate::cpu;
 use crate::error::{Error, ErrorKind, Result, reason};
-use crate::files;
-use crate::frame::RgbImage;
 use crate::kernels;
 use crate::output::Sink;
-use crate::output::encode::Encoding;
-use crate::picture::resize::{Filter, Part, Resizer};
+use crate::picture;
 use crate::runtime::SessionOptions;
 use crate::teach::{Collection, Options, Step};
-use crate::{picture, text};
 
-/// The longer side that a picture is kept with at most: networks look at less, and so do people.
-const LONGEST_SIDE: u32 = 640;
-/// Quality of the pictures that are kept.
-const QUALITY: u8 = 92;
 /// Pictures that wait to be written at most.
 const WAITING: usize = 4;
 /// Pictures of each class that are named.
 const NEWEST: usize = 8;
-/// Captures that can be undone.
-const UNDONE: usize = 1000;
 /// The most pictures of one request, and seconds between two.
 const MOST: (u32, f64) = (1000, 3600.0);
 /// Time after which the folder is looked at again: others may have changed it.
@@ -209,29 +201,6 @@ impl Inner {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes pictures until no more can come.
-    fn write_all(&self, taken: &Receiver<Taken>) {
-        cpu::lower_priority();
-        let mut resizer = Resizer::default();
-        for (class, image) in taken {
-            let added = encode(&image, &mut resizer).and_then(|jpeg| {
-                let mut state = self.lock();
-                let name = state.collection.add(&class, &jpeg)?;
-                state.captured.push_back((class, name));
-                if state.captured.len() > UNDONE {
-                    state.captured.pop_front();
-                }
-                Ok(())
-            });
-            if let Err(error) = added {
-                self.shutter.stop();
-                let error = error.at("teach");
-                log::error(Level::Warn, &error);
-                self.lock().trouble = Some(error.to_string());
-            }
-        }
-    }
-
     /// Starts to teach.
     fn train(self: &Arc<Self>, state: &mut State) -> Result<()> {
         state.collection.refresh()?;
@@ -285,41 +254,6 @@ impl Inner {
         }
     }
 
-    /// Takes notice of what became of the exchange that was asked for.
-    fn settle_exchange(&self, state: &mut State) {
-        let Some((ticket, file)) = &state.asked else { return };
-        let status = ticket.status();
-        if let Progress::Swapped(_) = status.progress {
-            let before = match file {
-                Some(file) => {
-                    state.trained.take_if(|trained| trained == file);
-                    state.tried.replace(file.clone())
-                }
-                None => state.tried.take(),
-            };
-            (state.right, state.wrong) = (0, 0);
-            if let Some(before) = before {
-                let _ = fs::remove_file(before);
-            }
-        }
-        if status.progress.is_settled() {
-            state.asked = None;
-        }
-        state.exchange = Some(status);
-    }
-
-    fn running(&self, state: &State) -> Running {
-        let models = self.control.running();
-        let hash = models.iter().find(|running| running.region == self.region).map(|running| &running.hash);
-        if self.before.is_there() {
-            Running::Tried
-        } else if hash.is_some() && hash == state.kept.as_ref() {
-            Running::Kept
-        } else {
-            Running::Other
-        }
-    }
-
     fn capture(&self, state: &mut State, class: &str, pictures: u32, interval: f64) -> Result<()> {
         let (most, longest) = MOST;
         if !(1..=most).contains(&pictures) {
@@ -334,38 +268,6 @@ impl Inner {
         }
         state.trouble = None;
         self.shutter.take(class, pictures, Duration::from_secs_f64(interval));
-        Ok(())
-    }
-
-    /// The model that is being tried stays.
-    fn keep(&self, state: &mut State) -> Result<()> {
-        let tried = state.tried.clone().filter(|_| self.before.is_there());
-        let tried = tried.ok_or_else(|| busy("no taught model is being tried: try it first"))?;
-        let bytes = fs::read(&tried).map_err(|e| Error::io(ErrorKind::Io, "read", &tried, e))?;
-        files::write(&self.kept, |file| file.write_all(&bytes))?;
-        let models = self.control.running();
-        state.kept = models.iter().find(|running| running.region == self.region).map(|running| running.hash.clone());
-        drop(self.before.take());
-        kernels::give_back_memory();
-        state.tried = None;
-        let _ = fs::remove_file(&tried);
-        log::tell(Level::Info, None, &format!("kept    {}", text::line(&self.kept.display().to_string())));
-        Ok(())
-    }
-
-    /// Asks for another model in the loop.
-    fn exchange(&self, state: &mut State, request: &TeachRequest) -> Result<()> {
-        let (ticket, file) = if let TeachRequest::Try {} = request {
-            let file = state.trained.clone().ok_or_else(|| busy("there is no taught model to try: train first"))?;
-            (self.control.try_taught(file.clone())?, Some(file))
-        } else {
-            if !self.before.is_there() {
-                return Err(busy("no taught model is being tried"));
-            }
-            (self.control.discard_taught()?, None)
-        };
-        state.exchange = Some(ticket.status());
-        state.asked = Some((ticket, file));
         Ok(())
     }
 
@@ -389,6 +291,7 @@ impl Inner {
         // One that was moved or removed meanwhile cannot be undone.
         while let Some((class, name)) = state.captured.pop_back() {
             if state.collection.path(&class, &name).is_ok() {
+                state.clear(&class, &name);
                 return state.collection.remove(&class, &name);
             }
         }
@@ -396,20 +299,13 @@ impl Inner {
     }
 }
 
-/// The picture as a file, scaled down where it is larger than it need be.
-fn encode(image: &RgbImage, resizer: &mut Resizer) -> Result<Vec<u8>> {
-    let longest = image.width.max(image.height);
-    if longest <= LONGEST_SIDE {
-        return Encoding::Jpeg(QUALITY).encode(image);
+impl State {
+    /// A picture is no suspect any more: it is gone.
+    fn clear(&mut self, class: &str, picture: &str) {
+        if let Some(lesson) = &mut self.lesson {
+            lesson.suspects.retain(|suspect| suspect.class != class || suspect.picture != picture);
+        }
     }
-    let side = |side: u32| {
-        let scaled = u64::from(side) * u64::from(LONGEST_SIDE) / u64::from(longest);
-        u32::try_from(scaled).unwrap_or(LONGEST_SIDE).max(1)
-    };
-    let (width, height) = (side(image.width), side(image.height));
-    let mut pixels = Vec::new();
-    resizer.resize(Part::whole(image), Filter::Bilinear, (width, height), &mut pixels)?;
-    Encoding::Jpeg(QUALITY).encode(&RgbImage::new(width, height, pixels))
 }
 
 impl Teacher for Lessons {
@@ -460,10 +356,15 @@ impl Teacher for Lessons {
             R::Make { class } => state.collection.make(class),
             R::Rename { class, to } => {
                 inner.shutter.stop();
-                state.collection.rename(class, to)
+                state.collection.rename(class, to)?;
+                let named = state.captured.iter_mut().filter(|(known, _)| known == class);
+                named.for_each(|(known, _)| known.clone_from(to));
+                state.lesson = None;
+                Ok(())
             }
             R::Delete { class } => {
                 inner.shutter.stop();
+                state.lesson = None;
                 state.collection.delete(class)
             }
             R::Capture { class, pictures, interval } => inner.capture(state, class, *pictures, *interval),
@@ -471,8 +372,16 @@ impl Teacher for Lessons {
                 inner.shutter.stop();
                 Ok(())
             }
-            R::Remove { class, picture } => state.collection.remove(class, picture),
-            R::Move { class, picture, to } => state.collection.put(class, picture, to).map(drop),
+            R::Remove { class, picture } => {
+                state.collection.remove(class, picture)?;
+                state.clear(class, picture);
+                Ok(())
+            }
+            R::Move { class, picture, to } => {
+                state.collection.put(class, picture, to)?;
+                state.clear(class, picture);
+                Ok(())
+            }
             R::Undo {} => inner.undo(state),
             R::Train {} => inner.train(state),
             R::Cancel {} => {
@@ -491,6 +400,3 @@ impl Teacher for Lessons {
         picture::read_file(&path)
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -135,7 +135,7 @@ function showClasses(status) {
   const every = Number($("every").value);
   for (const { name, pictures, newest } of status.classes) {
     const part = parts.get(name), capturing = status.capturing;
-    const repeats = capturing !== null && capturing.class === name && capturing.interval !== HELD.interval;
+    const repeats = capturing !== null && capturing.class === name && capturing.left > HELD.pictures;
     part.count.textContent = " " + plural(pictures, "picture");
     part.every.setAttribute("aria-pressed", repeats);
     part.every.classList.toggle("on", repeats);
@@ -190,6 +190,7 @@ function showTeaching(status) {
   const { training, exchange, running } = status;
   teaching = status;
   $("teach").hidden = false;
+  $("page").classList.add("teaches");
   showClasses(status);
   showLesson(status.lesson);
   const trains = ["features", "head"].includes(training.state), settled = !unsettled(exchange), tried = running === "tried";

@@ -1,9 +1,11 @@
 use std::path::Path;
 
+use super::write::encode;
 use super::*;
 use crate::cli::camera::settings::Settings;
-use crate::control::{Asked, Offer, RunningModel, Swapped};
-use crate::frame::Area;
+use crate::control::{Asked, Offer, Progress, Running, RunningModel, Swapped};
+use crate::frame::{Area, RgbImage};
+use crate::picture::resize::Resizer;
 use crate::prediction::{FrameReport, RegionReport, StageTimes};
 
 /// Stripes along rows or columns, of a width and colour of their own.
@@ -128,6 +130,11 @@ fn classes_are_captured_taught_tried_kept_and_discarded() {
     assert!((difference as usize) < 12 * seen.pixels.len(), "{difference}");
     let status = ask(&lessons, r#"{"do": "undo"}"#).unwrap();
     assert_eq!((pictures(&status, "rows"), pictures(&status, "columns")), (6, 7));
+    // A picture of a class that was renamed meanwhile is undone, too.
+    capture(&lessons, &mut *viewer, "rows", 6..7);
+    ask(&lessons, r#"{"do": "rename", "class": "rows", "to": "r"}"#).unwrap();
+    assert_eq!(pictures(&ask(&lessons, r#"{"do": "undo"}"#).unwrap(), "r"), 6);
+    ask(&lessons, r#"{"do": "rename", "class": "r", "to": "rows"}"#).unwrap();
 
     assert_eq!(refused(&lessons, r#"{"do": "try"}"#).0, ErrorKind::Busy);
     assert!(ask(&lessons, r#"{"do": "train"}"#).unwrap().training.is_running());
