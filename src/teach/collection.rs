@@ -160,7 +160,7 @@ impl Collection {
     /// [`ErrorKind::Usage`] for a class that is not there, [`ErrorKind::Output`] beyond the limits and for a file that cannot be written.
     pub fn add(&mut self, class: &str, jpeg: &[u8]) -> Result<String> {
         self.check_room(class, jpeg.len() as u64)?;
-        let name = format!("{:06}.jpg", self.next);
+        let name = self.free_name(class, "jpg");
         let path = self.folder.join(class).join(&name);
         files::write_unsynced(&path, |file| file.write_all(jpeg))?;
         self.next += 1;
@@ -193,7 +193,7 @@ impl Collection {
         // Bytes and disk stay as they are.
         self.check_count(to)?;
         let ending = Path::new(picture).extension().and_then(|ending| ending.to_str()).unwrap_or("jpg");
-        let name = format!("{:06}.{ending}", self.next);
+        let name = self.free_name(to, ending);
         fs::rename(&path, self.folder.join(to).join(&name))
             .map_err(|e| Error::io(ErrorKind::Output, "move", &path, e))?;
         self.next += 1;
@@ -233,6 +233,17 @@ impl Collection {
                 full(format!("{free} MiB are free, and {least} are to stay so: delete something, or lower min-free"))
             }
             _ => Ok(()),
+        }
+    }
+
+    /// The next number that is not taken, should another program have come before.
+    fn free_name(&mut self, class: &str, ending: &str) -> String {
+        loop {
+            let name = format!("{:06}.{ending}", self.next);
+            if !self.folder.join(class).join(&name).exists() {
+                return name;
+            }
+            self.next += 1;
         }
     }
 
@@ -338,6 +349,8 @@ mod tests {
         collection.remove("open", "000002.jpg").unwrap();
         assert!(!at.join("open/000002.jpg").exists());
         assert_eq!(open(&at).add("open", b"x").unwrap(), "000004.jpg", "numbers are not used again");
+        assert_eq!(collection.add("open", b"another's stays").unwrap(), "000005.jpg");
+        collection.remove("open", "000005.jpg").unwrap();
         collection.delete("закрыто 🚪").unwrap();
         collection.refresh().unwrap();
         assert_eq!(names(&collection), [("open".to_owned(), vec!["000004.jpg".to_owned()])]);

@@ -105,6 +105,13 @@ async function until(what, holds, longest = 60000) {
   }
 }
 
+// By a key, once it can be pressed.
+async function press(tab, name) {
+  const button = tab.getByRole("button", { name, exact: true });
+  await until(name + " can be pressed", () => button.isEnabled());
+  await button.press("Enter");
+}
+
 async function shot(tab, name) {
   check(`${name}: nothing is wider than the window`, await tab.evaluate(() => document.documentElement.scrollWidth <= document.documentElement.clientWidth));
   await tab.screenshot({ path: join(shots, `teach-${name}.png`), fullPage: true });
@@ -121,6 +128,8 @@ async function makeClasses(tab) {
   await field.fill("../up");
   await field.press("Enter");
   await tab.waitForFunction(() => document.querySelector("#teach-said").textContent.includes("begins with a dot"));
+  await tab.waitForTimeout(2500);
+  check("what is refused stays to be read", (await tab.locator("#teach-said").textContent()).includes("begins with a dot"));
   await accessible(tab, "a name that is refused");
   check("nothing was made elsewhere", !existsSync(join(folder, "up")));
   for (const name of CLASSES) {
@@ -193,15 +202,19 @@ async function move(tab) {
 
 async function train(tab) {
   const before = (await status(tab)).lesson;
-  await tab.getByRole("button", { name: "Teach", exact: true }).press("Enter");
+  await press(tab, "Teach");
   await until("it is taught", async () => (await status(tab)).training.state === "done" && JSON.stringify((await status(tab)).lesson) !== JSON.stringify(before), 180000);
   const { accuracy, pictures, seconds } = (await status(tab)).lesson;
   check(`taught on ${pictures} pictures in ${seconds.toFixed(1)} s, ${(100 * accuracy).toFixed(1)} % by cross-validation`, accuracy > 0.9);
 }
 
 async function tryIt(tab) {
-  await tab.getByRole("button", { name: "Try it" }).press("Enter");
-  await until("it is tried", async () => (await status(tab)).running === "tried", 120000);
+  await press(tab, "Try it");
+  await until("it is tried", async () => {
+    const { running, exchange } = await status(tab);
+    if (exchange?.state === "refused") throw new Error(exchange.reason);
+    return running === "tried";
+  }, 120000);
   for (const [name, shown] of [["open", CLASSES[0]], ["shut", CLASSES[1]]]) {
     scene = name;
     await until(`${shown} is found`, async () => await best(tab) === shown, 20000);
@@ -244,7 +257,7 @@ try {
   await train(tab);
   await shot(tab, "4-taught");
   await tryIt(tab);
-  await tab.getByRole("button", { name: "It is right" }).press("Enter");
+  await press(tab, "It is right");
   scene = "open";
   await until("open again", async () => await best(tab) === CLASSES[0]);
   const before = await count(tab, CLASSES[0]);
@@ -252,7 +265,7 @@ try {
   await until("added", async () => await count(tab, CLASSES[0]) === before + 1);
   check("right and wrong are counted", await tab.locator("#judged").textContent() === "1 time right, 1 wrong");
   await shot(tab, "5-tried");
-  await tab.getByRole("button", { name: "Throw it away" }).press("Enter");
+  await press(tab, "Throw it away");
   await until("the model before is back", async () => (await status(tab)).running === "other", 60000);
   check("its labels are back", !CLASSES.includes(await best(tab)) || await tab.waitForTimeout(1500).then(async () => !CLASSES.includes(await best(tab))));
   await tab.context().close();
@@ -262,7 +275,7 @@ try {
   await train(tab);
   await tryIt(tab);
   await shot(tab, "6-dark");
-  await tab.getByRole("button", { name: "Keep it" }).press("Enter");
+  await press(tab, "Keep it");
   await until("it is kept", async () => (await status(tab)).running === "kept");
   await shot(tab, "7-kept");
   const model = join(pictures, "taught.onnx");

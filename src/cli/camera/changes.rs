@@ -269,7 +269,8 @@ fn said(asked: &str, swapped: &Swapped) -> String {
     let mut said = format!("{asked}: changed");
     for region in &swapped.regions {
         said += &format!("; {}: {} ({})", region.region, region.model, region.hash);
-        if let Some(agreement) = region.agreement {
+        // Other labels never agree.
+        if let Some(agreement) = region.agreement.filter(|_| !region.relabelled) {
             said += &format!(", agrees on {:.0} % of {} frames", 100.0 * agreement, swapped.frames);
         }
         if let (Some(before), Some(after)) = (region.before_ms, region.after_ms) {

@@ -1,11 +1,18 @@
 
 // Teaching: classes, their pictures, what was taught. Requests go one after the other, so that a stop never overtakes what it stops.
-let teaching = null, turn = Promise.resolve(), nextLook;
+let teaching = null, turn = Promise.resolve(), nextLook, complaint = { words: "", until: 0 };
 const HELD = { pictures: 4, interval: 0.25 };
 
 function teach(what) {
   const asked = turn.then(() => request("POST", "/api/teach", what));
-  turn = asked.then(showTeaching, error => say(error.message, true, "teach-said"));
+  const fail = error => {
+    complaint = { words: error.message, until: now() + 8000 };
+    if (teaching !== null) showTeaching(teaching);
+  };
+  turn = asked.then(status => {
+    complaint.until = 0;
+    showTeaching(status);
+  }, fail);
   return turn;
 }
 
@@ -40,8 +47,10 @@ function holding(node, name) {
     begun = now();
     node.classList.add("on");
     teach({ do: "capture", class: name, pictures: 1, interval: HELD.interval });
-    timer = setInterval(() => teach({ do: "capture", class: name, ...HELD }), 450);
+    timer = setInterval(again, 450);
   };
+  // Another class may be made meanwhile, and the buttons with it.
+  const again = () => node.isConnected ? teach({ do: "capture", class: name, ...HELD }) : end();
   const end = () => {
     if (timer === null) return;
     clearInterval(timer);
@@ -113,7 +122,9 @@ function thumb(name, picture, words) {
 function lookAt(name, picture) {
   const dialog = $("picture"), shown = new Image(), done = request => {
     dialog.close();
-    if (request) teach(request);
+    if (!request) return;
+    parts.get(name)?.every.focus();
+    teach(request);
   };
   shown.alt = "Picture " + picture + " of " + name;
   shown.src = "/api/teach/" + encodeURIComponent(name) + "/" + encodeURIComponent(picture);
@@ -128,8 +139,10 @@ function lookAt(name, picture) {
 function showClasses(status) {
   const names = JSON.stringify(status.classes.map(each => each.name));
   if (names !== shownClasses) {
+    const focused = $("classes").contains(document.activeElement);
     [shownClasses, parts] = [names, new Map()];
     $("classes").replaceChildren(...status.classes.map(each => classPart(each.name)));
+    if (focused) $("class").focus();
     $("it-is").replaceChildren(...status.classes.map(each => button(each.name, () => teach({ do: "wrong", class: each.name }))));
   }
   const every = Number($("every").value);
@@ -210,6 +223,7 @@ function showTeaching(status) {
     failed: training.reason,
   };
   const run = { other: "", tried: "The taught model is being tried.", kept: "The taught model is in use, also after the next start." }[running];
+  if (now() < complaint.until) return say(complaint.words, true, "teach-said");
   const all = [status.trouble ?? "", told[training.state], exchange === null ? "" : words[exchange.state](), settled ? run : ""].filter(each => each !== "");
   say(all.join("; "), status.trouble !== null || training.state === "failed" || exchange?.state === "refused", "teach-said");
 }
