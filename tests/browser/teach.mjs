@@ -114,6 +114,8 @@ async function press(tab, name) {
 
 async function shot(tab, name) {
   check(`${name}: nothing is wider than the window`, await tab.evaluate(() => document.documentElement.scrollWidth <= document.documentElement.clientWidth));
+  // As it is on the screen, and all of it.
+  await tab.screenshot({ path: join(shots, `teach-${name}-screen.png`) });
   await tab.screenshot({ path: join(shots, `teach-${name}.png`), fullPage: true });
   await accessible(tab, name);
 }

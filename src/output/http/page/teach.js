@@ -1,6 +1,6 @@
 
 // Teaching: classes, their pictures, what was taught. Requests go one after the other, so that a stop never overtakes what it stops.
-let teaching = null, turn = Promise.resolve(), nextLook, complaint = { words: "", until: 0 };
+let teaching = null, turn = Promise.resolve(), nextLook, looks = 3, complaint = { words: "", until: 0 };
 const HELD = { pictures: 4, interval: 0.25 };
 
 function teach(what) {
@@ -24,8 +24,9 @@ async function readTeaching() {
     const { capturing, training, exchange } = teaching;
     const busy = capturing !== null || ["features", "head"].includes(training.state) || unsettled(exchange);
     wait = busy ? 400 : 1500;
-  } catch {
-    // Nothing is taught here, or the picture's state says what is wrong.
+  } catch (error) {
+    // Nothing is taught here, or not yet; else the picture's state says what is wrong.
+    if (error.status === 409 && teaching === null && --looks === 0) return;
   }
   nextLook = setTimeout(readTeaching, wait);
 }
