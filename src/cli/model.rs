@@ -63,6 +63,22 @@ pub(super) struct ScoreArgs {
     pub(super) scores: Option<Scores>,
 }
 
+/// When a picture is unknown.
+#[derive(Debug, clap::Args)]
+pub(super) struct UnknownArgs {
+    /// Score beyond which a picture is unknown, 0 to 1; 1: never [default: the model's, if it tells what it does not know]
+    #[arg(long, value_name = "SCORE", value_parser = share)]
+    pub(super) unknown_threshold: Option<f32>,
+}
+
+/// A number from 0 to 1.
+fn share(text: &str) -> std::result::Result<f32, String> {
+    match text.parse::<f32>() {
+        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
+        _ => Err("give a number from 0 to 1".into()),
+    }
+}
+
 /// Height and width: `224x224`, or `224` for both.
 pub(super) fn size(text: &str) -> std::result::Result<[usize; 2], String> {
     let number = |text: &str| text.parse::<u16>().ok().filter(|&n| n > 0).map(usize::from);

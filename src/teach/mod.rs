@@ -12,6 +12,7 @@ mod report;
 mod table;
 #[cfg(test)]
 mod tests;
+mod unknown;
 mod views;
 
 use std::sync::Arc;
@@ -19,12 +20,14 @@ use std::time::Instant;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::eval::Dataset;
-use crate::model::onnx::{OnnxFile, with_head};
+use crate::model::onnx::{Ending, OnnxFile, with_head, with_unknown};
+use crate::prediction::softmax;
 use crate::model::{Metadata, Preprocessing, Scores};
 use discriminant::Problem;
 use features::{Extractor, Features};
 use folds::{FOLDS, Folds};
 pub use report::{ClassReport, Report, Suspect, Trial};
+pub use unknown::UnknownReport;
 
 /// Shrinkages of the covariance that cross-validation chooses from, for features with a deviation of 1; strongest first.
 pub const SHRINKAGES: [f64; 6] = [10.0, 3.0, 1.0, 0.3, 0.1, 0.03];
@@ -34,6 +37,9 @@ const LEAST_SHRINKAGE: f64 = 1e-6;
 const MOST_PICTURES: usize = 4000;
 /// Rows, of pictures and their views, that are taught with at the most.
 const MOST_ROWS: usize = 2000;
+
+/// Pictures by which it is told what is unknown, at the least.
+const LEAST_PICTURES: usize = 20;
 
 /// How a head is taught.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -102,10 +108,59 @@ pub fn teach(backbone: &OnnxFile, data: &Dataset, options: Options, progress: im
         labels: Some(data.classes().iter().map(ToString::to_string).collect()),
         scores: Some(Scores::Softmax),
     };
-    let bytes = with_head(backbone, &extractor.taps, &weights, &bias, &metadata)?;
+    let mut bytes = with_head(backbone, &extractor.taps, &weights, &bias, &metadata)?;
+    let largest = |row: &Vec<f32>| row.iter().copied().fold(0.0, f32::max);
+    let best_probabilities: Vec<f32> = trials[best].probabilities.iter().map(largest).collect();
+    let unknown = unknown::detector(&features, &folds, &best_probabilities)?;
+    if let Some((detector, _)) = &unknown {
+        bytes = with_unknown(&bytes, &OnnxFile::parse(&bytes)?, &extractor.map, detector)?;
+    }
     let seconds = [extracted, begin.elapsed()].map(|time| time.as_secs_f64());
-    let report = Report::new(data, &features, &folds, &trials[best], options, seconds);
+    let told = unknown.map(|(_, report)| report);
+    let report = Report::new(data, &features, &folds, &trials[best], options, seconds).with_unknown(told);
     Ok(Taught { bytes, report })
+}
+
+/// An ONNX file that tells what its network does not know, and how.
+#[derive(Debug, Clone)]
+pub struct Told {
+    /// The file.
+    pub bytes: Vec<u8>,
+    /// Its threshold, and what that accepts.
+    pub report: UnknownReport,
+}
+
+/// Gives the network of an ONNX file, the `bytes` that `file` was read from, a score for what it does not know, by pictures of what it does.
+/// Of `options` only threads count. `progress` is called after each picture with the number done so far.
+///
+/// # Errors
+/// [`ErrorKind::Labels`] for fewer than 20 pictures; [`ErrorKind::Model`] for a network that does not end in a global pool and a classifier,
+/// whose scores are not those of a softmax, or with more than 2,048 features; what pictures fail with.
+pub fn tell_unknown(
+    bytes: &[u8],
+    file: &OnnxFile,
+    data: &Dataset,
+    options: Options,
+    progress: impl Fn(usize) + Sync,
+) -> Result<Told> {
+    if data.pictures() < LEAST_PICTURES {
+        let message = format!("{} pictures are too few to tell what is unknown: give {LEAST_PICTURES}", data.pictures());
+        return Err(Error::new(ErrorKind::Labels, message));
+    }
+    let channels = file.input.channels;
+    let preprocessing = file.metadata.preprocessing.clone().unwrap_or_else(|| Preprocessing::of_channels(channels));
+    let extractor = Extractor::of_network(file, preprocessing)?;
+    let features = extractor.all(data, Options { views: 0, ..options }, progress)?;
+    let folds = Folds::new(&features.classes, &features.hashes, features.count);
+    let best = |picture: usize| {
+        let output = features.output(picture);
+        let scores = if file.ending == Ending::Softmax { output } else { softmax(&output) };
+        scores.into_iter().fold(0.0, f32::max)
+    };
+    let best: Vec<f32> = (0..data.pictures()).map(best).collect();
+    let alike = || Error::new(ErrorKind::Labels, "all pictures of each class look alike: give others besides");
+    let (detector, report) = unknown::detector(&features, &folds, &best)?.ok_or_else(alike)?;
+    Ok(Told { bytes: with_unknown(bytes, file, &extractor.map, &detector)?, report })
 }
 
 fn check(data: &Dataset, options: Options) -> Result<()> {

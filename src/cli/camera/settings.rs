@@ -50,6 +50,9 @@ pub(super) struct Settings {
     /// the model's metadata or the end of its graph]
     #[arg(long, value_name = "KIND")]
     scores: Option<String>,
+    /// Score beyond which a picture is unknown, 0 to 1; 1: never [default: the model's, if it tells what it does not know]
+    #[arg(long, value_name = "SCORE")]
+    unknown_threshold: Option<f32>,
     /// Classes to show [default: 3]
     #[arg(long, value_name = "K")]
     topk: Option<usize>,
@@ -233,8 +236,12 @@ impl Settings {
             device: self.device.unwrap_or_default(),
             limits: crate::cli::model::limits(self.allow.as_deref().unwrap_or_default())?,
             heat_maps: self.heatmap.unwrap_or(false),
+            unknown_threshold: self.unknown_threshold,
             ..Default::default()
         };
+        if self.unknown_threshold.is_some_and(|score| !(0.0..=1.0).contains(&score)) {
+            return Err(usage("unknown-threshold: give a number from 0 to 1".into()));
+        }
         if !is_main {
             return Ok(common);
         }

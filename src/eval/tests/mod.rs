@@ -33,7 +33,7 @@ impl Classifier for Red {
         let classes = (0..k.min(self.outputs)).map(|i| (first + i) % self.outputs);
         let prediction = |class| Prediction { class, label: "not looked at".into(), score: 0.5 };
         let stages = StageTimes { inference: std::time::Duration::from_millis(2), ..StageTimes::default() };
-        Ok(Classification { predictions: classes.map(prediction).collect(), stages })
+        Ok(Classification { predictions: classes.map(prediction).collect(), unknown: None, stages })
     }
 }
 

@@ -173,16 +173,18 @@ impl Engine {
         outputs
     }
 
-    /// Writes the only output for one image to `out`, and allocates nothing.
+    /// Writes the outputs for one image to `outputs`, and allocates nothing.
     ///
     /// # Panics
-    /// If the number of inputs or of an input's values is not the network's, if the network does not have exactly one output,
-    /// if `out` does not have its length, or if `memory` belongs to another engine.
-    pub fn run_into(&self, inputs: &[&[f32]], memory: &mut Memory, out: &mut [f32]) {
-        let [store] = self.stores.as_slice() else { panic!("{} outputs, not one", self.stores.len()) };
-        assert_eq!(out.len(), store.len(), "values of the output");
+    /// If the number of inputs or of an input's values is not the network's, if that of the outputs or of an output's values is not, or if
+    /// `memory` belongs to another engine.
+    pub fn run_into(&self, inputs: &[&[f32]], memory: &mut Memory, outputs: &mut [&mut [f32]]) {
+        assert_eq!(outputs.len(), self.stores.len(), "outputs");
         self.run_layers(inputs, memory);
-        store.run(memory, out);
+        for (store, out) in self.stores.iter().zip(outputs) {
+            assert_eq!(out.len(), store.len(), "values of the output");
+            store.run(memory, out);
+        }
     }
 
     fn run_layers(&self, inputs: &[&[f32]], memory: &mut Memory) {
