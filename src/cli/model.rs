@@ -9,7 +9,7 @@ use crate::runtime::{Device, FellBack, Model, Session, SessionOptions, parse_lab
 use crate::text;
 
 /// The model inside the program; `models/README.md` says what it is.
-const EMBEDDED: &[u8] = include_bytes!("../../models/cifar10_densenet_bc_L40_k12.onnx");
+const EMBEDDED: &[u8] = include_bytes!("../../models/cifar10_densenet_bc_L100_k12_int8.onnx");
 
 /// What a model may cost, where it may cost more than usual.
 #[derive(Debug, clap::Args)]

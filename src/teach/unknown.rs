@@ -16,7 +16,7 @@ const SHRINKAGE: f64 = 0.3;
 /// Share of known pictures whose score is at most the threshold.
 const ACCEPTED: f64 = 0.95;
 /// How many deviations of the distance's logarithm one deviation of the best class's probability counts.
-const DOUBT: f64 = 0.5;
+const DOUBT: f64 = 0.35;
 /// The least deviation of a probability: where all pictures are sure, a little doubt is not to count more than any distance.
 const LEAST_DEVIATION: f64 = 0.05;
 /// Least deviation of a feature, as a part of the features' mean one: what hardly ever changed is not to be blown up when it does.

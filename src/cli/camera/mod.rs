@@ -93,6 +93,9 @@ their states change; what is done when they do; models to be exchanged while it 
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 4 a live input ended by itself, 130 interrupted (Ctrl-C)";
 
+/// What a first run shows, and what comes next.
+const FIRST: &str = "a clip from inside the program: a rocket and a cup of coffee, which the network does not know, and a cat; for a camera type: densight-camera 0 http://127.0.0.1:8080";
+
 /// Runs the program.
 ///
 /// # Errors
@@ -122,6 +125,9 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         picture::set_most_memory(bytes);
     }
     log::set_least(if args.quiet { Level::Warn } else { settings.log() });
+    if given.input.is_none() && given.model.is_none() && args.config.is_none() {
+        tell(FIRST);
+    }
     let Signals { stop, reload } = Signals::watch(args.config.is_some())?;
     let networks = Networks::open(&settings)?;
     let (actions, labels) = (actions::actions(&settings, &networks)?, actions::each_labels(&networks));

@@ -301,6 +301,7 @@ impl Settings {
         self.log.unwrap_or(Level::Info)
     }
 
+    /// Where frames come from.
     pub(super) fn input(&self) -> &str {
         self.input.as_deref().unwrap_or("clip://")
     }

@@ -74,7 +74,7 @@ impl OnnxFile {
         let limits = &options.limits;
         limits.check(Limit::File, Some(bytes.len() as u64))?;
         let mut proto = decode(bytes)?;
-        let metadata = properties::read(&proto.metadata_props)?;
+        let mut metadata = properties::read(&proto.metadata_props)?;
         let side = metadata.config.as_ref().map(|c| c.side());
         if proto.graph.is_none() {
             return Err(refuse("the file holds no graph: it is not ONNX, or cut short"));
@@ -84,7 +84,11 @@ impl OnnxFile {
             proto.graph.as_mut().ok_or_else(|| refuse("the file holds no graph: it is not ONNX, or cut short"))?;
         let outside = external::load(graph, options.folder, limits, bytes.len() as u64)?;
         let unknown = match options.output {
-            Some(output) if unknown::is_score(&proto, output)? => None,
+            Some(output) if unknown::is_score(&proto, output)? => {
+                // They are the classes', and this is none of them.
+                metadata.labels = None;
+                None
+            }
             _ => unknown::take(&mut proto)?,
         };
         let graph =
