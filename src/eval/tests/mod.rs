@@ -231,7 +231,7 @@ fn json_has_shares_and_counts() {
     let mut report = evaluate_with(&data, None, 2).unwrap();
     (report.data, report.mean_ms.decode) = ("pets".into(), 0.25);
     let expected = concat!(
-        r#"{"model":"red","model_hash":"0123456789abcdef","data":"pets","pictures":2,"top1":0.5,"top5":null,"#,
+        r#"{"model":"red","model_hash":"0123456789abcdef","data":"pets","pictures":2,"top1":0.5,"top5":null,"accepted":null,"#,
         r#""classes":[{"label":"cat","pictures":1,"recall":1.0,"precision":0.5},"#,
         r#"{"label":"dog","pictures":1,"recall":0.0,"precision":null}],"confusion":[[1,0],[1,0]],"#,
         r#""mean_ms":{"decode":0.25,"preprocess":0.0,"inference":2.0,"postprocess":0.0}}"#
