@@ -86,6 +86,7 @@ fn report(session: &mut Session, image: &RgbImage) -> Result<FrameReport> {
             model: session.name(),
             model_hash: session.hash(),
             predictions: result.predictions,
+            unknown: None,
             state: None,
             heat: None,
         }],

@@ -63,6 +63,25 @@ pub fn top_k(scores: &[f32], k: usize) -> Vec<usize> {
     order
 }
 
+/// How unlike a picture is to those that a network was taught with.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Unknown {
+    /// 0 to 1.
+    pub score: f32,
+    /// With a greater score the picture is of something that the network does not know.
+    pub threshold: f32,
+}
+
+impl Unknown {
+    /// Whether it is of something that the network does not know.
+    pub const fn is_unknown(&self) -> bool {
+        self.score > self.threshold
+    }
+}
+
+/// What is said instead of a label where the picture is of something that the network does not know.
+pub const UNKNOWN: &str = "unknown";
+
 /// How long each stage of one picture took.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct StageTimes {
@@ -123,10 +142,32 @@ pub struct RegionReport {
     pub model_hash: Arc<str>,
     /// Best classes, most probable first.
     pub predictions: Vec<Prediction>,
+    /// Whether it is of something that the network does not know; `None` where that is not told.
+    pub unknown: Option<Unknown>,
     /// What holds there; `None` where that is not followed.
     pub state: Option<State>,
     /// Where the network saw the best class, if that was asked for.
     pub heat: Option<HeatMap>,
+}
+
+impl RegionReport {
+    /// Whether it is of something that the network does not know.
+    pub fn is_unknown(&self) -> bool {
+        self.unknown.is_some_and(|unknown| unknown.is_unknown())
+    }
+
+    /// What is shown of it, most important first: label and score. Where the network does not know it, that comes first.
+    pub fn shown(&self) -> impl Iterator<Item = (&str, f32)> {
+        let unknown = self.unknown.filter(Unknown::is_unknown).map(|unknown| (UNKNOWN, unknown.score));
+        unknown.into_iter().chain(self.predictions.iter().map(|p| (&*p.label, p.score)))
+    }
+
+    /// What holds there, as people read it; `None` where no state is followed.
+    pub fn state_text(&self) -> Option<String> {
+        let state = self.state.as_ref()?;
+        let nothing_known = state.labels.is_empty() && self.is_unknown();
+        Some(if nothing_known { UNKNOWN.to_owned() } else { state.text() })
+    }
 }
 
 /// What holds in a region, whatever a single frame says.

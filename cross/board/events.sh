@@ -101,6 +101,8 @@ outputs = ['json:///tmp/events.json']
 control = ['osd_text_mode=2', 'test_pattern=0']
 input-width = 640
 input-height = 360
+# The patterns are nothing that the network knows, but each has a label of its own.
+unknown-threshold = 1.0
 name = 'board'
 [[region]]
 name = 'gate'

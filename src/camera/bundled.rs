@@ -21,18 +21,21 @@ const MOVING: u64 = 70;
 /// Zoom of the first frame of each photograph.
 const FIRST_ZOOM: f64 = 1.6;
 
-/// A photograph, and the point of it (of width and height) the camera draws back from.
+/// A photograph, and how the camera draws back from it.
 struct Photo {
     name: &'static str,
     jpeg: &'static [u8],
-    focus: (f64, f64),
+    /// The points of it (of width and height) that the camera looks at first and last.
+    focus: [(f64, f64); 2],
+    /// How bright the first frame is; the whole photograph is as it was taken.
+    light: f64,
 }
 
 /// The cat comes last: its whole picture is the last frame.
 const PHOTOS: [Photo; 3] = [
-    Photo { name: "rocket", jpeg: include_bytes!("clip/rocket.jpg"), focus: (0.5, 0.6) },
-    Photo { name: "coffee", jpeg: include_bytes!("clip/coffee.jpg"), focus: (0.45, 0.4) },
-    Photo { name: "chelsea", jpeg: include_bytes!("clip/chelsea.jpg"), focus: (0.6, 0.45) },
+    Photo { name: "rocket", jpeg: include_bytes!("clip/rocket.jpg"), focus: [(0.5, 0.6); 2], light: 1.0 },
+    Photo { name: "coffee", jpeg: include_bytes!("clip/coffee.jpg"), focus: [(0.45, 0.4); 2], light: 1.0 },
+    Photo { name: "chelsea", jpeg: include_bytes!("clip/chelsea.jpg"), focus: [(0.42, 0.4), (0.7, 0.5)], light: 0.5 },
 ];
 
 /// A photograph in memory.
@@ -74,12 +77,16 @@ impl Source for Clip {
         if self.loaded.index != index {
             self.loaded = load(&mut self.resizer, index)?;
         }
-        let Photo { name, focus, .. } = PHOTOS[index];
+        let Photo { name, focus: [from, to], light, .. } = PHOTOS[index];
         let (image, origin) = if step >= MOVING {
             (self.loaded.whole.clone(), format!("clip:{name} whole"))
         } else {
-            let zoom = FIRST_ZOOM - step as f64 / MOVING as f64 * (FIRST_ZOOM - 1.0);
-            (view(&mut self.resizer, &self.loaded.photo, zoom, focus)?, format!("clip:{name} zoom {zoom:.1}"))
+            let along = |from: f64, to: f64| from + step as f64 / MOVING as f64 * (to - from);
+            let zoom = along(FIRST_ZOOM, 1.0);
+            let focus = (along(from.0, to.0), along(from.1, to.1));
+            let mut image = view(&mut self.resizer, &self.loaded.photo, zoom, focus)?;
+            lit(&mut image, along(light, 1.0));
+            (image, format!("clip:{name} zoom {zoom:.1}"))
         };
         let due = self.pacer.as_mut().map(Pacer::wait);
         let mut frame = Frame::from_image(image, self.sequence);
@@ -113,6 +120,13 @@ fn view(resizer: &mut Resizer, photo: &RgbImage, zoom: f64, focus: (f64, f64)) -
     let mut frame = Vec::new();
     resizer.resize(part, Filter::Bilinear, SIZE, &mut frame)?;
     Ok(RgbImage::new(SIZE.0, SIZE.1, frame))
+}
+
+/// Makes a picture so many times as bright.
+fn lit(image: &mut RgbImage, light: f64) {
+    if light != 1.0 {
+        image.pixels.iter_mut().for_each(|value| *value = (f64::from(*value) * light).round() as u8);
+    }
 }
 
 #[cfg(test)]

@@ -14,8 +14,8 @@ use crate::model::Scores;
 use crate::output::{Images, SinkOptions};
 use crate::overlay;
 use crate::picture;
-use crate::prediction::{Prediction, StageTimes};
-use crate::runtime::{Classifier, Device, Session, SessionOptions};
+use crate::prediction::{Prediction, StageTimes, UNKNOWN, Unknown};
+use crate::runtime::{Classification, Classifier, Device, Session, SessionOptions};
 use crate::text;
 
 /// Classify pictures
@@ -46,6 +46,8 @@ pub(super) struct Args {
     #[command(flatten)]
     scores: super::model::ScoreArgs,
     #[command(flatten)]
+    unknown: super::model::UnknownArgs,
+    #[command(flatten)]
     limits: super::model::LimitArgs,
     /// Write each picture with what speaks for its best class (PNG or JPEG); %d in the name is a number
     #[arg(long, value_name = "FILE")]
@@ -69,6 +71,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         output: args.output.output_name.clone(),
         scores: args.scores.scores,
         heat_maps: args.heatmap.is_some(),
+        unknown_threshold: args.unknown.unknown_threshold,
         ..Default::default()
     };
     let mut heat_maps =
@@ -89,7 +92,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
                     pictures.write(&image)?;
                 }
                 let stages = StageTimes { decode, ..result.stages };
-                (text(&session, path, &result.predictions), record(&session, path, &result.predictions, &stages))
+                let result = Classification { stages, ..result };
+                (text(&session, path, &result), record(&session, path, &result))
             }
             Err(error) => {
                 failed = true;
@@ -119,9 +123,13 @@ fn print(as_json: bool, text: &str, json: &Value) -> anyhow::Result<()> {
     Ok(if as_json { super::print(&(text::json(json)? + "\n")) } else { super::print(text) }?)
 }
 
-fn text(session: &Session, path: &Path, predictions: &[Prediction]) -> String {
+fn text(session: &Session, path: &Path, result: &Classification) -> String {
     let mut text = format!("{}\n", text::line(&path.display().to_string()));
-    for prediction in predictions {
+    if let Some(unknown) = result.unknown.filter(Unknown::is_unknown) {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "  {:5.1}%  {UNKNOWN}", unknown.score * 100.0);
+    }
+    for prediction in &result.predictions {
         // Writing to a string cannot fail.
         let label = text::name(&prediction.label);
         let _ = match session.scores() {
@@ -132,15 +140,20 @@ fn text(session: &Session, path: &Path, predictions: &[Prediction]) -> String {
     text
 }
 
-fn record(session: &Session, path: &Path, predictions: &[Prediction], stages: &StageTimes) -> Value {
-    let predictions: Vec<Value> =
-        predictions.iter().map(|p| json!({ "class": p.class, "label": &*p.label, "score": p.score })).collect();
+fn record(session: &Session, path: &Path, result: &Classification) -> Value {
+    let Classification { predictions, unknown, stages } = result;
+    let accepted = !unknown.is_some_and(|unknown| unknown.is_unknown());
+    let scored =
+        |p: &Prediction| json!({ "class": p.class, "label": &*p.label, "score": p.score, "accepted": accepted });
+    let predictions: Vec<Value> = predictions.iter().map(scored).collect();
+    let unknown = unknown.map(|Unknown { score, threshold }| json!({ "score": score, "threshold": threshold }));
     json!({
         "image": path.display().to_string(),
         "model": &*session.name(),
         "model_hash": &*session.hash(),
         "scores": session.scores().to_string(),
         "predictions": predictions,
+        "unknown": unknown,
         "stages": {
             "decode_us": stages.decode.as_micros() as u64,
             "preprocess_us": stages.preprocess.as_micros() as u64,

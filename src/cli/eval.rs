@@ -8,7 +8,10 @@ use std::process::ExitCode;
 use serde::Serialize;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::eval::{Contender, Dataset, LabelledPictures, Split, compare, evaluate, evaluate_labels};
+use crate::eval::{
+    Contender, Dataset, LabelledPictures, Report, Split, UnknownReport, compare, evaluate, evaluate_labels,
+    evaluate_unknown,
+};
 use crate::model::Scores;
 use crate::runtime::{Device, Session, SessionOptions};
 use crate::text;
@@ -30,6 +33,11 @@ pub(super) struct Args {
     /// Part of a packed file: train, test or all [default: test]
     #[arg(long)]
     split: Option<Split>,
+    /// Pictures of what the model does not know, as DATA: how well they are told from those
+    #[arg(long, value_name = "DATA")]
+    unknown: Option<PathBuf>,
+    #[command(flatten)]
+    threshold_of_unknown: super::model::UnknownArgs,
     /// Score from which on a label counts as found, of pictures with several labels [default: 0.5]
     #[arg(long, value_name = "SCORE", value_parser = score)]
     threshold: Option<f32>,
@@ -75,6 +83,11 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if let Some(limit) = args.limit {
         data.limit(limit.get())?;
     }
+    let unknown = args.unknown.as_deref().map(|path| Dataset::open(path, Some(Split::All))).transpose()?;
+    if unknown.is_some() && args.against.is_some() {
+        let message = "--unknown and --against are two questions: ask one after the other";
+        return Err(Error::new(ErrorKind::Usage, message).into());
+    }
     let mut session = open(args, args.model.as_deref())?;
     let mut reference = args.against.as_deref().map(|path| open(args, Some(path))).transpose()?;
     let bar = super::picture_bar(data.pictures())?;
@@ -85,7 +98,13 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         None => {
             let report = evaluate(&mut session, labels.as_deref(), outputs, &data, progress);
             bar.finish_and_clear();
-            shown(&report?, args.json)?
+            let unknown = unknown.map(|unknown| {
+                let bar = super::picture_bar(data.pictures() + unknown.pictures())?;
+                let found = evaluate_unknown(&mut session, &data, &unknown, |done| bar.set_position(done as u64));
+                bar.finish_and_clear();
+                Ok::<_, anyhow::Error>(found?)
+            });
+            shown(&WithUnknown { report: report?, unknown: unknown.transpose()? }, args.json)?
         }
         Some(reference) => {
             let model = Contender { classifier: &mut session, labels: labels.as_deref(), outputs };
@@ -99,6 +118,22 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     };
     super::print(&shown)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// A report, and that on pictures of what the model does not know.
+#[derive(Serialize)]
+struct WithUnknown {
+    #[serde(flatten)]
+    report: Report,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unknown: Option<UnknownReport>,
+}
+
+impl Display for WithUnknown {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.report.fmt(f)?;
+        self.unknown.iter().try_for_each(|unknown| unknown.fmt(f))
+    }
 }
 
 /// Runs the command on pictures with several labels.
@@ -136,6 +171,7 @@ fn open(args: &Args, model: Option<&Path>) -> Result<Session> {
         input_size: args.size.input_size,
         output: args.output.output_name.clone(),
         scores: args.scores.scores,
+        unknown_threshold: args.threshold_of_unknown.unknown_threshold,
         ..Default::default()
     };
     super::model::session(model, args.labels.as_deref(), options)

@@ -185,6 +185,10 @@ fn of_model(session: &Session) -> crate::error::Result<Value> {
         "preprocessing": preprocessing,
     });
     described["initializer_values"] = session.initializer_values().into();
+    if let Some(unknown) = session.unknown() {
+        let [classes, directions] = [unknown.means.len() / unknown.bias.len(), unknown.bias.len()];
+        described["unknown"] = json!({ "threshold": unknown.threshold, "features": unknown.features(), "directions": directions, "classes": classes });
+    }
     if let Some(config) = session.config() {
         add_costs(&mut described, config)?;
     }

@@ -21,6 +21,7 @@ mod reuse;
 mod run;
 mod teach;
 mod threads;
+mod unknown;
 mod verify;
 
 use std::io::{self, Write};
@@ -55,6 +56,7 @@ enum Command {
     Export(export::Args),
     Quantize(quantize::Args),
     Teach(teach::Args),
+    Unknown(unknown::Args),
     Prepare(prepare::Args),
     Eval(eval::Args),
     Bench(bench::Args),
@@ -73,6 +75,7 @@ pub fn densight() -> ExitCode {
         Command::Export(args) => export::run(&args),
         Command::Quantize(args) => quantize::run(&args),
         Command::Teach(args) => teach::run(&args),
+        Command::Unknown(args) => unknown::run(&args),
         Command::Prepare(args) => prepare::run(&args),
         Command::Eval(args) => eval::run(&args),
         Command::Bench(args) => bench::run(&args),

@@ -9,7 +9,7 @@ use crate::runtime::{Device, FellBack, Model, Session, SessionOptions, parse_lab
 use crate::text;
 
 /// The model inside the program; `models/README.md` says what it is.
-const EMBEDDED: &[u8] = include_bytes!("../../models/cifar10_densenet_bc_L40_k12.onnx");
+const EMBEDDED: &[u8] = include_bytes!("../../models/cifar10_densenet_bc_L100_k12_int8.onnx");
 
 /// What a model may cost, where it may cost more than usual.
 #[derive(Debug, clap::Args)]
@@ -61,6 +61,22 @@ pub(super) struct ScoreArgs {
     /// the model's metadata or the end of its graph]
     #[arg(long, value_name = "KIND")]
     pub(super) scores: Option<Scores>,
+}
+
+/// When a picture is unknown.
+#[derive(Debug, clap::Args)]
+pub(super) struct UnknownArgs {
+    /// Score beyond which a picture is unknown, 0 to 1; 1: never [default: the model's, if it tells what it does not know]
+    #[arg(long, value_name = "SCORE", value_parser = share)]
+    pub(super) unknown_threshold: Option<f32>,
+}
+
+/// A number from 0 to 1.
+fn share(text: &str) -> std::result::Result<f32, String> {
+    match text.parse::<f32>() {
+        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
+        _ => Err("give a number from 0 to 1".into()),
+    }
 }
 
 /// Height and width: `224x224`, or `224` for both.

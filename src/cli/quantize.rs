@@ -99,6 +99,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let file = Model::open(&args.model, &how)?.file;
     let source = Source::open(args, &session)?;
     let (calibration, checked, skipped) = source.pictures(args, &session)?;
+    let told = session.unknown().is_some();
     drop(session);
     let threads = args.threads.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from);
     let options = Options {
@@ -126,6 +127,11 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         files::write(path, |file| file.write_all(html(&quantized.report).as_bytes()))?;
     }
     drop(held);
+    if told {
+        super::tell(
+            "the int8 model does not tell what it does not know, as the float one does: give it that by `densight unknown`",
+        );
+    }
     if args.json {
         super::print(&(text::json(&quantized.report)? + "\n"))?;
     } else {

@@ -1,11 +1,13 @@
 //! What a run can be asked for while it goes on, from any thread: to pause, to go on, to send a picture, to look at
-//! scores otherwise, to run another model.
+//! scores otherwise, to run another model, to teach one.
 
 mod running;
 mod swap;
+mod teaching;
 
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::error::Result;
@@ -15,6 +17,9 @@ pub use running::RunningModel;
 use running::Runs;
 use swap::Desk;
 pub use swap::{Asked, Job, Labels, ModelRequest, Offer, Progress, Refused, Replaced, Status, Swapped, Ticket};
+pub use teaching::{
+    Capturing, ClassStatus, Lesson, LessonClass, LessonSuspect, Running, TeachRequest, TeachStatus, Teacher, Training,
+};
 
 /// A handle on a run: clones ask the same one. It never waits for the run.
 #[derive(Debug, Clone, Default)]
@@ -27,6 +32,7 @@ struct State {
     tunings: Tunings,
     running: Runs,
     desk: Desk,
+    teacher: OnceLock<Arc<dyn Teacher>>,
 }
 
 /// The requests to change a run, for whoever does what they ask for. When it is dropped, those that wait are refused, and all others.
@@ -114,6 +120,32 @@ impl Control {
     /// As [`swap`](Self::swap), where there is no file of settings.
     pub fn reload(&self) -> Result<Ticket> {
         self.0.desk.ask(Asked::Settings)
+    }
+
+    /// Asks for a model that was taught, in `file`, in the place of the running one, as [`swap`](Self::swap) does.
+    ///
+    /// # Errors
+    /// As [`swap`](Self::swap).
+    pub fn try_taught(&self, file: PathBuf) -> Result<Ticket> {
+        self.0.desk.ask(Asked::Taught(file))
+    }
+
+    /// Asks for the model that ran before a taught one was tried.
+    ///
+    /// # Errors
+    /// As [`swap`](Self::swap).
+    pub fn discard_taught(&self) -> Result<Ticket> {
+        self.0.desk.ask(Asked::BeforeTaught)
+    }
+
+    /// Whoever teaches classes with pictures of this run; `None` where nobody does.
+    pub fn teacher(&self) -> Option<&Arc<dyn Teacher>> {
+        self.0.teacher.get()
+    }
+
+    /// Says who teaches with pictures of this run. The first one stays.
+    pub fn set_teacher(&self, teacher: Arc<dyn Teacher>) {
+        let _ = self.0.teacher.set(teacher);
     }
 
     /// The newest request that was taken, of whoever; `None` before the first.

@@ -209,6 +209,10 @@ pub enum Asked {
     Model(ModelRequest),
     /// The settings as the file has them by now.
     Settings,
+    /// A model that was taught: its file.
+    Taught(PathBuf),
+    /// What ran before that one was tried.
+    BeforeTaught,
 }
 
 impl Asked {
@@ -216,6 +220,8 @@ impl Asked {
         match self {
             Self::Model(request) => crate::text::name(&format!("model {}", request.model.display())),
             Self::Settings => "settings".into(),
+            Self::Taught(_) => "the taught model".into(),
+            Self::BeforeTaught => "the model before".into(),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Labelled pictures, from a folder or a packed file.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -152,6 +153,20 @@ impl Dataset {
         match &self.items[index].place {
             Place::File(path) => PictureName::Path(path.display().to_string()),
             Place::Packed { number, .. } => PictureName::Number(*number),
+        }
+    }
+
+    /// A picture as it is in its file.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`] or [`ErrorKind::Image`] when it cannot be read; the error names it.
+    ///
+    /// # Panics
+    /// If `index` is not below [`Dataset::pictures`].
+    pub fn encoded(&self, index: usize) -> Result<Cow<'_, [u8]>> {
+        match &self.items[index].place {
+            Place::File(path) => picture::read_file(path).map(Cow::Owned),
+            Place::Packed { bytes, .. } => Ok(Cow::Borrowed(&self.blob[bytes.clone()])),
         }
     }
 

@@ -13,11 +13,13 @@ mod folder;
 mod multilabel;
 mod open;
 mod packed;
+mod ranking;
 mod report;
 mod table;
 mod tally;
 #[cfg(test)]
 mod tests;
+mod unknown;
 
 pub use classes::outputs_of;
 pub use compare::{
@@ -25,8 +27,9 @@ pub use compare::{
 };
 pub use dataset::{Dataset, PictureName, Split};
 pub use multilabel::{LabelReport, LabelledPictures, MultiLabelReport, evaluate_labels};
-pub use report::{ClassReport, MeanTimes, Report};
+pub use report::{Accepted, ClassReport, MeanTimes, Report};
 pub(crate) use table::matrix;
+pub use unknown::{UnknownReport, evaluate_unknown};
 
 use tally::Tally;
 

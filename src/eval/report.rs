@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::Dataset;
-use crate::prediction::StageTimes;
+use crate::prediction::{StageTimes, Unknown};
 use crate::runtime::Classifier;
 
 /// A picture is right for [`Report::top5`] when its class is among this many.
@@ -28,12 +28,23 @@ pub struct Report {
     /// Share of pictures whose class is among the five most probable; `None` for five outputs or fewer, where it says
     /// nothing.
     pub top5: Option<f64>,
+    /// Pictures that are not told as unknown; `None` of a model that does not tell.
+    pub accepted: Option<Accepted>,
     /// One entry for each output of the model.
     pub classes: Vec<ClassReport>,
     /// `confusion[truth][prediction]`: number of pictures, by the model's outputs.
     pub confusion: Vec<Vec<u64>>,
     /// Mean time of a picture.
     pub mean_ms: MeanTimes,
+}
+
+/// Pictures that are not told as unknown.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Accepted {
+    /// Their share.
+    pub share: f64,
+    /// Share of them whose most probable class is right; `None` if there are none.
+    pub top1: Option<f64>,
 }
 
 /// How one class fared.
@@ -66,17 +77,29 @@ pub struct MeanTimes {
 pub(super) struct Counts {
     confusion: Vec<Vec<u64>>,
     among_top: u64,
+    /// Pictures of which it is told whether they are unknown, those that are not, and the right ones among them.
+    told: u64,
+    accepted: u64,
+    accepted_right: u64,
 }
 
 impl Counts {
     pub(super) fn new(outputs: usize) -> Self {
-        Self { confusion: vec![vec![0; outputs]; outputs], among_top: 0 }
+        Self { confusion: vec![vec![0; outputs]; outputs], among_top: 0, told: 0, accepted: 0, accepted_right: 0 }
     }
 
     /// Counts a picture of output `truth` that was taken for `prediction`.
     pub(super) fn add(&mut self, truth: usize, prediction: usize, among_top: bool) {
         self.confusion[truth][prediction] += 1;
         self.among_top += u64::from(among_top);
+    }
+
+    /// Counts what was told of a picture whose most probable class `is_right`.
+    pub(super) fn add_unknown(&mut self, unknown: Option<Unknown>, is_right: bool) {
+        let Some(unknown) = unknown else { return };
+        self.told += 1;
+        self.accepted += u64::from(!unknown.is_unknown());
+        self.accepted_right += u64::from(!unknown.is_unknown() && is_right);
     }
 
     /// The result, of at least one picture that took the times `spent` in all. Without `labels`, the outputs are the
@@ -110,6 +133,8 @@ impl Counts {
             pictures,
             top1: right as f64 / pictures as f64,
             top5: (outputs > TOP).then(|| self.among_top as f64 / pictures as f64),
+            accepted: share(self.accepted, self.told)
+                .map(|all| Accepted { share: all, top1: share(self.accepted_right, self.accepted) }),
             classes: (0..outputs).map(class).collect(),
             mean_ms: MeanTimes {
                 decode: mean(spent.decode),

@@ -21,6 +21,12 @@ impl fmt::Display for Report {
         if let Some(top5) = self.top5 {
             write!(f, ", top-5 {:.2} %", 100.0 * top5)?;
         }
+        if let Some(accepted) = self.accepted {
+            write!(f, "; {:.1} % not unknown", 100.0 * accepted.share)?;
+            if let Some(top1) = accepted.top1 {
+                write!(f, ", top-1 {:.2} % of these", 100.0 * top1)?;
+            }
+        }
         let t = &self.mean_ms;
         writeln!(
             f,

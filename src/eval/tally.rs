@@ -50,6 +50,7 @@ impl<'a> Tally<'a> {
                 return Err(Error::new(ErrorKind::Model, format!("model {} predicts nothing", self.classifier.name())));
             };
             self.counts.add(*truth, best.class, among_top);
+            self.counts.add_unknown(result.unknown, *truth == best.class);
             add(&mut self.spent, &result.stages);
             Ok(Verdict { best, among_top })
         };
@@ -66,6 +67,13 @@ impl<'a> Tally<'a> {
 pub(super) struct Decoded {
     images: Vec<RgbImage>,
     took: Duration,
+}
+
+impl Decoded {
+    /// The pictures.
+    pub(super) fn images(&self) -> &[RgbImage] {
+        &self.images
+    }
 }
 
 /// Pictures of `data`, and how long they took to decode.

@@ -116,6 +116,23 @@ pub fn check_folder(folder: &Path) -> io::Result<()> {
     Part::create(folder).map(drop)
 }
 
+/// Bytes that are free where `folder` is, for whoever runs this program.
+///
+/// # Errors
+/// The system's; [`io::ErrorKind::Unsupported`] where it does not tell.
+pub fn free(folder: &Path) -> io::Result<u64> {
+    #[cfg(unix)]
+    {
+        let about = rustix::fs::statvfs(folder)?;
+        Ok(about.f_bavail.saturating_mul(about.f_frsize))
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = folder;
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
 fn failed(path: &Path, error: io::Error) -> Error {
     // A folder like /proc is there, and yet no file can be.
     let advice = match error.kind() {

@@ -3,7 +3,7 @@
 use super::Isa;
 use crate::error::{Error, ErrorKind, Result};
 
-/// Which float convolutions use Winograd's algorithm, of those that can: it has fewer multiply-adds, and rounds more.
+/// Which convolutions use Winograd's algorithm, of those that can: it has fewer multiply-adds, and in f32 rounds more; in int8 it is exact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Winograd {
     /// None.
@@ -74,7 +74,7 @@ impl Kernels {
         Self { winograd, ..self }
     }
 
-    /// Which float convolutions are to use Winograd's algorithm.
+    /// Which convolutions are to use Winograd's algorithm.
     pub fn winograd(self) -> Winograd {
         self.winograd
     }

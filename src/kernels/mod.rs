@@ -4,7 +4,7 @@
 //!
 //! Quantized values are bytes in planes of four channels, `[channels / 4][pixels][4]`. Pixels are the rows of an image one
 //! after another; the caller chooses the plane stride. Kernels know nothing of rows: they work on a range of pixels whose
-//! length is a multiple of [`Kernels::pixel_multiple`], all of which is read and written. Channels that pad a group of four
+//! length is a multiple of [`Kernels::pixel_multiple`] (of [`F32_PIXELS`] for f32 convolutions), all of which is read and written. Channels that pad a group of four
 //! have weights, `mul` and `add` of 0.
 //!
 //! Any alignment works. Fastest are planes that begin at multiples of 64 bytes, an odd number of those apart: then few vectors
@@ -17,7 +17,10 @@
 //! | [`Kernels::convolve`] | activations | quantized values |
 //! | [`Kernels::convolve_raw`] | activations | accumulators, i32 |
 //! | [`Kernels::affine`] | quantized values | quantized values, by norm, ReLU and requantizing in front of a convolution |
+//! | [`Kernels::winograd_int8_input`], [`Kernels::winograd_int8_output`] | activations | quantized values, by a window of 3x3 |
+//! | [`Kernels::winograd_int8_accumulators`] | activations | accumulators, as f32 |
 //! | [`Kernels::convolve_f32`] | f32 | f32 |
+//! | [`Kernels::depthwise_f32`] | f32 | f32, each channel by itself |
 //! | [`Kernels::winograd_input`], [`Kernels::winograd_output`] | f32 | f32, by a window of 3x3 |
 //! | [`Kernels::affine_to_f32`] | either | f32 |
 //! | [`Kernels::affine_to_quantized`] | either | quantized values |
@@ -52,11 +55,11 @@ mod vector;
 mod weights;
 
 pub use affine::{AffineChain, ChainInput};
-pub use convolve::{Convolve, Packed, Requantize};
+pub use convolve::{Convolve, Packed, PackedWinogradInt8, Requantize, WINOGRAD_INT8_ROWS, WinogradInt8Input};
 pub use dispatch::{Kernels, Winograd};
 pub use fp32::{
-    AffineChainF32, BiasClamp, ChainInputF32, ConvolveF32, Operand, PackedF32, PackedWinograd, WINOGRAD_POSITIONS,
-    WINOGRAD_ROWS, WinogradInput, winograd_weights,
+    AffineChainF32, BiasClamp, ChainInputF32, ConvolveF32, DepthwiseF32, F32_PIXELS, Operand, PackedF32,
+    PackedWinograd, WINOGRAD_POSITIONS, WINOGRAD_ROWS, WinogradInput, winograd_weights,
 };
 pub use heap::give_back_memory;
 pub use isa::Isa;

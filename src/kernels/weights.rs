@@ -87,6 +87,8 @@ impl<T: Pod> fmt::Debug for Weights<T> {
 pub enum Blob<'a> {
     /// s8.
     Quantized(&'a mut Weights<i8>, usize),
+    /// s16.
+    Shorts(&'a mut Weights<i16>, usize),
     /// f32.
     Reals(&'a mut Weights<f32>, usize),
 }
@@ -99,6 +101,7 @@ impl Blob<'_> {
     pub fn bytes(&self) -> Option<usize> {
         match self {
             Self::Quantized(_, len) => Some(*len),
+            Self::Shorts(_, len) => len.checked_mul(size_of::<i16>()),
             Self::Reals(_, len) => len.checked_mul(size_of::<f32>()),
         }
     }
@@ -107,6 +110,7 @@ impl Blob<'_> {
     pub fn shared(&self) -> usize {
         match self {
             Self::Quantized(weights, _) => weights.shared(),
+            Self::Shorts(weights, _) => weights.shared(),
             Self::Reals(weights, _) => weights.shared(),
         }
     }
@@ -118,9 +122,8 @@ impl Blob<'_> {
     pub fn write(self, to: &mut impl Write) -> Result<()> {
         match self {
             Self::Quantized(values, _) => to.write_all(bytemuck::cast_slice(values)),
-            Self::Reals(values, _) => values.chunks(PART).try_for_each(|part| {
-                to.write_all(&part.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>())
-            }),
+            Self::Shorts(values, _) => write(to, values, |value| value.to_le_bytes()),
+            Self::Reals(values, _) => write(to, values, |value| value.to_le_bytes()),
         }
     }
 
@@ -131,6 +134,7 @@ impl Blob<'_> {
     pub fn read(self, from: &mut impl Read) -> Result<()> {
         match self {
             Self::Quantized(values, len) => *values = read(from, len, |[byte]: [u8; 1]| byte as i8)?.into(),
+            Self::Shorts(values, len) => *values = read(from, len, i16::from_le_bytes)?.into(),
             Self::Reals(values, len) => *values = read(from, len, f32::from_le_bytes)?.into(),
         }
         Ok(())
@@ -141,10 +145,18 @@ impl Blob<'_> {
         match self {
             Self::Quantized(values, len) => Weights::mapped(file, at, len).map(|mapped| *values = mapped).is_some(),
             // Values of a big-endian machine are others.
-            Self::Reals(..) if cfg!(target_endian = "big") => false,
+            Self::Shorts(..) | Self::Reals(..) if cfg!(target_endian = "big") => false,
+            Self::Shorts(values, len) => Weights::mapped(file, at, len).map(|mapped| *values = mapped).is_some(),
             Self::Reals(values, len) => Weights::mapped(file, at, len).map(|mapped| *values = mapped).is_some(),
         }
     }
+}
+
+/// Writes values of `N` bytes each.
+fn write<T: Copy, const N: usize>(to: &mut impl Write, values: &[T], bytes: impl Fn(T) -> [u8; N]) -> Result<()> {
+    values
+        .chunks(PART)
+        .try_for_each(|part| to.write_all(&part.iter().flat_map(|value| bytes(*value)).collect::<Vec<u8>>()))
 }
 
 /// `len` values of `N` bytes each. Of a length that is not to be believed no more is allocated than there is to read.

@@ -12,6 +12,7 @@ mod metadata;
 pub mod onnx;
 mod presets;
 pub mod reuse;
+mod unknown;
 mod weights;
 
 pub use architecture::{Architecture, BatchNorm, Conv, DenseBlock, DenseLayer, Linear, Stage, Stem, TensorSpec};
@@ -20,4 +21,5 @@ pub use count::{Count, count};
 pub use limits::{Limit, Limits};
 pub use metadata::{ChannelOrder, Interpolation, Metadata, Preprocessing, ResizeKind, Scores};
 pub use presets::{PRESETS, Preset, preset};
+pub use unknown::UnknownDetector;
 pub use weights::{Tensor, Weights};

@@ -51,12 +51,12 @@ impl FusedOp {
         &self.0.engine
     }
 
-    /// Writes the only output for one image to `out`; allocates nothing unless another thread runs the same operator.
+    /// Writes the outputs for one image to `outputs`; allocates nothing unless another thread runs the same operator.
     ///
     /// # Panics
     /// As [`Engine::run_into`].
-    pub fn run_into(&self, inputs: &[&[f32]], out: &mut [f32]) {
-        self.with_memory(|engine, memory| engine.run_into(inputs, memory, out));
+    pub fn run_into(&self, inputs: &[&[f32]], outputs: &mut [&mut [f32]]) {
+        self.with_memory(|engine, memory| engine.run_into(inputs, memory, outputs));
     }
 
     /// Bytes of all activations and scratch.

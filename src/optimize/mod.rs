@@ -80,10 +80,11 @@ fn read(proto: &ModelProto, input: &[usize]) -> TractResult<tract_onnx::prelude:
     Ok(model)
 }
 
-/// The operator that makes up all of `model`, if there is one: it reads the model's input and gives its output.
+/// The operator that makes up all of `model`, if there is one: it reads the model's input and gives its outputs, in their order.
 pub fn whole(model: &TypedModel) -> Option<FusedOp> {
-    let ([input], [output]) = (model.input_outlets().ok()?, model.output_outlets().ok()?) else { return None };
-    let node = model.node(output.node);
+    let ([input], outputs) = (model.input_outlets().ok()?, model.output_outlets().ok()?) else { return None };
+    let node = model.node(outputs.first()?.node);
     let op = node.op_as::<FusedOp>()?;
-    (node.inputs.as_slice() == [*input] && node.outputs.len() == 1).then(|| op.clone())
+    let gives = outputs.iter().copied().eq((0..node.outputs.len()).map(|slot| OutletId::new(node.id, slot)));
+    (node.inputs.as_slice() == [*input] && gives).then(|| op.clone())
 }

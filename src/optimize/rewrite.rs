@@ -10,6 +10,7 @@ pub fn all(network: &mut FusedNetwork) {
     fold_norms(network);
     pool_first(network);
     share_prologues(network);
+    bound_sums(network);
 }
 
 /// The readers of a segment: indices of layers, and whether an output reads it too.
@@ -123,6 +124,28 @@ pub fn share_prologues(network: &mut FusedNetwork) {
     }
 }
 
+/// Moves a bound, such as ReLU, with which the only read of a float convolution begins to the convolution, which bounds its sums before it writes
+/// them.
+///
+/// Holds for every convolution without an epilogue: the order of operations stays the same.
+pub fn bound_sums(network: &mut FusedNetwork) {
+    for number in 0..network.layers.len() {
+        let layer = &network.layers[number];
+        let float = matches!(layer.op, Op::Convolution { weights: ConvolutionWeights::Float { .. }, .. });
+        if !float || !layer.epilogue.is_empty() {
+            continue;
+        }
+        let segment = network.inputs.len() + number;
+        let mut reads = reads_mut(network).filter(|read| read.segment == segment);
+        let bound = match (reads.next(), reads.next()) {
+            (Some(read), None) if read.prologue.first().is_some_and(Affine::only_bounds) => read.prologue.remove(0),
+            _ => continue,
+        };
+        drop(reads);
+        network.layers[number].epilogue.push(bound);
+    }
+}
+
 /// All reads of layers and outputs.
 fn reads_mut(network: &mut FusedNetwork) -> impl Iterator<Item = &mut Read> {
     let layers = network.layers.iter_mut().map(|layer| &mut layer.reads);
@@ -230,6 +253,23 @@ mod tests {
         for (a, b) in plain.run(&[&x])[0].iter().zip(&swapped.run(&[&x])[0]) {
             assert!((a - b).abs() < 1e-5, "{a} and {b}");
         }
+    }
+
+    #[test]
+    fn a_bound_of_the_only_read_goes_to_the_convolution() {
+        let relu = Affine { low: 0.0, ..Affine::factor(1.0, 2) };
+        let mut network = transition();
+        network.layers[1].reads[0].prologue = vec![relu.clone()];
+        let mut bounded = network.clone();
+        bound_sums(&mut bounded);
+        assert_eq!((&bounded.layers[0].epilogue, &bounded.layers[1].reads[0].prologue), (&vec![relu], &vec![]));
+        let x: Vec<f32> = (0..48).map(|i| (i * 7 % 11) as f32 / 4.0 - 1.0).collect();
+        assert_eq!(bounded.run(&[&x]), network.run(&[&x]));
+        // Not where it is read without the bound too.
+        network.outputs[0].reads.push(Read::all(1, vec![]));
+        let before = network.clone();
+        bound_sums(&mut network);
+        assert_eq!(network, before);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Rewrites change no result: random networks give the same before and after.
 
-use super::rewrite::{fold_norms, only_reader, pool_first, share_prologues};
+use super::rewrite::{bound_sums, fold_norms, only_reader, pool_first, share_prologues};
 use crate::model::fused::random::{self, NumberKind};
 use crate::model::fused::{ConvolutionWeights, FusedNetwork, Op};
 
@@ -23,14 +23,20 @@ pub(super) fn exactly(network: &FusedNetwork, inputs: &[Vec<f32>]) -> Option<Vec
 type Rewrite = fn(&mut FusedNetwork);
 
 /// The rewrites by name.
-const REWRITES: [(&str, Rewrite); 4] = [
+const REWRITES: [(&str, Rewrite); 5] = [
     ("fold_norms", fold_norms),
     ("pool_first", pool_first),
     ("share_prologues", share_prologues),
+    // Norms that were folded leave bounds alone.
+    ("bound_sums", |network| {
+        fold_norms(network);
+        bound_sums(network);
+    }),
     ("all", |network| {
         fold_norms(network);
         pool_first(network);
         share_prologues(network);
+        bound_sums(network);
     }),
 ];
 

@@ -9,7 +9,7 @@ use crate::frame::RgbImage;
 
 /// How a picture is encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Encoding {
+pub(crate) enum Encoding {
     Png,
     /// With a quality from 1 to 100.
     Jpeg(u8),
@@ -21,7 +21,7 @@ impl Encoding {
     /// # Errors
     /// [`ErrorKind::Output`] for a picture that the format cannot hold (empty, or a JPEG wider or taller than
     /// 65535 pixels).
-    pub(super) fn encode(self, image: &RgbImage) -> Result<Vec<u8>> {
+    pub(crate) fn encode(self, image: &RgbImage) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
         let encoded = match self {
             Self::Png => write(PngEncoder::new(&mut bytes), image),

@@ -16,7 +16,7 @@
 
 pub mod actions;
 mod clean;
-mod encode;
+pub(crate) mod encode;
 #[cfg(feature = "http")]
 pub(crate) mod http;
 mod images;

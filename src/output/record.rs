@@ -25,7 +25,8 @@
 //! | `regions` | array | region by region, see below |
 //! | `events` | array | states that changed with this frame: `time` (as `timestamp`), `region`, `label` (null: none holds any more), `active` (whether it holds from now on), `score` |
 //! | `throttled` | boolean, null | whether heat or low voltage slows the processor; null where it cannot be told |
-//! | `predictions` | array | of the first region, best classes first: `class` (integer), `label` (string), `score` (0 to 1) |
+//! | `predictions` | array | of the first region, best classes first: `class` (integer), `label` (string), `score` (0 to 1), `accepted` (boolean: false where the picture is unknown, so that none of the classes is meant) |
+//! | `unknown` | object, null | of the first region: `score` (0 to 1) for what the network does not know, `threshold` beyond which it is that; null where the model does not tell |
 //!
 //! `model` and `model_hash` are the first region's, too. Of each region there is:
 //!
@@ -34,7 +35,7 @@
 //! | `name` | string | its name; `frame` where the settings name none |
 //! | `area` | array | left, top, width, height in pixels |
 //! | `model`, `model_hash` | string | as above |
-//! | `predictions` | array | as above |
+//! | `predictions`, `unknown` | array, object | as above |
 //! | `state` | object, null | `labels` (those that hold; none: uncertain), `since_us` (on the clock of `monotonic_us`); null where no state is followed |
 //!
 //! JSON has no infinities and no NaN: such a number is `null`.
@@ -43,7 +44,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 
-use crate::prediction::{Event, FrameReport, Prediction, RegionReport};
+use crate::prediction::{self, Event, FrameReport, RegionReport};
 use crate::text;
 
 /// `report` as one line, with its line end; of a run that is paused now, with how many frames it has skipped by now.
@@ -72,7 +73,8 @@ pub(super) fn line(report: &FrameReport, paused: Option<u64>) -> String {
         paused: paused.is_some(),
         partial: report.partial,
         throttled: report.throttled,
-        predictions: scored(report.predictions()),
+        predictions: report.regions.first().map_or_else(Vec::new, scored),
+        unknown: report.regions.first().and_then(unknown),
         regions: report.regions.iter().map(region).collect(),
         events: report.events.iter().map(event).collect(),
     };
@@ -100,7 +102,8 @@ fn region(region: &RegionReport) -> Region<'_> {
         area: [area.left, area.top, area.width, area.height],
         model: &region.model,
         model_hash: &region.model_hash,
-        predictions: scored(&region.predictions),
+        predictions: scored(region),
+        unknown: unknown(region),
         state: region.state.as_ref().map(|state| Held {
             labels: state.labels.iter().map(|label| &**label).collect(),
             since_us: micros(state.since),
@@ -108,8 +111,13 @@ fn region(region: &RegionReport) -> Region<'_> {
     }
 }
 
-fn scored(predictions: &[Prediction]) -> Vec<Scored<'_>> {
-    predictions.iter().map(|p| Scored { class: p.class, label: &p.label, score: p.score }).collect()
+fn scored(region: &RegionReport) -> Vec<Scored<'_>> {
+    let accepted = !region.is_unknown();
+    region.predictions.iter().map(|p| Scored { class: p.class, label: &p.label, score: p.score, accepted }).collect()
+}
+
+fn unknown(region: &RegionReport) -> Option<Unknown> {
+    region.unknown.map(|prediction::Unknown { score, threshold }| Unknown { score, threshold })
 }
 
 #[derive(Serialize)]
@@ -133,6 +141,7 @@ struct Record<'a> {
     partial: bool,
     throttled: Option<bool>,
     predictions: Vec<Scored<'a>>,
+    unknown: Option<Unknown>,
     regions: Vec<Region<'a>>,
     events: Vec<Changed<'a>>,
 }
@@ -144,6 +153,7 @@ struct Region<'a> {
     model: &'a str,
     model_hash: &'a str,
     predictions: Vec<Scored<'a>>,
+    unknown: Option<Unknown>,
     state: Option<Held<'a>>,
 }
 
@@ -176,6 +186,13 @@ struct Scored<'a> {
     class: usize,
     label: &'a str,
     score: f32,
+    accepted: bool,
+}
+
+#[derive(Serialize)]
+struct Unknown {
+    score: f32,
+    threshold: f32,
 }
 
 fn micros(duration: Duration) -> u64 {
@@ -202,11 +219,11 @@ mod tests {
             r#""stages":{"decode_us":1500,"preprocess_us":700,"inference_us":20250,"postprocess_us":9},"#,
             r#""latency_us":23456,"fps":29.75,"dropped":7,"skipped":0,"damaged":2,"lost":0,"#,
             r#""paused":false,"partial":false,"throttled":false,"#,
-            r#""predictions":[{"class":285,"label":"Egyptian cat","score":0.9375},"#,
-            r#"{"class":281,"label":"tabby","score":0.03125}],"#,
+            r#""predictions":[{"class":285,"label":"Egyptian cat","score":0.9375,"accepted":true},"#,
+            r#"{"class":281,"label":"tabby","score":0.03125,"accepted":true}],"unknown":null,"#,
             r#""regions":[{"name":"frame","area":[0,0,640,480],"model":"densenet121","model_hash":"0123456789abcdef","#,
-            r#""predictions":[{"class":285,"label":"Egyptian cat","score":0.9375},"#,
-            r#"{"class":281,"label":"tabby","score":0.03125}],"state":null}],"events":[]}"#,
+            r#""predictions":[{"class":285,"label":"Egyptian cat","score":0.9375,"accepted":true},"#,
+            r#"{"class":281,"label":"tabby","score":0.03125,"accepted":true}],"unknown":null,"state":null}],"events":[]}"#,
             "\n"
         );
         assert_eq!(line(&report(), None), expected);
@@ -226,6 +243,19 @@ mod tests {
         });
         assert_eq!(value["events"][0], expected);
         assert!(value["events"][1]["label"].is_null());
+    }
+
+    #[test]
+    fn of_what_is_unknown_no_class_is_accepted() {
+        let mut report = report();
+        report.regions[0].unknown = Some(prediction::Unknown { score: 0.75, threshold: 0.5 });
+        let value: serde_json::Value = serde_json::from_str(&line(&report, None)).unwrap();
+        assert_eq!(value["unknown"], serde_json::json!({ "score": 0.75, "threshold": 0.5 }));
+        assert_eq!(value["regions"][0]["unknown"], value["unknown"]);
+        assert_eq!((&value["predictions"][0]["accepted"], &value["schema"]), (&false.into(), &1.into()));
+        report.regions[0].unknown = Some(prediction::Unknown { score: 0.5, threshold: 0.5 });
+        let value: serde_json::Value = serde_json::from_str(&line(&report, None)).unwrap();
+        assert_eq!(value["predictions"][0]["accepted"], true);
     }
 
     #[test]

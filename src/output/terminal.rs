@@ -13,7 +13,7 @@ use super::lines::Lines;
 use super::{Delivery, Sink};
 use crate::error::Result;
 use crate::frame::RgbImage;
-use crate::prediction::{FrameReport, percent};
+use crate::prediction::{FrameReport, RegionReport, percent};
 use crate::text;
 
 /// Columns of a terminal that labels are aligned in, at most: longer ones push what follows to the right.
@@ -38,8 +38,8 @@ impl Terminal {
 
     /// Whether `report` says something new.
     fn is_news(&mut self, report: &FrameReport) -> bool {
-        let best = |predictions: &[crate::prediction::Prediction]| predictions.first().map(|first| first.label.clone());
-        let best = Some(report.regions.iter().map(|region| best(&region.predictions)).collect());
+        let best = |region: &RegionReport| region.shown().next().map(|(label, _)| label.into());
+        let best = Some(report.regions.iter().map(best).collect());
         let is_same = self.best == best;
         self.best = best;
         !is_same || !report.events.is_empty()
@@ -77,13 +77,13 @@ fn line(report: &FrameReport, widths: &mut Vec<usize>) -> String {
         if report.regions.len() > 1 {
             let _ = write!(line, "{} {}:", if index > 0 { "|" } else { "" }, text::name(&region.name));
         }
-        let labels: Vec<String> = region.predictions.iter().map(|prediction| text::name(&prediction.label)).collect();
+        let labels: Vec<String> = region.shown().map(|(label, _)| text::name(label)).collect();
         *width = labels.iter().map(|label| label.width()).fold(*width, usize::max).min(WIDEST);
-        for (prediction, label) in region.predictions.iter().zip(&labels) {
+        for ((_, score), label) in region.shown().zip(&labels) {
             let blanks = width.saturating_sub(label.width());
-            let _ = write!(line, " {:>6} {label}{:blanks$} ", percent(prediction.score), "");
+            let _ = write!(line, " {:>6} {label}{:blanks$} ", percent(score), "");
         }
-        if region.predictions.is_empty() {
+        if labels.is_empty() {
             line.push_str(" no class ");
         }
     }
@@ -110,7 +110,7 @@ fn line(report: &FrameReport, widths: &mut Vec<usize>) -> String {
 mod tests {
     use super::super::tests::report;
     use super::*;
-    use crate::prediction::{Event, RegionReport};
+    use crate::prediction::Event;
 
     /// The line of a sink that has written none.
     fn line(report: &FrameReport) -> String {
@@ -128,6 +128,18 @@ mod tests {
         (report.origin, report.damaged) = (None, 0);
         report.regions[0].predictions.clear();
         assert_eq!(line(&report), "#41   no class |  23.5 ms | 29.8 fps | 7 dropped | THROTTLED\n");
+    }
+
+    #[test]
+    fn what_is_unknown_comes_first() {
+        let mut report = report();
+        report.regions[0].unknown = Some(crate::prediction::Unknown { score: 0.975, threshold: 0.8 });
+        let expected = "#41    97.5% unknown        93.8% Egyptian cat    3.1% tabby        |";
+        assert!(line(&report).starts_with(expected), "{}", line(&report));
+        let mut terminal = Terminal::stdout(true);
+        assert!(terminal.is_news(&report) && !terminal.is_news(&report));
+        report.regions[0].unknown = None;
+        assert!(terminal.is_news(&report));
     }
 
     #[test]

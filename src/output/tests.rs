@@ -21,6 +21,7 @@ pub(super) fn report() -> FrameReport {
             model: "densenet121".into(),
             model_hash: "0123456789abcdef".into(),
             predictions: vec![prediction(285, "Egyptian cat", 0.9375), prediction(281, "tabby", 0.03125)],
+            unknown: None,
             state: None,
             heat: None,
         }],

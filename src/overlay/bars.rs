@@ -7,39 +7,37 @@ use embedded_graphics::geometry::{Point, Size};
 use embedded_graphics::primitives::Rectangle;
 
 use super::text::Weight;
-use super::{ACCENT, Canvas, Layout, MUTED, PANEL, STRONG, TEXT};
-use crate::prediction::{Prediction, percent};
+use super::{ACCENT, Canvas, Layout, MUTED, PANEL, STRONG, TEXT, WARNING};
+use crate::prediction::{RegionReport, percent};
 
 /// Letters in a row where the frame has room for them; fixed, so that the panel does not change size with labels.
 const LETTERS: u32 = 32;
 /// Letters of a percentage, the least a row shows.
 const PERCENTAGE: usize = 6;
 
-/// Draws as many of `predictions` as fit into the lower left of the frame.
-pub(super) fn draw(canvas: &mut Canvas, layout: &Layout, predictions: &[Prediction]) -> Result<(), Infallible> {
-    let Some(panel) = Panel::new(layout, predictions.len()) else { return Ok(()) };
+/// Draws as much of what is shown of `region` as fits into the lower left of the frame.
+pub(super) fn draw(canvas: &mut Canvas, layout: &Layout, region: &RegionReport) -> Result<(), Infallible> {
+    let Some(panel) = Panel::new(layout, region.shown().count()) else { return Ok(()) };
     let face = &layout.face;
     canvas.shade(&panel.area, PANEL.0, PANEL.1);
-    for (index, prediction) in predictions.iter().take(panel.rows as usize).enumerate() {
+    for (index, (label, score)) in region.shown().take(panel.rows as usize).enumerate() {
         let (weight, text, fill) = match index {
+            0 if region.is_unknown() => (Weight::Bold, STRONG, WARNING),
             0 => (Weight::Bold, STRONG, ACCENT),
             _ => (Weight::Plain, TEXT, MUTED),
         };
         let corner = panel.inner.top_left + Point::new(0, (panel.pitch * index as u32) as i32);
         let room = face.letters_in(panel.inner.size.width) as u32 * face.advance();
-        face.draw(canvas, corner, &percentage(prediction.score), room, weight, text)?;
+        face.draw(canvas, corner, &percentage(score), room, weight, text)?;
         // By itself: a label that is written to the left does not begin with its percentage.
         let before = (PERCENTAGE as u32 + 1) * face.advance();
-        let label = corner + Point::new(before as i32, 0);
-        face.draw(canvas, label, &prediction.label, room.saturating_sub(before), weight, text)?;
+        let behind = corner + Point::new(before as i32, 0);
+        face.draw(canvas, behind, label, room.saturating_sub(before), weight, text)?;
 
         let below = corner + Point::new(0, (face.height() + panel.bar / 2) as i32);
         let track = Rectangle::new(below, Size::new(panel.inner.size.width, panel.bar));
         canvas.shade(&track, MUTED, 60);
-        canvas.fill_solid(
-            &Rectangle::new(below, Size::new(length(prediction.score, track.size.width), panel.bar)),
-            fill,
-        )?;
+        canvas.fill_solid(&Rectangle::new(below, Size::new(length(score, track.size.width), panel.bar)), fill)?;
     }
     Ok(())
 }

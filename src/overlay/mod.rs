@@ -70,7 +70,7 @@ pub fn draw(image: &mut RgbImage, report: &FrameReport) {
         regions::draw(&mut canvas, &layout, &report.regions).and_then(|()| status::draw(&mut canvas, &layout, report));
     let Ok(()) = drawn;
     if let [region] = &report.regions[..] {
-        let Ok(()) = bars::draw(&mut canvas, &layout, &region.predictions);
+        let Ok(()) = bars::draw(&mut canvas, &layout, region);
     }
 }
 

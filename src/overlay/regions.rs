@@ -28,9 +28,9 @@ pub(super) fn draw(canvas: &mut Canvas, layout: &Layout, regions: &[RegionReport
     Ok(())
 }
 
-/// Green where a label holds, or where states are not followed.
+/// Green where a label holds, or where states are not followed and the network knows what it sees.
 fn outline(canvas: &mut Canvas, layout: &Layout, region: &RegionReport) -> Result<(), Infallible> {
-    let is_uncertain = region.state.as_ref().is_some_and(|state| state.labels.is_empty());
+    let is_uncertain = region.state.as_ref().map_or(region.is_unknown(), |state| state.labels.is_empty());
     let color = if is_uncertain { MUTED } else { ACCENT };
     let (width, height) = (region.area.width, region.area.height);
     let (left, top) = (region.area.left as i32, region.area.top as i32);
@@ -67,8 +67,8 @@ fn label(canvas: &mut Canvas, layout: &Layout, region: &RegionReport) -> Result<
 
 /// The region's name and its state, or its best class.
 fn text(region: &RegionReport) -> String {
-    let best = || region.predictions.first().map(|best| format!("{} {}", best.label, percent(best.score)));
-    match region.state.as_ref().map(crate::prediction::State::text).or_else(best) {
+    let best = || region.shown().next().map(|(label, score)| format!("{label} {}", percent(score)));
+    match region.state_text().or_else(best) {
         Some(what) => format!("{}: {what}", region.name),
         None => region.name.to_string(),
     }
@@ -79,7 +79,7 @@ mod tests {
     use super::super::tests::report;
     use super::*;
     use crate::frame::{Area, RgbImage};
-    use crate::prediction::State;
+    use crate::prediction::{State, Unknown};
 
     fn region(left: u32, top: u32, width: u32, height: u32, labels: Option<&[&str]>) -> RegionReport {
         let state = labels.map(|labels| State {
@@ -103,6 +103,14 @@ mod tests {
         assert_eq!(text(&region(0, 0, 9, 9, Some(&["cat", "dog"]))), "gate: cat, dog");
         assert_eq!(text(&region(0, 0, 9, 9, Some(&[]))), "gate: uncertain");
         assert_eq!(text(&region(0, 0, 9, 9, None)), "gate: Egyptian cat 75.0%");
+        let unknown = Some(Unknown { score: 0.97, threshold: 0.8 });
+        let stranger = |state| RegionReport { unknown, ..region(0, 0, 9, 9, state) };
+        assert_eq!(text(&stranger(None)), "gate: unknown 97.0%");
+        assert_eq!(text(&stranger(Some(&[]))), "gate: unknown");
+        assert_eq!(text(&stranger(Some(&["open"]))), "gate: open");
+        let known =
+            RegionReport { unknown: Some(Unknown { score: 0.7, threshold: 0.8 }), ..region(0, 0, 9, 9, Some(&[])) };
+        assert_eq!(text(&known), "gate: uncertain");
         let nothing = RegionReport { predictions: vec![], ..region(0, 0, 9, 9, None) };
         assert_eq!(text(&nothing), "gate");
     }

@@ -31,6 +31,7 @@ pub(super) fn report() -> FrameReport {
             model: "densenet121-k32".into(),
             model_hash: "0123456789abcdef".into(),
             predictions,
+            unknown: None,
             state: None,
             heat: None,
         }],

@@ -1,6 +1,6 @@
 //! Which classes of a frame are shown.
 
-use crate::prediction::{Prediction, top_k};
+use crate::prediction::{Prediction, Unknown, top_k};
 
 /// Smooths scores over time and picks the best.
 #[derive(Debug)]
@@ -11,17 +11,20 @@ pub(super) struct Selection {
     smoothing: f32,
     /// Smoothed scores by class.
     past: Vec<f32>,
+    /// The smoothed score of what is unknown.
+    past_unknown: Option<f32>,
 }
 
 impl Selection {
     pub(super) fn new(topk: usize, threshold: f32, smoothing: f32) -> Self {
-        Self { topk, threshold, smoothing, past: Vec::new() }
+        Self { topk, threshold, smoothing, past: Vec::new(), past_unknown: None }
     }
 
     /// Other numbers from now on. Scores go on from where they are.
     pub(super) fn set(&mut self, topk: usize, threshold: f32, smoothing: f32) {
         if smoothing == 0.0 {
             self.past.clear();
+            self.past_unknown = None;
         }
         (self.topk, self.threshold, self.smoothing) = (topk, threshold, smoothing);
     }
@@ -43,6 +46,17 @@ impl Selection {
             self.smooth(&mut predictions);
         }
         predictions
+    }
+
+    /// `unknown` with the past's share in its score.
+    pub(super) fn smoothed_unknown(&mut self, unknown: Unknown) -> Unknown {
+        if self.smoothing == 0.0 {
+            return unknown;
+        }
+        let past = self.past_unknown.unwrap_or(unknown.score);
+        let score = self.smoothing * past + (1.0 - self.smoothing) * unknown.score;
+        self.past_unknown = Some(score);
+        Unknown { score, ..unknown }
     }
 
     /// Those of smoothed predictions that are shown.
@@ -90,6 +104,18 @@ mod tests {
         assert_eq!(shown(&mut selection, [0.3, 0.4, 0.3]), [(1, 0.4), (0, 0.3)]);
         assert_eq!(shown(&mut selection, [0.1, 0.8, 0.1]), [(1, 0.8)]);
         assert_eq!(selection.wanted(), 2);
+    }
+
+    #[test]
+    fn what_is_unknown_is_smoothed_too() {
+        let unknown = |score| Unknown { score, threshold: 0.5 };
+        let mut selection = Selection::new(3, 0.0, 0.75);
+        assert_eq!(selection.smoothed_unknown(unknown(0.0)).score, 0.0);
+        assert_eq!(selection.smoothed_unknown(unknown(1.0)).score, 0.25);
+        selection.set(3, 0.0, 0.0);
+        assert_eq!(selection.smoothed_unknown(unknown(1.0)), unknown(1.0));
+        selection.set(3, 0.0, 0.5);
+        assert_eq!(selection.smoothed_unknown(unknown(0.0)).score, 0.0);
     }
 
     #[test]

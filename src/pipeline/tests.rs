@@ -44,7 +44,11 @@ impl Classifier for FakeClassifier {
             Prediction { class: 0, label: "other".into(), score: 1.0 - score },
         ];
         predictions.truncate(k);
-        Ok(Classification { predictions, stages: StageTimes { inference: self.takes, ..StageTimes::default() } })
+        Ok(Classification {
+            predictions,
+            unknown: None,
+            stages: StageTimes { inference: self.takes, ..StageTimes::default() },
+        })
     }
 }
 

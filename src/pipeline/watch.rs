@@ -8,7 +8,7 @@ use super::selection::Selection;
 use crate::error::Result;
 use crate::events::{Change, Tracker};
 use crate::frame::{Frame, RgbImage};
-use crate::prediction::{Event, Prediction, RegionReport, StageTimes};
+use crate::prediction::{Event, Prediction, RegionReport, StageTimes, Unknown};
 use crate::runtime::{Classification, Classifier};
 use crate::tuning::{Rules, Tuning};
 
@@ -93,12 +93,13 @@ impl Watch {
         let area = self.region.area(picture)?;
         let wanted = if self.tracker.is_some() { usize::MAX } else { self.selection.wanted() };
         let begin = Instant::now();
-        let Classification { mut predictions, stages } = classifier.classify_area(picture, area, wanted)?;
+        let Classification { mut predictions, unknown, stages } = classifier.classify_area(picture, area, wanted)?;
         let classified = Instant::now();
         self.region.name(&mut predictions);
         let best = predictions.first().map(|best| best.label.clone());
         let all = self.selection.smoothed(predictions);
-        let events = self.events(&all, frame, now);
+        let unknown = unknown.map(|unknown| self.selection.smoothed_unknown(unknown));
+        let events = self.events(&all, unknown, frame, now);
         let predictions = self.selection.of(all);
         let explained = predictions.first().filter(|_| shown);
         let heat = explained.map(|best| classifier.heat_map(area, best.class)).transpose()?.flatten();
@@ -108,6 +109,7 @@ impl Watch {
             model: classifier.name(),
             model_hash: classifier.hash(),
             predictions,
+            unknown,
             state: self.tracker.as_ref().map(|tracker| tracker.state().clone()),
             heat,
         };
@@ -123,9 +125,23 @@ impl Watch {
         }
     }
 
-    fn events(&mut self, predictions: &[Prediction], frame: &Frame, now: Duration) -> Vec<Event> {
+    fn events(
+        &mut self,
+        predictions: &[Prediction],
+        unknown: Option<Unknown>,
+        frame: &Frame,
+        now: Duration,
+    ) -> Vec<Event> {
         let Some(tracker) = &mut self.tracker else { return Vec::new() };
-        let changes = tracker.update(predictions, now).into_iter();
+        // What is not known is none of the classes.
+        let none = |p: &Prediction| Prediction { score: 0.0, ..p.clone() };
+        let changes = match unknown {
+            Some(unknown) if unknown.is_unknown() => {
+                tracker.update(&predictions.iter().map(none).collect::<Vec<_>>(), now)
+            }
+            _ => tracker.update(predictions, now),
+        };
+        let changes = changes.into_iter();
         changes.map(|change| event(&self.region.name, change, frame)).collect()
     }
 }

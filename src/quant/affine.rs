@@ -47,6 +47,12 @@ impl Affine {
         self.mul.len()
     }
 
+    /// Whether it does nothing but bound values, such as ReLU.
+    pub fn only_bounds(&self) -> bool {
+        let linear = self.mul.iter().all(|&mul| mul == 1.0) && self.add.iter().all(|&add| add == 0.0);
+        linear && self.function.is_identity() && !self.round
+    }
+
     /// Whether results are quantized values that fit 8 bits, signed or unsigned.
     pub fn gives_bytes(&self) -> bool {
         self.round && (self.low >= -128.0 && self.high <= 127.0 || self.low >= 0.0 && self.high <= 255.0)

@@ -101,13 +101,15 @@ fn prepared(file: OnnxFile) -> Result<(Whole, FusedNetwork)> {
 /// # Panics
 /// If a picture has another number of values than the network's input.
 pub fn quantize(
-    file: OnnxFile,
+    mut file: OnnxFile,
     calibration: &[Vec<f32>],
     checked: &Checked,
     options: Options,
     progress: &mut Progress<'_>,
 ) -> Result<Quantized> {
     let bytes_before = file.bytes;
+    // Quantized features are others: what is unknown is told of the int8 file anew.
+    file.unknown = None;
     let (whole, original) = isolated(|| prepared(file))?;
     if calibration.is_empty() {
         return Err(Error::new(ErrorKind::Image, "there is no picture to calibrate with"));

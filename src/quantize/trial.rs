@@ -61,7 +61,7 @@ pub(super) fn logits(file: &OnnxFile, pictures: &[Vec<f32>], threads: usize) -> 
     let scores = network.output_shape().iter().product();
     let run = |picture: &Vec<f32>| {
         let mut out = vec![0.0; scores];
-        network.run(picture, &mut out).map(|()| out)
+        network.run(picture, &mut out, &mut []).map(|()| out)
     };
     // Whole pictures side by side keep threads busier than parts of one.
     parallel(pictures, threads, run).into_iter().collect()

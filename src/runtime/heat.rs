@@ -68,7 +68,7 @@ impl HeatMapper {
             return Err(Error::new(ErrorKind::Model, message));
         }
         caught(|| {
-            self.op.run_into(&[input], &mut self.features);
+            self.op.run_into(&[input], &mut [&mut self.features]);
             Ok(())
         })?;
         let shape = self.maps.shape();

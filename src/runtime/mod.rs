@@ -28,13 +28,15 @@ use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::{Area, RgbImage};
-use crate::prediction::{HeatMap, Prediction, StageTimes};
+use crate::prediction::{HeatMap, Prediction, StageTimes, Unknown};
 
 /// What a network says of one picture.
 #[derive(Debug, Clone)]
 pub struct Classification {
     /// The best classes, most probable first.
     pub predictions: Vec<Prediction>,
+    /// Whether it is of something that the network does not know; `None` where that is not told.
+    pub unknown: Option<Unknown>,
     /// How long it took; decoding happened before and is zero.
     pub stages: StageTimes,
 }

@@ -15,11 +15,13 @@ use crate::model::Limits;
 use crate::model::onnx::{Fusion, OnnxFile, Opaque, writer};
 use crate::optimize::{Build, Engine, FusedOp, as_it_is, named, optimized, whole};
 
-/// A planned network: one f32 input `[1, channels, height, width]`, one f32 output.
+/// A planned network: one f32 input `[1, channels, height, width]`, one f32 output, and maybe features besides.
 pub(crate) struct Network {
     runner: Runner,
     input: [usize; 4],
     output: Vec<usize>,
+    /// Number of features, the second output.
+    features: usize,
 }
 
 enum Runner {
@@ -34,29 +36,34 @@ enum Runner {
 }
 
 impl Network {
-    /// Plans the graph of `file`, of whose outputs the network's is left.
+    /// Plans the graph of `file`, of whose outputs the network's is left. Where the file tells what is unknown, the means of the map that it
+    /// goes by are the features.
     ///
     /// # Errors
     /// [`ErrorKind::Model`] for a graph that cannot be run, or comes to more than its limits.
     pub(crate) fn new(file: &mut OnnxFile, threads: usize, stock: bool) -> Result<Self> {
         let input = shape(file);
         file.drop_other_outputs();
+        let map = file.unknown.as_ref().map(|unknown| unknown.map.clone());
+        map.map(|map| file.ask_for_means(&map)).transpose()?;
         let Fusion { networks, opaque, .. } = if stock { Fusion::default() } else { file.fuse()? };
         file.fold_constants()?;
         let how = Build { kernels: Kernels::from_env()?, threads, limits: *file.limits() };
         let model = optimized(&file.proto, networks, &how, &input).map_err(refuse)?;
         let output = output_shape(&model, &file.proto)?;
+        let features = features(&model, file)?;
         if let Some(op) = whole(&model) {
-            return Ok(Self { runner: Runner::Fused(op), input, output });
+            return Ok(Self { runner: Runner::Fused(op), input, output, features });
         }
         // One thread is tract's plain executor; its multi-threaded one would start a pool.
         let executor = if threads == 1 { Executor::SingleThread } else { Executor::multithread(threads) };
         let options = RunOptions { executor: Some(executor), ..Default::default() };
         let plan = TypedSimplePlan::new_with_options(model, &options).map_err(refuse)?;
-        Ok(Self { runner: Runner::Graph { plan, opaque }, input, output })
+        Ok(Self { runner: Runner::Graph { plan, opaque }, input, output, features })
     }
 
-    /// The whole graph on a GPU: by a plan of ours, or by tract's runtime and with the reason why. The option `stock` leaves it to tract.
+    /// The whole graph on a GPU, without features: by a plan of ours, or by tract's runtime and with the reason why. The option `stock` leaves
+    /// it to tract.
     pub(super) fn on_gpu(
         file: &OnnxFile,
         runtime: &dyn Runtime,
@@ -68,7 +75,7 @@ impl Network {
             match Gpu::new(file.clone(), options.batch) {
                 Ok(gpu) => {
                     let output = gpu.output_shape().to_vec();
-                    return Ok((Self { runner: Runner::Gpu(Box::new(gpu)), input, output }, None));
+                    return Ok((Self { runner: Runner::Gpu(Box::new(gpu)), input, output, features: 0 }, None));
                 }
                 Err(error) => why = Some(error),
             }
@@ -82,24 +89,28 @@ impl Network {
             ErrorKind::Fault => Error::new(ErrorKind::Device, format!("the GPU cannot be opened: {error}")),
             _ => error,
         });
-        Ok((Self { runner: Runner::Device(prepared?), input, output }, why))
+        Ok((Self { runner: Runner::Device(prepared?), input, output, features: 0 }, why))
     }
 
-    /// What an engine with one input and one output runs.
+    /// What an engine with one input and one output runs, and `features` of them besides.
     ///
     /// # Errors
     /// [`ErrorKind::Model`] for one with others, or with more activations than `limits` allow.
-    pub(super) fn of(engine: Engine, threads: usize, limits: &Limits) -> Result<Self> {
-        let ([input], [output]) = (engine.inputs(), engine.outputs()) else {
+    pub(super) fn of(engine: Engine, features: usize, threads: usize, limits: &Limits) -> Result<Self> {
+        let ([input], [output, others @ ..]) = (engine.inputs(), engine.outputs()) else {
             return Err(Error::new(ErrorKind::Model, "it has not one input and one output"));
         };
+        let others: Vec<usize> = others.iter().map(|dims| classes(dims)).collect();
+        if others != if features > 0 { vec![features] } else { vec![] } {
+            return Err(Error::new(ErrorKind::Model, "it has other outputs than its scores and features"));
+        }
         let (shape, output) = (input.shape, output.clone());
         if !(1..=MOST_CLASSES).contains(&classes(&output)) {
             let message = format!("its output is {output:?}: up to {MOST_CLASSES} classes are taken");
             return Err(Error::new(ErrorKind::Model, message));
         }
         let input = [1, shape.channels, shape.height, shape.width];
-        Ok(Self { runner: Runner::Fused(FusedOp::of(engine, threads, limits)?), input, output })
+        Ok(Self { runner: Runner::Fused(FusedOp::of(engine, threads, limits)?), input, output, features })
     }
 
     /// The engine, where it is all there is.
@@ -131,18 +142,34 @@ impl Network {
         }
     }
 
+    /// How many features it gives of a picture, besides its output.
+    pub(super) fn features(&self) -> usize {
+        self.features
+    }
+
     /// Runs pictures, each as many values as the product of the input's shape, one behind the other, and writes the outputs, each as many
-    /// as that of its shape.
-    pub(crate) fn run(&self, input: &[f32], out: &mut [f32]) -> Result<()> {
+    /// as that of its shape; and as many features of each.
+    ///
+    /// # Panics
+    /// If there is no room for as many features as the network gives.
+    pub(crate) fn run(&self, input: &[f32], out: &mut [f32], features: &mut [f32]) -> Result<()> {
         let together = if let Runner::Gpu(gpu) = &self.runner { gpu.batch() } else { 1 };
         let [values, scores] = [&self.input[..], &self.output].map(|shape| together * shape.iter().product::<usize>());
-        let mut batches = input.chunks(values).zip(out.chunks_mut(scores));
-        batches.try_for_each(|(input, out)| self.run_batch(input, out))
+        for (number, (input, out)) in input.chunks(values).zip(out.chunks_mut(scores)).enumerate() {
+            // One picture at a time: there are none on a GPU.
+            let features = &mut features[number * self.features..][..self.features];
+            self.run_batch(input, out, features)?;
+        }
+        Ok(())
     }
 
     /// Runs what is computed together: on a GPU some pictures, else one. What comes out is finite.
-    fn run_batch(&self, input: &[f32], out: &mut [f32]) -> Result<()> {
-        caught(|| self.compute(input, out))?;
+    fn run_batch(&self, input: &[f32], out: &mut [f32], features: &mut [f32]) -> Result<()> {
+        caught(|| self.compute(input, out, features))?;
+        if let Some(at) = features.iter().position(|value| !value.is_finite()) {
+            let message = format!("the network's feature {at} is {}: its weights are not usable", features[at]);
+            return Err(Error::new(ErrorKind::Model, message));
+        }
         match out.iter().position(|value| !value.is_finite()) {
             None => Ok(()),
             Some(at) => {
@@ -152,11 +179,14 @@ impl Network {
         }
     }
 
-    fn compute(&self, input: &[f32], out: &mut [f32]) -> Result<()> {
+    fn compute(&self, input: &[f32], out: &mut [f32], features: &mut [f32]) -> Result<()> {
         let tensor = || Tensor::from_shape(&self.input, input).map(IntoTValue::into_tvalue);
         let outputs = match &self.runner {
             Runner::Fused(op) => {
-                op.run_into(&[input], out);
+                match features {
+                    [] => op.run_into(&[input], &mut [out]),
+                    features => op.run_into(&[input], &mut [out, features]),
+                }
                 return Ok(());
             }
             Runner::Gpu(gpu) => return gpu.run(input, out),
@@ -164,9 +194,11 @@ impl Network {
             Runner::Device(runnable) => tensor().and_then(|tensor| runnable.run(tvec!(tensor))),
         };
         let write = |outputs: TVec<TValue>| {
-            let values = outputs[0].to_plain_array_view::<f32>()?;
-            ensure!(values.len() == out.len(), "it gave {} values for {}", values.len(), out.len());
-            out.iter_mut().zip(values.iter()).for_each(|(out, value)| *out = *value);
+            for (output, out) in outputs.iter().zip([out, features]) {
+                let values = output.to_plain_array_view::<f32>()?;
+                ensure!(values.len() == out.len(), "it gave {} values for {}", values.len(), out.len());
+                out.iter_mut().zip(values.iter()).for_each(|(out, value)| *out = *value);
+            }
             Ok(())
         };
         outputs.and_then(write).map_err(|e| {
@@ -209,6 +241,20 @@ const MOST_CLASSES: usize = 1_000_000;
 
 fn classes(shape: &[usize]) -> usize {
     shape.iter().fold(1, |all, &dim| all.saturating_mul(dim))
+}
+
+/// Number of features that the graph gives: as many as the file's detector takes.
+fn features(model: &TypedModel, file: &OnnxFile) -> Result<usize> {
+    let Some(unknown) = &file.unknown else { return Ok(0) };
+    let count = unknown.detector.features();
+    let fact = model.output_fact(1).map_err(refuse)?;
+    let fits = fact.shape.as_concrete().is_some_and(|shape| shape == [1, count]);
+    if fits && fact.datum_type == f32::datum_type() {
+        return Ok(count);
+    }
+    let message =
+        format!("the feature map {} is not one of {count} channels, as what is unknown is told by", unknown.map);
+    Err(Error::new(ErrorKind::Model, message))
 }
 
 /// The shape of the one output, which must be f32.

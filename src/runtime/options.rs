@@ -29,6 +29,8 @@ pub struct SessionOptions {
     pub heat_maps: bool,
     /// What the scores of the classes are; if not given, what the model says, else what its graph ends in.
     pub scores: Option<Scores>,
+    /// The score beyond which a picture is unknown, 0 to 1, in the place of the model's.
+    pub unknown_threshold: Option<f32>,
 }
 
 impl Default for SessionOptions {
@@ -45,6 +47,7 @@ impl Default for SessionOptions {
             output: None,
             heat_maps: false,
             scores: None,
+            unknown_threshold: None,
         }
     }
 }

@@ -25,11 +25,11 @@ use sha2::{Digest, Sha256};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernels::{ALIGNMENT, Kernels, Mapping};
 use crate::model::onnx::Ending;
-use crate::model::{Limit, Limits};
+use crate::model::{Limit, Limits, UnknownDetector};
 use crate::optimize::Engine;
 
 const MAGIC: &[u8; 8] = b"DENSIGHT";
-const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "/5");
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "/6");
 
 /// Bytes of all in front of the contents that are hashed.
 const HEADER: usize = 72;
@@ -55,6 +55,8 @@ pub(super) struct Prepared {
     /// Whether the model takes `[1, height, width, channels]`.
     pub(super) channels_last: bool,
     pub(super) initializer_values: u64,
+    /// How what is unknown is told.
+    pub(super) unknown: Option<UnknownDetector>,
     pub(super) engine: Engine,
 }
 
@@ -180,12 +182,13 @@ impl Prepared {
     /// Whether it is what a session runs: the hash tells that the file is whole, not who wrote it. About how many multiply-adds it takes;
     /// or what it is not.
     fn check(&self, kernels: Kernels) -> Result<u64, &'static str> {
-        let ([input], [_]) = (self.engine.inputs(), self.engine.outputs()) else {
+        let ([input], [_, ..]) = (self.engine.inputs(), self.engine.outputs()) else {
             return Err("it has not one input and one output");
         };
         if ![1, 3].contains(&input.shape.channels) {
             return Err("it does not take a picture");
         }
+        self.unknown.as_ref().map_or(Ok(()), UnknownDetector::check)?;
         self.engine.check(kernels)
     }
 

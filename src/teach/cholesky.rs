@@ -28,6 +28,20 @@ pub(super) fn solve(mut matrix: Array2<f64>, mut right: Array2<f64>) -> Array2<f
     right
 }
 
+/// The inverse of the lower triangle `L` with `L L' = matrix`, which is symmetric and positive definite.
+pub(super) fn inverse_factor(mut matrix: Array2<f64>) -> Array2<f64> {
+    decompose(&mut matrix);
+    let n = matrix.nrows();
+    let mut inverse = Array2::<f64>::eye(n);
+    for i in 0..n {
+        let (before, mut rest) = inverse.view_mut().split_at(ndarray::Axis(0), i);
+        let mut row = rest.row_mut(0);
+        row -= &matrix.slice(s![i, ..i]).dot(&before);
+        row /= matrix[[i, i]];
+    }
+    inverse
+}
+
 /// Writes the lower triangle `L` with `L L' = matrix` over the matrix's; what is above the diagonal is of no meaning then.
 fn decompose(matrix: &mut Array2<f64>) {
     let n = matrix.nrows();
@@ -75,6 +89,10 @@ mod tests {
             let expected = Array2::from_shape_fn((n, 3), |(i, j)| noise(j, i + 5));
             let found = solve(matrix.clone(), matrix.dot(&expected));
             let worst = (&found - &expected).iter().fold(0.0_f64, |most, off| most.max(off.abs()));
+            assert!(worst < 1e-8, "{n}: off by {worst}");
+            let inverse = inverse_factor(matrix.clone());
+            let one = inverse.dot(&matrix).dot(&inverse.t()) - Array2::<f64>::eye(n);
+            let worst = one.iter().fold(0.0_f64, |most, off| most.max(off.abs()));
             assert!(worst < 1e-8, "{n}: off by {worst}");
         }
     }

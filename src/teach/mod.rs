@@ -4,7 +4,9 @@
 //! to. Pooled to small grids they are features on which a linear discriminant analysis separates new classes after a few pictures of each.
 //! The features are those of the network as it will run: of an int8 file, int8's.
 
+mod again;
 mod cholesky;
+mod collection;
 mod discriminant;
 mod features;
 mod folds;
@@ -12,19 +14,24 @@ mod report;
 mod table;
 #[cfg(test)]
 mod tests;
+mod unknown;
 mod views;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::eval::Dataset;
-use crate::model::onnx::{OnnxFile, with_head};
+use crate::model::onnx::{OnnxFile, with_head, with_unknown};
 use crate::model::{Metadata, Preprocessing, Scores};
+pub use again::{Step, Teaching, check_backbone};
+pub use collection::{Collection, CollectionLimits, MOST_CLASSES, check_name};
 use discriminant::Problem;
 use features::{Extractor, Features};
 use folds::{FOLDS, Folds};
 pub use report::{ClassReport, Report, Suspect, Trial};
+pub use unknown::{Told, UnknownReport, tell_unknown};
 
 /// Shrinkages of the covariance that cross-validation chooses from, for features with a deviation of 1; strongest first.
 pub const SHRINKAGES: [f64; 6] = [10.0, 3.0, 1.0, 0.3, 0.1, 0.03];
@@ -72,21 +79,37 @@ pub struct Taught {
 /// 4,000 pictures, and a shrinkage that is not between 1e-6 and 1e6; [`ErrorKind::Model`] for a backbone that does not end in a global
 /// pool and a classifier, and for features that give no finite weights; what pictures fail with.
 pub fn teach(backbone: &OnnxFile, data: &Dataset, options: Options, progress: impl Fn(usize) + Sync) -> Result<Taught> {
-    check(data, options)?;
-    let views = options.views.min((MOST_ROWS / data.pictures()).saturating_sub(1));
-    let options = Options { views, ..options };
-    let channels = backbone.input.channels;
-    let preprocessing = backbone.metadata.preprocessing.clone().unwrap_or_else(|| Preprocessing::of_channels(channels));
+    let options = check(data, options)?;
     let begin = Instant::now();
-    let extractor = Extractor::new(backbone, preprocessing.clone())?;
+    let extractor = Extractor::new(backbone, preprocessing(backbone))?;
     let features = extractor.all(data, options, progress)?;
-    let extracted = begin.elapsed();
+    head(backbone, &extractor, &features, data, options, begin.elapsed(), &AtomicBool::new(false))
+}
+
+fn preprocessing(backbone: &OnnxFile) -> Preprocessing {
+    let channels = backbone.input.channels;
+    backbone.metadata.preprocessing.clone().unwrap_or_else(|| Preprocessing::of_channels(channels))
+}
+
+/// The head for the features of `data`, whose extraction took so long.
+///
+/// # Errors
+/// [`ErrorKind::Model`] for features that give no finite weights, [`ErrorKind::Ended`] where it was cancelled.
+fn head(
+    backbone: &OnnxFile,
+    extractor: &Extractor,
+    features: &Features,
+    data: &Dataset,
+    options: Options,
+    extracted: Duration,
+    cancelled: &AtomicBool,
+) -> Result<Taught> {
     let begin = Instant::now();
     let folds = Folds::new(&features.classes, &features.hashes, data.classes().len());
     let (rows, truths) = features.all();
     let problem = Problem::new(&rows, truths, features.count);
     let shrinkages = options.shrinkage.map_or_else(|| SHRINKAGES.to_vec(), |shrinkage| vec![shrinkage]);
-    let trials = cross_validate(&problem, &features, &folds, &shrinkages);
+    let trials = cross_validate(&problem, features, &folds, &shrinkages, cancelled)?;
     // The least surprise about pictures that were left out; of equals the strongest.
     let best = (0..trials.len()).min_by(|&a, &b| trials[a].loss.total_cmp(&trials[b].loss)).unwrap_or(0);
     let head = problem.head(trials[best].shrinkage, trials[best].temperature);
@@ -98,17 +121,29 @@ pub fn teach(backbone: &OnnxFile, data: &Dataset, options: Options, progress: im
     let metadata = Metadata {
         name: backbone.metadata.name.as_ref().map(|name| format!("{name}, taught")),
         config: None,
-        preprocessing: Some(preprocessing),
+        preprocessing: Some(preprocessing(backbone)),
         labels: Some(data.classes().iter().map(ToString::to_string).collect()),
         scores: Some(Scores::Softmax),
     };
-    let bytes = with_head(backbone, &extractor.taps, &weights, &bias, &metadata)?;
+    let mut bytes = with_head(backbone, &extractor.taps, &weights, &bias, &metadata)?;
+    let largest = |row: &Vec<f32>| row.iter().copied().fold(0.0, f32::max);
+    let best_probabilities: Vec<f32> = trials[best].probabilities.iter().map(largest).collect();
+    let unknown = unknown::detector(features, &folds, &best_probabilities)?;
+    if let Some((detector, _)) = &unknown {
+        bytes = with_unknown(&bytes, &OnnxFile::parse(&bytes)?, &extractor.map, detector)?;
+    }
     let seconds = [extracted, begin.elapsed()].map(|time| time.as_secs_f64());
-    let report = Report::new(data, &features, &folds, &trials[best], options, seconds);
+    let told = unknown.map(|(_, report)| report);
+    let report = Report::new(data, features, &folds, &trials[best], options, seconds).with_unknown(told);
     Ok(Taught { bytes, report })
 }
 
-fn check(data: &Dataset, options: Options) -> Result<()> {
+fn cancelled() -> Error {
+    Error::new(ErrorKind::Ended, "teaching was cancelled")
+}
+
+/// The options, with as many views as there is memory for.
+fn check(data: &Dataset, options: Options) -> Result<Options> {
     let wrong = |message: String| Err(Error::new(ErrorKind::Labels, message));
     let classes: &[Arc<str>] = data.classes();
     if classes.len() < 2 {
@@ -133,15 +168,30 @@ fn check(data: &Dataset, options: Options) -> Result<()> {
             let message = format!("shrinkage is {shrinkage:e}: it must be between 1e-6 and 1e6");
             Err(Error::new(ErrorKind::Usage, message))
         }
-        _ => Ok(()),
+        _ => {
+            let views = options.views.min((MOST_ROWS / data.pictures()).saturating_sub(1));
+            Ok(Options { views, ..options })
+        }
     }
 }
 
 /// For each shrinkage the probabilities of each picture, by heads that did not see it nor one like it.
-fn cross_validate(problem: &Problem, features: &Features, folds: &Folds, shrinkages: &[f64]) -> Vec<Trial> {
+///
+/// # Errors
+/// [`ErrorKind::Ended`] where it was cancelled.
+fn cross_validate(
+    problem: &Problem,
+    features: &Features,
+    folds: &Folds,
+    shrinkages: &[f64],
+    stop: &AtomicBool,
+) -> Result<Vec<Trial>> {
     let pictures = features.classes.len();
     let mut scores = vec![vec![Vec::new(); pictures]; shrinkages.len()];
     for fold in 0..FOLDS {
+        if stop.load(Ordering::Relaxed) {
+            return Err(cancelled());
+        }
         let (left_out, kept): (Vec<usize>, Vec<usize>) = (0..pictures).partition(|&picture| folds.of(picture) == fold);
         if left_out.is_empty() {
             continue;
@@ -154,5 +204,5 @@ fn cross_validate(problem: &Problem, features: &Features, folds: &Folds, shrinka
         }
     }
     let trial = |(scores, &shrinkage)| Trial::of(scores, &features.classes, shrinkage);
-    scores.into_iter().zip(shrinkages).map(trial).collect()
+    Ok(scores.into_iter().zip(shrinkages).map(trial).collect())
 }

@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::Options;
 use super::features::Features;
 use super::folds::Folds;
+use super::unknown::UnknownReport;
 use crate::eval::{Dataset, PictureName};
 
 /// Suspects that are listed at the most.
@@ -77,6 +78,8 @@ pub struct Report {
     pub features: usize,
     /// Changed views of each picture that the head was taught on besides itself.
     pub views: usize,
+    /// How it tells what it does not know; none where all pictures of each class look alike.
+    pub unknown: Option<UnknownReport>,
     /// Seconds for the features.
     pub feature_seconds: f64,
     /// Seconds for cross-validation and head.
@@ -141,9 +144,17 @@ impl Report {
             shrinkage: trial.shrinkage,
             features: features.columns(),
             views: options.views,
+            unknown: None,
             feature_seconds,
             head_seconds,
         }
+    }
+}
+
+impl Report {
+    /// With how it tells what it does not know.
+    pub(super) fn with_unknown(self, unknown: Option<UnknownReport>) -> Self {
+        Self { unknown, ..self }
     }
 }
 

@@ -29,6 +29,10 @@ impl fmt::Display for Report {
             writeln!(f, "\nconfusion (row: folder, column: found)")?;
             matrix(f, &self.confusion)?;
         }
+        match self.unknown {
+            Some(unknown) => write!(f, "\n{unknown}")?,
+            None => writeln!(f, "\nwhat it does not know is not told: all pictures of each class look alike")?,
+        }
         if !self.suspects.is_empty() {
             writeln!(f, "\npictures that may be in the wrong folder")?;
         }

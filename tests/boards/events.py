@@ -133,7 +133,7 @@ def memory(process):
 
 def run(options, folder, config, meanwhile):
     """Runs the camera; its records, its last line, and its memory every quarter of a second."""
-    (folder / "day.toml").write_text("[state]\nenter = 0.2\nleave = 0.1\nhold = 0.0\n" + config)
+    (folder / "day.toml").write_text("unknown-threshold = 1.0\n[state]\nenter = 0.2\nleave = 0.1\nhold = 0.0\n" + config)
     records, said = folder / "records", open(folder / "said", "w+")
     command = [options.program, folder / "*.png", f"json://{records}", "--input-loop", "--input-rate", str(options.rate),
                "--frames", str(options.events), "--config", folder / "day.toml"]

@@ -113,7 +113,7 @@ class Camera:
         (self.folder / "camera.toml").write_text(
             f'input = "test://pattern"\noutputs = ["json://records", "file://newest.jpg", "http://127.0.0.1:0"]\n'
             f'no-pace = true\ninput-width = 320\ninput-height = 240\nmodel = "{name}"\nlabels = "labels.txt"\nmodels = "."\n'
-            f"[swap]\nframes = 4\nslower = 50\nwait = {PATIENCE}\n[state]\nenter = 0.2\nhold = 0.0\n{mqtt}"
+            f"unknown-threshold = 1.0\n[swap]\nframes = 4\nslower = 50\nwait = {PATIENCE}\n[state]\nenter = 0.2\nhold = 0.0\n{mqtt}"
         )
 
     def reload(self, name):

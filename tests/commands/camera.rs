@@ -48,7 +48,7 @@ fn records_and_pictures_are_written_together() {
 #[test]
 fn lines_may_tell_of_changes_only_and_are_never_mixed() {
     let folder = tempfile::tempdir().unwrap();
-    let play = ["--no-pace", "-q", "--frames", "60"];
+    let play = ["--no-pace", "-q", "--frames", "60", "--unknown-threshold", "1"];
     let output =
         densight_camera(folder.path(), &[&["clip://", "terminal://?changes", "json://all"], &play[..]].concat());
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));

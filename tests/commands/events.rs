@@ -47,7 +47,7 @@ fn regions_are_named_by_options_and_by_the_file() {
 #[test]
 fn a_program_runs_for_each_event() {
     let folder = with_settings(
-        "[state]\nenter = 0.6\nhold = 0.0\n[[command]]\nrun = ['sh', '-c', 'echo \"$DENSIGHT_REGION $DENSIGHT_LABEL\" >> log']\n\
+        "unknown-threshold = 1.0\n[state]\nenter = 0.6\nhold = 0.0\n[[command]]\nrun = ['sh', '-c', 'echo \"$DENSIGHT_REGION $DENSIGHT_LABEL\" >> log']\n\
          on = { labels = ['cat'] }\n",
     );
     let output = densight_camera(folder.path(), &[&["clip://", "json://-", "--frames", "300"], &PLAYED[..]].concat());
@@ -154,7 +154,7 @@ fn a_program_that_is_killed_while_it_records_leaves_whole_recordings_within_the_
         format!("[[region]]\nname = '{name}'\nrect = '0%,0%,100%,100%'\nstate = {{ enter = 0.2, hold = 0.0{state} }}\n")
     };
     let folder = with_settings(&format!(
-        "{}{}[[record]]\nfolder = 'kept/clips'\n{record}kind = 'clip'\nbefore = 0.05\nafter = 0.05\nrate = 30\non = {{ regions = ['calm'] }}\n\
+        "unknown-threshold = 1.0\n{}{}[[record]]\nfolder = 'kept/clips'\n{record}kind = 'clip'\nbefore = 0.05\nafter = 0.05\nrate = 30\non = {{ regions = ['calm'] }}\n\
          [[record]]\nfolder = 'kept/pictures'\n{record}on = {{ regions = ['busy'] }}\n",
         region("busy", ""),
         region("calm", ", cooldown = 0.2"),

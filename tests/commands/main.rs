@@ -20,6 +20,7 @@ mod sources;
 #[cfg(unix)]
 mod swap;
 mod teach;
+mod unknown;
 mod verify;
 
 use std::io::Write;

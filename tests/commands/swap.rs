@@ -145,8 +145,9 @@ fn models_are_exchanged_without_losing_a_frame_and_bad_ones_are_named() {
 
 #[test]
 fn settings_are_read_again_as_far_as_they_can_change() {
-    let running = Running::start("topk = 1\n[state]\nenter = 0.01\nleave = 0.0\nhold = 0.0\n");
-    let said = running.change("topk = 2\nname = 'front'\n[state]\nenter = 0.02\nleave = 0.0\nhold = 0.0\n");
+    let running = Running::start("topk = 1\nunknown-threshold = 1.0\n[state]\nenter = 0.01\nleave = 0.0\nhold = 0.0\n");
+    let said = running
+        .change("topk = 2\nname = 'front'\nunknown-threshold = 1.0\n[state]\nenter = 0.02\nleave = 0.0\nhold = 0.0\n");
     assert!(said.starts_with("settings: changed"), "{said}");
     let regions = "topk = 2\n[[region]]\nname = 'left'\nrect = '0%,0%,50%,100%'\n";
     assert!(running.change(regions).contains("settings: changed; left: "));

@@ -29,6 +29,7 @@ MAY_BE_ABSENT = ("densight_temperature_celsius", "densight_throttled")
 SETTINGS = """\
 input = "test://pattern"
 outputs = ["http://127.0.0.1:{port}"]
+unknown-threshold = 1.0
 [[region]]
 name = "left"
 rect = "0%,0%,50%,100%"

@@ -1,6 +1,6 @@
 //! Other models and settings while the program runs: asked for by SIGHUP, by the web server, by a broker.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -9,13 +9,14 @@ use std::time::{Duration, Instant};
 use super::networks::Networks;
 use super::service::Service;
 use super::settings::Settings;
+use super::teach::BeforeTaught;
 use super::{actions, swap};
 use crate::cli::log::{self, Level};
 use crate::control::{Asked, Control, Job, Labels, ModelRequest, Offer, Progress, Refused, Requests, Swapped};
 use crate::cpu;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernels;
-use crate::pipeline::Exchange;
+use crate::pipeline::{Exchange, Trial};
 
 /// Longest wait without looking for signals.
 const LOOK: Duration = Duration::from_millis(50);
@@ -37,6 +38,8 @@ pub(super) struct Changes {
     pub(super) service: Service,
     /// Raised by SIGHUP.
     pub(super) reload: Arc<AtomicBool>,
+    /// The region that is taught, and what ran before a taught model was tried.
+    pub(super) teach: Option<(Arc<str>, BeforeTaught)>,
 }
 
 /// The thread that makes changes, for as long as this lives.
@@ -123,6 +126,8 @@ impl Changes {
             match &job.asked {
                 Asked::Model(request) => self.model(request, job),
                 Asked::Settings => self.settings(job),
+                Asked::Taught(file) => self.taught(file, job),
+                Asked::BeforeTaught => self.before_taught(job),
             }
         };
         let done = thread::scope(|scope| {
@@ -147,7 +152,39 @@ impl Changes {
             Ok(networks)
         };
         let networks = open().map_err(refused)?;
-        self.replace(networks, request.labels != Labels::Same, job)
+        self.replace(networks, request.labels != Labels::Same, job).inspect(|_| self.nothing_is_tried())
+    }
+
+    /// The model that was taught.
+    fn taught(&mut self, file: &Path, job: &Job) -> Result<Swapped, Refused> {
+        let Some((region, before)) = self.teach.clone() else { return Err(refused(nothing_taught())) };
+        let open = || {
+            swap::check_room(file)?;
+            let networks = self.networks.with_taught(&self.settings, file, self.networks.index(&region)?)?;
+            actions::check_goes_on(&self.settings, &self.networks, &networks)?;
+            Ok(networks)
+        };
+        let networks = open().map_err(refused)?;
+        let running = self.networks.clone();
+        let trial = self.settings.trial().map_err(refused)?;
+        let swapped = self.replace_after(networks, true, &trial, job)?;
+        before.keep(running);
+        Ok(swapped)
+    }
+
+    /// What ran before a taught model was tried. It did so well enough to be there: nothing is asked of it.
+    fn before_taught(&mut self, job: &Job) -> Result<Swapped, Refused> {
+        let taken = self.teach.clone().and_then(|(_, before)| Some((before.take()?, before)));
+        let Some((networks, before)) = taken else { return Err(refused(nothing_taught())) };
+        let trial = Trial { frames: 1, slower: f64::MAX, ..Trial::default() };
+        self.replace_after(networks.clone(), true, &trial, job).inspect_err(|_| before.keep(networks))
+    }
+
+    /// Something else took the place of a taught model.
+    fn nothing_is_tried(&self) {
+        if let Some((_, before)) = &self.teach {
+            drop(before.take());
+        }
     }
 
     /// The settings as the file has them by now.
@@ -168,7 +205,10 @@ impl Changes {
         let before = std::mem::replace(&mut self.settings, settings);
         // Whoever writes the settings declares their models' labels.
         match self.replace(networks, true, job) {
-            Ok(swapped) => Ok(Swapped { unchanged, ..swapped }),
+            Ok(swapped) => {
+                self.nothing_is_tried();
+                Ok(Swapped { unchanged, ..swapped })
+            }
             Err(refused) => {
                 self.settings = before;
                 Err(refused)
@@ -178,8 +218,18 @@ impl Changes {
 
     fn replace(&mut self, networks: Networks, relabel: bool, job: &Job) -> Result<Swapped, Refused> {
         let trial = self.settings.trial().map_err(refused)?;
+        self.replace_after(networks, relabel, &trial, job)
+    }
+
+    fn replace_after(
+        &mut self,
+        networks: Networks,
+        relabel: bool,
+        trial: &Trial,
+        job: &Job,
+    ) -> Result<Swapped, Refused> {
         let mut tell = |progress| job.tell(progress);
-        let swapped = self.exchange.replace(networks.models(), relabel, &trial, &self.control, &mut tell)?;
+        let swapped = self.exchange.replace(networks.models(), relabel, trial, &self.control, &mut tell)?;
         self.networks = networks;
         Ok(swapped)
     }
@@ -206,6 +256,10 @@ fn tell_people(asked: &str, progress: &Progress) {
     }
 }
 
+fn nothing_taught() -> Error {
+    Error::new(ErrorKind::Usage, "no taught model is being tried")
+}
+
 fn refused(error: Error) -> Refused {
     Refused { kind: error.kind(), reason: error.to_string(), taken_back: false }
 }
@@ -215,7 +269,8 @@ fn said(asked: &str, swapped: &Swapped) -> String {
     let mut said = format!("{asked}: changed");
     for region in &swapped.regions {
         said += &format!("; {}: {} ({})", region.region, region.model, region.hash);
-        if let Some(agreement) = region.agreement {
+        // Other labels never agree.
+        if let Some(agreement) = region.agreement.filter(|_| !region.relabelled) {
             said += &format!(", agrees on {:.0} % of {} frames", 100.0 * agreement, swapped.frames);
         }
         if let (Some(before), Some(after)) = (region.before_ms, region.after_ms) {

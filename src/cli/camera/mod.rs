@@ -9,9 +9,11 @@ mod service;
 pub(crate) mod settings;
 mod signals;
 mod swap;
+mod teach;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Parser;
 
@@ -22,6 +24,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::output::actions::{Action, EachLabel};
 use crate::output::{self, Sink, SinkOptions};
 use crate::picture;
+use crate::pipeline::Control;
 use crate::pipeline::{self, End, Outcome};
 use crate::runtime::Classifier;
 
@@ -30,6 +33,7 @@ use networks::Networks;
 use service::Service;
 use settings::Settings;
 use signals::Signals;
+use teach::{Lessons, Material};
 
 /// Label what a camera sees
 ///
@@ -93,6 +97,9 @@ their states change; what is done when they do; models to be exchanged while it 
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 4 a live input ended by itself, 130 interrupted (Ctrl-C)";
 
+/// What a first run shows, and what comes next.
+const FIRST: &str = "a clip from inside the program: a rocket and a cup of coffee, which the network does not know, and a cat; for a camera type: densight-camera 0 http://127.0.0.1:8080";
+
 /// Runs the program.
 ///
 /// # Errors
@@ -122,6 +129,9 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         picture::set_most_memory(bytes);
     }
     log::set_least(if args.quiet { Level::Warn } else { settings.log() });
+    if given.input.is_none() && given.model.is_none() && args.config.is_none() {
+        tell(FIRST);
+    }
     let Signals { stop, reload } = Signals::watch(args.config.is_some())?;
     let networks = Networks::open(&settings)?;
     let (actions, labels) = (actions::actions(&settings, &networks)?, actions::each_labels(&networks));
@@ -141,6 +151,21 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     }
     let service = Service::new();
     sinks.push(service.sink());
+    let lessons = lessons(&settings, &networks, &options.control)?;
+    if let Some(lessons) = &lessons {
+        sinks.push(lessons.viewer()?);
+        options.control.set_teacher(Arc::new(lessons.clone()));
+    }
+    // Standard input may be the camera.
+    let keys = lessons.clone().filter(|_| settings.input() != "-").map(teach::watch).transpose()?.flatten();
+    let has_page = settings.outputs().iter().any(|uri| uri.starts_with("http"));
+    if lessons.is_some() && keys.is_none() && !has_page {
+        log::tell(
+            Level::Warn,
+            None,
+            "teach: there is neither a web page nor a terminal to teach by: add http://127.0.0.1:8080",
+        );
+    }
     let mut warn = |error: &Error| {
         log::error(Level::Warn, error);
         service.trouble(error);
@@ -155,10 +180,14 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         control: options.control.clone(),
         service: service.clone(),
         reload,
+        teach: lessons.as_ref().map(|lessons| (lessons.region(), lessons.before())),
     };
     let changes = changes.start()?;
     let Outcome { summary, end } = pipeline::run(source, classifiers, sinks, &options, &stop, &mut warn);
-    drop(changes);
+    drop((changes, keys));
+    if let Some(lessons) = lessons {
+        lessons.end();
+    }
     #[cfg(unix)]
     camera::end_programs();
     tell(&summary.to_string());
@@ -187,6 +216,29 @@ fn sinks(
         Some(path) => Err(usage(format!("{} is an input: write somewhere else", path.display()))),
         None => Ok(sinks),
     }
+}
+
+/// Classes that are taught, where that is asked for.
+///
+/// # Errors
+/// What is wrong with the folder of pictures, or with the network that is taught on.
+fn lessons(settings: &Settings, networks: &Networks, control: &Control) -> Result<Option<Lessons>> {
+    let Some(teach) = &settings.teach else { return Ok(None) };
+    let number = teach.region(&networks.regions)?;
+    let region = &networks.regions[number];
+    let own = settings.region.as_deref().and_then(|regions| regions.get(number));
+    let kept = teach.kept().exists().then(|| networks.of(region).session().hash());
+    let material = Material {
+        settings: teach,
+        region: region.name.clone(),
+        backbone: settings.model_of(own),
+        how: settings.session_of(own)?.0,
+        threads: settings.loop_threads(),
+        kept,
+    };
+    let lessons = Lessons::open(material, control)?;
+    tell(&format!("teach   pictures of {} in {}", region.name, teach.folder.display()));
+    Ok(Some(lessons))
 }
 
 /// Width and height that a camera's pictures are to have at least: the largest network's, and what people can make something out on.

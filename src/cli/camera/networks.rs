@@ -71,7 +71,32 @@ impl Networks {
                 rules.each = networks[region.classifier].scores == Scores::Sigmoid;
             }
         }
-        Ok(Self { networks, regions })
+        let networks = Self { networks, regions };
+        match settings.teach.as_ref().map(|teach| (teach.kept(), teach)) {
+            Some((kept, teach)) if kept.exists() => {
+                let region = teach.region(&networks.regions)?;
+                networks.with_taught(settings, &kept, region)
+            }
+            _ => Ok(networks),
+        }
+    }
+
+    /// These, with the model `path`, which was taught, for the region of this number.
+    ///
+    /// # Errors
+    /// What is wrong with the model.
+    pub(super) fn with_taught(&self, settings: &Settings, path: &Path, region: usize) -> Result<Self> {
+        // What the settings say of the main model, such as its output's name, is not meant for this one.
+        let network = Network::new(model::open_to_run(Some(path), &settings.session_options(false)?)?);
+        let mut new = self.clone();
+        let region = &mut new.regions[region];
+        region.labels = None;
+        if let Some(rules) = &mut region.rules {
+            rules.each = network.scores == Scores::Sigmoid;
+        }
+        region.classifier = new.networks.len();
+        new.networks.push(network);
+        Ok(new.without_idle())
     }
 
     /// The number of a region's network among `networks`, where it is put if it is new.
@@ -130,7 +155,10 @@ impl Networks {
     }
 
     /// The number of a region.
-    fn index(&self, name: &str) -> Result<usize> {
+    ///
+    /// # Errors
+    /// [`ErrorKind::Usage`] for one that is not there.
+    pub(super) fn index(&self, name: &str) -> Result<usize> {
         self.regions.iter().position(|region| *region.name == *name).ok_or_else(|| {
             let names: Vec<&str> = self.regions.iter().map(|region| &*region.name).collect();
             usage(format!("there is no region '{}': there are {}", crate::text::name(name), names.join(", ")))
@@ -283,6 +311,33 @@ mod tests {
             "{error}"
         );
     }
+
+    #[test]
+    fn the_model_that_was_kept_looks_at_the_region_that_is_taught() {
+        let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("models");
+        let (folder, labels) = (tempfile::tempdir().unwrap(), models.join("cifar10_labels.txt"));
+        let text = format!(
+            "labels='{}'\n[teach]\nfolder='{}'\nregion='wall'\n[[region]]\nname='gate'\nrect='0,0,1,1'\n[[region]]\nname='wall'\nrect='0,0,1,1'\nlabels='{0}'\n",
+            labels.display(),
+            folder.path().display()
+        );
+        let settings = read(&text).unwrap();
+        let before = Networks::open(&settings).unwrap();
+        assert_eq!((before.networks.len(), before.regions[1].labels.is_some()), (1, true));
+        let kept = folder.path().join("taught.onnx");
+        std::fs::copy(models.join("hand_signs_densenet_bc_L40_k12_int8.onnx"), &kept).unwrap();
+        let after = Networks::open(&settings).unwrap();
+        assert_eq!(after.regions.iter().map(|region| region.classifier).collect::<Vec<_>>(), [0, 1]);
+        // With the labels that it has, not those of the settings.
+        assert!(after.regions[1].labels.is_none());
+        assert_ne!(after.of(&after.regions[1]).labels, after.of(&after.regions[0]).labels);
+        // It can take the place of another one while that runs, too.
+        let tried = before.with_taught(&settings, &kept, 1).unwrap();
+        assert!(Arc::ptr_eq(&tried.networks[0].session, &before.networks[0].session));
+        std::fs::write(&kept, "no model").unwrap();
+        assert_eq!(Networks::open(&settings).err().unwrap().kind(), ErrorKind::Model);
+    }
+
     #[test]
     fn a_model_that_is_asked_for_takes_the_place_of_others() {
         let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("models");

@@ -153,6 +153,7 @@ mod tests {
                 model: "m".into(),
                 model_hash: "h".into(),
                 predictions: vec![Prediction { class: 1, label: "cat".into(), score: 0.9 }],
+                unknown: None,
                 state: None,
                 heat: None,
             }],

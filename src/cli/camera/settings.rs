@@ -14,6 +14,7 @@ use super::super::log::Level;
 use super::super::threads;
 use super::regions::{RegionSettings, StateSettings};
 use super::swap::SwapSettings;
+use super::teach::TeachSettings;
 use super::usage;
 use crate::camera::{Flip, Rotation, SourceOptions, Turning};
 use crate::error::{Error, ErrorKind, Result};
@@ -50,6 +51,9 @@ pub(super) struct Settings {
     /// the model's metadata or the end of its graph]
     #[arg(long, value_name = "KIND")]
     scores: Option<String>,
+    /// Score beyond which a picture is unknown, 0 to 1; 1: never [default: the model's, if it tells what it does not know]
+    #[arg(long, value_name = "SCORE")]
+    unknown_threshold: Option<f32>,
     /// Classes to show [default: 3]
     #[arg(long, value_name = "K")]
     topk: Option<usize>,
@@ -83,6 +87,9 @@ pub(super) struct Settings {
     /// The folder of models that may be asked for while it runs; without, none may.
     #[arg(skip)]
     pub(super) models: Option<PathBuf>,
+    /// Teach classes from the camera, by keys and on the web page: folder of pictures, with a sub-folder for each class (docs/teach.md)
+    #[arg(long, value_name = "FOLDER")]
+    pub(super) teach: Option<TeachSettings>,
     /// What a model has to stand that takes another's place while it runs.
     #[arg(skip)]
     swap: Option<SwapSettings>,
@@ -233,8 +240,12 @@ impl Settings {
             device: self.device.unwrap_or_default(),
             limits: crate::cli::model::limits(self.allow.as_deref().unwrap_or_default())?,
             heat_maps: self.heatmap.unwrap_or(false),
+            unknown_threshold: self.unknown_threshold,
             ..Default::default()
         };
+        if self.unknown_threshold.is_some_and(|score| !(0.0..=1.0).contains(&score)) {
+            return Err(usage("unknown-threshold: give a number from 0 to 1".into()));
+        }
         if !is_main {
             return Ok(common);
         }
@@ -279,6 +290,11 @@ impl Settings {
         self.swap.as_ref().map_or_else(|| Ok(Trial::default()), SwapSettings::trial).map_err(|e| e.at("swap"))
     }
 
+    /// Threads that each network computes on.
+    pub(super) fn loop_threads(&self) -> usize {
+        self.threads.unwrap_or(1)
+    }
+
     /// Whether networks compute on the calling thread alone.
     pub(super) fn is_single_threaded(&self) -> bool {
         self.threads.unwrap_or(1) == 1
@@ -294,6 +310,7 @@ impl Settings {
         self.log.unwrap_or(Level::Info)
     }
 
+    /// Where frames come from.
     pub(super) fn input(&self) -> &str {
         self.input.as_deref().unwrap_or("clip://")
     }
@@ -355,6 +372,18 @@ impl Settings {
         super::regions::regions(self.region.as_deref().unwrap_or_default(), whole)
     }
 
+    /// # Errors
+    /// [`ErrorKind::Usage`] naming what is wrong with what is taught.
+    fn check_teach(&self, regions: &[Region]) -> Result<()> {
+        let Some(teach) = &self.teach else { return Ok(()) };
+        teach.limits()?;
+        teach.region(regions)?;
+        if self.heatmap.unwrap_or(false) {
+            return Err(usage("teach: taught models have no heat maps: leave heatmap out".into()));
+        }
+        Ok(())
+    }
+
     /// The settings as their users take them.
     ///
     /// # Errors
@@ -393,8 +422,9 @@ impl Settings {
             duration: seconds("duration", self.duration)?,
             ..default
         };
-        self.regions()?;
+        let regions = self.regions()?;
         self.trial()?;
+        self.check_teach(&regions)?;
         let wrong = |name: &str, value: &dyn std::fmt::Display, expected: &str| {
             Err(usage(format!("{name} is {value}: it must be {expected}")))
         };

@@ -18,6 +18,7 @@ pub(super) struct Signals {
 impl Signals {
     fn stop(stop: &AtomicBool) {
         if stop.swap(true, Ordering::Relaxed) {
+            super::teach::restore();
             std::process::exit(i32::from(INTERRUPTED));
         }
     }

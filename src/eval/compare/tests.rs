@@ -36,7 +36,7 @@ impl Classifier for Channel {
         let score = if self.channel == 0 { 0.5 } else { 0.75 };
         let prediction = |class| Prediction { class, label: format!("class {class}").into(), score };
         let stages = StageTimes { inference: Duration::from_millis(self.millis), ..StageTimes::default() };
-        Ok(Classification { predictions: classes.map(prediction).collect(), stages })
+        Ok(Classification { predictions: classes.map(prediction).collect(), unknown: None, stages })
     }
 }
 

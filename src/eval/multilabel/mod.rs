@@ -1,6 +1,5 @@
 //! Accuracy on pictures each of which may have several labels.
 
-mod ranking;
 mod report;
 mod truths;
 

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::super::ranking::{auc, average_precision};
 use super::super::report::MeanTimes;
 use super::super::table::{percent, shortened};
 use super::LabelledPictures;
-use super::ranking::{auc, average_precision};
 use crate::prediction::StageTimes;
 use crate::runtime::Classifier;
 use crate::text;

@@ -25,7 +25,7 @@ impl Classifier for Parts {
             (0..2).map(|class| Prediction { class, label: "not looked at".into(), score: score(class) }).collect();
         predictions.sort_by(|a, b| b.score.total_cmp(&a.score));
         predictions.truncate(k);
-        Ok(Classification { predictions, stages: StageTimes::default() })
+        Ok(Classification { predictions, unknown: None, stages: StageTimes::default() })
     }
 }
 

@@ -33,7 +33,7 @@ impl Classifier for Red {
         let classes = (0..k.min(self.outputs)).map(|i| (first + i) % self.outputs);
         let prediction = |class| Prediction { class, label: "not looked at".into(), score: 0.5 };
         let stages = StageTimes { inference: std::time::Duration::from_millis(2), ..StageTimes::default() };
-        Ok(Classification { predictions: classes.map(prediction).collect(), stages })
+        Ok(Classification { predictions: classes.map(prediction).collect(), unknown: None, stages })
     }
 }
 
@@ -231,7 +231,7 @@ fn json_has_shares_and_counts() {
     let mut report = evaluate_with(&data, None, 2).unwrap();
     (report.data, report.mean_ms.decode) = ("pets".into(), 0.25);
     let expected = concat!(
-        r#"{"model":"red","model_hash":"0123456789abcdef","data":"pets","pictures":2,"top1":0.5,"top5":null,"#,
+        r#"{"model":"red","model_hash":"0123456789abcdef","data":"pets","pictures":2,"top1":0.5,"top5":null,"accepted":null,"#,
         r#""classes":[{"label":"cat","pictures":1,"recall":1.0,"precision":0.5},"#,
         r#"{"label":"dog","pictures":1,"recall":0.0,"precision":null}],"confusion":[[1,0],[1,0]],"#,
         r#""mean_ms":{"decode":0.25,"preprocess":0.0,"inference":2.0,"postprocess":0.0}}"#

@@ -22,6 +22,7 @@ mod neon_store;
 mod packed;
 mod requantize;
 mod scalar;
+mod winograd;
 
 #[cfg(target_arch = "aarch64")]
 pub(super) use neon_store::narrow;
@@ -29,6 +30,7 @@ use packed::Block;
 pub use packed::Packed;
 pub use requantize::Requantize;
 pub(super) use requantize::{bounds_fit, refusal};
+pub use winograd::{PackedWinogradInt8, WINOGRAD_INT8_ROWS, WinogradInt8Input};
 
 /// The operands of a convolution.
 ///

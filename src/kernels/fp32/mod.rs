@@ -9,12 +9,15 @@ use super::{Blob, CHANNEL_BLOCK, Kernels, PlanesMut, Weights};
 mod affine;
 mod bounds;
 mod convolve;
+mod depthwise;
 #[cfg(test)]
 mod tests;
 mod winograd;
 
 use bounds::Bounds;
+use convolve::OUTPUT_BLOCK;
 
 pub use affine::{AffineChainF32, ChainInputF32, Operand};
-pub use convolve::{BiasClamp, ConvolveF32, PackedF32};
+pub use convolve::{BiasClamp, ConvolveF32, F32_PIXELS, PackedF32};
+pub use depthwise::DepthwiseF32;
 pub use winograd::{PackedWinograd, WINOGRAD_POSITIONS, WINOGRAD_ROWS, WinogradInput, winograd_weights};

@@ -70,8 +70,8 @@ fn readers_have_steps_for_their_planes() {
 #[test]
 fn weights_are_as_many_as_offsets_take() {
     let real = |outputs: usize, len: usize, offsets| read::<PackedF32>((outputs, len, vec![0u32; offsets]));
-    assert!(real(8, 96, 3).is_some());
-    for (outputs, len, offsets) in [(8, 95, 3), (6, 72, 3), (4, 96, 3), (usize::MAX - 3, 96, 3)] {
+    assert!(real(8, 192, 3).is_some() && real(20, 384, 3).is_some());
+    for (outputs, len, offsets) in [(8, 191, 3), (6, 192, 3), (20, 192, 3), (usize::MAX - 3, 192, 3)] {
         assert!(real(outputs, len, offsets).is_none(), "{len} weights, {outputs} outputs, {offsets} offsets");
     }
     let packed = |isa: Isa, outputs: usize, offsets: &[u32], ends: &[u32], chains: &[u8], len: usize| {

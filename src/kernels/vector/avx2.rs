@@ -8,6 +8,7 @@ pub(in super::super) struct Avx2;
 
 impl Vector for Avx2 {
     type F32 = __m256;
+    type Pixel = *const f32;
     type Bytes = __m256i;
     type I16 = __m256i;
 
@@ -76,9 +77,41 @@ impl Vector for Avx2 {
 
     #[inline]
     #[target_feature(enable = "avx2,fma")]
-    unsafe fn add_chains([a, b, c, d]: [__m256; 4]) -> __m256 {
-        // Pairwise sums in each 128 bits: of two chains of each channel, then of the two sums.
-        _mm256_hadd_ps(_mm256_hadd_ps(a, b), _mm256_hadd_ps(c, d))
+    unsafe fn prefetch(value: *const f32) {
+        // Of an address that does not exist it does nothing.
+        _mm_prefetch::<_MM_HINT_T1>(value.cast());
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn pixel(from: *const f32) -> *const f32 {
+        from
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn mul_add_channel<const I: i32>(pixel: *const f32, factors: __m256, sums: __m256) -> __m256 {
+        // SAFETY: the caller ensures that the pixel's values can be read.
+        _mm256_fmadd_ps(_mm256_set1_ps(unsafe { *pixel.add(I as usize) }), factors, sums)
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn spread_channel<const I: i32>(values: __m256) -> __m256 {
+        // The index four times, two bits each.
+        match I {
+            0 => _mm256_permute_ps::<0x00>(values),
+            1 => _mm256_permute_ps::<0x55>(values),
+            2 => _mm256_permute_ps::<0xaa>(values),
+            _ => _mm256_permute_ps::<0xff>(values),
+        }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn to_planes([a, b, ..]: [__m256; 4]) -> [__m256; 4] {
+        let (low, high) = (_mm256_permute2f128_ps::<0x20>(a, b), _mm256_permute2f128_ps::<0x31>(a, b));
+        [low, high, low, high]
     }
 
     #[inline]

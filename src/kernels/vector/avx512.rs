@@ -8,6 +8,7 @@ pub(in super::super) struct Avx512;
 
 impl Vector for Avx512 {
     type F32 = __m512;
+    type Pixel = *const f32;
     type Bytes = __m512i;
     type I16 = __m512i;
 
@@ -83,15 +84,48 @@ impl Vector for Avx512 {
 
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw")]
-    unsafe fn add_chains([a, b, c, d]: [__m512; 4]) -> __m512 {
-        // In each 128 bits, a 4x4 of channels and chains: transposed.
-        let doubles = |low, high| (_mm512_castps_pd(low), _mm512_castps_pd(high));
-        let (ab, cd) = doubles(_mm512_unpacklo_ps(a, b), _mm512_unpacklo_ps(c, d));
-        let (zero, one) = (_mm512_unpacklo_pd(ab, cd), _mm512_unpackhi_pd(ab, cd));
-        let (ab, cd) = doubles(_mm512_unpackhi_ps(a, b), _mm512_unpackhi_ps(c, d));
-        let (two, three) = (_mm512_unpacklo_pd(ab, cd), _mm512_unpackhi_pd(ab, cd));
-        let sum = |x, y| _mm512_add_ps(_mm512_castpd_ps(x), _mm512_castpd_ps(y));
-        _mm512_add_ps(sum(zero, one), sum(two, three))
+    unsafe fn prefetch(value: *const f32) {
+        // Of an address that does not exist it does nothing.
+        _mm_prefetch::<_MM_HINT_T1>(value.cast());
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw")]
+    unsafe fn pixel(from: *const f32) -> *const f32 {
+        from
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw")]
+    unsafe fn mul_add_channel<const I: i32>(pixel: *const f32, factors: __m512, sums: __m512) -> __m512 {
+        // SAFETY: the caller ensures that the pixel's values can be read.
+        _mm512_fmadd_ps(_mm512_set1_ps(unsafe { *pixel.add(I as usize) }), factors, sums)
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw")]
+    unsafe fn spread_channel<const I: i32>(values: __m512) -> __m512 {
+        // The index four times, two bits each.
+        match I {
+            0 => _mm512_permute_ps::<0x00>(values),
+            1 => _mm512_permute_ps::<0x55>(values),
+            2 => _mm512_permute_ps::<0xaa>(values),
+            _ => _mm512_permute_ps::<0xff>(values),
+        }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw")]
+    unsafe fn to_planes([a, b, c, d]: [__m512; 4]) -> [__m512; 4] {
+        // A 4x4 of 128 bits: transposed.
+        let (ab, ab_high) = (_mm512_shuffle_f32x4::<0x44>(a, b), _mm512_shuffle_f32x4::<0xee>(a, b));
+        let (cd, cd_high) = (_mm512_shuffle_f32x4::<0x44>(c, d), _mm512_shuffle_f32x4::<0xee>(c, d));
+        [
+            _mm512_shuffle_f32x4::<0x88>(ab, cd),
+            _mm512_shuffle_f32x4::<0xdd>(ab, cd),
+            _mm512_shuffle_f32x4::<0x88>(ab_high, cd_high),
+            _mm512_shuffle_f32x4::<0xdd>(ab_high, cd_high),
+        ]
     }
 
     #[inline]

@@ -25,6 +25,8 @@ pub(super) use neon::Neon;
 pub(super) trait Vector {
     /// Values of four channels of [`Vector::PIXELS`] pixels.
     type F32: Copy;
+    /// A pixel's values of four channels: in memory, or where an instruction can take one of them, in a vector.
+    type Pixel: Copy;
     /// Quantized values of four channels of four times as many pixels.
     type Bytes: Copy;
     /// Half of those as i16.
@@ -51,9 +53,18 @@ pub(super) trait Vector {
     unsafe fn clamp(values: Self::F32, low: Self::F32, high: Self::F32) -> Self::F32;
     /// The nearest whole numbers, ties to even.
     unsafe fn round(values: Self::F32) -> Self::F32;
-    /// For each pixel the sums of four output channels: `channels[o]` has the four chains of channel `o`, which are added as
-    /// `(chain[0] + chain[1]) + (chain[2] + chain[3])`.
-    unsafe fn add_chains(channels: [Self::F32; 4]) -> Self::F32;
+    /// Fetches the cache line of a value that will be read later into the second cache, where processors do not do so in time by themselves.
+    unsafe fn prefetch(value: *const f32);
+    /// The values of four channels of a pixel, at `from`.
+    unsafe fn pixel(from: *const f32) -> Self::Pixel;
+    /// `sums` plus `factors` times the value of channel `I` of the pixel, rounded once.
+    unsafe fn mul_add_channel<const I: i32>(pixel: Self::Pixel, factors: Self::F32, sums: Self::F32) -> Self::F32;
+    /// For each pixel, the value of its channel `I` in place of all four.
+    #[cfg(target_arch = "x86_64")]
+    unsafe fn spread_channel<const I: i32>(values: Self::F32) -> Self::F32;
+    /// From vectors of one pixel each, of as many planes as [`Vector::PIXELS`], to vectors of one plane each, of as many pixels. The other vectors
+    /// are not used.
+    unsafe fn to_planes(pixels: [Self::F32; 4]) -> [Self::F32; 4];
 
     /// Reads quantized values, s8 if `SIGNED`, xored with `flip` if `FLIP`.
     unsafe fn load_quantized<const SIGNED: bool, const FLIP: bool>(from: *const u8, flip: u8) -> [Self::F32; 4];

@@ -10,6 +10,7 @@ pub(in super::super) struct Neon;
 
 impl Vector for Neon {
     type F32 = float32x4_t;
+    type Pixel = float32x4_t;
     type Bytes = int8x16_t;
     type I16 = int16x8_t;
 
@@ -77,9 +78,29 @@ impl Vector for Neon {
 
     #[inline]
     #[target_feature(enable = "neon")]
-    unsafe fn add_chains([a, b, c, d]: [float32x4_t; 4]) -> float32x4_t {
-        // Pairwise sums: of two chains of each channel, then of the two sums.
-        vpaddq_f32(vpaddq_f32(a, b), vpaddq_f32(c, d))
+    unsafe fn prefetch(_: *const f32) {}
+
+    #[inline]
+    #[target_feature(enable = "neon")]
+    unsafe fn pixel(from: *const f32) -> float32x4_t {
+        // SAFETY: the caller ensures that 4 values can be read.
+        unsafe { vld1q_f32(from) }
+    }
+
+    #[inline]
+    #[target_feature(enable = "neon")]
+    unsafe fn mul_add_channel<const I: i32>(
+        pixel: float32x4_t,
+        factors: float32x4_t,
+        sums: float32x4_t,
+    ) -> float32x4_t {
+        vfmaq_laneq_f32::<I>(sums, factors, pixel)
+    }
+
+    #[inline]
+    #[target_feature(enable = "neon")]
+    unsafe fn to_planes(pixels: [float32x4_t; 4]) -> [float32x4_t; 4] {
+        pixels
     }
 
     #[inline]

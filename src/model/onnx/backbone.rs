@@ -151,7 +151,7 @@ pub fn with_head(
 }
 
 /// Adds what pools a tap to its grid and flattens it. Gives the result's name.
-fn pooled(nodes: &mut Nodes, names: &mut Names, tap: &Tap) -> String {
+pub(super) fn pooled(nodes: &mut Nodes, names: &mut Names, tap: &Tap) -> String {
     let [_, height, width] = tap.shape;
     let pool = names.fresh(&format!("{}.pool", tap.tensor));
     let pooled = names.fresh(&format!("{}.pooled", tap.tensor));
@@ -170,7 +170,7 @@ fn pooled(nodes: &mut Nodes, names: &mut Names, tap: &Tap) -> String {
 }
 
 /// Drops the nodes and initializers that the outputs do not depend on.
-fn keep_needed(graph: &mut GraphProto) {
+pub(super) fn keep_needed(graph: &mut GraphProto) {
     let outputs: Vec<String> = graph.output.iter().map(|output| output.name.clone()).collect();
     let mut needed: HashSet<String> = HashSet::new();
     let mut kept: HashSet<String> = HashSet::new();
@@ -191,7 +191,7 @@ fn keep_needed(graph: &mut GraphProto) {
 }
 
 /// Nodes by what they write.
-fn makers(graph: &GraphProto) -> HashMap<&str, &NodeProto> {
+pub(super) fn makers(graph: &GraphProto) -> HashMap<&str, &NodeProto> {
     graph.node.iter().flat_map(|node| node.output.iter().map(move |name| (name.as_str(), node))).collect()
 }
 

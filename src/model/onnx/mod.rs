@@ -21,6 +21,7 @@ mod six;
 mod tensors;
 #[cfg(test)]
 pub(crate) mod testing;
+mod unknown;
 mod wide_quantizers;
 
 pub use backbone::{Tap, tap_tensors, taps, with_features, with_head};
@@ -32,6 +33,7 @@ pub use input::GraphInput;
 pub use properties::{from_entries, to_entries};
 pub use quantized::{LayerEncodings, export_quantized, is_quantized};
 pub use read::{OnnxFile, ReadOptions};
+pub use unknown::{Unknown, with_unknown};
 
 use tract_onnx::pb::ModelProto;
 

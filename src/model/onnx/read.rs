@@ -9,8 +9,8 @@ use super::super::{Limit, Limits, Metadata};
 use super::operators::{self, Opsets};
 use super::tensors::{first_nan, is_whole, value_count};
 use super::{
-    Ending, Fusion, GraphInput, Outside, ending, external, fold, fuse, growth, halves, input, layout, pads, properties,
-    refuse, six, wide_quantizers,
+    Ending, Fusion, GraphInput, Outside, Unknown, ending, external, fold, fuse, growth, halves, input, layout, pads,
+    properties, refuse, six, unknown, wide_quantizers,
 };
 use crate::error::Result;
 
@@ -31,6 +31,8 @@ pub struct OnnxFile {
     pub output: String,
     /// What gives it.
     pub ending: Ending,
+    /// How what the network does not know is told, where the file says so; its output is not among the graph's then.
+    pub unknown: Option<Unknown>,
     /// How many numbers the file's initializers hold: weights, and the statistics of norms.
     pub initializer_values: u64,
     /// What the model may cost.
@@ -72,7 +74,7 @@ impl OnnxFile {
         let limits = &options.limits;
         limits.check(Limit::File, Some(bytes.len() as u64))?;
         let mut proto = decode(bytes)?;
-        let metadata = properties::read(&proto.metadata_props)?;
+        let mut metadata = properties::read(&proto.metadata_props)?;
         let side = metadata.config.as_ref().map(|c| c.side());
         if proto.graph.is_none() {
             return Err(refuse("the file holds no graph: it is not ONNX, or cut short"));
@@ -81,6 +83,16 @@ impl OnnxFile {
         let graph =
             proto.graph.as_mut().ok_or_else(|| refuse("the file holds no graph: it is not ONNX, or cut short"))?;
         let outside = external::load(graph, options.folder, limits, bytes.len() as u64)?;
+        let unknown = match options.output {
+            Some(output) if unknown::is_score(&proto, output)? => {
+                // They are the classes', and this is none of them.
+                metadata.labels = None;
+                None
+            }
+            _ => unknown::take(&mut proto)?,
+        };
+        let graph =
+            proto.graph.as_mut().ok_or_else(|| refuse("the file holds no graph: it is not ONNX, or cut short"))?;
         halves::widen(graph);
         for opset in proto.opset_import.iter_mut().filter(|opset| opset.version == 6) {
             if ["", "ai.onnx"].contains(&opset.domain.as_str()) {
@@ -101,6 +113,7 @@ impl OnnxFile {
         limits
             .check(Limit::Activations, pixels.and_then(|pixels| pixels.checked_mul(3 * 3 * size_of::<f32>() as u64)))?;
         let output = chosen(graph, options.output)?;
+        let unknown = unknown.filter(|_| graph.output.first().is_some_and(|first| first.name == output));
         operators::sort(graph).map_err(refuse)?;
         fuse::expand(graph, limits)?;
         // What was put in has names of its own.
@@ -112,7 +125,18 @@ impl OnnxFile {
         pads::fold(graph, limits);
         let ending = ending::ending(graph, &output);
         let bytes = (bytes.len() as u64).saturating_add(outside.bytes);
-        Ok(Self { metadata, input, output, ending, initializer_values, proto, outside, bytes, limits: *limits })
+        Ok(Self {
+            metadata,
+            input,
+            output,
+            ending,
+            unknown,
+            initializer_values,
+            proto,
+            outside,
+            bytes,
+            limits: *limits,
+        })
     }
 
     /// Finds networks with branches in the graph and puts one node in the place of each; see [`fuse`](super::fuse()).

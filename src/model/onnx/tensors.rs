@@ -45,3 +45,12 @@ pub(super) fn first_nan(tensor: &TensorProto) -> Option<usize> {
         _ => None,
     }
 }
+
+/// The values of a tensor of f32 that is whole.
+pub(super) fn floats(tensor: &TensorProto) -> Option<Vec<f32>> {
+    if DataType::try_from(tensor.data_type) != Ok(DataType::Float) || !is_whole(tensor) {
+        return None;
+    }
+    let raw = tensor.raw_data.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes));
+    Some(if tensor.raw_data.is_empty() { tensor.float_data.clone() } else { raw.collect() })
+}

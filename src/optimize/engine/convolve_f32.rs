@@ -10,7 +10,7 @@ use super::layer_info::LayerInfo;
 use super::memory::{ScratchSize, TileScratch};
 use super::operator::{Compute, Operator, Tile, Tiling};
 use super::prologue::Element;
-use crate::kernels::{BiasClamp, Blob, ConvolveF32, Kernels, PackedF32, PlanesMut};
+use crate::kernels::{BiasClamp, Blob, ConvolveF32, F32_PIXELS, Kernels, PackedF32, PlanesMut};
 use crate::model::fused::OpKind;
 
 /// A float convolution, ready to run.
@@ -56,6 +56,10 @@ impl Operator for ConvolutionF32 {
         self.input.scratch()
     }
 
+    fn tiles_together(&self, tiling: &Tiling) -> usize {
+        self.input.tiles_together(tiling)
+    }
+
     fn blobs(&mut self) -> Vec<Blob<'_>> {
         self.weights.iter_mut().map(PackedF32::blob).collect()
     }
@@ -64,11 +68,13 @@ impl Operator for ConvolutionF32 {
 impl Compute<f32> for ConvolutionF32 {
     fn run(&self, tile: Tile<'_>, _: Range<usize>, scratch: &mut TileScratch, out: &mut PlanesMut<'_, f32>) {
         let input = self.input.read(tile, f32::scratch(scratch));
+        // Behind the image, nothing is computed that need not be.
+        let pixels = tile.inside.next_multiple_of(F32_PIXELS);
         let mut plane = 0;
         for (weights, bias_clamp) in self.weights.iter().zip(&self.bias_clamp) {
             let planes = plane..plane + weights.outputs() / 4;
             plane = planes.end;
-            let operand = ConvolveF32 { input, weights, pixels: tile.pixels };
+            let operand = ConvolveF32 { input, weights, pixels };
             tile.kernels.convolve_f32(&operand, bias_clamp, &mut out.range(planes));
         }
     }

@@ -5,63 +5,67 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use super::check::{Checked, Readable, blocks, ensure, work};
-use super::input::ConvolutionInput;
+use super::check::{Checked, Readable, blocks, ensure, product, work};
+use super::gather::Gather;
 use super::layer_info::LayerInfo;
 use super::lowering::Lowering;
 use super::memory::{ScratchSize, TileScratch};
 use super::operator::{Compute, Operator, Tile, Tiling};
+use super::padded_rows::PaddedRows;
 use super::prologue::Element;
 use super::segments::read_lanes;
-use crate::kernels::{Kernels, PlanesMut};
+use crate::error::Result;
+use crate::kernels::{BiasClamp, DepthwiseF32, Kernels, PIXEL_BLOCK, PlanesMut};
 use crate::model::fused::{Layer, OpKind, Window};
 use crate::quant::Affine;
 
 /// A depthwise convolution, ready to run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Depthwise {
-    /// For each plane and tap the offset of the tap's first pixel, and the weights of four channels.
-    taps: Vec<(u32, [f32; 4])>,
-    /// For each plane.
-    biases: Vec<[f32; 4]>,
-    /// The least and the greatest result.
-    bounds: [f32; 2],
-    input: ConvolutionInput<f32>,
+    gather: Gather<f32>,
+    rows: PaddedRows,
+    /// The offset of each tap in the rows.
+    offsets: Vec<u32>,
+    /// For each plane and tap the weights of four channels.
+    weights: Vec<[f32; 4]>,
+    /// Adds the bias, perhaps with bounds.
+    bias_clamp: BiasClamp,
 }
 
-/// Values that are computed at once, of 8 pixels: [`Kernels::pixel_multiple`] is a multiple of that.
-const VALUES: usize = 32;
-
 impl Depthwise {
-    /// The operator for a layer with as many groups as channels; `None` where results would lie in other lanes than what they are computed
+    /// The operator for a layer with as many groups as channels, and what adds its bias, padded to whole planes; `None` where results would lie in other lanes than what they are computed
     /// from.
+    ///
+    /// # Errors
+    /// If bounds are empty.
     pub(super) fn new(
         lowering: Lowering<'_>,
         layer: &Layer,
         window: &Window,
         (values, add_bias): (&[f32], &Affine),
-        input: &ConvolutionInput<f32>,
-    ) -> Option<Self> {
+    ) -> Result<Option<Self>> {
         let lanes = read_lanes(&layer.reads, lowering.segments);
         let aligned = lanes.iter().enumerate().all(|(channel, &lane)| channel == lane);
         if !aligned || layer.output.channels != lanes.len() {
-            return None;
+            return Ok(None);
         }
-        let planes = lanes.len().div_ceil(4);
-        let four = |of: &dyn Fn(usize) -> f32, plane: usize| {
-            std::array::from_fn(|lane| if 4 * plane + lane < lanes.len() { of(4 * plane + lane) } else { 0.0 })
-        };
-        let tap = |plane: usize, tap: usize| {
-            let place = [tap / window.kernel[1], tap % window.kernel[1]];
-            let weights = four(&|channel| values[channel * window.len() + tap], plane);
-            (input.offset(place, plane) as u32, weights)
-        };
-        Some(Self {
-            taps: (0..planes).flat_map(|plane| (0..window.len()).map(move |at| tap(plane, at))).collect(),
-            biases: (0..planes).map(|plane| four(&|channel| add_bias.add[channel], plane)).collect(),
-            bounds: [add_bias.low, add_bias.high],
-            input: input.clone(),
-        })
+        let rows = PaddedRows::new(*window, lowering.network.input_shape(layer), layer.output);
+        let place = |tap: usize| [tap / window.kernel[1], tap % window.kernel[1]];
+        let weight = |channel: usize, tap: usize| values.get(channel * window.len() + tap).copied().unwrap_or(0.0);
+        let four = |(plane, tap): (usize, usize)| std::array::from_fn(|lane| weight(4 * plane + lane, tap));
+        let taps = (0..lanes.len().div_ceil(4)).flat_map(|plane| (0..window.len()).map(move |tap| (plane, tap)));
+        Ok(Some(Self {
+            gather: Gather::new(&layer.reads, lowering.segments, lowering.places),
+            rows,
+            offsets: (0..window.len()).map(|tap| rows.offset(place(tap)) as u32).collect(),
+            weights: taps.map(four).collect(),
+            bias_clamp: BiasClamp::new(add_bias)?,
+        }))
+    }
+
+    /// Pixels of a tile of the task.
+    pub(super) fn tile_len(&self) -> usize {
+        self.rows.tile_len()
     }
 }
 
@@ -71,58 +75,62 @@ impl Operator for Depthwise {
     }
 
     fn check(&self, _: Kernels, memory: &Readable, tiling: &Tiling) -> Checked<u64> {
-        let Self { taps, biases, input, .. } = self;
-        ensure(tiling.shape.channels.div_ceil(4) == biases.len(), "weights of other outputs")?;
-        ensure(!taps.is_empty() && taps.len().is_multiple_of(biases.len()), "weights of some taps")?;
-        let read = input.check(memory, tiling, taps.iter().map(|(offset, _)| *offset).max())?;
-        Ok(work(&[4, taps.len(), blocks(tiling.shape)]).saturating_add(read))
+        let Self { gather, rows, offsets, weights, bias_clamp } = self;
+        rows.check(tiling.shape)?;
+        ensure(tiling.tile_len == rows.tile_len(), "tiles that do not fit their window")?;
+        // The last block of the last row may reach behind the image.
+        let planes = gather.check(memory, rows.from().area() + PIXEL_BLOCK - 1)?;
+        ensure(tiling.shape.channels.div_ceil(4) == planes, "weights of other outputs")?;
+        ensure(Some(weights.len()) == offsets.len().checked_mul(planes), "weights of other taps")?;
+        ensure(bias_clamp.channels() == 4 * planes, "biases of other outputs")?;
+        let furthest = offsets.iter().max().map_or(0, |&offset| offset as usize);
+        let last = (rows.results(0) - 1) * rows.row_stride() + product(&[4, tiling.shape.width])?;
+        // What is read behind the last row's pixels is part of the rows' length.
+        ensure(furthest.saturating_add(last) + 4 * PIXEL_BLOCK <= rows.len(), "weights for values beyond the input")?;
+        let read = gather.work(blocks(rows.from())).saturating_mul(2);
+        Ok(work(&[4, weights.len(), blocks(tiling.shape)]).saturating_add(read))
     }
 
     fn planes(&self) -> usize {
-        self.biases.len()
+        self.gather.planes()
     }
 
     fn planes_at_once(&self) -> usize {
-        self.biases.len()
+        1
     }
 
     fn scratch(&self, _: &Tiling) -> ScratchSize {
-        self.input.scratch()
+        f32::scratch_size((self.rows.len(), 4 * self.rows.raw_pixels()))
     }
 }
 
 impl Compute<f32> for Depthwise {
-    fn run(&self, tile: Tile<'_>, _: Range<usize>, scratch: &mut TileScratch, out: &mut PlanesMut<'_, f32>) {
-        let input = self.input.read(tile, f32::scratch(scratch));
-        let taps = self.taps.chunks_exact(self.taps.len() / self.biases.len());
-        for (plane, (taps, bias)) in taps.zip(&self.biases).enumerate() {
-            let out = &mut out.plane(plane)[..4 * tile.pixels];
-            tile.kernels.vectorize(
-                #[inline(always)]
-                || convolve(input, taps, (bias, self.bounds), out),
-            );
-        }
-    }
-}
-
-/// Convolves a plane. Bounds are a loop of their own: in the same one the compiler would not use vectors.
-#[inline(always)]
-fn convolve(input: &[f32], taps: &[(u32, [f32; 4])], (bias, [low, high]): (&[f32; 4], [f32; 2]), out: &mut [f32]) {
-    for (block, out) in out.as_chunks_mut::<VALUES>().0.iter_mut().enumerate() {
-        let mut sums = [0.0_f32; VALUES];
-        for (offset, weights) in taps {
-            let x = &input[*offset as usize + VALUES * block..][..VALUES];
-            let weights: [f32; VALUES] = std::array::from_fn(|at| weights[at % 4]);
-            for ((sum, x), weight) in sums.iter_mut().zip(x).zip(&weights) {
-                *sum = x.mul_add(*weight, *sum);
-            }
-        }
-        out.iter_mut().zip(&sums).enumerate().for_each(|(at, (out, sum))| *out = sum + bias[at % 4]);
-    }
-    if low > f32::NEG_INFINITY || high < f32::INFINITY {
-        for value in out {
-            let x = if *value > low { *value } else { low };
-            *value = if x < high { x } else { high };
+    fn run(&self, tile: Tile<'_>, planes: Range<usize>, scratch: &mut TileScratch, out: &mut PlanesMut<'_, f32>) {
+        let Self { gather, rows, offsets, weights, bias_clamp } = self;
+        let Tile { kernels, sources, row: first, pixels, .. } = tile;
+        let (input, raw) = f32::scratch(scratch);
+        let width = rows.from().width;
+        let (begin, height) = rows.rows_read(first);
+        let (start, read) = (begin * width, (height * width).next_multiple_of(PIXEL_BLOCK));
+        for (at, plane) in planes.enumerate() {
+            let wanted = plane..plane + 1;
+            let stored = match gather.stored(sources, start, &wanted) {
+                Some((stored, _)) => stored,
+                None => {
+                    gather.read(kernels, sources, (start, read), wanted, raw, 4 * read);
+                    &*raw
+                }
+            };
+            rows.fill(first, stored, input);
+            let operand = DepthwiseF32 {
+                input,
+                row_stride: rows.row_stride(),
+                offsets,
+                weights: &weights[plane * offsets.len()..][..offsets.len()],
+                height: rows.results(first),
+                width: rows.width(),
+            };
+            kernels.depthwise_f32(&operand, bias_clamp, plane, &mut out.plane(at)[..4 * pixels]);
         }
     }
 }

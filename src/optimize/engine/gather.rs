@@ -115,6 +115,38 @@ impl<T: Element> Gather<T> {
     }
 }
 
+impl<T: Element> Gather<T> {
+    /// The first value, and the values from one plane to the next, if all planes are read from one place and their prologue does nothing to them.
+    pub(super) fn in_place(&self) -> Option<(usize, usize)> {
+        match self.0.as_slice() {
+            [GatheredPlanes { start, plane_stride, kind, prologue, .. }] if prologue.is_identity(*kind) => {
+                Some((*start, *plane_stride))
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Gather<f32> {
+    /// The values of some planes from pixel `first` on, and from one plane to the next, in the segment itself, if they lie in one and their
+    /// prologue does nothing to them.
+    pub(super) fn stored<'a>(
+        &self,
+        sources: Sources<'a>,
+        first: usize,
+        planes: &Range<usize>,
+    ) -> Option<(&'a [f32], usize)> {
+        let mut end = 0;
+        let group = self.0.iter().find(|group| {
+            end += group.planes;
+            planes.start < end
+        })?;
+        let place = group.start + (planes.start + group.planes - end) * group.plane_stride + 4 * first;
+        let as_is = planes.end <= end && group.prologue.is_identity(group.kind);
+        as_is.then(|| (sources.floats.from(place), group.plane_stride))
+    }
+}
+
 /// The part of an affine over lanes that is of some planes.
 fn in_planes(affine: &Affine, planes: Range<usize>) -> Affine {
     let lanes = 4 * planes.start..4 * planes.end;

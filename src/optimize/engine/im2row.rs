@@ -108,17 +108,7 @@ impl Im2Row {
 
     /// The first input row of the tile of results that begins at row `first`, and the number of input rows.
     pub(super) fn rows_read(&self, first: usize) -> (usize, usize) {
-        let top = self.window.padding[0];
-        let rows = self.rows.min(self.to.height - first);
-        let begin = first * self.window.stride[0];
-        let end = begin + (rows - 1) * self.window.stride[0] + self.window.span()[0];
-        if self.window.border == Border::Reflect {
-            let seen = || (begin..end).filter_map(|row| self.window.border.place(row, top, self.from.height));
-            let (begin, last) = (seen().min().unwrap_or(0), seen().max().unwrap_or(0));
-            return (begin, last + 1 - begin);
-        }
-        let (begin, end) = (begin.saturating_sub(top), end.saturating_sub(top).min(self.from.height));
-        (begin.min(end), end - begin.min(end))
+        rows_read(&self.window, self.from.height, (first, self.rows.min(self.to.height - first)))
     }
 
     /// Fills `out` for the results from row `first` on. `raw` holds the rows [`Im2Row::rows_read`] of each plane, `raw_pitch`
@@ -158,8 +148,22 @@ impl Im2Row {
     }
 }
 
+/// The first row that windows look at in an image of so many rows, and the number of rows, for `rows` rows of results from row `first` on.
+pub(super) fn rows_read(window: &Window, height: usize, (first, rows): (usize, usize)) -> (usize, usize) {
+    let top = window.padding[0];
+    let begin = first * window.stride[0];
+    let end = begin + (rows - 1) * window.stride[0] + window.span()[0];
+    if window.border == Border::Reflect {
+        let seen = || (begin..end).filter_map(|row| window.border.place(row, top, height));
+        let (begin, last) = (seen().min().unwrap_or(0), seen().max().unwrap_or(0));
+        return (begin, last + 1 - begin);
+    }
+    let (begin, end) = (begin.saturating_sub(top), end.saturating_sub(top).min(height));
+    (begin.min(end), end - begin.min(end))
+}
+
 /// The taps of one column of a window, for a row of results.
-struct Taps {
+pub(super) struct Taps {
     column: usize,
     left: usize,
     right: usize,
@@ -171,14 +175,14 @@ struct Taps {
 
 impl Taps {
     /// For the tap `column`, behind a padding of `left` pixels, with a stride of `right`: rows of `width` pixels, `results` results.
-    fn new([column, left, right]: [usize; 3], width: usize, results: usize) -> Self {
+    pub(super) fn new([column, left, right]: [usize; 3], width: usize, results: usize) -> Self {
         let begin = left.saturating_sub(column).div_ceil(right).min(results);
         let end = (width + left).saturating_sub(column).div_ceil(right).clamp(begin, results);
         Self { column, left, right, begin, end }
     }
 
     /// Copies the pixel that each result's tap sees.
-    fn copy<T: Copy>(&self, raw: &[T], out: &mut [T], border: Border, padding: T) {
+    pub(super) fn copy<T: Copy>(&self, raw: &[T], out: &mut [T], border: Border, padding: T) {
         let &Self { column, left, right, begin, end } = self;
         let (raw, out) = (raw.as_chunks::<4>().0, out.as_chunks_mut::<4>().0);
         match border {

@@ -56,7 +56,10 @@ impl HaloOffsets {
 /// Bytes of a tile's input, such that it stays in the cache until it is used.
 const CACHED_BYTES: usize = 48 * 1024;
 
-/// The same in values.
+/// Bytes of some tiles' input, such that it stays in the second cache.
+const SECOND_CACHE: usize = 256 * 1024;
+
+/// The same as [`CACHED_BYTES`], in values.
 const fn cached_values<T>() -> usize {
     CACHED_BYTES / size_of::<T>()
 }
@@ -101,6 +104,14 @@ impl<T: Element> ConvolutionInput<T> {
                 Op::Convolution { groups, .. } => Pick::of(&read_lanes(&layer.reads, lowering.segments), groups),
                 _ => None,
             };
+            if T::F32
+                && pick.is_none()
+                && let Some((start, plane_stride)) = gather.in_place()
+            {
+                let offsets =
+                    HaloOffsets { lead: 0, plane_stride, planes, width: 0, top: 0, left: 0, dilation: [1; 2] };
+                return (Self::InPlace { start, offsets }, tile_len::<T>(layer, 2 * planes));
+            }
             let values = 4 * (planes + pick.as_ref().map_or(0, |pick| pick.planes().len()));
             // Of f32 twice as many bytes: longer pieces of a plane come faster from far away, and the kernel reads each value once.
             let tile_len = tile_len::<T>(layer, if T::F32 { values / 2 } else { values });
@@ -183,9 +194,20 @@ impl<T: Element> ConvolutionInput<T> {
         })
     }
 
+    /// Tiles that are read in place and stay in the second cache together, next to the weights; 1 for those that are gathered.
+    pub(super) fn tiles_together(&self, tiling: &Tiling) -> usize {
+        match self {
+            Self::InPlace { offsets, .. } => {
+                let values = offsets.planes.saturating_mul(4).saturating_mul(tiling.tile_len);
+                (SECOND_CACHE / size_of::<T>() / values.max(1)).max(1)
+            }
+            Self::Points { .. } | Self::Window { .. } => 1,
+        }
+    }
+
     /// The values to convolve for a tile.
     pub(super) fn read<'a>(&self, tile: Tile<'a>, scratch: (&'a mut [T], &mut [T])) -> &'a [T] {
-        let Tile { kernels, sources, first, pixels, row } = tile;
+        let Tile { kernels, sources, first, pixels, row, .. } = tile;
         let (out, raw) = scratch;
         match self {
             Self::InPlace { start, .. } => return &T::stored(sources).from(*start)[4 * first..],
@@ -217,4 +239,21 @@ pub(super) fn tile_len<T>(layer: &Layer, values: usize) -> usize {
     let most = (CACHED_BYTES / (values * size_of::<T>() * PIXEL_BLOCK).max(1)).clamp(2, 16);
     let tiles = blocks.div_ceil(most);
     blocks.div_ceil(tiles) * PIXEL_BLOCK
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::fused::Shape;
+
+    #[test]
+    fn tiles_that_are_read_in_place_are_taken_together_as_far_as_they_stay_in_the_cache() {
+        let together = |planes: usize| {
+            let offsets =
+                HaloOffsets { lead: 0, plane_stride: 4096, planes, width: 0, top: 0, left: 0, dilation: [1; 2] };
+            let shape = Shape { channels: 8, height: 32, width: 32 };
+            ConvolutionInput::<f32>::InPlace { start: 0, offsets }.tiles_together(&Tiling { shape, tile_len: 64 })
+        };
+        assert_eq!([1, 16, 64, 65, 1000].map(together), [256, 16, 4, 3, 1]);
+    }
 }

@@ -8,7 +8,7 @@ use super::pick::Pick;
 use super::prologue::is_signed;
 use super::segments::{read_lanes, read_planes};
 use crate::error::Result;
-use crate::kernels::{Packed, PackedF32, PackedWinograd, WINOGRAD_POSITIONS, winograd_weights};
+use crate::kernels::{Packed, PackedF32, PackedWinograd, PackedWinogradInt8, WINOGRAD_POSITIONS, winograd_weights};
 use crate::model::fused::{Layer, Read, Window};
 
 /// Each k-step's offset, and its weights, `[steps][outputs][4]`.
@@ -98,6 +98,13 @@ impl Channels {
     }
 }
 
+/// By how much the values of each plane are too high when they reach the kernels, as u8: by the zero point, and signed ones by 128.
+fn highs(lowering: Lowering<'_>, layer: &Layer, input_zero_point: i32) -> Vec<i32> {
+    let high = |read: &Read| input_zero_point + if is_signed(read, lowering.segments) { 128 } else { 0 };
+    let of = |read| std::iter::repeat_n(high(read), read_planes(read, lowering.segments).len());
+    layer.reads.iter().flat_map(of).collect()
+}
+
 /// Packs a convolution's weights, each part of the outputs by itself, with initial accumulators that subtract the zero point.
 ///
 /// # Errors
@@ -111,13 +118,7 @@ pub(super) fn pack_int8(
 ) -> Result<Vec<Packed>> {
     let Int8Weights { values, zero_points, input_zero_point } = weights;
     let channels = Channels::new(lowering, layer, groups, input.pick());
-    // Quantized values reach the kernels as u8: signed ones are 128 too high.
-    let high = |read: &Read| input_zero_point + if is_signed(read, lowering.segments) { 128 } else { 0 };
-    let highs: Vec<i32> = layer
-        .reads
-        .iter()
-        .flat_map(|read| std::iter::repeat_n(high(read), read_planes(read, lowering.segments).len()))
-        .collect();
+    let highs = highs(lowering, layer, input_zero_point);
     let read_from = |plane: usize, lane: usize| match input.pick() {
         Some(pick) => pick.planes()[plane][lane] / 4,
         None => plane,
@@ -192,4 +193,31 @@ pub(super) fn pack_winograd(
         }
     }
     lowering.kernels.pack_winograd(&weights, planes, rows, columns)
+}
+
+/// As [`pack_int8`], for windows of 3x3 by Winograd's algorithm without groups, in chunks of at most `rows` rows of `columns` tiles. `None` if
+/// that would not be exact.
+pub(super) fn pack_winograd_int8(
+    lowering: Lowering<'_>,
+    layer: &Layer,
+    weights: Int8Weights<'_>,
+    chunk: [usize; 2],
+) -> Option<PackedWinogradInt8> {
+    let Int8Weights { values, zero_points, input_zero_point } = weights;
+    let channels = Channels::new(lowering, layer, 1, None);
+    let highs = highs(lowering, layer, input_zero_point);
+    let (planes, outputs) = (channels.planes.len(), layer.output.channels.next_multiple_of(4));
+    let mut windows = vec![[0; 9]; outputs * planes * 4];
+    let mut init = vec![0i32; outputs];
+    let stored = values.as_chunks::<9>().0;
+    for (output, plane) in (0..outputs).flat_map(|output| (0..planes).map(move |plane| (output, plane))) {
+        let zero_point = zero_points.get(output).map_or(0, |&zero_point| i32::from(zero_point));
+        for lane in 0..4 {
+            let Some(at) = channels.weight(output, plane, lane) else { continue };
+            let window = stored[at].map(|weight| i32::from(weight) - zero_point);
+            init[output] -= highs[plane] * window.iter().sum::<i32>();
+            windows[4 * (output * planes + plane) + lane] = window;
+        }
+    }
+    lowering.kernels.pack_winograd_int8(&windows, &init, planes, chunk)
 }

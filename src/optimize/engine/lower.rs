@@ -10,13 +10,14 @@ use super::k_steps;
 use super::lowering::{Int8Weights, Lowering};
 use super::normalize::Normalize;
 use super::operator::Tiling;
-use super::operators::F32Operator;
+use super::operators::{F32Operator, QuantizedOperator};
 use super::pool::{MaxPool, Pool, PoolF32, Reduction, SumPool};
 use super::prologue::{chain, is_signed, laned};
 use super::results::{F32Results, QuantizedResults, Results};
 use super::segments::{Storage, affines, writes_quantized};
 use super::task::Task;
 use super::winograd::WinogradF32;
+use super::winograd_int8::WinogradInt8;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernels::{AffineChain, AffineChainF32, BiasClamp, Packed, PackedF32, QuantType, Requantize};
 use crate::model::fused::{ConvolutionWeights, Layer, Op, Window};
@@ -62,17 +63,15 @@ fn int8_convolution(
     (window, groups): (&Window, usize),
     weights: Int8Weights<'_>,
 ) -> Result<(Results, usize)> {
-    let (input, tile_len) = ConvolutionInput::quantized(lowering, layer, window, weights.input_zero_point);
-    let weights = k_steps::pack_int8(lowering, layer, (window, groups), weights, &input)?;
-    let outputs: Vec<usize> = weights.iter().map(Packed::outputs).collect();
+    let (convolution, tile_len) = Int8Convolution::new(lowering, layer, (window, groups), weights)?;
+    let outputs = convolution.outputs();
     let channels = outputs.iter().sum();
-    let convolution = Accumulated::new(weights, input);
     let affines: Vec<Affine> = layer.epilogue.iter().map(|affine| padded(affine, channels)).collect();
     let segment = &lowering.segments[to];
     let qvalues = match segment.kind {
         Storage::Quantized(qvalues) => qvalues,
         Storage::F32 => {
-            let results = F32Results::Affine(convolution.into(), AffineChainF32::new(channels, &affines));
+            let results = F32Results::Affine(convolution.accumulated(), AffineChainF32::new(channels, &affines));
             return Ok((Results::F32(results), tile_len));
         }
     };
@@ -81,13 +80,65 @@ fn int8_convolution(
         let halo = segment.halo.as_ref().map(|halo| HaloWriter::new(segment, halo, &lowering.places[to], flip));
         let requantize = split(&affines[0], &outputs);
         let requantize = requantize.iter().map(|affine| Requantize::new(affine, qvalues)).collect::<Result<_>>()?;
-        QuantizedResults::AsIs(Requantized::new(convolution, requantize).into(), halo)
+        QuantizedResults::AsIs(convolution.requantized(requantize), halo)
     } else if let Some((requantize, chain)) = in_two_parts(&affines, qvalues, &outputs) {
-        QuantizedResults::Affine(Requantized::new(convolution, requantize).into(), chain)
+        QuantizedResults::Affine(convolution.requantized(requantize), chain)
     } else {
-        QuantizedResults::Rounded(convolution.into(), AffineChainF32::new(channels, &affines), qvalues)
+        QuantizedResults::Rounded(convolution.accumulated(), AffineChainF32::new(channels, &affines), qvalues)
     };
     Ok((Results::Quantized(results), tile_len))
+}
+
+/// An int8 convolution, before what becomes of its accumulators is known.
+enum Int8Convolution {
+    Direct(Accumulated, Vec<usize>),
+    Winograd(WinogradInt8),
+}
+
+impl Int8Convolution {
+    /// The convolution of a layer, and the pixels of a tile.
+    ///
+    /// # Errors
+    /// Only if the network did not pass [`FusedNetwork::check`](crate::model::fused::FusedNetwork::check).
+    fn new(
+        lowering: Lowering<'_>,
+        layer: &Layer,
+        (window, groups): (&Window, usize),
+        weights: Int8Weights<'_>,
+    ) -> Result<(Self, usize)> {
+        if let Some(winograd) = WinogradInt8::new(lowering, layer, weights) {
+            let tile_len = winograd.tile_len();
+            return Ok((Self::Winograd(winograd), tile_len));
+        }
+        let (input, tile_len) = ConvolutionInput::quantized(lowering, layer, window, weights.input_zero_point);
+        let weights = k_steps::pack_int8(lowering, layer, (window, groups), weights, &input)?;
+        let outputs = weights.iter().map(Packed::outputs).collect();
+        Ok((Self::Direct(Accumulated::new(weights, input), outputs), tile_len))
+    }
+
+    /// Numbers of output channels of its parts.
+    fn outputs(&self) -> Vec<usize> {
+        match self {
+            Self::Direct(_, outputs) => outputs.clone(),
+            Self::Winograd(convolution) => vec![convolution.outputs()],
+        }
+    }
+
+    /// The operator that gives accumulators.
+    fn accumulated(self) -> F32Operator {
+        match self {
+            Self::Direct(convolution, _) => convolution.into(),
+            Self::Winograd(convolution) => convolution.into(),
+        }
+    }
+
+    /// The operator that requantizes them, each part by its affine.
+    fn requantized(self, requantize: Vec<Requantize>) -> QuantizedOperator {
+        match self {
+            Self::Direct(convolution, _) => Requantized::new(convolution, requantize).into(),
+            Self::Winograd(convolution) => convolution.requantized(requantize).into(),
+        }
+    }
 }
 
 /// The results of a convolution with these weights and biases that writes the segment `to`, and the pixels of a tile.
@@ -102,19 +153,20 @@ fn f32_convolution(
     (values, bias): (&[f32], &[f32]),
 ) -> Result<(Results, usize)> {
     let (add_bias, epilogue) = add_bias(layer, bias);
+    let whole_planes = || padded(&add_bias, layer.output.channels.next_multiple_of(4));
     if let Some(geometry) = WinogradF32::chosen(lowering, layer, (window, groups)) {
-        let add_bias = padded(&add_bias, layer.output.channels.next_multiple_of(4));
-        let operator = WinogradF32::new(lowering, layer, geometry, (values, &add_bias))?;
+        let operator = WinogradF32::new(lowering, layer, geometry, (values, &whole_planes()))?;
+        let tile_len = operator.tile_len();
+        return Ok((f32_results(lowering, layer, to, operator.into(), epilogue), tile_len));
+    }
+    if groups > 1
+        && groups == lowering.network.input_shape(layer).channels
+        && let Some(operator) = Depthwise::new(lowering, layer, window, (values, &whole_planes()))?
+    {
         let tile_len = operator.tile_len();
         return Ok((f32_results(lowering, layer, to, operator.into(), epilogue), tile_len));
     }
     let (input, tile_len) = ConvolutionInput::f32(lowering, layer, window);
-    let depthwise = groups > 1 && groups == lowering.network.input_shape(layer).channels;
-    if let Some(operator) =
-        depthwise.then(|| Depthwise::new(lowering, layer, window, (values, &add_bias), &input)).flatten()
-    {
-        return Ok((f32_results(lowering, layer, to, operator.into(), epilogue), tile_len));
-    }
     let weights = k_steps::pack_f32(lowering, layer, (window, groups), values, &input);
     let outputs: Vec<usize> = weights.iter().map(PackedF32::outputs).collect();
     let channels = outputs.iter().sum();
@@ -127,14 +179,9 @@ fn f32_convolution(
 fn add_bias<'a>(layer: &'a Layer, bias: &[f32]) -> (Affine, &'a [Affine]) {
     let add_bias = Affine::linear(vec![1.0; bias.len()], bias.to_vec());
     match layer.epilogue.split_first() {
-        Some((first, rest)) if bounds_only(first) => (Affine { low: first.low, high: first.high, ..add_bias }, rest),
+        Some((first, rest)) if first.only_bounds() => (Affine { low: first.low, high: first.high, ..add_bias }, rest),
         _ => (add_bias, &layer.epilogue),
     }
-}
-
-fn bounds_only(affine: &Affine) -> bool {
-    let linear = affine.mul.iter().all(|&mul| mul == 1.0) && affine.add.iter().all(|&add| add == 0.0);
-    linear && affine.function.is_identity() && !affine.round
 }
 
 /// The results of a float convolution, after the rest of the layer's epilogue.

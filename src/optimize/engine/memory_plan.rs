@@ -185,15 +185,17 @@ fn place(regions: &mut [Region], is_f32: bool) -> usize {
 mod tests {
     use super::super::segments::segments;
     use super::*;
+    use crate::kernels::{Kernels, Winograd};
     use crate::model::fused::random::{NumberKind, network};
 
     #[test]
     fn segments_that_live_at_once_do_not_overlap() {
         let (mut halos, mut heirs) = (0, 0);
+        let kernels = Kernels::best().with_winograd(Winograd::Never);
         for seed in 0..3000 {
             let numbers = [NumberKind::Int8, NumberKind::Exact, NumberKind::Float][seed as usize % 3];
             let network = network(seed, numbers);
-            let segments = segments(&network);
+            let segments = segments(&network, kernels);
             let (plan, live) = (memory_plan(&network, &segments), memory_planner::live_ranges(&network));
             halos += segments.iter().filter(|segment| segment.halo.is_some()).count();
             heirs += plan.places.iter().zip(&segments).filter(|(place, s)| !place.fresh && s.halo.is_some()).count();

@@ -2,7 +2,7 @@
 //!
 //! When an engine is made, memory is planned ([`memory_plan`]), weights are packed, and each layer is lowered to a task; a run
 //! allocates nothing. A layer's input goes through its prologue in tiles that stay in the cache ([`input`]); a 3x3 reads its
-//! input where the 1x1 before it wrote it, padding included ([`halo`]). Threads take a task's tiles from a queue.
+//! input where the 1x1 before it wrote it, padding included ([`halo`]), or transforms it from there ([`winograd_int8`]). Threads take a task's tiles from a queue.
 
 mod check;
 mod combine;
@@ -13,6 +13,7 @@ mod gather;
 mod halo;
 mod im2row;
 mod input;
+mod int8_tiles;
 mod io;
 mod k_steps;
 mod layer_info;
@@ -23,6 +24,7 @@ mod memory_plan;
 mod normalize;
 mod operator;
 mod operators;
+mod padded_rows;
 mod pick;
 mod pool;
 mod pool_window;
@@ -31,6 +33,7 @@ mod results;
 mod segments;
 mod task;
 mod winograd;
+mod winograd_int8;
 
 use serde::{Deserialize, Serialize};
 
@@ -70,7 +73,7 @@ impl Engine {
     /// [`crate::error::ErrorKind::Model`] if the network cannot be run; see [`FusedNetwork::check`].
     pub fn new(network: &FusedNetwork, kernels: Kernels) -> Result<Self> {
         network.check()?;
-        let segments = segments::segments(network);
+        let segments = segments::segments(network, kernels);
         let plan = memory_plan(network, &segments);
         let lowering = Lowering { network, segments: &segments, places: &plan.places, kernels };
         let inputs = network.inputs.len();
@@ -173,16 +176,18 @@ impl Engine {
         outputs
     }
 
-    /// Writes the only output for one image to `out`, and allocates nothing.
+    /// Writes the outputs for one image to `outputs`, and allocates nothing.
     ///
     /// # Panics
-    /// If the number of inputs or of an input's values is not the network's, if the network does not have exactly one output,
-    /// if `out` does not have its length, or if `memory` belongs to another engine.
-    pub fn run_into(&self, inputs: &[&[f32]], memory: &mut Memory, out: &mut [f32]) {
-        let [store] = self.stores.as_slice() else { panic!("{} outputs, not one", self.stores.len()) };
-        assert_eq!(out.len(), store.len(), "values of the output");
+    /// If the number of inputs or of an input's values is not the network's, if that of the outputs or of an output's values is not, or if
+    /// `memory` belongs to another engine.
+    pub fn run_into(&self, inputs: &[&[f32]], memory: &mut Memory, outputs: &mut [&mut [f32]]) {
+        assert_eq!(outputs.len(), self.stores.len(), "outputs");
         self.run_layers(inputs, memory);
-        store.run(memory, out);
+        for (store, out) in self.stores.iter().zip(outputs) {
+            assert_eq!(out.len(), store.len(), "values of the output");
+            store.run(memory, out);
+        }
     }
 
     fn run_layers(&self, inputs: &[&[f32]], memory: &mut Memory) {

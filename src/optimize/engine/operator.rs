@@ -24,6 +24,8 @@ pub(super) struct Tile<'a> {
     pub(super) first: usize,
     /// Number of pixels, a multiple of [`Kernels::pixel_multiple`].
     pub(super) pixels: usize,
+    /// Number of them that are inside the image.
+    pub(super) inside: usize,
     /// The row of the first pixel.
     pub(super) row: usize,
 }
@@ -53,6 +55,11 @@ pub(super) trait Operator {
 
     /// The scratch that a tile needs.
     fn scratch(&self, tiling: &Tiling) -> ScratchSize;
+
+    /// How many tiles it takes at a time where no other thread waits for one: those that read and write segments only, and each time the weights.
+    fn tiles_together(&self, _: &Tiling) -> usize {
+        1
+    }
 
     /// Its weights, which are stored apart from the engine.
     fn blobs(&mut self) -> Vec<Blob<'_>> {

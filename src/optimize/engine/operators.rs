@@ -10,6 +10,7 @@ use super::normalize::Normalize;
 use super::operator::Compute;
 use super::pool::{MaxPool, PoolF32, SumPool};
 use super::winograd::WinogradF32;
+use super::winograd_int8::{WinogradInt8, WinogradRequantized};
 
 /// Declares an enum of the operators with one type of results.
 macro_rules! operators {
@@ -44,10 +45,10 @@ macro_rules! operators {
 
 operators! {
     /// The operators that give quantized values.
-    QuantizedOperator: u8, Requantized, MaxPool
+    QuantizedOperator: u8, Requantized, WinogradRequantized, MaxPool
 }
 
 operators! {
     /// The operators that give f32 values.
-    F32Operator: f32, Accumulated, ConvolutionF32, WinogradF32, Depthwise, PoolF32, SumPool, Combine, Normalize
+    F32Operator: f32, Accumulated, WinogradInt8, ConvolutionF32, WinogradF32, Depthwise, PoolF32, SumPool, Combine, Normalize
 }

@@ -227,10 +227,16 @@ impl Operator for PoolF32 {
 
 impl Compute<f32> for PoolF32 {
     fn run(&self, tile: Tile<'_>, planes: Range<usize>, scratch: &mut TileScratch, out: &mut PlanesMut<'_, f32>) {
-        let Pool { window, .. } = &self.pool;
-        let (values, buffer) = f32::scratch(scratch);
+        let Pool { window, gather } = &self.pool;
+        let (read, buffer) = f32::scratch(scratch);
         let (rows, out) = (window.rows(&tile), out.plane(0));
-        self.pool.read(tile, rows.seen, planes, values);
+        let values = match gather.stored(tile.sources, rows.seen.0, &planes) {
+            Some((stored, _)) => stored,
+            None => {
+                self.pool.read(tile, rows.seen, planes, read);
+                &*read
+            }
+        };
         let same = |value: f32| value;
         match self.reduction {
             Reduction::Max => tile.kernels.vectorize(

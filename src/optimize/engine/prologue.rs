@@ -79,6 +79,9 @@ pub(super) trait Prologue<T>: Sized {
     /// Whether it takes values stored as `kind`.
     fn takes(&self, kind: Storage) -> bool;
 
+    /// Whether values stored as `kind` are known to stay as they are.
+    fn is_identity(&self, kind: Storage) -> bool;
+
     /// Numbers of planes and affines.
     fn extent(&self) -> (usize, usize);
 
@@ -140,6 +143,10 @@ impl Prologue<u8> for ToQuantized {
         matches!((self, kind), (Self::Rounded(..), _) | (_, Storage::Quantized(_)))
     }
 
+    fn is_identity(&self, _: Storage) -> bool {
+        false
+    }
+
     fn extent(&self) -> (usize, usize) {
         match self {
             Self::Affine(chain) => (chain.planes(), chain.affines()),
@@ -170,6 +177,10 @@ impl Prologue<f32> for ToF32 {
 
     fn takes(&self, _: Storage) -> bool {
         true
+    }
+
+    fn is_identity(&self, kind: Storage) -> bool {
+        kind == Storage::F32 && self.0.affines() == 0
     }
 
     fn extent(&self) -> (usize, usize) {

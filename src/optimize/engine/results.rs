@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::check::{Checked, ensure};
 use super::halo::HaloWriter;
 use super::memory::{Scratch, ScratchSize, TileScratch};
-use super::operator::{Compute, Operator, Tile};
+use super::operator::{Compute, Operator, Tile, Tiling};
 use super::operators::{F32Operator, QuantizedOperator};
 use crate::kernels::{AffineChain, AffineChainF32, ChainInput, ChainInputF32, Operand, PlanesMut, QuantType};
 
@@ -58,6 +58,14 @@ impl Results {
         match self {
             Self::Quantized(results) => results.halo(),
             Self::F32(_) => None,
+        }
+    }
+
+    /// How many tiles are taken at a time by the only thread: the operator's, where there is no scratch for results.
+    pub(super) fn tiles_together(&self, tiling: &Tiling) -> usize {
+        match self {
+            Self::F32(F32Results::AsIs(operator)) => operator.get().tiles_together(tiling),
+            Self::F32(F32Results::Affine(..)) | Self::Quantized(_) => 1,
         }
     }
 

@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use crate::kernels::QuantType;
+use super::int8_tiles::Int8Tiles;
+use crate::kernels::{Kernels, QuantType};
 use crate::model::fused::{Border, ConvolutionWeights, FusedNetwork, Layer, Op, Read, Shape, Window};
 use crate::quant::Affine;
 
@@ -63,8 +64,8 @@ impl Segment {
     }
 }
 
-/// The segments of a network.
-pub(super) fn segments(network: &FusedNetwork) -> Vec<Segment> {
+/// The segments of a network that `kernels` run.
+pub(super) fn segments(network: &FusedNetwork, kernels: Kernels) -> Vec<Segment> {
     let mut segments: Vec<Segment> = Vec::new();
     for (number, input) in network.inputs.iter().enumerate() {
         let loading = loading(network, number);
@@ -83,12 +84,36 @@ pub(super) fn segments(network: &FusedNetwork) -> Vec<Segment> {
         segments.push(segment(layer.output, kind, lanes, Vec::new()));
     }
     for layer in &network.layers {
-        let Some((number, halo)) = reads_as_is(network, layer, &segments) else { continue };
-        let qvalues = if segments[number].signed() { QuantType::ActivationSigned } else { QuantType::Activation };
-        segments[number].kind = Storage::Quantized(qvalues);
-        segments[number].halo = Some(halo);
+        let planes = layer.reads.iter().map(|read| read_planes(read, &segments).len()).sum();
+        let by_tiles = Int8Tiles::chosen(kernels, layer, network.input_shape(layer), planes).is_some();
+        let (number, halo) = match reads_as_is(network, layer, &segments) {
+            _ if by_tiles => match reads_unchanged(layer, &segments) {
+                Some(number) => (number, None),
+                None => continue,
+            },
+            Some((number, halo)) => (number, Some(halo)),
+            None => continue,
+        };
+        let segment = &mut segments[number];
+        let qvalues = if segment.signed() { QuantType::ActivationSigned } else { QuantType::Activation };
+        segment.kind = Storage::Quantized(qvalues);
+        segment.halo = halo.or(segment.halo.take());
     }
     segments
+}
+
+/// The segment of quantized values that a layer reads, if it is a whole one without prologue.
+fn reads_unchanged(layer: &Layer, segments: &[Segment]) -> Option<usize> {
+    let [read] = layer.reads.as_slice() else { return None };
+    let quantized = matches!(segments[read.segment].kind, Storage::Quantized(_));
+    (quantized && read.channels.is_empty() && affines(read, segments).is_empty()).then_some(read.segment)
+}
+
+/// The same if it is stored as the kernels' convolutions read it.
+pub(super) fn reads_activations(layer: &Layer, segments: &[Segment]) -> Option<usize> {
+    reads_unchanged(layer, segments).filter(|&segment| {
+        matches!(segments[segment].kind, Storage::Quantized(QuantType::Activation | QuantType::ActivationSigned))
+    })
 }
 
 fn segment(shape: Shape, kind: Storage, lanes: Vec<usize>, loading: Vec<Affine>) -> Segment {
@@ -177,25 +202,20 @@ pub(super) fn reads_as_is(network: &FusedNetwork, layer: &Layer, segments: &[Seg
     let Op::Convolution { window, weights: ConvolutionWeights::Int8 { input_zero_point, .. }, .. } = &layer.op else {
         return None;
     };
-    let [read] = layer.reads.as_slice() else { return None };
-    let segment = &segments[read.segment];
-    let Storage::Quantized(_) = segment.kind else { return None };
+    let number = reads_unchanged(layer, segments)?;
+    let segment = &segments[number];
     let zero = input_zero_point + if segment.signed() { 128 } else { 0 };
     let halo = Halo::new(u8::try_from(zero).ok()?, window.padding);
     let same_size = (layer.output.height, layer.output.width) == (segment.shape.height, segment.shape.width);
-    let plain = window.border == Border::Zero
-        && read.channels.is_empty()
-        && affines(read, segments).is_empty()
-        && window.stride == [1, 1]
-        && same_size;
+    let plain = window.border == Border::Zero && window.stride == [1, 1] && same_size;
     let padded = window.padding != [0; 4];
     // Only convolutions write a halo, and only if their accumulators are requantized directly.
-    let writer = read.segment.checked_sub(network.inputs.len()).map(|number| &network.layers[number]);
+    let writer = number.checked_sub(network.inputs.len()).map(|number| &network.layers[number]);
     let copied = writer.is_some_and(writes_quantized);
     // For larger images, or wider windows, copies cost more than they save.
     let small = halo.shifts.len().saturating_mul(4 * segment.shape.area()) <= LARGEST_COPIES;
     let agreed = segment.halo.as_ref().is_none_or(|other| *other == halo);
-    (plain && small && agreed && (!padded || copied)).then_some((read.segment, halo))
+    (plain && small && agreed && (!padded || copied)).then_some((number, halo))
 }
 
 /// Whether one affine takes an int8 convolution's accumulators to quantized values.

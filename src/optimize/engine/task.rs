@@ -90,15 +90,19 @@ impl Task {
         out: &mut [T],
         compute: impl Fn(Tile<'_>, &mut Scratch, &mut PlanesMut<'_, T>) + Sync,
     ) {
-        let Self { to: Placement { plane_stride, planes, lead, .. }, tiling: Tiling { shape, tile_len }, .. } = *self;
-        let kernels = threads.kernels;
+        let Self { results, to: Placement { plane_stride, planes, lead, .. }, tiling } = self;
+        let Tiling { shape, tile_len } = *tiling;
+        let (kernels, alone) = (threads.kernels, threads.scratches.len() == 1);
+        let tile_len = if alone { tile_len.saturating_mul(results.tiles_together(tiling)) } else { tile_len };
         let end = 4 * shape.area().next_multiple_of(kernels.pixel_multiple());
-        let tiles = TileQueue::new(PlanesMut::new(&mut out[lead..], planes, plane_stride, end), 4 * tile_len);
+        let tiles =
+            TileQueue::new(PlanesMut::new(&mut out[*lead..], *planes, *plane_stride, end), tile_len.saturating_mul(4));
         threads.thread_pool.run(&|index| {
             let mut scratch = own(threads.scratches, index);
             while let Some((begin, mut part)) = tiles.take() {
                 let (first, pixels) = (begin / 4, part.len() / 4);
-                let tile = Tile { kernels, sources, first, pixels, row: first / shape.width };
+                let inside = pixels.min(shape.area() - first);
+                let tile = Tile { kernels, sources, first, pixels, inside, row: first / shape.width };
                 compute(tile, &mut scratch, &mut part);
             }
         });

@@ -35,8 +35,14 @@ fn random_int8_networks_give_the_interpreters_bits() {
         let inputs = random::inputs(&network, seed);
         let expected = network.run(&inputs.iter().map(Vec::as_slice).collect::<Vec<_>>());
         for kernels in Isa::ALL.into_iter().filter_map(Kernels::new) {
-            let found = run(&network, &inputs, kernels, 1 + seed as usize % 2);
-            assert!(found == expected, "seed {seed} on {}: {found:?} for {expected:?}\n{network:#?}", kernels.isa());
+            for winograd in [Winograd::Never, Winograd::WhereFaster, Winograd::Always] {
+                let found = run(&network, &inputs, kernels.with_winograd(winograd), 1 + seed as usize % 2);
+                let isa = kernels.isa();
+                assert!(
+                    found == expected,
+                    "seed {seed} on {isa}, {winograd:?}: {found:?} for {expected:?}\n{network:#?}"
+                );
+            }
         }
     }
 }
@@ -146,9 +152,98 @@ fn winograd_is_for_3x3_of_neighbours() {
         network.check().unwrap();
         let engine = |winograd| Engine::new(&network, Kernels::best().with_winograd(winograd)).unwrap();
         assert!(engine(Winograd::Always) == engine(Winograd::Never), "{:?}", network.layers[0].op);
+        let mut int8 = int8_convolution([8, 8], [12, 12], [1; 4], |_| 1);
+        let Op::Convolution { window, .. } = &mut int8.layers[0].op else { panic!("a convolution") };
+        refused(window);
+        (int8.layers[0].output, int8.outputs[0].dims) = (network.layers[0].output, vec![1, 8, height, width]);
+        int8.check().unwrap();
+        let engine = |winograd| Engine::new(&int8, Kernels::best().with_winograd(winograd)).unwrap();
+        assert!(engine(Winograd::Always) == engine(Winograd::Never), "{:?}", int8.layers[0].op);
     }
     let engine = |winograd| Engine::new(&network, Kernels::best().with_winograd(winograd)).unwrap();
     assert!(engine(Winograd::Always) != engine(Winograd::Never));
+}
+
+/// The int8 form of [`convolution`]; it reads quantized values of its input, and gives f32.
+fn int8_convolution(
+    channels: [usize; 2],
+    side: [usize; 2],
+    padding: [usize; 4],
+    weight: impl Fn(usize) -> i8,
+) -> FusedNetwork {
+    let mut network = convolution(channels, side, padding);
+    let [inputs, outputs] = channels;
+    let layer = &mut network.layers[0];
+    let Op::Convolution { weights, .. } = &mut layer.op else { panic!("a convolution") };
+    let values = (0..9 * inputs * outputs).map(weight).collect();
+    *weights = ConvolutionWeights::Int8 { values, zero_points: vec![0; outputs], input_zero_point: 7 };
+    let quantize =
+        Affine { low: 0.0, high: 255.0, round: true, ..Affine::linear(vec![60.0; inputs], vec![120.0; inputs]) };
+    layer.reads = vec![Read::all(0, vec![quantize])];
+    layer.epilogue = vec![Affine::linear(vec![0.5; outputs], vec![1.0; outputs])];
+    network
+}
+
+/// In chunks of several rows of tiles, by several threads, with extreme weights: the interpreter's bits.
+#[test]
+fn winograd_gives_the_interpreters_bits_in_int8() {
+    let cases = [
+        ([3, 5], [7, 7], [1; 4]),
+        ([64, 8], [56, 56], [1; 4]),
+        ([110, 6], [29, 31], [1, 0, 0, 1]),
+        ([16, 33], [14, 14], [0; 4]),
+        ([4, 4], [1, 2], [1; 4]),
+    ];
+    let number = |i: usize| ((i * 7919) % 255) as i32 - 127;
+    let weights: [fn(i32) -> i8; 3] = [|n| n as i8, |_| -127, |n| if n > 0 { 127 } else { -127 }];
+    for ((channels, side, padding), weight) in cases.into_iter().zip(weights.into_iter().cycle()) {
+        let network = int8_convolution(channels, side, padding, |i| weight(number(i)));
+        network.check().unwrap();
+        let input = inputs(&network, 3);
+        let expected = network.run(&[&input]).remove(0);
+        for kernels in Isa::ALL.into_iter().filter_map(Kernels::new) {
+            let engine = |winograd| Engine::new(&network, kernels.with_winograd(winograd)).unwrap();
+            let always = engine(Winograd::Always);
+            assert!(always != engine(Winograd::Never), "{channels:?} at {side:?} on {kernels:?}: no other algorithm");
+            always.check(kernels).unwrap();
+            for threads in [1, 3] {
+                let found = always.run(&[&input], &mut always.memory(threads)).remove(0);
+                assert!(found == expected, "{channels:?} at {side:?} on {kernels:?}");
+            }
+        }
+    }
+}
+
+/// Where an output's sums might reach 2^25, the algorithm would be wrong.
+#[test]
+fn int8_weights_beyond_the_bound_are_convolved_directly() {
+    let engine = |channels: usize, weight: i8, winograd| {
+        let network = int8_convolution([channels, 4], [12, 12], [1; 4], |_| weight);
+        network.check().unwrap();
+        Engine::new(&network, Kernels::best().with_winograd(winograd)).unwrap()
+    };
+    // 9 * 116 * 126 * 255 is the greatest below 2^25.
+    assert!(engine(116, 126, Winograd::Always) != engine(116, 126, Winograd::Never));
+    assert!(engine(116, 127, Winograd::Always) == engine(116, 127, Winograd::Never));
+    assert!(engine(117, -126, Winograd::Always) == engine(117, -126, Winograd::Never));
+}
+
+/// On processors with dot products the direct convolution is as fast at least.
+#[test]
+fn int8_winograd_is_chosen_where_it_is_faster() {
+    let uses = |isa: Isa, channels: [usize; 2], side: usize| {
+        let kernels = Kernels::new(isa)?;
+        let network = int8_convolution(channels, [side; 2], [1; 4], |i| (i % 7) as i8 - 3);
+        let engine = |winograd| Engine::new(&network, kernels.with_winograd(winograd)).unwrap();
+        Some(engine(Winograd::WhereFaster) != engine(Winograd::Never))
+    };
+    for isa in [Isa::Avx512Vnni, Isa::Avx2, Isa::Neon] {
+        assert_ne!(uses(isa, [128, 32], 56), Some(false), "{isa}");
+        assert_ne!(uses(isa, [4, 4], 7), Some(true), "{isa}");
+    }
+    for isa in [Isa::Scalar, Isa::Dotprod, Isa::I8mm] {
+        assert_ne!(uses(isa, [128, 32], 56), Some(true), "{isa}");
+    }
 }
 
 /// Networks whose f32 sums are exact in any order.

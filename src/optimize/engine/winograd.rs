@@ -18,8 +18,8 @@ use super::prologue::Element;
 use super::segments::read_planes;
 use crate::error::Result;
 use crate::kernels::{
-    BiasClamp, Blob, Kernels, PIXEL_BLOCK, PackedWinograd, PlanesMut, WINOGRAD_POSITIONS, WINOGRAD_ROWS, Winograd,
-    WinogradInput,
+    BiasClamp, Blob, F32_PIXELS, Kernels, PIXEL_BLOCK, PackedWinograd, PlanesMut, WINOGRAD_POSITIONS, WINOGRAD_ROWS,
+    Winograd, WinogradInput,
 };
 use crate::model::fused::{Border, Layer, OpKind, Shape, Window};
 use crate::quant::Affine;
@@ -103,7 +103,7 @@ impl Geometry {
     fn is_faster(&self) -> bool {
         let (inputs, outputs) = (4 * self.planes, self.to.channels.next_multiple_of(4));
         let tiles = self.to.height.div_ceil(WINOGRAD_ROWS) * self.columns();
-        let direct = work(&[9, inputs, outputs, blocks(self.to) + WEIGHT_COST]);
+        let direct = work(&[9, inputs, outputs, self.to.area().next_multiple_of(F32_PIXELS) + WEIGHT_COST]);
         let chunks = self.to.height.div_ceil(WINOGRAD_ROWS * self.rows());
         let products = tiles.next_multiple_of(4) + chunks * WEIGHT_COST;
         let products = work(&[WINOGRAD_POSITIONS, inputs, outputs, products]);
@@ -214,10 +214,16 @@ impl Compute<f32> for WinogradF32 {
         let pixels = (height * width).next_multiple_of(PIXEL_BLOCK);
         for start in (0..geometry.planes).step_by(TOGETHER) {
             let planes = start..geometry.planes.min(start + TOGETHER);
-            gather.read(kernels, sources, (begin * width, pixels), planes.clone(), raw, 4 * pixels);
+            let (values, plane_stride) = match gather.stored(sources, begin * width, &planes) {
+                Some(stored) => stored,
+                None => {
+                    gather.read(kernels, sources, (begin * width, pixels), planes.clone(), raw, 4 * pixels);
+                    (&*raw, 4 * pixels)
+                }
+            };
             let input = WinogradInput {
-                values: raw,
-                plane_stride: 4 * pixels,
+                values,
+                plane_stride,
                 planes,
                 height,
                 width,

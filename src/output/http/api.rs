@@ -22,7 +22,7 @@ use crate::control::{ModelRequest, RunningModel, Status, Ticket};
 const DESCRIPTION: &str = include_str!("openapi.json");
 
 /// An answer, or why there is none.
-type Answer = Result<Response, Refused>;
+pub(super) type Answer = Result<Response, Refused>;
 
 /// Becomes `{"error": "..."}`.
 pub(super) struct Refused(Refusal);

@@ -14,6 +14,8 @@
 //! | `/api/pause`, `/api/resume`, `/api/snapshot` | with `POST`, what they say |
 //! | `/api/model` | the model of each region, and how far the newest request for another is, which is made with `POST` |
 //! | `/api/reload` | with `POST`, the settings file is read again |
+//! | `/api/teach` | classes that are taught from the camera, and with `POST` what is asked for: pictures, training, trying |
+//! | `/api/teach/CLASS/PICTURE` | a picture of a class |
 //! | `/api/openapi.json` | the description of all paths (OpenAPI 3.1) |
 //!
 //! Pictures are encoded only when somebody wants them, once for all who do. By default only this computer can connect;
@@ -47,6 +49,7 @@ mod self_signed;
 mod server;
 mod settings;
 mod shared;
+mod teach;
 mod timed;
 #[cfg_attr(not(feature = "tls"), path = "no_tls.rs")]
 pub(super) mod tls;

@@ -17,6 +17,7 @@ pub(super) const PAGE: &str = concat!(
     "<script>\n",
     include_str!("page/live.js"),
     include_str!("page/settings.js"),
+    include_str!("page/teach.js"),
     include_str!("page/begin.js"),
     "</script>\n</body>\n</html>\n",
 );

@@ -7,7 +7,7 @@ use axum::middleware;
 use axum::routing::{MethodRouter, get, post};
 
 use super::shared::Shared;
-use super::{answer, api, failure, guard, login};
+use super::{answer, api, failure, guard, login, teach};
 
 /// All paths there are.
 pub(super) fn routes() -> Vec<(&'static str, MethodRouter<Arc<Shared>>)> {
@@ -28,6 +28,8 @@ pub(super) fn routes() -> Vec<(&'static str, MethodRouter<Arc<Shared>>)> {
         ("/api/pause", post(api::pause)),
         ("/api/resume", post(api::resume)),
         ("/api/snapshot", post(api::take_snapshot)),
+        ("/api/teach", get(teach::status).post(teach::ask)),
+        ("/api/teach/{class}/{picture}", get(teach::picture)),
     ]
 }
 

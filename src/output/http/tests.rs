@@ -11,6 +11,7 @@ use super::*;
 mod api;
 mod clients;
 mod login;
+mod teach;
 #[cfg(feature = "tls")]
 mod tls;
 

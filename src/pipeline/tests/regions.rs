@@ -3,7 +3,7 @@
 use super::*;
 use crate::events::Rules;
 use crate::frame::Area;
-use crate::prediction::HeatMap;
+use crate::prediction::{HeatMap, Unknown};
 
 fn options(regions: Vec<Region>) -> Options {
     Options { regions, ..Options::default() }
@@ -150,4 +150,43 @@ fn heat_maps_are_made_for_pictures_that_somebody_sees() {
             false => assert_eq!((seen, asked), (vec![None, None], vec![])),
         }
     }
+}
+
+/// Does not know what is half red.
+struct Stranger(FakeClassifier);
+
+impl Classifier for Stranger {
+    fn name(&self) -> Arc<str> {
+        self.0.name()
+    }
+
+    fn hash(&self) -> Arc<str> {
+        self.0.hash()
+    }
+
+    fn classify(&mut self, image: &RgbImage, k: usize) -> Result<Classification> {
+        let score = if (100..200).contains(&image.pixels[0]) { 0.9 } else { 0.1 };
+        Ok(Classification { unknown: Some(Unknown { score, threshold: 0.5 }), ..self.0.classify(image, k)? })
+    }
+}
+
+#[test]
+fn what_is_unknown_is_none_of_the_labels() {
+    let (sink, given) = sink();
+    let rules = Rules { hold: Duration::ZERO, ..Rules::default() };
+    let smoothed = Region { smoothing: 0.5, ..region("right", "0,0,1,1") };
+    let options = options(vec![Region { rules: Some(rules), topk: 1, ..region("left", "0,0,1,1") }, smoothed]);
+    let steps = [255, 190, 190, 255].into_iter().zip(0..).map(|(left, sequence)| halves(sequence, left));
+    let source = Box::new(FakeSource::new(steps, false));
+    let classifier = Arc::new(Mutex::new(Stranger(FakeClassifier::default())));
+    run(source, vec![classifier], vec![sink], &options, &AtomicBool::new(false), &mut |_| {}).end.unwrap();
+    let reports = &given.lock().unwrap().reports;
+    let states: Vec<String> = reports.iter().map(|report| report.regions[0].state_text().unwrap()).collect();
+    assert_eq!(states, ["red", "unknown", "unknown", "red"]);
+    let labels: Vec<&str> = reports.iter().map(|report| report.regions[0].shown().next().unwrap().0).collect();
+    assert_eq!(labels, ["red", "unknown", "unknown", "red"]);
+    assert_eq!((reports[1].events[0].label(), &*reports[3].events[0].region), ("uncertain", "left"));
+    let smooth: Vec<f32> = reports.iter().map(|report| report.regions[1].unknown.unwrap().score).collect();
+    assert_eq!(smooth.iter().map(|score| (score * 1000.0).round()).collect::<Vec<_>>(), [100.0, 500.0, 700.0, 400.0]);
+    assert!(!reports[1].regions[1].is_unknown() && reports[2].regions[1].is_unknown());
 }

@@ -47,7 +47,7 @@ impl Classifier for Model {
         let both = [(1, score), (0, 1.0 - score)];
         let prediction = |(class, score): (usize, f32)| Prediction { class, label: labels[class].clone(), score };
         let predictions = both.into_iter().map(prediction).take(k).collect();
-        Ok(Classification { predictions, stages: StageTimes::default() })
+        Ok(Classification { predictions, unknown: None, stages: StageTimes::default() })
     }
 }
 

@@ -33,6 +33,7 @@ fn prepared_from(path: &Path, bytes: &[u8], isa: Isa) -> Prepared {
         channels_last: false,
         weights: Vec::new(),
         sha256: [0; 32],
+        unknown: None,
         initializer_values: 7,
         engine: Engine::new(&network, Kernels::new(isa).unwrap()).unwrap(),
     }

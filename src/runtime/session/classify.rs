@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::Session;
 use crate::error::Result;
 use crate::frame::{Area, RgbImage};
-use crate::prediction::{HeatMap, Prediction, StageTimes, top_k};
+use crate::prediction::{HeatMap, Prediction, StageTimes, Unknown, top_k};
 use crate::runtime::{Classification, Classifier};
 
 impl Session {
@@ -17,6 +17,16 @@ impl Session {
         let scores = self.head.activation.apply(scores);
         let prediction = |class| Prediction { class, label: self.labels[class].clone(), score: scores[class] };
         top_k(&scores, k).into_iter().map(prediction).collect()
+    }
+
+    /// Whether a picture of the batch that was run last is of something that the network does not know.
+    fn unknown_score(&self, number: usize) -> Option<Unknown> {
+        let detector = self.unknown.as_ref()?;
+        let (classes, count) = (self.classes(), detector.features());
+        let scores = self.probabilities.apply(&self.scores[number * classes..][..classes]);
+        let best = scores.into_iter().fold(0.0, f32::max);
+        let score = detector.score(&self.features[number * count..][..count], best);
+        Some(Unknown { score, threshold: detector.threshold })
     }
 
     /// The best classes of parts of pictures.
@@ -31,11 +41,12 @@ impl Session {
             }
             let preprocessed = Instant::now();
             let scores = &mut self.scores[..pictures * classes];
-            self.network.run(&self.input[..pictures * values], scores)?;
+            self.network.run(&self.input[..pictures * values], scores, &mut self.features)?;
             let inferred = Instant::now();
             for number in 0..pictures {
                 let predictions = self.predictions(number, k);
-                all.push(Classification { predictions, stages: StageTimes::default() });
+                let unknown = self.unknown_score(number);
+                all.push(Classification { predictions, unknown, stages: StageTimes::default() });
             }
             let each = |from: Instant, to: Instant| (to - from) / pictures as u32;
             let stages = StageTimes {

@@ -19,7 +19,8 @@ use crate::cpu::most_threads;
 use crate::error::{Error, ErrorKind, Result};
 use crate::isolate::isolated;
 use crate::model::onnx::{Ending, ReadOptions, from_entries, to_entries};
-use crate::model::{DenseNetConfig, Limit, Metadata, Preprocessing, Scores};
+use crate::model::{DenseNetConfig, Limit, Metadata, Preprocessing, Scores, UnknownDetector};
+use crate::prediction::Activation;
 use head::Head;
 
 /// The greatest batch.
@@ -46,6 +47,11 @@ pub struct Session {
     initializer_values: u64,
     fell_back: Option<FellBack>,
     heat: Option<HeatMapper>,
+    unknown: Option<UnknownDetector>,
+    /// Of a batch of pictures, where what is unknown is told.
+    features: Vec<f32>,
+    /// How the output becomes probabilities, whatever was asked for.
+    probabilities: Activation,
 }
 
 /// What is known of a model besides its network and metadata.
@@ -54,6 +60,7 @@ struct Known {
     ending: Ending,
     channels_last: bool,
     initializer_values: u64,
+    unknown: Option<UnknownDetector>,
 }
 
 /// What runs a network in the place of what would have been taken.
@@ -136,6 +143,7 @@ impl Session {
                 ending: file.ending,
                 channels_last: file.input.channels_last,
                 initializer_values: file.initializer_values,
+                unknown: file.unknown.map(|unknown| unknown.detector),
                 engine,
             };
             prepared.into_bytes(&options.limits)
@@ -173,13 +181,22 @@ impl Session {
                 (network, without.map(|reason| FellBack { to: "running on the processor", reason }))
             }
         };
+        let detector = file.unknown.take().map(|unknown| unknown.detector);
+        let told = detector.is_none() || network.features() > 0;
+        let fell_back = fell_back.or_else(|| {
+            (!told).then(|| FellBack {
+                to: "pictures of what the model does not know are not told",
+                reason: Error::new(ErrorKind::Device, "a GPU gives no features"),
+            })
+        });
         let known = Known {
             sha256,
             ending: file.ending,
             channels_last: file.input.channels_last,
             initializer_values: file.initializer_values,
+            unknown: detector.filter(|_| told),
         };
-        let session = Self::build(network, file.metadata, &known, fallback, options)?;
+        let session = Self::build(network, file.metadata, known, fallback, options)?;
         Ok(Self { fell_back, output_name, other_outputs, heat, ..session })
     }
 
@@ -197,22 +214,24 @@ impl Session {
             let message = "it is prepared, and has no heat maps: give the ONNX file";
             return Err(Error::new(ErrorKind::Usage, message));
         }
-        let Prepared { source, sha256, metadata, ending, channels_last, initializer_values, engine, .. } = prepared;
+        let Prepared { source, sha256, metadata, ending, channels_last, initializer_values, unknown, engine, .. } =
+            prepared;
         let metadata = from_entries(metadata.iter().map(|(key, value)| (key.as_str(), value.as_str())))?;
         if options.input_size.is_some() || options.output.is_some() {
             let message =
                 "it was prepared for one size and output: give them to densight prepare, or the ONNX file here";
             return Err(Error::new(ErrorKind::Usage, message));
         }
-        let network = Network::of(engine, threads(options)?, &options.limits)?;
-        let known = Known { sha256, ending, channels_last, initializer_values };
-        Self::build(network, metadata, &known, &source.name, options)
+        let features = unknown.as_ref().map_or(0, UnknownDetector::features);
+        let network = Network::of(engine, features, threads(options)?, &options.limits)?;
+        let known = Known { sha256, ending, channels_last, initializer_values, unknown };
+        Self::build(network, metadata, known, &source.name, options)
     }
 
     fn build(
         network: Network,
         metadata: Metadata,
-        known: &Known,
+        known: Known,
         fallback: &str,
         options: &SessionOptions,
     ) -> Result<Self> {
@@ -221,6 +240,11 @@ impl Session {
         let chosen = options.labels.as_ref().or(own.as_ref());
         let [_, channels, height, width] = network.input_shape();
         let preprocessing = preprocessing.unwrap_or_else(|| Preprocessing::of_channels(channels));
+        let network_features = network.features();
+        let threshold = options.unknown_threshold;
+        let unknown = known
+            .unknown
+            .map(|detector| UnknownDetector { threshold: threshold.unwrap_or(detector.threshold), ..detector });
         Ok(Self {
             name: name.as_deref().unwrap_or(fallback).into(),
             hash: hash(&known.sha256).into(),
@@ -240,6 +264,9 @@ impl Session {
             network,
             fell_back: None,
             heat: None,
+            features: vec![0.0; options.batch * network_features],
+            probabilities: if known.ending == Ending::Softmax { Activation::Identity } else { Activation::Softmax },
+            unknown,
         })
     }
 
@@ -251,6 +278,11 @@ impl Session {
     /// Name of the output that is the network's; empty of a prepared model.
     pub fn output_name(&self) -> &str {
         &self.output_name
+    }
+
+    /// How the model tells pictures of what it does not know, if it does.
+    pub fn unknown(&self) -> Option<&UnknownDetector> {
+        self.unknown.as_ref()
     }
 
     /// Names of the model's outputs that are not the network's, where nobody said which one is.
@@ -342,7 +374,8 @@ impl Session {
             let message = format!("the model gives {} scores, not {}", pictures * classes, scores.len());
             return Err(Error::new(ErrorKind::Shape, message));
         }
-        self.network.run(input, scores)
+        let Self { network, features, .. } = self;
+        network.run(input, scores, features)
     }
 
     /// Why the network runs on the processor where a GPU would have been taken ([`Device::Auto`]), or is tract's on a GPU.

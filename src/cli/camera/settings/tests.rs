@@ -35,6 +35,24 @@ fn what_can_change_while_it_runs_is_taken_over_and_the_rest_named() {
 }
 
 #[test]
+fn what_is_taught_is_printed_and_read_again() {
+    let text = "[teach]\nfolder = 'pictures'\nregion = 'gate'\nmin-free = 1\n[[region]]\nname = 'wall'\nrect = '0,0,1,1'\n[[region]]\nname = 'gate'\nrect = '0,0,1,1'";
+    let file = Settings::parse(text, Path::new("c.toml")).unwrap();
+    let settings = Settings::default().over(Some(file)).unwrap();
+    settings.check().unwrap();
+    let again: Settings = toml::from_str(&settings.to_toml().unwrap()).unwrap();
+    assert_eq!(again, settings);
+    let teach = settings.teach.as_ref().unwrap();
+    assert_eq!(teach.region(&settings.regions().unwrap()).unwrap(), 1);
+    assert_eq!((teach.limits().unwrap().free, teach.limits().unwrap().pictures), (1 << 20, 500));
+    let option: TeachSettings = "pictures".parse().unwrap();
+    assert_eq!(
+        (option.kept(), option.region(&settings.regions().unwrap()).unwrap()),
+        ("pictures/taught.onnx".into(), 0)
+    );
+}
+
+#[test]
 fn alone_it_leaves_a_picture() {
     let outputs = |given: Settings| given.over(None).unwrap().outputs().join(" ");
     assert_eq!(outputs(Settings::default()), "- file://densight.png");
@@ -72,6 +90,12 @@ fn values_that_mean_nothing_are_named() {
         ("certificate-key = 'a'", "certificate-key is of no use without a certificate"),
         ("certificate = 'a'\ncertificate-key = 'b'", "certificate is for an output https://, and there is none"),
         ("[swap]\nslower = 0.1", "swap: slower is 0.1: it must be 1 or more"),
+        ("[teach]\nfolder = ''", "teach: folder is empty"),
+        ("[teach]\nfolder = 'a'\nregion = 'gate'", "teach: there is no region 'gate': there are frame"),
+        ("[teach]\nfolder = 'a'\nmax-pictures = 0", "teach: max-pictures is 0: it must be between 1 and 4000"),
+        ("[teach]\nfolder = 'a'\nmax-size = 0", "teach: max-size is 0"),
+        ("heatmap = true\n[teach]\nfolder = 'a'", "teach: taught models have no heat maps"),
+        ("[teach]\nregion = 'frame'", "camera.toml line 1: missing field `folder`"),
     ] {
         assert!(wrong(text).starts_with(start), "{text}: {}", wrong(text));
     }

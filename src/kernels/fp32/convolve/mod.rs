@@ -1,44 +1,47 @@
 //! F32 convolutions of every shape as one sum over k-steps.
 //!
-//! A vector holds the values of one or more pixels of a step: each of a step's four channels has an accumulator, and these are
-//! added up after the last step.
+//! A vector holds sums for some output channels of one pixel: each input value is multiplied with the weights of all of them. After the last
+//! step, the sums of neighbouring pixels are brought into planes.
 
 use super::{Bounds, CHANNEL_BLOCK, Kernels, PlanesMut};
 
 #[cfg(target_arch = "x86_64")]
-mod avx2;
+mod avx512;
 mod bias_clamp;
 mod packed;
 mod scalar;
 mod vector;
 
 pub use bias_clamp::BiasClamp;
+pub(super) use packed::OUTPUT_BLOCK;
 pub use packed::PackedF32;
 use packed::STEP;
 
+/// Numbers of pixels are multiples of this, for every instruction set.
+pub const F32_PIXELS: usize = 4;
+
 /// The operands of a convolution.
 ///
-/// For output channel `o` and pixel `p` there are four chains, one for each `i` in 0..4. Each starts from 0 and goes through the
-/// steps `s` in their order: `chain[i] = fma(x[offsets[s] + 4 p + i], weights[o][s][i], chain[i])`. Then
-/// `acc[o][p] = (chain[0] + chain[1]) + (chain[2] + chain[3])`.
+/// For output channel `o` and pixel `p`, `acc[o][p]` starts from 0 and goes through the steps `s` in their order, and in each through `i` in
+/// 0..4: `acc[o][p] = fma(x[offsets[s] + 4 p + i], weights[o][s][i], acc[o][p])`.
 #[derive(Debug, Clone, Copy)]
 pub struct ConvolveF32<'a> {
     /// Planes of values.
     pub input: &'a [f32],
     /// Weights, and each step's offset.
     pub weights: &'a PackedF32,
-    /// Number of pixels, a multiple of [`Kernels::pixel_multiple`].
+    /// Number of pixels, a multiple of [`F32_PIXELS`].
     pub pixels: usize,
 }
 
-/// A kernel's arguments, checked: at each of the packed offsets `4 * pixels` values can be read from `input` on, and
-/// as many can be written to each plane from `out` on, which are `plane_stride` values apart and as many as the blocks of weights.
+/// A kernel's arguments, checked: `pixels` is a multiple of [`F32_PIXELS`]; at each of the packed offsets `4 * pixels` values can be read from `input` on, and
+/// as many can be written to each plane from `out` on, which are `plane_stride` values apart; there is one for each four outputs.
 #[derive(Clone, Copy)]
 pub(super) struct ConvolveF32Args<'a> {
     pub(super) input: *const f32,
     /// Each step's offset.
     pub(super) offsets: &'a [u32],
-    /// For each block of four output channels [`STEP`] weights for each step.
+    /// For each block of [`OUTPUT_BLOCK`] output channels, the last of which may be filled up, [`STEP`] weights for each step.
     pub(super) weights: &'a [f32],
     pub(super) outputs: usize,
     pub(super) pixels: usize,
@@ -49,10 +52,11 @@ pub(super) struct ConvolveF32Args<'a> {
 }
 
 impl<'a> ConvolveF32Args<'a> {
-    /// First channel and weights of each block of outputs.
+    /// First channel of each block of outputs, and the weights from there on.
     fn blocks(&self) -> impl Iterator<Item = (usize, &'a [f32])> {
         let (size, weights) = (STEP * self.offsets.len(), self.weights);
-        (0..self.outputs / CHANNEL_BLOCK).map(move |block| (block * CHANNEL_BLOCK, &weights[block * size..][..size]))
+        let blocks = self.outputs.div_ceil(OUTPUT_BLOCK);
+        (0..blocks).map(move |block| (block * OUTPUT_BLOCK, &weights[block * size..]))
     }
 }
 
@@ -62,13 +66,12 @@ impl Kernels {
     /// `out` has a plane of at least `4 * pixels` values for each four output channels.
     ///
     /// # Panics
-    /// If numbers of output channels or planes do not match, or if `pixels` is not a multiple of [`Kernels::pixel_multiple`] or
-    /// exceeds a buffer.
+    /// If numbers of output channels or planes do not match, or if `pixels` is not a multiple of [`F32_PIXELS`] or exceeds a buffer.
     pub fn convolve_f32(self, operand: &ConvolveF32, bias_clamp: &BiasClamp, out: &mut PlanesMut<f32>) {
         let ConvolveF32 { input, weights: packed, pixels } = *operand;
         assert_eq!(bias_clamp.channels(), packed.outputs(), "channels to finish");
         assert_eq!(out.planes() * CHANNEL_BLOCK, packed.outputs(), "channels of the output's planes");
-        assert_eq!(pixels % self.pixel_multiple(), 0, "{pixels} pixels are not what these kernels take");
+        assert_eq!(pixels % F32_PIXELS, 0, "{pixels} pixels are not what these kernels take");
         let last = packed.furthest().unwrap_or(0) as usize;
         let values = pixels.checked_mul(CHANNEL_BLOCK);
         let end = values.and_then(|values| values.checked_add(last));
@@ -96,7 +99,7 @@ impl Kernels {
         }
     }
 
-    /// Calls the instruction set's kernel, which takes any number of pixels that is a multiple of 4.
+    /// Calls the instruction set's kernel.
     ///
     /// # Safety
     /// What the fields of `args` promise must hold.

@@ -1,15 +1,18 @@
 //! Weights in the order in which the f32 kernels read them.
 //!
-//! Output channels come in blocks of four; a block's steps follow one another, each with four weights for each channel:
-//! `[outputs / 4][steps][4][4]`. The order is the same for all instruction sets, which differ only in the number of pixels they
-//! compute at a time.
+//! Output channels come in blocks of 16; a block's steps follow one another, each with its four input channels' weights for all outputs of the
+//! block: `[outputs / 16][steps][4][16]`. In the last block, outputs that do not exist have weights of 0. The order is the same for all
+//! instruction sets, which differ only in the numbers of outputs and pixels that they compute at a time.
 
 use serde::{Deserialize, Serialize};
 
 use super::super::{Blob, CHANNEL_BLOCK, Kernels, Weights};
 
-/// Weights of one step in a block of output channels.
-pub(super) const STEP: usize = CHANNEL_BLOCK * CHANNEL_BLOCK;
+/// Output channels of a block.
+pub(in super::super) const OUTPUT_BLOCK: usize = 16;
+
+/// Weights of one step in a block.
+pub(super) const STEP: usize = CHANNEL_BLOCK * OUTPUT_BLOCK;
 
 /// A convolution's packed weights, and each step's offset.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -35,8 +38,9 @@ impl TryFrom<PackedF32Fields> for PackedF32 {
     type Error = &'static str;
 
     fn try_from(PackedF32Fields { outputs, len, offsets }: PackedF32Fields) -> Result<Self, Self::Error> {
-        let fits = outputs.is_multiple_of(CHANNEL_BLOCK)
-            && offsets.len().checked_mul(CHANNEL_BLOCK).and_then(|channel| channel.checked_mul(outputs)) == Some(len);
+        let padded = outputs.checked_next_multiple_of(OUTPUT_BLOCK);
+        let needed = padded.and_then(|padded| offsets.len().checked_mul(CHANNEL_BLOCK)?.checked_mul(padded));
+        let fits = outputs.is_multiple_of(CHANNEL_BLOCK) && needed == Some(len);
         if fits {
             Ok(Self { outputs, weights: Weights::default(), len, offsets })
         } else {
@@ -61,12 +65,11 @@ impl Kernels {
             offsets.len()
         );
         let outputs = weights.len() / channel.max(1);
-        let mut packed = Vec::with_capacity(weights.len());
-        for block in weights.chunks_exact((CHANNEL_BLOCK * channel).max(1)) {
-            for step in 0..offsets.len() {
-                for weights in block.chunks_exact(channel) {
-                    packed.extend(&weights[CHANNEL_BLOCK * step..][..CHANNEL_BLOCK]);
-                }
+        let mut packed = vec![0.0; outputs.next_multiple_of(OUTPUT_BLOCK) * channel];
+        for (output, weights) in weights.chunks_exact(channel.max(1)).enumerate() {
+            let block = output / OUTPUT_BLOCK * OUTPUT_BLOCK * channel;
+            for (input, weight) in weights.iter().enumerate() {
+                packed[block + OUTPUT_BLOCK * input + output % OUTPUT_BLOCK] = *weight;
             }
         }
         PackedF32 { outputs, len: packed.len(), weights: packed.into(), offsets: offsets.into() }
@@ -94,7 +97,7 @@ impl PackedF32 {
         self.offsets.iter().copied().max()
     }
 
-    /// Number of packed weights.
+    /// Number of packed weights, those of 0 that fill a block included.
     pub(crate) fn len(&self) -> usize {
         self.len
     }

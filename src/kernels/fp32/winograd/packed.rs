@@ -2,15 +2,16 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::super::{Blob, CHANNEL_BLOCK, Kernels, PackedF32};
+use super::super::{Blob, CHANNEL_BLOCK, Kernels, OUTPUT_BLOCK, PackedF32};
 use super::{MOST_PIXELS, SIDE, WINOGRAD_POSITIONS};
 
 /// The weights of a 3x3, transformed and packed, for chunks of some rows of tiles.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "PackedWinogradFields", into = "PackedWinogradFields")]
 pub struct PackedWinograd {
-    /// The output channels of each position follow those of the one before.
+    /// The output channels of each position follow those of the one before, each padded to whole blocks.
     packed: PackedF32,
+    outputs: usize,
     rows: usize,
     columns: usize,
     layout: Layout,
@@ -20,28 +21,34 @@ pub struct PackedWinograd {
 #[derive(Serialize, Deserialize)]
 struct PackedWinogradFields {
     packed: PackedF32,
+    outputs: usize,
     rows: usize,
     columns: usize,
 }
 
 impl From<PackedWinograd> for PackedWinogradFields {
-    fn from(PackedWinograd { packed, rows, columns, .. }: PackedWinograd) -> Self {
-        Self { packed, rows, columns }
+    fn from(PackedWinograd { packed, outputs, rows, columns, .. }: PackedWinograd) -> Self {
+        Self { packed, outputs, rows, columns }
     }
 }
 
 impl TryFrom<PackedWinogradFields> for PackedWinograd {
     type Error = &'static str;
 
-    fn try_from(PackedWinogradFields { packed, rows, columns }: PackedWinogradFields) -> Result<Self, Self::Error> {
+    fn try_from(fields: PackedWinogradFields) -> Result<Self, Self::Error> {
+        let PackedWinogradFields { packed, outputs, rows, columns } = fields;
         let contradiction = "transformed weights that contradict themselves";
-        if !packed.outputs().is_multiple_of(WINOGRAD_POSITIONS * CHANNEL_BLOCK) {
+        let padded = outputs.checked_next_multiple_of(OUTPUT_BLOCK).and_then(|one| one.checked_mul(WINOGRAD_POSITIONS));
+        if !outputs.is_multiple_of(CHANNEL_BLOCK) || padded != Some(packed.outputs()) {
             return Err(contradiction);
         }
-        let layout =
-            Layout::new(packed.steps(), packed.outputs() / WINOGRAD_POSITIONS, rows, columns).ok_or(contradiction)?;
+        let layout = Layout::new(packed.steps(), outputs, rows, columns).ok_or(contradiction)?;
         let offsets = offsets(packed.steps(), layout.tiles).ok_or(contradiction)?;
-        if packed.offsets() == offsets { Ok(Self { packed, rows, columns, layout }) } else { Err(contradiction) }
+        if packed.offsets() == offsets {
+            Ok(Self { packed, outputs, rows, columns, layout })
+        } else {
+            Err(contradiction)
+        }
     }
 }
 
@@ -106,7 +113,13 @@ impl Kernels {
         assert_eq!(outputs % CHANNEL_BLOCK, 0, "{outputs} output channels are no whole planes");
         let layout = Layout::new(planes, outputs, rows, columns).expect("a scratch that can be counted");
         let offsets = offsets(planes, layout.tiles).expect("offsets that can be counted");
-        PackedWinograd { packed: self.pack_f32(weights, &offsets), rows, columns, layout }
+        // Each position's weights begin with a block of their own.
+        let position = (CHANNEL_BLOCK * planes * outputs).max(1);
+        let padding = CHANNEL_BLOCK * planes * (outputs.next_multiple_of(OUTPUT_BLOCK) - outputs);
+        let zeros = || std::iter::repeat_n(&0.0, padding);
+        let padded = weights.chunks_exact(position).flat_map(|weights| weights.iter().chain(zeros())).copied();
+        let packed = self.pack_f32(&padded.collect::<Vec<_>>(), &offsets);
+        PackedWinograd { packed, outputs, rows, columns, layout }
     }
 }
 
@@ -118,7 +131,7 @@ impl PackedWinograd {
 
     /// Number of output channels.
     pub fn outputs(&self) -> usize {
-        self.packed.outputs() / WINOGRAD_POSITIONS
+        self.outputs
     }
 
     /// Number of planes that it convolves.

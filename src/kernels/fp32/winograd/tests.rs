@@ -210,22 +210,26 @@ fn a_single_weight_passes_values_through() {
 #[test]
 fn stored_weights_must_fit_their_tiles() {
     let packed = Kernels::best().pack_winograd(&vec![1.0; WINOGRAD_POSITIONS * 4 * 2 * 4], 2, 3, 5);
-    let stored = |outputs: usize, offsets: &[u32], rows: usize, columns: usize| {
-        let len = outputs * 4 * offsets.len();
-        let bytes = postcard::to_allocvec(&((outputs, len, offsets), rows, columns)).unwrap();
+    let stored = |padded: usize, outputs: usize, offsets: &[u32], rows: usize, columns: usize| {
+        let len = padded * 4 * offsets.len();
+        let bytes = postcard::to_allocvec(&((padded, len, offsets), outputs, rows, columns)).unwrap();
         postcard::from_bytes::<PackedWinograd>(&bytes)
     };
-    let read = stored(4 * WINOGRAD_POSITIONS, &[0, 64], 3, 5).unwrap();
+    const PADDED: usize = 16 * WINOGRAD_POSITIONS;
+    let read = stored(PADDED, 4, &[0, 64], 3, 5).unwrap();
     let shape = |packed: &PackedWinograd| {
         (packed.outputs(), packed.planes(), packed.rows(), packed.columns(), packed.scratch())
     };
     assert_eq!(shape(&read), shape(&packed));
     assert_eq!(postcard::to_allocvec(&read).unwrap(), postcard::to_allocvec(&packed).unwrap());
-    assert!(stored(4 * WINOGRAD_POSITIONS + 4, &[0, 64], 3, 5).is_err(), "outputs of some positions");
-    assert!(stored(4 * WINOGRAD_POSITIONS, &[0, 64], 3, 6).is_err(), "planes that overlap");
-    assert!(stored(4 * WINOGRAD_POSITIONS, &[0, 4], 3, 5).is_err(), "other offsets");
-    assert!(stored(4 * WINOGRAD_POSITIONS, &[0, 64], usize::MAX, 5).is_err(), "a scratch that cannot be");
-    assert!(stored(0, &[], usize::MAX / 2, 2).is_err(), "tiles that cannot be counted");
+    assert!(stored(PADDED + 16, 4, &[0, 64], 3, 5).is_err(), "outputs of some positions");
+    assert!(stored(PADDED, 20, &[0, 64], 3, 5).is_err(), "more outputs than weights");
+    assert!(stored(PADDED, 6, &[0, 64], 3, 5).is_err(), "outputs that are no whole planes");
+    assert!(stored(PADDED, 4, &[0, 64], 3, 6).is_err(), "planes that overlap");
+    assert!(stored(PADDED, 4, &[0, 4], 3, 5).is_err(), "other offsets");
+    assert!(stored(PADDED, 4, &[0, 64], usize::MAX, 5).is_err(), "a scratch that cannot be");
+    assert!(stored(0, 0, &[], usize::MAX / 2, 2).is_err(), "tiles that cannot be counted");
+    assert!(stored(PADDED, usize::MAX - 3, &[0, 64], 3, 5).is_err(), "outputs that cannot be counted");
 }
 
 proptest! {

@@ -34,7 +34,10 @@ fn network(walk: &Walk<'_>, region: usize) -> Option<FusedNetwork> {
             !value.pieces.iter().all(untouched)
         })
     };
-    let names: BTreeSet<&String> = walk.needed.iter().filter(computed).collect();
+    let mut names: Vec<&String> = walk.needed.iter().filter(computed).collect();
+    // In the graph's order, so that a network that is all of it gives its outputs so; then the others.
+    let place = |name: &String| walk.outputs.iter().position(|output| output == name).unwrap_or(usize::MAX);
+    names.sort_by(|a, b| place(a).cmp(&place(b)).then(a.cmp(b)));
     let live = live(walk, &names);
     let is_layer = |source: &&usize| matches!(walk.sources[**source], Source::Layer(_));
     if !live.iter().any(|source| is_layer(&source)) {
@@ -83,7 +86,7 @@ fn network(walk: &Walk<'_>, region: usize) -> Option<FusedNetwork> {
 }
 
 /// The sources that the tensors `names` are made of.
-fn live(walk: &Walk<'_>, names: &BTreeSet<&String>) -> BTreeSet<usize> {
+fn live(walk: &Walk<'_>, names: &[&String]) -> BTreeSet<usize> {
     let mut live = BTreeSet::new();
     let mut open: Vec<usize> =
         names.iter().flat_map(|name| walk.values[*name].pieces.iter().map(|piece| piece.source)).collect();

@@ -61,6 +61,8 @@ pub(super) struct Walk<'a> {
     pub(super) values: HashMap<String, Value>,
     pub(super) sources: Vec<Source>,
     pub(super) opaque: Vec<Opaque>,
+    /// The graph's outputs, in their order.
+    pub(super) outputs: Vec<String>,
     /// Tensors that are needed as such: by opaque nodes, by another region, or as outputs of the graph.
     pub(super) needed: HashSet<String>,
     pub(super) lifted: HashMap<(String, usize), usize>,

@@ -53,6 +53,7 @@ impl<'a> Walk<'a> {
             values: HashMap::new(),
             sources: Vec::new(),
             opaque: Vec::new(),
+            outputs: graph.output.iter().map(|output| output.name.clone()).collect(),
             needed: graph.output.iter().map(|output| output.name.clone()).collect(),
             lifted: HashMap::new(),
             beyond: HashMap::new(),
@@ -69,8 +70,7 @@ impl<'a> Walk<'a> {
             walk.visit(node);
             walk.check(node)?;
         }
-        let outputs: Vec<String> = graph.output.iter().map(|output| output.name.clone()).collect();
-        walk.leave_waiting(&outputs);
+        walk.leave_waiting(&walk.outputs.clone());
         Ok(walk)
     }
 

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::ENDINGS;
+use crate::files;
 
 /// Depth of folders in folders in which recordings are looked for.
 const DEPTH: usize = 8;
@@ -71,7 +72,7 @@ impl Shelf {
     /// # Errors
     /// The system's, for a recording that cannot be removed.
     pub(super) fn make_room(&mut self, bytes: u64) -> io::Result<bool> {
-        self.make_room_on(bytes, Instant::now(), free)
+        self.make_room_on(bytes, Instant::now(), files::free)
     }
 
     fn make_room_on(&mut self, bytes: u64, now: Instant, free: impl Fn(&Path) -> io::Result<u64>) -> io::Result<bool> {
@@ -128,15 +129,10 @@ fn find(folder: &Path, depth: usize, found: &mut Vec<(SystemTime, Kept)>) -> io:
     Ok(())
 }
 
-/// Bytes that are free where `folder` is.
-fn free(folder: &Path) -> io::Result<u64> {
-    let about = rustix::fs::statvfs(folder)?;
-    Ok(about.f_bavail.saturating_mul(about.f_frsize))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::files::free;
 
     const MINUTE: Duration = Duration::from_secs(60);
 

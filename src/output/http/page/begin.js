@@ -8,6 +8,7 @@ addEventListener("load", () => {
   setInterval(readSettings, 5000);
   readModels();
   setInterval(readModels, 5000);
+  readTeaching();
   const events = new EventSource("/events");
   events.addEventListener("change", event => changed(event.lastEventId, JSON.parse(event.data)));
 });

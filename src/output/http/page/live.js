@@ -10,14 +10,19 @@ const element = (tag, text, ...children) => {
 const percent = score => (Math.round(Math.fround(score ?? 0) * 1000) / 10).toFixed(1) + "%";
 const milliseconds = us => (us / 1000).toFixed(1) + " ms";
 
-function classes(predictions) {
-  const list = element("ol", null, ...predictions.map(p => {
+const isUnknown = region => region.unknown !== null && region.unknown.score > region.unknown.threshold;
+
+function classes(region) {
+  const unknown = isUnknown(region) ? [{ label: "unknown", score: region.unknown.score, unknown: true }] : [];
+  const list = element("ol", null, ...unknown.concat(region.predictions).map(p => {
     const fill = element("i", null), bar = element("span", null, fill);
     bar.className = "bar";
     fill.style.width = 100 * (p.score ?? 0) + "%";
     const label = element("span", p.label);
     label.title = p.label;
-    return element("li", null, element("div", null, label, element("span", percent(p.score))), bar);
+    const row = element("li", null, element("div", null, label, element("span", percent(p.score))), bar);
+    if (p.unknown) row.className = "unknown";
+    return row;
   }));
   list.className = "classes";
   return list;
@@ -118,9 +123,9 @@ function show(r) {
   $("hash").textContent = r.model_hash;
   $("throttled").hidden = r.throttled !== true;
   $("regions").replaceChildren(...r.regions.map(region => {
-    const state = region.state && (region.state.labels.join(", ") || "uncertain");
+    const state = region.state && (region.state.labels.join(", ") || (isUnknown(region) ? "unknown" : "uncertain"));
     const title = r.regions.length > 1 ? region.name : "Best classes";
-    return element("section", null, element("h2", state ? title + ": " + state : title), classes(region.predictions));
+    return element("section", null, element("h2", state ? title + ": " + state : title), classes(region));
   }));
   const s = r.stages;
   const rows = [["Frames/s", (r.fps ?? 0).toFixed(1)], ["Latency", milliseconds(r.latency_us)],

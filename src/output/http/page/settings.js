@@ -18,7 +18,7 @@ async function request(method, path, body) {
   }
   if (answer.status === 401) location.reload();
   const value = await answer.json().catch(() => ({}));
-  if (!answer.ok) throw new Error(value.error ?? "the camera answered " + answer.status);
+  if (!answer.ok) throw Object.assign(new Error(value.error ?? "the camera answered " + answer.status), { status: answer.status });
   return value;
 }
 

@@ -208,7 +208,7 @@ fn a_picture_that_does_not_come_is_not_taken() {
 }
 
 /// What each path of the API is asked in the tests of what is refused.
-const ALL: [(&str, &str); 9] = [
+const ALL: [(&str, &str); 12] = [
     ("GET /api/settings", ""),
     ("PATCH /api/settings", "{}"),
     ("POST /api/pause", ""),
@@ -218,6 +218,9 @@ const ALL: [(&str, &str); 9] = [
     ("GET /api/model", ""),
     ("POST /api/model", "{\"model\": \"a.onnx\"}"),
     ("POST /api/reload", ""),
+    ("GET /api/teach", ""),
+    ("POST /api/teach", "{\"do\": \"train\"}"),
+    ("GET /api/teach/a/1.jpg", ""),
 ];
 
 #[test]
@@ -251,8 +254,9 @@ fn from_the_network_each_path_needs_the_token() {
     assert!(!sink.shared.control.is_paused() && sink.shared.control.snapshots() == 0);
     let right = format!("{JSON}Authorization: Bearer {TOKEN}\r\n");
     for (path, body) in ALL.iter().filter(|(path, _)| !path.contains("snapshot")) {
-        // Nobody changes models here.
-        let expected = if ["POST /api/model", "POST /api/reload"].contains(path) { 409 } else { 200 };
+        // Nobody changes models here, or teaches.
+        let nobody = path.contains("/teach") || ["POST /api/model", "POST /api/reload"].contains(path);
+        let expected = if nobody { 409 } else { 200 };
         assert_eq!(request(&sink, path, &right, body).0, expected, "{path}");
     }
 }
@@ -339,7 +343,8 @@ fn the_description_is_of_these_paths_and_methods() {
     let described: Methods = paths.iter().map(|(path, value)| (path.clone(), methods(value))).collect();
     let mut served = Methods::new();
     for (path, _) in routes() {
-        let (status, head, _) = request(&sink, &format!("DELETE {}", path.replace("{picture}", "1.jpg")), "", "");
+        let (status, head, _) =
+            request(&sink, &format!("DELETE {}", path.replace("{class}", "a").replace("{picture}", "1.jpg")), "", "");
         let allow =
             head.lines().find_map(|line| line.strip_prefix("Allow: ")).unwrap_or_else(|| panic!("{path}: {head}"));
         assert_eq!(status, 405, "{path}");
