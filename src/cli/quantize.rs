@@ -101,7 +101,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let (calibration, checked, skipped) = source.pictures(args, &session)?;
     let told = session.unknown().is_some();
     drop(session);
-    let threads = args.threads.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from);
+    let threads = super::threads::or_all(args.threads);
     let options = Options {
         method: args.method,
         concat: args.concat,

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use crate::error::{Error, ErrorKind};
@@ -62,16 +62,10 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         }
     }
     files::check(&args.output)?;
-    let split = args.split.or_else(|| args.data.is_file().then_some(Split::Train));
-    let mut data = Dataset::open(&args.data, split)?;
-    let all = data.pictures();
-    data.limit(args.limit.get())?;
-    if data.pictures() < all {
-        super::tell(&format!("{} of {all} pictures are used: --limit takes another number", data.pictures()));
-    }
+    let data = pictures(&args.data, args.split, args.limit)?;
     let how = SessionOptions { limits: args.limits.limits()?, input_size: args.size.input_size, ..Default::default() };
     let file = super::model::file(args.backbone.as_deref(), &how)?;
-    let threads = args.threads.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from);
+    let threads = super::threads::or_all(args.threads);
     let options = Options { views: args.views.into(), flip: args.flip, shrinkage: args.shrinkage, threads };
     let bar = super::picture_bar(data.pictures())?;
     let taught = teach(&file, &data, options, |done| bar.set_position(done as u64));
@@ -80,4 +74,20 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     files::write(&args.output, |file| file.write_all(&taught.bytes))?;
     super::print(&if args.json { text::json(&taught.report)? + "\n" } else { taught.report.to_string() })?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Pictures to learn from, at most so many, evenly spaced; of a packed file those to train with unless said otherwise. Tells how many are
+/// left out.
+///
+/// # Errors
+/// As [`Dataset::open`].
+pub(super) fn pictures(path: &Path, split: Option<Split>, limit: NonZeroUsize) -> crate::error::Result<Dataset> {
+    let split = split.or_else(|| path.is_file().then_some(Split::Train));
+    let mut data = Dataset::open(path, split)?;
+    let all = data.pictures();
+    data.limit(limit.get())?;
+    if data.pictures() < all {
+        super::tell(&format!("{} of {all} pictures are used: --limit takes another number", data.pictures()));
+    }
+    Ok(data)
 }

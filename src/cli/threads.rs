@@ -14,6 +14,11 @@ pub(super) fn parse(text: &str) -> Result<NonZeroUsize, String> {
     Ok(threads)
 }
 
+/// As many as are given, or one for each core.
+pub(super) fn or_all(given: Option<NonZeroUsize>) -> usize {
+    given.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from)
+}
+
 /// Whether that many threads make sense.
 ///
 /// # Errors

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::error::{Error, ErrorKind};
-use crate::eval::{Dataset, Split};
+use crate::eval::Split;
 use crate::files;
 use crate::runtime::{Model, SessionOptions};
 use crate::teach::{Options, tell_unknown};
@@ -50,17 +50,13 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         return Err(Error::new(ErrorKind::Usage, message).into());
     }
     files::check(&args.output)?;
-    let split = args.split.or_else(|| args.data.is_file().then_some(Split::Train));
-    let mut data = Dataset::open(&args.data, split)?;
-    data.limit(args.limit.get())?;
+    let data = super::teach::pictures(&args.data, args.split, args.limit)?;
     let how = SessionOptions { limits: args.limits.limits()?, input_size: args.size.input_size, ..Default::default() };
     let file = Model::open(&args.model, &how)?.file;
-    let read = |e| Error::io(ErrorKind::Io, "read", &args.model, e);
-    let bytes = files::read(&args.model, how.limits.file).map_err(read)?;
-    let threads = args.threads.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from);
+    let threads = super::threads::or_all(args.threads);
     let options = Options { threads, ..Options::default() };
     let bar = super::picture_bar(data.pictures())?;
-    let told = tell_unknown(&bytes, &file, &data, options, |done| bar.set_position(done as u64));
+    let told = tell_unknown(&file, &data, options, |done| bar.set_position(done as u64));
     bar.finish_and_clear();
     let told = told?;
     files::write(&args.output, |file| file.write_all(&told.bytes))?;

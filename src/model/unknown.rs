@@ -52,6 +52,9 @@ impl UnknownDetector {
         if !whitening.iter().chain(bias).chain(means).chain(&others).all(|value| value.is_finite()) {
             return Err("it has numbers that are not finite");
         }
+        if *on_distance <= 0.0 {
+            return Err("a greater distance does not make its score greater");
+        }
         if (0.0..=1.0).contains(threshold) { Ok(()) } else { Err("its threshold is not from 0 to 1") }
     }
 
@@ -121,6 +124,7 @@ mod tests {
         assert!(broken(|d| d.bias.clear()).contains("fit"));
         assert!(broken(|d| d.whitening.clear()).contains("fit"));
         assert!(broken(|d| d.bias[0] = f32::NAN).contains("finite"));
+        assert!(broken(|d| d.on_distance = 0.0).contains("greater distance"));
         assert!(broken(|d| d.threshold = 1.5).contains("from 0 to 1"));
     }
 }

@@ -130,7 +130,7 @@ fn head(
     let best_probabilities: Vec<f32> = trials[best].probabilities.iter().map(largest).collect();
     let unknown = unknown::detector(features, &folds, &best_probabilities)?;
     if let Some((detector, _)) = &unknown {
-        bytes = with_unknown(&bytes, &OnnxFile::parse(&bytes)?, &extractor.map, detector)?;
+        bytes = with_unknown(&OnnxFile::parse(&bytes)?, &extractor.map, detector)?;
     }
     let seconds = [extracted, begin.elapsed()].map(|time| time.as_secs_f64());
     let told = unknown.map(|(_, report)| report);

@@ -139,7 +139,7 @@ fn a_network_is_given_a_score_for_what_it_does_not_know() {
     let data = Dataset::open(at.path(), None).unwrap();
     for (bytes, stock) in [(INT8, false), (FLOAT, true)] {
         let file = OnnxFile::parse(bytes).unwrap();
-        let Told { bytes: with, report } = tell_unknown(bytes, &file, &data, Options::default(), |_| {}).unwrap();
+        let Told { bytes: with, report } = tell_unknown(&file, &data, Options::default(), |_| {}).unwrap();
         assert_eq!(report.pictures, 25);
         let mut before = Session::from_onnx(bytes, &SessionOptions::default()).unwrap();
         let mut session = Session::from_onnx(&with, &SessionOptions { batch: 3, ..Default::default() }).unwrap();
@@ -171,6 +171,6 @@ fn a_network_is_given_a_score_for_what_it_does_not_know() {
     let few = tempfile::tempdir().unwrap();
     folder(few.path(), 2);
     let file = OnnxFile::parse(INT8).unwrap();
-    let error = tell_unknown(INT8, &file, &Dataset::open(few.path(), None).unwrap(), Options::default(), |_| {});
+    let error = tell_unknown(&file, &Dataset::open(few.path(), None).unwrap(), Options::default(), |_| {});
     assert!(error.unwrap_err().to_string().contains("too few"));
 }

@@ -63,14 +63,13 @@ pub struct Told {
     pub report: UnknownReport,
 }
 
-/// Gives the network of an ONNX file, the `bytes` that `file` was read from, a score for what it does not know, by pictures of what it does.
+/// Gives the network of `file` a score for what it does not know, by pictures of what it does.
 /// Of `options` only threads count. `progress` is called after each picture with the number done so far.
 ///
 /// # Errors
 /// [`ErrorKind::Labels`] for fewer than 20 pictures; [`ErrorKind::Model`] for a network that does not end in a global pool and a classifier,
 /// whose scores are not those of a softmax, or with more than 2,048 features; what pictures fail with.
 pub fn tell_unknown(
-    bytes: &[u8],
     file: &OnnxFile,
     data: &Dataset,
     options: Options,
@@ -92,7 +91,7 @@ pub fn tell_unknown(
     let best: Vec<f32> = (0..data.pictures()).map(best).collect();
     let alike = || Error::new(ErrorKind::Labels, "all pictures of each class look alike: give others besides");
     let (told, report) = detector(&features, &folds, &best)?.ok_or_else(alike)?;
-    Ok(Told { bytes: with_unknown(bytes, file, &extractor.map, &told)?, report })
+    Ok(Told { bytes: with_unknown(file, &extractor.map, &told)?, report })
 }
 
 /// What features are like within classes.

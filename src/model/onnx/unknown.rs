@@ -12,7 +12,7 @@ use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, StringStringEntryProto, 
 use super::super::{Tensor, UnknownDetector};
 use super::backbone::{Tap, keep_needed, makers, pooled};
 use super::nodes::{Nodes, initializer, int, value};
-use super::operators::Names;
+use super::operators::{self, Names};
 use super::tensors::floats;
 use super::{Ending, OnnxFile, properties, refuse};
 use crate::error::Result;
@@ -39,15 +39,14 @@ struct Entry {
     threshold: f32,
 }
 
-/// The bytes of an ONNX file, which `file` was read from, with a score for what its network does not know as a further output, in the place
-/// of the one that it may have had; features are the means of `map`, its last feature map.
+/// The bytes of `file`, as it was read, with a score for what its network does not know as a further output; features are the means of `map`,
+/// its last feature map. All is in one file, in f32 where it was in f16.
 ///
 /// # Errors
 /// [`ErrorKind::Model`](crate::error::ErrorKind::Model) for a network whose scores are not those of a softmax, or with another number of
 /// features.
-pub fn with_unknown(bytes: &[u8], file: &OnnxFile, map: &Tap, detector: &UnknownDetector) -> Result<Vec<u8>> {
-    let mut proto = ModelProto::decode(bytes).map_err(|e| refuse("this is not an ONNX file").caused_by(e))?;
-    take(&mut proto)?;
+pub fn with_unknown(file: &OnnxFile, map: &Tap, detector: &UnknownDetector) -> Result<Vec<u8>> {
+    let mut proto = file.proto.clone();
     let is_softmax = match file.ending {
         Ending::Logits => false,
         Ending::Softmax => true,
@@ -78,6 +77,10 @@ pub fn with_unknown(bytes: &[u8], file: &OnnxFile, map: &Tap, detector: &Unknown
     let list = writer.nodes.list;
     graph.node.extend(list);
     graph.output.push(value(&output, &[1, 1]));
+    if file.input.channels_last {
+        file.input.put_channels_last(graph);
+    }
+    operators::sort(graph).map_err(refuse)?;
     let entry = Entry { output, threshold: detector.threshold };
     let json = serde_json::to_string(&entry).expect("a text and a number are always JSON");
     // What stands beside the file, in its `model.toml`, goes into this one.
@@ -145,7 +148,7 @@ pub(super) fn take(proto: &mut ModelProto) -> Result<Option<Unknown>> {
     let Some(entry) = entry(proto)? else { return Ok(None) };
     let Some(graph) = &mut proto.graph else { return Ok(None) };
     let unknown = Reader::of(graph).unknown(&entry).map_err(|what| {
-        refuse(format!("its output {} is not as Densight writes scores for what is unknown: {what}", entry.output))
+        refuse(format!("its output {} is not as Densight writes scores for what is unknown: {what}; `densight unknown` writes it anew of the model without", entry.output))
     })?;
     graph.output.retain(|output| output.name != entry.output);
     keep_needed(graph);
@@ -203,11 +206,13 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The inputs of the node of this kind that writes `tensor`.
+    /// The inputs of the node of this kind that writes `tensor`, if it has no attributes but those that are written.
     fn inputs<const N: usize>(&self, tensor: &str, op: &str) -> Result<[&'a str; N], String> {
-        let node = self.makers.get(tensor).filter(|node| node.op_type == op && node.domain.is_empty());
+        let written: &[_] = if ["Flatten", "Softmax"].contains(&op) { &[int("axis", 1)] } else { &[] };
+        let is_it = |node: &&&NodeProto| node.op_type == op && node.domain.is_empty() && node.attribute == written;
+        let node = self.makers.get(tensor).filter(is_it);
         let inputs: Vec<&'a str> = node.iter().flat_map(|node| node.input.iter().map(String::as_str)).collect();
-        inputs.try_into().map_err(|_| format!("{tensor} is written by no {op} of {N} inputs"))
+        inputs.try_into().map_err(|_| format!("{tensor} is written by no {op} of {N} inputs that is as usual"))
     }
 
     fn constant(&self, name: &str, dims: &[usize]) -> Result<Vec<f32>, String> {
@@ -303,15 +308,15 @@ mod tests {
         let plain = OnnxFile::parse(&bytes).unwrap();
         assert_eq!(plain.unknown, None);
         let detector = detector(map.shape[0]);
-        let with = with_unknown(&bytes, &plain, &map, &detector).unwrap();
+        let with = with_unknown(&plain, &map, &detector).unwrap();
         let file = OnnxFile::parse(&with).unwrap();
         assert_eq!(file.unknown, Some(Unknown { map: map.tensor.clone(), detector: detector.clone() }));
         assert_eq!(file.proto.graph, plain.proto.graph);
         assert_eq!(file.outputs(), plain.outputs());
         // Another takes its place.
         let other = UnknownDetector { threshold: 0.5, ..detector };
-        let again = with_unknown(&with, &file, &map, &other).unwrap();
-        assert_eq!(again, with_unknown(&bytes, &plain, &map, &other).unwrap());
+        let again = with_unknown(&file, &map, &other).unwrap();
+        assert_eq!(again, with_unknown(&plain, &map, &other).unwrap());
         // Asked for by name, it is an output as any other.
         let asked = ReadOptions { output: Some("unknown"), ..Default::default() };
         let asked = OnnxFile::read(&with, &asked).unwrap();
@@ -323,7 +328,7 @@ mod tests {
         let (bytes, mut map) = network();
         map.shape[0] = channels(&bytes);
         let plain = OnnxFile::parse(&bytes).unwrap();
-        let with = with_unknown(&bytes, &plain, &map, &detector(map.shape[0])).unwrap();
+        let with = with_unknown(&plain, &map, &detector(map.shape[0])).unwrap();
         let refused = |change: &dyn Fn(&mut ModelProto)| {
             let mut proto = ModelProto::decode(&with[..]).unwrap();
             change(&mut proto);
@@ -341,13 +346,22 @@ mod tests {
             });
             assert!(said.contains("is not as Densight writes"), "{name}: {said}");
         }
+        for (op, attribute) in
+            [("Gemm", int("transB", 1)), ("ReduceMin", int("keepdims", 0)), ("Flatten", int("axis", 0))]
+        {
+            let said = refused(&|proto| {
+                let nodes = &mut proto.graph.as_mut().unwrap().node;
+                nodes.iter_mut().rfind(|node| node.op_type == op).unwrap().attribute = vec![attribute.clone()];
+            });
+            assert!(said.contains(&format!("written by no {op}")), "{said}");
+        }
         let said = refused(&|proto| proto.graph.as_mut().unwrap().output.truncate(1));
         assert!(said.contains("no output behind"), "{said}");
         let said = refused(&|proto| {
             proto.metadata_props.iter_mut().filter(|e| e.key == KEY).for_each(|e| e.value = "{}".into())
         });
         assert!(said.contains("densight.unknown cannot be used"), "{said}");
-        let error = with_unknown(&bytes, &plain, &map, &detector(map.shape[0] + 1)).unwrap_err();
+        let error = with_unknown(&plain, &map, &detector(map.shape[0] + 1)).unwrap_err();
         assert!(error.to_string().contains("features"), "{error}");
     }
 
