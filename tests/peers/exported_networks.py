@@ -22,7 +22,11 @@ class Network:
 
     def input(self, picture):
         """A picture as `densight` scales it."""
-        picture = picture[: self.side, : self.side] / 255
+        factor, rest = divmod(len(picture), self.side)
+        if rest:
+            picture = picture[: self.side, : self.side] / 255
+        else:
+            picture = picture.reshape(self.side, factor, self.side, factor, -1).mean((1, 3)) / 255
         if self.channels == 1:
             picture = (picture * [0.299, 0.587, 0.114]).sum(2, keepdims=True)
         mean, std = self.scaled or ((MEAN, STD) if self.channels == 3 else (0, 1))
