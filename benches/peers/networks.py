@@ -2,8 +2,9 @@
 
     python benches/peers/networks.py --densight target/release/densight --networks FOLDER --output docs/networks.md
 
-`FOLDER` is what tests/peers/make_networks.py writes; it is run first where a network is missing. An int8 model of each is made by
-`densight quantize` and kept there. What was measured is kept in `FOLDER/NAME/measured.json`, and measured again with `--again`.
+`FOLDER` is what tests/peers/make_networks.py and make_old_networks.py write; the first is run where a network of it is missing, the second
+needs Pythons of its own. An int8 model of each is made by `densight quantize` and kept there. What was measured is kept in
+`FOLDER/NAME/measured.json`, and measured again with `--again`. On a busy machine `--no-times` does all but the times, which a later call adds.
 """
 
 import argparse
@@ -22,6 +23,10 @@ from run import Runner, installed, processor
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 sys.path.append(str(ROOT / "tests" / "peers"))
+
+import make_networks
+import make_old_networks
+from exported_networks import answer as onnxruntime_answer
 
 
 class Busy(Runner):
@@ -50,8 +55,8 @@ def call(*command):
     return done.stdout
 
 
-def answer(args, model, x, folder):
-    call(args.densight, "run", model, "--input", x, "--output", folder / "found.npy")
+def answer(args, model, folder):
+    call(args.densight, "run", model, "--input", folder / "inputs.npy", "--output", folder / "found.npy")
     return np.load(folder / "found.npy")
 
 
@@ -63,13 +68,6 @@ def kernel_share(executed):
     """Share of the multiply-adds in Densight's kernels."""
     ours = sum(node["macs"] for node in executed["nodes"] if node["kernel"] != "tract")
     return ours / max(1, sum(node["macs"] for node in executed["nodes"]))
-
-
-def peer_answer(engine, model, x):
-    """The scores of one of runner.py's engines."""
-    runner = Runner(engine, [sys.executable, HERE / "runner.py", engine, model, x, 1], True)
-    runner.close()
-    return np.array(runner.report["scores"])
 
 
 def times(args, engines):
@@ -89,33 +87,43 @@ def times(args, engines):
     return {name: 1e3 * statistics.median(runner.times) for name, runner in runners.items()}
 
 
-def measure(args, folder):
-    model, x, y = folder / "model.onnx", folder / "x.npy", np.load(folder / "y.npy")
-    found = executed(args, model)
+def scores(args, folder, network):
+    """All but times."""
+    model, int8, inputs = folder / "model.onnx", folder / "int8.onnx", network.inputs(args.pictures, seed=2)
+    np.save(folder / "inputs.npy", inputs)
+    found, right = executed(args, model), onnxruntime_answer(model, inputs)
     result = {"share": kernel_share(found), "left": [f"{left['op']}: {left['reason']}" for left in found["left"]]}
-    result["error"] = float(abs(answer(args, model, x, folder) - y).max() / abs(y).max())
-    if folder.name.rsplit(".", 1)[0] in args.f32_only or folder.name in args.f32_only:
+    result["error"] = float(abs(answer(args, model, folder) - right).max() / abs(right).max())
+    if folder.name.partition(".")[0] in args.f32_only or folder.name in args.f32_only:
         return result
-    int8 = folder / "int8.onnx"
     if args.again or not int8.exists():
         call(args.densight, "quantize", model, "--images", args.networks / "pictures", "--samples", args.samples, "--check", 0, "--no-sensitivity", "-o", int8)
     # The preprocessing is the same, and in the file.
     result["int8_share"] = executed(args, int8)["int8_share"]
-    result["int8_db"] = decibels(answer(args, int8, x, folder).ravel(), y.ravel())
+    result["int8_db"] = decibels(answer(args, int8, folder), right)
     try:
-        result["int8_db_peer"] = decibels(peer_answer("onnxruntime", int8, x), y.ravel())
-    except RuntimeError as error:
-        print(f"  not run: ONNX Runtime int8: {error}", file=sys.stderr)
-    own = lambda file: ([args.densight, "bench", file, "--serve", "--warmup", "0", "--threads", 1], False)
-    peer = lambda engine, file: ([sys.executable, HERE / "runner.py", engine, file, x, 1], True)
-    peers = ["onnxruntime"] + ["openvino"] * installed("openvino")
-    result["ms"] = times(args, {f"{name} {kind}": own(file) if name == "densight" else peer(name, file)
-                                for kind, file in (("f32", model), ("int8", int8)) for name in ["densight", *peers]})
+        result["int8_db_peer"] = decibels(onnxruntime_answer(int8, inputs, optimized=True), right)
+    except Exception as error:
+        print(f"  not run: ONNX Runtime int8: {str(error).splitlines()[:1]}", file=sys.stderr)
+    return result
+
+
+def measure(args, folder, network):
+    kept = folder / "measured.json"
+    result = json.loads(kept.read_text()) if kept.exists() and not args.again else scores(args, folder, network)
+    if "int8_db" in result and "ms" not in result and not args.no_times:
+        model, int8, x = folder / "model.onnx", folder / "int8.onnx", folder / "x.npy"
+        own = lambda file: ([args.densight, "bench", file, "--serve", "--warmup", "0", "--threads", 1], False)
+        peer = lambda engine, file: ([sys.executable, HERE / "runner.py", engine, file, x, 1], True)
+        peers = ["onnxruntime"] + ["openvino"] * installed("openvino")
+        result["ms"] = times(args, {f"{name} {kind}": own(file) if name == "densight" else peer(name, file)
+                                    for kind, file in (("f32", model), ("int8", int8)) for name in ["densight", *peers]})
+    kept.write_text(json.dumps(result, indent=1))
     return result
 
 
 def row(name, measured):
-    network, exporter = name.rsplit(".", 1)
+    network, _, exporter = name.partition(".")
     ms = measured.get("ms", {})
     peers = ["onnxruntime"] + ["openvino"] * installed("openvino")
 
@@ -136,21 +144,30 @@ def page(args, rows):
              "int8, %", "int8 dB, Densight", "int8 dB, ONNX Runtime", *(f"int8 ms, {name}" for name in ["Densight", *peers])]
     template = (HERE / "networks.md").read_text()
     rust = call("rustc", "--version").split(" (")[0]
-    kernel = executed(args, args.networks / names(args)[0] / "model.onnx")["nodes"][0]["kernel"]
+    kernel = executed(args, args.networks / next(iter(networks(args))) / "model.onnx")["nodes"][0]["kernel"]
     about = (f"{processor()} ({kernel}), one thread, {rust}, {date.today()}; {versions}. Medians of {args.rounds} rounds in turns, of the time that the "
              f"processor worked; int8 calibrated with {args.samples} pictures.")
     table = "\n".join(["| " + " | ".join(heads) + " |", "|---" * 2 + "|---:" * (len(heads) - 2) + "|", *rows])
     return template.replace("ABOUT", about).replace("TABLE", table)
 
 
-def names(args):
-    from make_networks import NETWORKS
+def networks(args):
+    """Networks by their names and exporters."""
+    every, tables = {}, (make_networks.NETWORKS, make_old_networks.NETWORKS)
+    for name in dict.fromkeys([*tables[0], *tables[1]]):
+        for table in tables:
+            if name in table:
+                every |= {f"{name}.{exporter}": table[name] for exporter in table[name].exporters}
+    return {name: network for name, network in every.items() if not args.names or {name, name.partition(".")[0]} & set(args.names)}
 
-    every = []
-    for name in args.names or NETWORKS:
-        network, _, exporter = name.partition(".")
-        every += [f"{network}.{exporter}" for exporter in ([exporter] if exporter else NETWORKS[network].exporters)]
-    return every
+
+def make(args, name):
+    """Makes a network that is missing, if its exporter needs no Python of its own."""
+    network, _, exporter = name.partition(".")
+    if exporter in ("torchscript", "dynamo"):
+        call(sys.executable, ROOT / "tests/peers/make_networks.py", "--out", args.networks, network)
+    else:
+        raise RuntimeError(f"missing: tests/peers/make_old_networks.py makes it with requirements-networks-{exporter}.txt")
 
 
 def main():
@@ -158,27 +175,26 @@ def main():
     parser.add_argument("--densight", required=True, type=Path, help="the program, built with --release")
     parser.add_argument("--networks", required=True, type=Path, help="folder of networks")
     parser.add_argument("--samples", type=int, default=32, help="pictures to calibrate with")
+    parser.add_argument("--pictures", type=int, default=8, help="pictures to compare scores on")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--turn", type=float, default=0.15, help="seconds of a turn")
     parser.add_argument("--f32-only", nargs="*", default=[], help="networks to compare in f32, without int8 and times")
+    parser.add_argument("--no-times", action="store_true", help="shares, errors and int8 files only")
     parser.add_argument("--again", action="store_true", help="quantize and measure again")
     parser.add_argument("--output", type=Path, help="write the page here")
     parser.add_argument("names", nargs="*", help="networks [default: all]")
     args = parser.parse_args()
     rows = []
-    for name in names(args):
+    for name, network in networks(args).items():
         folder = args.networks / name
-        kept = folder / "measured.json"
         try:
             if not (folder / "y.npy").exists():
-                call(sys.executable, ROOT / "tests/peers/make_networks.py", "--out", args.networks, name.rsplit(".", 1)[0])
-            if args.again or not kept.exists():
-                kept.write_text(json.dumps(measure(args, folder), indent=1))
-            measured = json.loads(kept.read_text())
+                make(args, name)
+            measured = measure(args, folder, network)
             rows.append(row(name, measured))
             print(rows[-1], *measured["left"][:1], flush=True)
         except RuntimeError as error:
-            rows.append(f"| {name.replace('.', ' | ')} | {error} |")
+            rows.append(f"| {name.replace('.', ' | ', 1)} | {error} |")
             print(rows[-1], flush=True)
     if args.output:
         args.output.write_text(page(args, rows))
