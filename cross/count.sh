@@ -4,13 +4,27 @@
 #     cross/count.sh CORE MODEL...                  # a line for each model: its name, the core, millions
 #     cross/count.sh --stock CORE MODEL...          # tract's instructions, without Densight's engine
 #     cross/count.sh --check FILE CORE MODEL...     # fails where one is 2 % above its line in FILE
+#     cross/count.sh --mix CORE MODEL...            # and how many of them multiply vectors, load and store those, or do neither
+#     cross/count.sh --threads N CORE MODEL...      # how N threads share the work, as if each had a core (cross/count/threads-count.c)
 #
-# One run is subtracted from two (RUNS=K: from 1 + K): reading and preparing the model does not count. One thread.
+# One run is subtracted from two (RUNS=K: from 1 + K): reading and preparing the model does not count. With --threads, millions are those from the
+# beginning to the end of an inference, waiting included; then come all threads' work, and by how much the time exceeds an equal share of it.
 set -eu
 . "$(dirname "$0")/common.sh"
 
 check=
 stock=
+threads=
+mix=
+if [ "${1:-}" = --mix ]; then
+    mix=1
+    shift
+fi
+if [ "${1:-}" = --threads ]; then
+    threads=${2:-}
+    case $threads in '' | *[!0-9]*) fail "how many threads? count.sh --threads N CORE MODEL..." ;; esac
+    shift 2
+fi
 if [ "${1:-}" = --stock ]; then
     stock=--stock
     shift
@@ -24,6 +38,10 @@ fi
 core=$1
 shift
 runs=${RUNS:-1}
+# QEMU does not show which core it is.
+case $core in
+    cortex-a35 | cortex-a53 | cortex-a55) export DENSIGHT_CORE="${DENSIGHT_CORE:-in-order}" ;;
+esac
 
 toolchain
 need qemu-aarch64 qemu-user
@@ -36,18 +54,29 @@ arm_cargo build --release --target $target ${features:-} --bin densight >&2
 # QEMU up to 8.2 takes plugins of version 1, from 9.0 of version 2.
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
-version=1
-if [ "$(qemu-aarch64 --version | sed -n 's/.*version \([0-9]*\).*/\1/p')" -ge 9 ]; then version=2; fi
-cc -std=c11 -O2 -Wall -Wextra -Werror -shared -fPIC -fvisibility=hidden -DVERSION=$version \
-    -o "$scratch/count.so" cross/count/count.c
+interface=$(qemu-aarch64 --version | sed -n 's/.*version \([0-9]*\)\.\([0-9]*\).*/\1 \2/p' |
+    awk '{ print "-DVERSION=" ($1 < 9 ? 1 : 2) ($1 > 9 || $1 == 9 && $2 > 0 ? " -DCOPIES" : "") }')
+# shellcheck disable=SC2086
+cc -std=c11 -O2 -Wall -Wextra -Werror -shared -fPIC -fvisibility=hidden $interface \
+    -o "$scratch/count.so" "cross/count/${threads:+threads-}count.c"
 
 # instructions MODEL RUNS: those of the whole program, in which the model runs so often.
 instructions() {
     # Exit code 3 speaks of times, which mean nothing here.
     TRACT_CPU_AARCH64_KIND=$core qemu-aarch64 -cpu "$core" -plugin "$scratch/count.so" -d plugin -D "$scratch/counted" \
-        "$out/densight" bench "$1" $stock --warmup 0 --iterations "$2" >"$scratch/said" 2>&1 || [ $? -eq 3 ] ||
+        "$out/densight" bench "$1" $stock ${threads:+--threads "$threads"} --warmup 0 --iterations "$2" >"$scratch/said" 2>&1 || [ $? -eq 3 ] ||
         fail "$1 on $core: $(cat "$scratch/said")"
     sed -n 's/^instructions //p' "$scratch/counted"
+}
+
+# counts: of each kind of instruction, of the program that ran last.
+counts() {
+    awk '$1 !~ /^(instructions|work)$/ { print $1, $2 }' "$scratch/counted"
+}
+
+# work: that of all threads of the program that ran last, without waiting.
+work() {
+    awk '$1 == "work" { sum += $2 } END { printf "%.0f", sum }' "$scratch/counted"
 }
 
 worse=0
@@ -55,9 +84,22 @@ for model in "$@"; do
     name=${stock:+tract:}$(basename "$model")
     model=$(absolute "$model")
     once=$(instructions "$model" 1)
+    work=$(work)
+    counts >"$scratch/kinds"
     more=$(instructions "$model" $((1 + runs)))
     millions=$(awk -v a="$once" -v b="$more" -v k="$runs" 'BEGIN { printf "%.1f", (b - a) / k / 1e6 }')
     said=
+    if [ -n "$mix" ]; then
+        said=$(counts | paste -d' ' "$scratch/kinds" - | awk -v k="$runs" '{
+            printf "%s%s %.1f", (NR > 1 ? ", " : ""), $1, ($4 - $2) / k / 1e6
+        }')
+    fi
+    if [ -n "$threads" ]; then
+        said=$(awk -v a="$work" -v b="$(work)" -v k="$runs" -v n="$threads" -v t="$millions" 'BEGIN {
+            all = (b - a) / k / 1e6
+            printf "of %.1f on %d threads: %+.1f %%", all, n, 100 * (n * t / all - 1)
+        }')
+    fi
     if [ -n "$check" ]; then
         said=$(awk -v name="$name" -v core="$core" -v found="$millions" '
             $1 == name && $2 == core {

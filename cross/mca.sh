@@ -17,7 +17,8 @@ scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
 # Every loop that multiplies bytes: from the target of a branch back to the branch. Those of tract have no list of offsets.
-# NEON's loop is that of the longest chain; what jumps over the beginning of shorter ones is left out.
+# NEON's loops are those of the longest chain; what jumps over the beginning of shorter ones is left out. Those that read ahead, for cores that
+# execute in order, do not advance the list of offsets where they read it. `wino` are the products of Winograd's algorithm, in 16 bits.
 aarch64-linux-gnu-objdump -d --no-show-raw-insn "$program" | awk -v folder="$scratch" '
     /^ +[0-9a-f]+:/ {
         address = $1; sub(/:/, "", address)
@@ -25,14 +26,15 @@ aarch64-linux-gnu-objdump -d --no-show-raw-insn "$program" | awk -v folder="$scr
         at[address] = ++n; code[n] = line
         if (line ~ /^(b\.ne|cbnz)/) {
             target = line ~ /^cbnz/ ? $4 : $3; sub(/^0x/, "", target); start = (target in at) ? at[target] : n
-            sdot = usmmla = smlal = offsets = 0
+            sdot = usmmla = smlal = offsets = ahead = wino = 0
             for (i = start; i < n; i++) {
                 sdot += code[i] ~ /^sdot/; usmmla += code[i] ~ /^usmmla/; smlal += code[i] ~ /^sm[lu]/
-                offsets += code[i] ~ /uxtw|^ldpsw/
+                offsets += code[i] ~ /uxtw|^ldpsw/; ahead += code[i] ~ /^ldpsw.*\]$/; wino += code[i] ~ /^smlal.*4s.*h\[/
             }
-            if (n - start < 300 && offsets && sdot + usmmla + smlal >= 16) {
-                name = sdot ? "sdot" : usmmla ? "usmmla" : "smlal"
-                macs = 16 * sdot + 32 * usmmla + 8 * smlal
+            whole = wino >= 32 && n - start < wino + 12
+            if (n - start < 320 && (offsets || whole) && sdot + usmmla + smlal >= 16) {
+                name = sdot ? "sdot" : usmmla ? "usmmla" : whole ? "wino" : ahead ? "ahead" : "smlal"
+                macs = 16 * sdot + 32 * usmmla + 4 * wino + 8 * (smlal - wino)
                 body = ""
                 for (i = start; i < n; i++) if (code[i] !~ /^br/) body = body code[i] "\n"
                 key = name "-" macs
@@ -41,13 +43,13 @@ aarch64-linux-gnu-objdump -d --no-show-raw-insn "$program" | awk -v folder="$scr
         }
     }'
 
-# Multiply-adds a cycle at most: two sdot, four usmmla of Neoverse V1 (two of V2), one smlal.
+# Multiply-adds a cycle at most: two sdot, four usmmla of Neoverse V1 (two of V2), one smlal of 8 bytes or 4 halves of words.
 peak() {
     case $1-$2 in
         sdot-*) echo 32 ;;
         usmmla-neoverse-v1) echo 128 ;;
         usmmla-*) echo 64 ;;
-        smlal-cortex-a5?) echo 8 ;;
+        wino-*) echo 4 ;;
         *) echo 8 ;;
     esac
 }

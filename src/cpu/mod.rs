@@ -6,12 +6,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 mod features;
+mod in_order;
 mod machine;
 pub(crate) mod memory;
 mod threads;
 mod throttle;
 
 pub use features::{Feature, features};
+pub use in_order::has_in_order_core;
 pub use machine::{Machine, Memory, temperature};
 pub use threads::{lower_priority, most_threads, thread_time};
 pub use throttle::Throttle;

@@ -1,6 +1,6 @@
 //! The entry point: kernels of one instruction set that the processor has.
 
-use super::Isa;
+use super::{Isa, Pipeline};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Which convolutions use Winograd's algorithm, of those that can: it has fewer multiply-adds, and in f32 rounds more; in int8 it is exact.
@@ -35,6 +35,7 @@ impl Winograd {
 pub struct Kernels {
     isa: Isa,
     winograd: Winograd,
+    pipeline: Pipeline,
 }
 
 impl Kernels {
@@ -48,8 +49,8 @@ impl Kernels {
         Isa::available().contains(&isa).then_some(Self::of(isa))
     }
 
-    /// The kernels that the environment variable `DENSIGHT_ISA` names, without it the fastest, and the use of Winograd's algorithm that
-    /// `DENSIGHT_WINOGRAD` names, without it where it is faster.
+    /// The kernels that the environment variable `DENSIGHT_ISA` names, without it the fastest, the use of Winograd's algorithm that
+    /// `DENSIGHT_WINOGRAD` names, without it where it is faster, and the [`Pipeline`] that `DENSIGHT_CORE` names, without it the processor's.
     ///
     /// # Errors
     /// [`crate::error::ErrorKind::Usage`] for an unknown name, or an instruction set that this processor lacks.
@@ -62,11 +63,23 @@ impl Kernels {
             Ok(name) => Winograd::named(&name).map_err(|e| e.at("DENSIGHT_WINOGRAD"))?,
             Err(_) => Winograd::default(),
         };
-        Ok(Self { isa, winograd })
+        Ok(Self { isa, winograd, pipeline: Pipeline::from_env()? })
     }
 
+    /// An engine's kernels, too, are made anew where it runs: `DENSIGHT_CORE` counts here as well, where [`Kernels::from_env`] has taken it.
     fn of(isa: Isa) -> Self {
-        Self { isa, winograd: Winograd::default() }
+        let pipeline = Pipeline::from_env().unwrap_or_else(|_| Pipeline::of_machine());
+        Self { isa, winograd: Winograd::default(), pipeline }
+    }
+
+    /// The same kernels, with the loops for another pipeline.
+    pub fn with_pipeline(self, pipeline: Pipeline) -> Self {
+        Self { pipeline, ..self }
+    }
+
+    /// The pipeline that loops are for, where there are several.
+    pub fn pipeline(self) -> Pipeline {
+        self.pipeline
     }
 
     /// The same kernels, with another use of Winograd's algorithm.

@@ -8,11 +8,15 @@ use proptest::sample::select;
 use super::*;
 use crate::quant::{Affine, Function};
 
-/// The kernels to test; prints those that this processor lacks.
+/// The kernels to test, with all their loops; prints those that this processor lacks.
 fn all() -> Vec<Kernels> {
     let missing = Isa::ALL.into_iter().filter(|isa| Kernels::new(*isa).is_none());
     missing.for_each(|isa| println!("SKIPPED kernels for {isa}: this processor does not have them"));
-    Isa::available().into_iter().filter_map(Kernels::new).collect()
+    let loops = |kernels: Kernels| {
+        let in_order = (kernels.isa() == Isa::Neon).then_some(kernels.with_pipeline(Pipeline::InOrder));
+        [kernels.with_pipeline(Pipeline::OutOfOrder)].into_iter().chain(in_order)
+    };
+    Isa::available().into_iter().filter_map(Kernels::new).flat_map(loops).collect()
 }
 
 /// A reproducible source of numbers.

@@ -4,6 +4,8 @@
 //! has its own offset into the input, so that a 1x1, a 3x3 and a 7x7 with stride 2 (on an input split by phase) are the same
 //! loop.
 
+#[cfg(target_arch = "aarch64")]
+use super::Pipeline;
 use super::{CHANNEL_BLOCK, Kernels, PlanesMut};
 
 #[cfg(target_arch = "x86_64")]
@@ -135,7 +137,7 @@ impl Kernels {
                 #[cfg(target_arch = "x86_64")]
                 Isa::Avx512Vnni => avx512vnni::convolve(args, destination),
                 #[cfg(target_arch = "aarch64")]
-                Isa::Neon => neon::convolve(args, destination),
+                Isa::Neon => neon::convolve(args, destination, self.pipeline()),
                 #[cfg(target_arch = "aarch64")]
                 Isa::Dotprod => dotprod::convolve(args, destination),
                 #[cfg(target_arch = "aarch64")]

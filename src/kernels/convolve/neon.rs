@@ -4,15 +4,15 @@
 //! to at most 255, which packing ensures, see [`chains`](super::chains). A vector is a step of 4 pixels. For 2 output channels
 //! of 3 vectors (2 at the end of a range) a tile keeps the chain's sums, and accumulators of two i32 for each pixel.
 //!
-//! The loop is written in assembly: it needs every register. It is unrolled for the longest chain; a shorter one jumps over the
-//! beginning.
+//! The loops are written in assembly: they need every register. They are unrolled for the longest chain; a shorter one jumps over
+//! the beginning. There are two: with few instructions for cores that look for work ahead by themselves, and [`in_order`].
 
 use core::arch::aarch64::int32x4_t;
 use core::arch::asm;
 use core::mem::MaybeUninit;
 
 use super::neon_store::store;
-use super::{ConvolveArgs, Destination};
+use super::{ConvolveArgs, Destination, Pipeline};
 
 /// Number of tiles that use the same weights while these are in the cache.
 const TILES: usize = 2;
@@ -22,16 +22,22 @@ const TILES: usize = 2;
 /// # Safety
 /// What the fields of `args` and `destination` promise must hold.
 #[target_feature(enable = "neon")]
-pub(super) unsafe fn convolve(args: &ConvolveArgs, destination: &Destination) {
+pub(super) unsafe fn convolve(args: &ConvolveArgs, destination: &Destination, pipeline: Pipeline) {
     // Tiles of 12 pixels leave 0, 8 or 4; with 4 left, the last 16 are two tiles of 8.
     let eights = [0, 2, 1][args.pixels % 12 / 4];
     let twelves = (args.pixels - 8 * eights) / 12;
+    // Without a step there is nothing that could be read ahead.
+    let in_order = pipeline == Pipeline::InOrder && args.packed.furthest().is_some();
+    let (twelve, eight): (Sum<3>, Sum<2>) = if in_order { (in_order::sum12, in_order::sum8) } else { (sum12, sum8) };
     // SAFETY: `args` and `destination` were checked, and tiles are inside the range of pixels, of which there are none or 8 and more.
     unsafe {
-        tiles::<3>(args, destination, 0, twelves, sum12);
-        tiles::<2>(args, destination, 12 * twelves, eights, sum8);
+        tiles::<3>(args, destination, 0, twelves, twelve);
+        tiles::<2>(args, destination, 12 * twelves, eights, eight);
     }
 }
+
+/// Writes the accumulators of 4 output channels and `V` times 4 pixels, and advances to the next block.
+type Sum<const V: usize> = unsafe fn(&mut MaybeUninit<Tile<V>>, &[u64; 4], &mut Cursor);
 
 /// Accumulators of 4 output channels, of `V` vectors of 4 pixels.
 type Tile<const V: usize> = [[int32x4_t; 4]; V];
@@ -57,7 +63,7 @@ unsafe fn tiles<const V: usize>(
     destination: &Destination,
     pixel: usize,
     count: usize,
-    sum: unsafe fn(&mut MaybeUninit<Tile<V>>, &[u64; 4], &mut Cursor),
+    sum: Sum<V>,
 ) {
     let (offset, deltas, weights, chains) = args.packed.stream();
     let (deltas, weights, chains) = (deltas.as_ptr(), weights.as_ptr(), chains.as_ptr());
@@ -110,15 +116,79 @@ macro_rules! read {
     };
 }
 
+/// The products of a vector of the tile, which is in register `$x`, with the weights of two output channels.
+macro_rules! vector {
+    (0, $mul:literal, $x:literal, $a:literal, $b:literal) => {
+        concat!(products!($mul, "v20", "v21", $x, $a), products!($mul, "v26", "v27", $x, $b))
+    };
+    (1, $mul:literal, $x:literal, $a:literal, $b:literal) => {
+        concat!(products!($mul, "v22", "v23", $x, $a), products!($mul, "v28", "v29", $x, $b))
+    };
+    (2, $mul:literal, $x:literal, $a:literal, $b:literal) => {
+        concat!(products!($mul, "v24", "v25", $x, $a), products!($mul, "v30", "v31", $x, $b))
+    };
+}
+
 /// The products of a step with the weights of two output channels.
 macro_rules! step {
     ($vectors:tt, $mul:literal, $a:literal, $b:literal) => {
         concat!(
-            products!($mul, "v20", "v21", "v0", $a),
-            products!($mul, "v26", "v27", "v0", $b),
-            products!($mul, "v22", "v23", "v1", $a),
-            products!($mul, "v28", "v29", "v1", $b),
-            third!($vectors, products!($mul, "v24", "v25", "v2", $a), products!($mul, "v30", "v31", "v2", $b)),
+            vector!(0, $mul, "v0", $a, $b),
+            vector!(1, $mul, "v1", $a, $b),
+            third!($vectors, vector!(2, $mul, "v2", $a, $b)),
+        )
+    };
+}
+
+/// Sets the accumulators of the next two channels to their initial values.
+macro_rules! start {
+    ($vectors:tt) => {
+        concat!(
+            "ld2r {{v8.2d, v9.2d}}, [{init}]\n",
+            "ld2r {{v10.2d, v11.2d}}, [{init}]\n",
+            "ld2r {{v12.2d, v13.2d}}, [{init}]\n",
+            "ld2r {{v14.2d, v15.2d}}, [{init}]\n",
+            third!($vectors, "ld2r {{v16.2d, v17.2d}}, [{init}]", "ld2r {{v18.2d, v19.2d}}, [{init}]"),
+        )
+    };
+}
+
+/// Adds a chain's sums to the accumulators.
+macro_rules! flush {
+    ($vectors:tt) => {
+        concat!(
+            "sadalp v8.4s, v20.8h\n",
+            "sadalp v10.4s, v21.8h\n",
+            "sadalp v12.4s, v22.8h\n",
+            "sadalp v14.4s, v23.8h\n",
+            third!($vectors, "sadalp v16.4s, v24.8h", "sadalp v18.4s, v25.8h"),
+            "sadalp v9.4s, v26.8h\n",
+            "sadalp v11.4s, v27.8h\n",
+            "sadalp v13.4s, v28.8h\n",
+            "sadalp v15.4s, v29.8h\n",
+            third!($vectors, "sadalp v17.4s, v30.8h", "sadalp v19.4s, v31.8h"),
+        )
+    };
+}
+
+/// Writes the accumulators of two channels to `acc`, and goes on with the next two if there are any; `{e}` is free.
+macro_rules! finish {
+    ($vectors:tt, $back:literal) => {
+        concat!(
+            "mov {e}, #64\n",
+            "addp v8.4s, v8.4s, v10.4s\n",
+            "addp v9.4s, v9.4s, v11.4s\n",
+            "addp v12.4s, v12.4s, v14.4s\n",
+            "addp v13.4s, v13.4s, v15.4s\n",
+            third!($vectors, "addp v16.4s, v16.4s, v18.4s", "addp v17.4s, v17.4s, v19.4s"),
+            "st1 {{v8.4s, v9.4s}}, [{acc}], {e}\n",
+            "st1 {{v12.4s, v13.4s}}, [{acc}], {e}\n",
+            third!($vectors, "st1 {{v16.4s, v17.4s}}, [{acc}], {e}"),
+            "add {init}, {init}, #16\n",
+            "sub {acc}, {acc}, #",
+            $back,
+            "\nsubs {halves}, {halves}, #1\n",
+            "b.ne 5b\n",
         )
     };
 }
@@ -152,11 +222,7 @@ macro_rules! sum {
                     "adr {flush}, 3f",
                     "add {flush}, {flush}, {size}",
                     "5:",
-                    "ld2r {{v8.2d, v9.2d}}, [{init}]",
-                    "ld2r {{v10.2d, v11.2d}}, [{init}]",
-                    "ld2r {{v12.2d, v13.2d}}, [{init}]",
-                    "ld2r {{v14.2d, v15.2d}}, [{init}]",
-                    third!($vectors, "ld2r {{v16.2d, v17.2d}}, [{init}]", "ld2r {{v18.2d, v19.2d}}, [{init}]"),
+                    start!($vectors),
                     "ldrb {e:w}, [{chains}], #1",
                     "cbz {e:w}, 4f",
                     "2:",
@@ -172,31 +238,10 @@ macro_rules! sum {
                     pair!($vectors, "smlal"),
                     "3:",
                     "ldrb {e:w}, [{chains}], #1",
-                    "sadalp v8.4s, v20.8h",
-                    "sadalp v10.4s, v21.8h",
-                    "sadalp v12.4s, v22.8h",
-                    "sadalp v14.4s, v23.8h",
-                    third!($vectors, "sadalp v16.4s, v24.8h", "sadalp v18.4s, v25.8h"),
-                    "sadalp v9.4s, v26.8h",
-                    "sadalp v11.4s, v27.8h",
-                    "sadalp v13.4s, v28.8h",
-                    "sadalp v15.4s, v29.8h",
-                    third!($vectors, "sadalp v17.4s, v30.8h", "sadalp v19.4s, v31.8h"),
+                    flush!($vectors),
                     "cbnz {e:w}, 2b",
                     "4:",
-                    "mov {e}, #64",
-                    "addp v8.4s, v8.4s, v10.4s",
-                    "addp v9.4s, v9.4s, v11.4s",
-                    "addp v12.4s, v12.4s, v14.4s",
-                    "addp v13.4s, v13.4s, v15.4s",
-                    third!($vectors, "addp v16.4s, v16.4s, v18.4s", "addp v17.4s, v17.4s, v19.4s"),
-                    "st1 {{v8.4s, v9.4s}}, [{acc}], {e}",
-                    "st1 {{v12.4s, v13.4s}}, [{acc}], {e}",
-                    third!($vectors, "st1 {{v16.4s, v17.4s}}, [{acc}], {e}"),
-                    "add {init}, {init}, #16",
-                    concat!("sub {acc}, {acc}, #", $back),
-                    "subs {halves}, {halves}, #1",
-                    "b.ne 5b",
+                    finish!($vectors, $back),
                     acc = inout(reg) acc.as_mut_ptr() => _,
                     init = inout(reg) init.as_ptr() => _,
                     halves = inout(reg) 2usize => _,
@@ -225,3 +270,5 @@ macro_rules! sum {
 
 sum!(sum12, 3, 28, 160);
 sum!(sum8, 2, 20, 96);
+
+mod in_order;

@@ -20,6 +20,9 @@ use super::requantize::refusal;
 use crate::error::Result;
 use crate::quant::{WEIGHT_MAX, shift_correction};
 
+/// The zeros behind NEON's distances: the last step's, and those of two pairs of steps that are read ahead. Weights are read one step ahead.
+const AHEAD: usize = 5;
+
 /// A convolution's weights, packed for the kernels of one instruction set.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "PackedFields")]
@@ -29,7 +32,7 @@ pub struct Packed {
     /// Initial accumulators, with the correction for shifted activations.
     init: Vec<i32>,
     /// Each step's input offset; for AVX2 and NEON for each block. NEON: the first offset, then the distance from each to the
-    /// next, across blocks too (modulo 2^32), and a 0.
+    /// next, across blocks too (modulo 2^32), and zeros behind the last, see [`AHEAD`].
     offsets: Vec<u32>,
     /// AVX2 and NEON: the end of each block in `offsets`.
     ends: Vec<u32>,
@@ -86,8 +89,9 @@ impl Packed {
         };
         let fits = match isa {
             Isa::Neon => {
-                let steps = offsets.len().wrapping_sub(1);
-                chains::fit(chains, ends) && ascending && end == steps && each(steps, 2)
+                let (steps, behind) = offsets.split_at(offsets.len().saturating_sub(AHEAD));
+                let steps_fit = end == steps.len() && *behind == [0; AHEAD] && each(steps.len() + 1, 2);
+                chains::fit(chains, ends) && ascending && steps_fit
             }
             Isa::Avx2 => chains.is_empty() && ascending && end == offsets.len() && each(offsets.len(), CHANNEL_BLOCK),
             _ => {
@@ -215,7 +219,8 @@ impl Packed {
             self.ends.push(self.offsets.len() as u32);
             self.chains.extend(chains.iter().map(|chain| (chain.len() / 2) as u8).chain([0]));
         }
-        self.offsets.push(0);
+        self.offsets.extend([0; AHEAD]);
+        weights.extend([0; 2 * CHANNEL_BLOCK]);
         weights
     }
 }
@@ -254,12 +259,12 @@ impl Packed {
     /// Each step's absolute offset.
     fn absolute(&self) -> impl Iterator<Item = u32> {
         let relative = self.isa == Isa::Neon;
-        let steps = self.offsets.len().saturating_sub(usize::from(relative));
+        let steps = self.offsets.len().saturating_sub(if relative { AHEAD } else { 0 });
         absolute(&self.offsets[..steps], relative.then_some(0))
     }
 
     /// The data that NEON reads from the first block's first step to the last block's last: the first offset, distances,
-    /// weights and chains.
+    /// weights and chains. Behind them are [`AHEAD`] zeros for distances, and for weights a step's.
     #[cfg(target_arch = "aarch64")]
     pub(super) fn stream(&self) -> (u32, &[u32], &[i8], &[u8]) {
         assert!(self.isa == Isa::Neon && self.weights.len() == self.len, "weights are packed for NEON, and complete");

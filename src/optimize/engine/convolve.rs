@@ -68,6 +68,10 @@ impl Operator for Accumulated {
         ScratchSize { accumulators: most * tiling.tile_len, ..self.input.scratch() }
     }
 
+    fn tile_unit(&self, kernels: Kernels) -> Option<usize> {
+        (!matches!(self.input, ConvolutionInput::Window { .. })).then(|| kernels.pixel_multiple())
+    }
+
     fn blobs(&mut self) -> Vec<Blob<'_>> {
         self.weights.iter_mut().map(Packed::blob).collect()
     }
@@ -114,6 +118,10 @@ impl Operator for Requantized {
 
     fn scratch(&self, _: &Tiling) -> ScratchSize {
         self.convolution.input.scratch()
+    }
+
+    fn tile_unit(&self, kernels: Kernels) -> Option<usize> {
+        self.convolution.tile_unit(kernels)
     }
 
     fn blobs(&mut self) -> Vec<Blob<'_>> {

@@ -64,12 +64,24 @@ impl Int8Tiles {
     /// Rows of tiles of a chunk. Chunks are about equally long, and end with a whole block of pixels.
     pub(super) fn rows(&self) -> usize {
         let all = self.to.height.div_ceil(WINOGRAD_INT8_ROWS);
-        let whole = |rows: &usize| (rows * WINOGRAD_INT8_ROWS * self.to.width).is_multiple_of(PIXEL_BLOCK);
-        let unit = (1..=WINOGRAD_INT8_ROWS).find(whole).unwrap_or(WINOGRAD_INT8_ROWS);
+        let unit = self.unit(PIXEL_BLOCK);
         let tiles = (CACHED_BYTES / (POSITIONS * 8 * self.planes).max(1)).max(self.lanes);
         let least = self.lanes.div_ceil(self.columns());
         let most = (tiles / self.columns()).max(1).min(all.div_ceil(SHARED).max(least));
         all.div_ceil(all.div_ceil(most)).next_multiple_of(unit).min(all)
+    }
+
+    /// Pixels of results of the shortest chunk that is worth a thread.
+    pub(super) fn least_len(&self, kernels: Kernels) -> usize {
+        let unit = self.unit(kernels.pixel_multiple());
+        let rows = PackedWinogradInt8::least_lanes(kernels.isa()).div_ceil(self.columns());
+        rows.next_multiple_of(unit) * WINOGRAD_INT8_ROWS * self.to.width
+    }
+
+    /// The fewest rows of tiles whose results are a multiple of so many pixels.
+    fn unit(&self, pixels: usize) -> usize {
+        let whole = |rows: &usize| (rows * WINOGRAD_INT8_ROWS * self.to.width).is_multiple_of(pixels);
+        (1..=WINOGRAD_INT8_ROWS).find(whole).unwrap_or(WINOGRAD_INT8_ROWS)
     }
 
     /// Pixels of a chunk of results.
@@ -78,11 +90,11 @@ impl Int8Tiles {
         (rows * self.to.width).next_multiple_of(PIXEL_BLOCK)
     }
 
-    /// The first row of the input of the results from row `first` on, and the number of rows.
-    pub(super) fn rows_read(&self, first: usize) -> (usize, usize) {
+    /// The first row of the input of `results` rows from row `first` on, and the number of rows.
+    pub(super) fn rows_read(&self, first: usize, results: usize) -> (usize, usize) {
         let [top, _, bottom, _] = self.window.padding;
         let begin = first.saturating_sub(top);
-        let end = (first + WINOGRAD_INT8_ROWS * self.rows()).min(self.to.height) + 2 - top;
+        let end = first + results + 2 - top;
         debug_assert!(end <= self.from.height + bottom, "rows beyond the padding");
         (begin, end.min(self.from.height) - begin)
     }

@@ -39,6 +39,15 @@ pub(super) struct Tiling {
     pub(super) tile_len: usize,
 }
 
+impl Tiling {
+    /// Pixels of a tile, a multiple of `unit`: there are as many tiles for each of the threads, about equally long and no longer than these.
+    pub(super) fn shared(&self, threads: usize, unit: usize) -> usize {
+        let area = self.shape.area();
+        let tiles = area.div_ceil(self.tile_len).next_multiple_of(threads);
+        area.div_ceil(unit).div_ceil(tiles) * unit
+    }
+}
+
 /// An operator of a layer. Its results are planes of four channels.
 pub(super) trait Operator {
     /// Whether `info` describes this operator.
@@ -61,6 +70,11 @@ pub(super) trait Operator {
         1
     }
 
+    /// The pixels that shorter tiles may be multiples of, so that there are as many for each thread. `None` if all are as long as the tiling's.
+    fn tile_unit(&self, _: Kernels) -> Option<usize> {
+        None
+    }
+
     /// Its weights, which are stored apart from the engine.
     fn blobs(&mut self) -> Vec<Blob<'_>> {
         Vec::new()
@@ -71,4 +85,24 @@ pub(super) trait Operator {
 pub(super) trait Compute<T>: Operator {
     /// Computes the planes `planes` of a tile.
     fn run(&self, tile: Tile<'_>, planes: Range<usize>, scratch: &mut TileScratch, out: &mut PlanesMut<'_, T>);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threads_share_tiles_evenly() {
+        let shared = |width: usize, tile_len: usize, threads: usize, unit: usize| {
+            Tiling { shape: Shape { channels: 8, height: width, width }, tile_len }.shared(threads, unit)
+        };
+        assert_eq!([1, 2, 4].map(|threads| shared(16, 256, threads, 8)), [256, 128, 64]);
+        assert_eq!([2, 3, 4].map(|threads| shared(14, 112, threads, 8)), [104, 72, 56]);
+        // More threads than tiles can be made for.
+        assert_eq!([4, 16].map(|threads| shared(7, 64, threads, 16)), [16, 16]);
+        for (width, tile_len, threads, unit) in [(56, 256, 4, 8), (28, 160, 4, 16), (33, 48, 3, 8), (5, 16, 64, 16)] {
+            let len = shared(width, tile_len, threads, unit);
+            assert!(len <= tile_len && len.is_multiple_of(unit) && len > 0, "{width}, {tile_len}, {threads}, {unit}");
+        }
+    }
 }

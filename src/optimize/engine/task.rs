@@ -92,8 +92,14 @@ impl Task {
     ) {
         let Self { results, to: Placement { plane_stride, planes, lead, .. }, tiling } = self;
         let Tiling { shape, tile_len } = *tiling;
-        let (kernels, alone) = (threads.kernels, threads.scratches.len() == 1);
-        let tile_len = if alone { tile_len.saturating_mul(results.tiles_together(tiling)) } else { tile_len };
+        let kernels = threads.kernels;
+        let tile_len = match threads.scratches.len() {
+            1 => tile_len.saturating_mul(results.tiles_together(tiling)),
+            threads => match results.operator().tile_unit(kernels) {
+                Some(unit) => tiling.shared(threads, unit),
+                None => tile_len,
+            },
+        };
         let end = 4 * shape.area().next_multiple_of(kernels.pixel_multiple());
         let tiles =
             TileQueue::new(PlanesMut::new(&mut out[*lead..], *planes, *plane_stride, end), tile_len.saturating_mul(4));

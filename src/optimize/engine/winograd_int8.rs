@@ -94,11 +94,11 @@ impl WinogradInt8 {
     /// Transforms the input of a tile of the task into `transformed`; returns the rows and columns of its results.
     fn transform(&self, tile: Tile<'_>, raw: &mut [u8], transformed: &mut [i32]) -> [usize; 2] {
         let Self { source, tiles, weights, padding } = self;
-        let Tile { kernels, sources, row: first, .. } = tile;
+        let Tile { kernels, sources, row: first, inside, .. } = tile;
         let [top, left, ..] = tiles.window.padding;
         let width = tiles.from.width;
-        let (begin, height) = tiles.rows_read(first);
-        let results = (WINOGRAD_INT8_ROWS * tiles.rows()).min(tiles.to.height - first);
+        let results = inside / tiles.to.width;
+        let (begin, height) = tiles.rows_read(first, results);
         let input = WinogradInt8Input {
             activations: &[],
             plane_stride: 0,
@@ -183,6 +183,10 @@ impl Operator for WinogradInt8 {
         ScratchSize { raw_qvalues, accumulators: self.weights.scratch(), ..ScratchSize::default() }
     }
 
+    fn tile_unit(&self, kernels: Kernels) -> Option<usize> {
+        Some(self.tiles.least_len(kernels))
+    }
+
     fn blobs(&mut self) -> Vec<Blob<'_>> {
         vec![self.weights.blob()]
     }
@@ -218,6 +222,10 @@ impl Operator for WinogradRequantized {
 
     fn scratch(&self, tiling: &Tiling) -> ScratchSize {
         self.convolution.scratch(tiling)
+    }
+
+    fn tile_unit(&self, kernels: Kernels) -> Option<usize> {
+        self.convolution.tile_unit(kernels)
     }
 
     fn blobs(&mut self) -> Vec<Blob<'_>> {

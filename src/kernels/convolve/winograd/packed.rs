@@ -165,6 +165,11 @@ impl PackedWinogradInt8 {
         if isa == Isa::Avx512Vnni { 16 } else { 8 }
     }
 
+    /// Tiles of the shortest part of a block that takes less time than all of it.
+    pub fn least_lanes(isa: Isa) -> usize {
+        if separate(isa) { Self::lanes(isa) / 2 } else { Self::lanes(isa) }
+    }
+
     /// Whether a convolution with these windows of one output channel is exact.
     pub fn suits(windows: &[[i32; 9]]) -> bool {
         let fits = |window: &[i32; 9]| transformed(window).iter().all(|&weight| i16::try_from(weight).is_ok());
