@@ -46,6 +46,7 @@ mod fp32;
 mod heap;
 mod isa;
 mod mapping;
+mod peak;
 mod planes;
 mod quant_type;
 #[cfg(test)]
@@ -64,6 +65,7 @@ pub use fp32::{
 pub use heap::give_back_memory;
 pub use isa::Isa;
 pub use mapping::Mapping;
+pub use peak::{Factors, Peak};
 pub use planes::{PlanesMut, TileQueue};
 pub use quant_type::QuantType;
 pub use thread_pool::ThreadPool;
