@@ -22,6 +22,15 @@ pub fn thread_time() -> Option<Duration> {
     text.split(' ').next()?.parse().ok().map(Duration::from_nanos)
 }
 
+/// Processor time that all threads of the process `id` have used, as far as they are still there; `None` where the system does not tell. It is
+/// exact for threads that wait, and lags up to a few milliseconds behind for one that runs.
+pub fn process_time(id: u32) -> Option<Duration> {
+    let threads = super::entries(format!("/proc/{id}/task"), |_| true);
+    let time = |thread: &std::path::PathBuf| super::text(thread.join("schedstat"))?.split(' ').next()?.parse().ok();
+    let nanoseconds: Vec<u64> = threads.iter().filter_map(time).collect();
+    (!nanoseconds.is_empty()).then(|| Duration::from_nanos(nanoseconds.iter().sum()))
+}
+
 /// Lowers the scheduling priority of the calling thread, and of threads that it starts (nice 10). Only root could raise it again.
 pub fn lower_priority() {
     // Where it cannot be lowered, the thread competes with the loop, and does its work all the same.
