@@ -1,5 +1,8 @@
 //! `densight bench`: how long a network takes on this machine.
 
+mod against;
+
+use std::io::Write;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -7,14 +10,19 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
-use crate::bench::{Limit, Report, Timings, measure};
+use crate::bench::{
+    Base, Course, Described, Instruments, Layers, Limit, Report, Setting, Timings, Verdict, csv, html, measure_with,
+};
+use crate::cpu::{Machine, Sensors};
+use crate::files;
 use crate::frame::RgbImage;
+use crate::kernels::{Factors, Kernels, Peak};
 use crate::prediction::StageTimes;
-use crate::runtime::{Classifier, Device, Session, SessionOptions};
+use crate::runtime::{Classifier, Device, FellBack, Session, SessionOptions};
 use crate::text;
 
-/// Exit code of a benchmark that says nothing, as the processor was slowed down meanwhile.
-const VOID: u8 = 3;
+/// Exit code of a benchmark that says nothing, as the processor was slowed down meanwhile, or that is slower than its base.
+const CHECK_FAILED: u8 = 3;
 
 /// Time without `--iterations` and `--duration`.
 const DURATION: Duration = Duration::from_secs(5);
@@ -54,56 +62,149 @@ pub(super) struct Args {
     /// Classify a picture of 640x480, and time preprocessing, network and postprocessing separately
     #[arg(long)]
     stages: bool,
+    /// Time each layer too, in further runs: kernel, share of the time, multiply-adds, bytes moved, share of this core's peak
+    #[arg(long, conflicts_with_all = ["batch", "stages"])]
+    layers: bool,
+    /// Compare with what `bench --json` printed before; exit with 3 if this is slower
+    #[arg(long, value_name = "BASE.json")]
+    compare: Option<PathBuf>,
+    /// Take turns with another build of this program and compare; exit with 3 if this one is slower. For machines with other
+    /// work, where former measurements say little
+    #[arg(long, value_name = "PROGRAM", conflicts_with_all = ["iterations", "percentiles", "stages", "layers", "compare", "csv", "html"])]
+    against: Option<PathBuf>,
+    /// Write the layers' times, or without --layers those of the runs, as comma-separated values
+    #[arg(long, value_name = "FILE")]
+    csv: Option<PathBuf>,
+    /// Write a page for a browser: times over the run, layers, the machine
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
     /// Run the whole graph in tract, without Densight's kernels
     #[arg(long)]
     stock: bool,
     /// For each number of runs read from standard input, print the seconds that those runs took
-    #[arg(long, conflicts_with_all = ["iterations", "duration", "percentiles", "stages", "json"])]
+    #[arg(long, conflicts_with_all = ["iterations", "duration", "percentiles", "stages", "layers", "compare", "against", "csv", "html", "json"])]
     serve: bool,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
 }
 
-/// Runs the command. The exit code is 3 when the processor was slowed down during the measurement.
+/// Time of a comparison by turns without `--duration`.
+const TURNS: Duration = Duration::from_secs(10);
+
+/// Runs the command. The exit code is 3 when the processor was slowed down during the measurement, or what is measured is slower than its base.
 ///
 /// # Errors
-/// A model that cannot be loaded or run.
+/// A model that cannot be loaded or run, a base that it cannot be compared with.
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let (threads, batch) = (args.threads.get(), args.batch.get());
-    let options = SessionOptions {
-        threads,
-        labels: None,
-        stock: args.stock,
-        device: args.device,
-        batch,
-        limits: args.limits.limits()?,
-        input_size: args.size.input_size,
-        output: args.output.output_name.clone(),
-        ..Default::default()
-    };
-    let mut session = super::model::open_to_run(args.model.as_deref(), &options)?;
+    if let Some(program) = &args.against {
+        let comparison = against::against(program, args.duration.unwrap_or(TURNS), alone(args))?;
+        let text = if args.json { text::json(&comparison)? } else { comparison.to_string() };
+        super::print(&(text + "\n"))?;
+        return Ok(code(comparison.verdict == Verdict::Slower));
+    }
+    let base = args.compare.as_deref().map(Base::read).transpose()?;
+    let begin = Instant::now();
+    let mut session = super::model::open_to_run(args.model.as_deref(), &options(args)?)?;
+    let load = begin.elapsed();
     if args.serve {
         serve(&mut session, args.warmup)?;
         return Ok(ExitCode::SUCCESS);
     }
+    let (machine, kernels) = (Machine::detect(), Kernels::from_env()?);
+    let setting = setting(args, &session, &machine, kernels);
+    base.as_ref().map(|base| base.check(&setting)).transpose()?;
+    if args.layers {
+        // What cannot be timed is refused before anything is.
+        session.steps()?;
+    }
     let duration = args.duration.or(args.iterations.is_none().then_some(DURATION));
     let limit = Limit { iterations: args.iterations, duration };
-    let report = if args.stages { stages(&mut session, args, limit)? } else { network(&mut session, args, limit)? };
-    if args.json {
-        super::print(&(text::json(&report)? + "\n"))?;
+    let peak = Peak::new(kernels.isa(), Factors::F32);
+    let mut instruments = Instruments::new(Sensors::find(), alone(args), peak);
+    let (report, timings) = if args.stages {
+        stages(&mut session, args, limit, &mut instruments)?
     } else {
-        super::print(&report.to_string())?;
+        network(&mut session, args, limit, &mut instruments)?
+    };
+    let course = Course::of(timings.readings(), instruments.meter(), timings.iterations());
+    let mut report = report.loaded_in(load);
+    report.described = Some(Described::new(setting, machine, course));
+    if args.layers {
+        let input = input(&session);
+        report.layers = Some(Layers::measure(&mut session, args.threads.get(), &input, 1, limit)?);
     }
-    Ok(if report.is_void() { ExitCode::from(VOID) } else { ExitCode::SUCCESS })
+    if let Some(base) = base.filter(|_| !report.is_void()) {
+        report.comparison = Some(base.compare(timings.blocks())?);
+    }
+    deliver(args, &report, &timings)
 }
 
+/// Whether the calling thread alone computes, so that its processor time is that of the runs.
+fn alone(args: &Args) -> bool {
+    args.threads.get() == 1 && args.device == Device::Cpu
+}
+
+fn options(args: &Args) -> crate::error::Result<SessionOptions> {
+    Ok(SessionOptions {
+        threads: args.threads.get(),
+        labels: None,
+        stock: args.stock,
+        device: args.device,
+        batch: args.batch.get(),
+        limits: args.limits.limits()?,
+        input_size: args.size.input_size,
+        output: args.output.output_name.clone(),
+        ..Default::default()
+    })
+}
+
+/// What another measurement must have in common with this one.
+fn setting(args: &Args, session: &Session, machine: &Machine, kernels: Kernels) -> Setting {
+    let to = session.fell_back().map_or(String::new(), |FellBack { to, .. }| format!(" ({to})"));
+    Setting {
+        model_hash: session.hash().to_string(),
+        threads: args.threads.get(),
+        batch: args.batch.get(),
+        device: format!("{}{to}", args.device),
+        isa: kernels.isa().to_string(),
+        cpu: machine.cpu.clone(),
+        stages: args.stages,
+        stock: args.stock,
+    }
+}
+
+/// Writes what was found where it was asked for.
+fn deliver(args: &Args, report: &Report, timings: &Timings) -> anyhow::Result<ExitCode> {
+    if let Some(path) = &args.csv {
+        files::write(path, |file| file.write_all(csv(report, timings).as_bytes()))?;
+    }
+    if let Some(path) = &args.html {
+        files::write(path, |file| file.write_all(html(report, timings).as_bytes()))?;
+    }
+    let text = if args.json { text::json(report)? + "\n" } else { report.to_string() };
+    super::print(&text)?;
+    let slower = report.comparison.is_some_and(|comparison| comparison.verdict == Verdict::Slower);
+    Ok(code(report.is_void() || slower))
+}
+
+fn code(failed: bool) -> ExitCode {
+    if failed { ExitCode::from(CHECK_FAILED) } else { ExitCode::SUCCESS }
+}
+
+type Measured = (Report, Timings);
+
 /// The network alone, on an input that is the same each time.
-fn network(session: &mut Session, args: &Args, limit: Limit) -> crate::error::Result<Report> {
+fn network(
+    session: &mut Session,
+    args: &Args,
+    limit: Limit,
+    instruments: &mut Instruments,
+) -> crate::error::Result<Measured> {
     let input = input(session);
     let mut scores = vec![0.0; session.batch() * session.classes()];
-    let timings = measure(args.warmup, limit, || session.run_into(&input, &mut scores))?;
-    Ok(Report::new(&session.name(), args.threads.get(), &timings, &args.percentiles))
+    let timings = measure_with(instruments, args.warmup, limit, || session.run_into(&input, &mut scores))?;
+    Ok((Report::new(&session.name(), args.threads.get(), &timings, &args.percentiles), timings))
 }
 
 /// An input without any meaning.
@@ -129,20 +230,26 @@ fn serve(session: &mut Session, warmup: u64) -> anyhow::Result<()> {
 }
 
 /// A whole picture, from RGB to the best classes.
-fn stages(session: &mut Session, args: &Args, limit: Limit) -> crate::error::Result<Report> {
+fn stages(
+    session: &mut Session,
+    args: &Args,
+    limit: Limit,
+    instruments: &mut Instruments,
+) -> crate::error::Result<Measured> {
     let image = RgbImage::new(640, 480, (0..640 * 480 * 3).map(|i| (i % 251) as u8).collect());
     let mut times: Vec<StageTimes> = Vec::new();
-    let timings = measure(args.warmup, limit, || {
+    let timings = measure_with(instruments, args.warmup, limit, || {
         times.push(session.classify(&image, 5)?.stages);
         Ok(())
     })?;
     times.drain(..times.len() - timings.iterations() as usize);
-    let stage = |time: fn(&StageTimes) -> Duration| Timings::new(times.iter().map(time).collect(), timings.throttled());
+    let stage = |time: fn(&StageTimes) -> Duration| Timings::new(times.iter().map(time).collect(), Vec::new());
     let percentiles = &args.percentiles;
-    Ok(Report::new(&session.name(), args.threads.get(), &timings, percentiles)
+    let report = Report::new(&session.name(), args.threads.get(), &timings, percentiles)
         .with_stage("preprocess", &stage(|t| t.preprocess), percentiles)
         .with_stage("inference", &stage(|t| t.inference), percentiles)
-        .with_stage("postprocess", &stage(|t| t.postprocess), percentiles))
+        .with_stage("postprocess", &stage(|t| t.postprocess), percentiles);
+    Ok((report, timings))
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
