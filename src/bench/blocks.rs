@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::watch::Work;
+
 /// Calls that were measured one after the other.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Block {
@@ -13,19 +15,23 @@ pub struct Block {
     pub least_ms: f64,
     /// Processor time of a call, in milliseconds; `None` where it is not known, or several threads computed.
     pub processor_ms: Option<f64>,
+    /// Time for which other programs had the processor, as a share of that of the calls; `None` where it is not told.
+    pub waited: Option<f64>,
     /// Multiply-adds a second, in billions, that the core reached right after: of the instructions that multiply alone.
     pub core_gmacs: Option<f64>,
 }
 
 impl Block {
-    /// A block of these calls, which took so much processor time together.
-    pub(super) fn of(calls: &[Duration], processor: Option<Duration>, core: Option<f64>) -> Self {
+    /// A block of these calls, in which their thread did so much.
+    pub(super) fn of(calls: &[Duration], work: Option<Work>, core: Option<f64>) -> Self {
         let least = calls.iter().min().copied().unwrap_or_default();
+        let all = calls.iter().sum::<Duration>().as_secs_f64();
         let each = |time: Duration| 1e3 * time.as_secs_f64() / calls.len().max(1) as f64;
         Self {
             runs: calls.len() as u64,
             least_ms: 1e3 * least.as_secs_f64(),
-            processor_ms: processor.map(each),
+            processor_ms: work.and_then(|work| work.worked).map(each),
+            waited: work.filter(|_| all > 0.0).map(|work| (work.waited.as_secs_f64() / all).min(1.0)),
             core_gmacs: core.map(|rate| rate / 1e9),
         }
     }
@@ -38,6 +44,7 @@ impl Block {
             runs: self.runs + next.runs,
             least_ms: self.least_ms.min(next.least_ms),
             processor_ms: self.processor_ms.zip(next.processor_ms).map(|(x, y)| mean(x, y)),
+            waited: self.waited.zip(next.waited).map(|(x, y)| mean(x, y)),
             core_gmacs: self.core_gmacs.zip(next.core_gmacs).map(|(x, y)| x.max(y)),
         }
     }
@@ -73,13 +80,14 @@ mod tests {
     use super::*;
 
     fn block(runs: u64, least_ms: f64, processor_ms: f64) -> Block {
-        Block { runs, least_ms, processor_ms: Some(processor_ms), core_gmacs: None }
+        Block { runs, least_ms, processor_ms: Some(processor_ms), waited: Some(0.5), core_gmacs: None }
     }
 
     #[test]
     fn calls_become_a_block() {
         let calls = [4, 2, 3].map(Duration::from_millis);
-        let found = Block::of(&calls, Some(Duration::from_millis(6)), Some(2e9));
+        let work = Work { worked: Some(Duration::from_millis(6)), waited: Duration::from_micros(4500) };
+        let found = Block::of(&calls, Some(work), Some(2e9));
         assert_eq!(found, Block { core_gmacs: Some(2.0), ..block(3, 2.0, 2.0) });
     }
 

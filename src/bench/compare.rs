@@ -21,6 +21,8 @@ const PARTS: usize = 8;
 const QUIET: f64 = 0.25;
 /// So many standard errors are noise.
 const ERRORS: f64 = 3.0;
+/// Programs that take the processor from this one empty its caches, too. That costs up to so many times the share of the time that they take.
+const BUSY: f64 = 0.25;
 /// The most bytes of a base.
 const MOST: u64 = 64 << 20;
 
@@ -139,8 +141,12 @@ impl Base {
             let [base, now] = [base, now].map(|rates| quantile(&rates, 0.5));
             (now / base - 1.0).abs()
         });
+        let waited = of(|block| block.waited).map_or(0.0, |(base, now)| {
+            let [base, now] = [base, now].map(|shares| quantile(&shares, 0.5));
+            BUSY * base.max(now)
+        });
         let noise = ERRORS * base.error.hypot(now.error);
-        Ok(Comparison::new(quantity, base.value, now.value, noise.max(cores)))
+        Ok(Comparison::new(quantity, base.value, now.value, noise.max(cores).max(waited)))
     }
 }
 

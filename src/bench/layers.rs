@@ -2,7 +2,7 @@
 //!
 //! Runs whose steps are timed take turns with runs as they always are, so that both meet the same noise and what the timers cost is seen. Times
 //! are medians over the quickest tenth of the runs: those that other programs disturbed least, the same runs for every layer and for the whole.
-//! Where one thread computes, the whole is processor time: another program takes the processor away in few layers of a run, but in most runs.
+//! Where one thread computes, they are processor time: on a busy machine other programs interrupt most runs.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -11,10 +11,9 @@ use serde::Serialize;
 
 use super::Limit;
 use super::timings::milliseconds;
-use crate::cpu::thread_time;
 use crate::error::Result;
-use crate::kernels::{Factors, Isa, Peak};
-use crate::runtime::{ComputeType, Kernel, Session, Step};
+use crate::kernels::{Factors, Isa, Peak, thread_clock};
+use crate::runtime::{ComputeType, Kernel, Session, Step, StepClock};
 use crate::text;
 
 /// Runs of which the times are, at least.
@@ -57,7 +56,7 @@ pub struct Layers {
     pub rows: Vec<LayerRow>,
     /// The sum of the layers' medians.
     pub sum_ms: f64,
-    /// Whether the times of the whole are processor time.
+    /// Whether all times are processor time, and not those of a clock on the wall.
     pub processor_time: bool,
     /// The median of the whole, in the same runs.
     pub timed_ms: f64,
@@ -73,21 +72,13 @@ pub struct Layers {
     pub threads: usize,
 }
 
-/// Takes the time of a run: processor time where that is known and one thread computes, else a clock's.
-struct Stopwatch {
-    alone: bool,
-}
-
-impl Stopwatch {
-    fn time<R>(&self, run: impl FnOnce() -> R) -> (R, Duration) {
-        // Asking for it gives way to other programs, so that the run begins with a time slice of its own.
-        let before = if self.alone { thread_time() } else { None };
-        let begin = Instant::now();
-        let result = run();
-        let taken = begin.elapsed();
-        let after = before.and_then(|before| Some(thread_time()?.saturating_sub(before)));
-        (result, after.unwrap_or(taken))
-    }
+/// What `run` gave and took, by `clock`.
+fn timed<R>(clock: StepClock, run: impl FnOnce() -> R) -> (R, Duration) {
+    let (begin, before) = (Instant::now(), thread_clock());
+    let result = run();
+    let worked = thread_clock().zip(before).map(|(after, before)| after.saturating_sub(before));
+    let processor = worked.filter(|_| clock == StepClock::Processor);
+    (result, processor.unwrap_or_else(|| begin.elapsed()))
 }
 
 /// Times of a run: of all of it, and of each step.
@@ -111,8 +102,8 @@ impl Layers {
         let peaks = peaks(&steps);
         let mut peak = [None, None];
         let (mut timed, mut untimed, mut times) = (Vec::new(), Vec::new(), Vec::new());
-        let alone = threads == 1 && thread_time().is_some();
-        let stopwatch = Stopwatch { alone };
+        let processor_time = threads == 1 && thread_clock().is_some();
+        let clock = if processor_time { StepClock::Processor } else { StepClock::Wall };
         let (start, mut looked) = (Instant::now(), None);
         while timed.is_empty() || !limit.is_reached(timed.len(), start.elapsed()) {
             if looked.is_none_or(|looked: Instant| looked.elapsed() >= PEAK_EVERY) {
@@ -123,14 +114,14 @@ impl Layers {
                 session.run_into(input, &mut scores)?;
                 looked = Some(Instant::now());
             }
-            let (done, whole) = stopwatch.time(|| session.run_timed(input, &mut scores, &mut times));
+            let (done, whole) = self::timed(clock, || session.run_timed(input, &mut scores, clock, &mut times));
             done?;
             timed.push(Run { whole, steps: times.clone() });
-            let (done, whole) = stopwatch.time(|| session.run_into(input, &mut scores));
+            let (done, whole) = self::timed(clock, || session.run_into(input, &mut scores));
             done?;
             untimed.push(whole);
         }
-        Ok(Self { processor_time: alone, ..Self::of(&steps, timed, untimed, peak, threads) })
+        Ok(Self { processor_time, ..Self::of(&steps, timed, untimed, peak, threads) })
     }
 
     fn of(
@@ -265,7 +256,7 @@ impl Layers {
         let Self { sum_ms, timed_ms, untimed_ms, runs, quickest, threads, .. } = self;
         let of_what = if self.processor_time { " of processor time" } else { "" };
         let mut text = format!(
-            "layers {sum_ms:.3} ms, the same runs {timed_ms:.3} ms{of_what} ({:+.1} %); without timers {untimed_ms:.3} ms ({:+.1} %); \
+            "layers {sum_ms:.3} ms{of_what}, the same runs {timed_ms:.3} ms ({:+.1} %); without timers {untimed_ms:.3} ms ({:+.1} %); \
              medians of the quickest {quickest} of {runs} runs\n",
             percent(*sum_ms, *timed_ms),
             percent(*sum_ms, *untimed_ms),

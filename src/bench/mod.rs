@@ -100,7 +100,7 @@ fn measure_watched(
     let warm_up = (0..warmup).map(|_| timed(&mut f)).collect::<Result<Vec<_>>>()?;
     let mut readings = vec![(Duration::ZERO, watch.reading())];
     let (mut samples, mut blocks, mut first) = (Vec::new(), Blocks::new(BLOCK), 0);
-    let mut processor = watch.processor_time();
+    let mut work = watch.work();
     let start = Instant::now();
     let (mut read, mut begun) = (Duration::ZERO, Duration::ZERO);
     loop {
@@ -108,15 +108,15 @@ fn measure_watched(
         let now = start.elapsed();
         let done = limit.is_reached(samples.len(), now);
         if done || now - begun >= blocks.length {
-            let taken = watch.processor_time().zip(processor).map(|(now, before)| now.saturating_sub(before));
-            blocks.push(Block::of(&samples[first..], taken, watch.core()));
+            let done_since = watch.work().zip(work).map(|(now, before)| now.since(before));
+            blocks.push(Block::of(&samples[first..], done_since, watch.core()));
             first = samples.len();
             if done || now - read >= WATCH_EVERY {
                 readings.push((now, watch.reading()));
                 read = now;
             }
             begun = start.elapsed();
-            processor = watch.processor_time();
+            work = watch.work();
         }
         if done {
             return Ok(Timings::new(samples, readings).with(warm_up, blocks.all));
@@ -178,7 +178,7 @@ mod tests {
             Reading { throttled: (self.0)(), ..Reading::default() }
         }
 
-        fn processor_time(&mut self) -> Option<Duration> {
+        fn work(&mut self) -> Option<watch::Work> {
             None
         }
 

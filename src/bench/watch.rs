@@ -2,19 +2,36 @@
 
 use std::time::Duration;
 
-use crate::cpu::{Reading, Sensors, thread_time};
+use crate::cpu::{Reading, Sensors, thread_times};
 use crate::kernels::Peak;
 
 /// Time for the loop that tells how fast the core is.
 const PEAK_TIME: Duration = Duration::from_millis(1);
+
+/// What a thread did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Work {
+    /// Processor time; `None` if other threads compute too.
+    pub(super) worked: Option<Duration>,
+    /// Time in which others had the processor.
+    pub(super) waited: Duration,
+}
+
+impl Work {
+    /// What it did since.
+    pub(super) fn since(self, before: Self) -> Self {
+        let worked = self.worked.zip(before.worked).map(|(now, before)| now.saturating_sub(before));
+        Self { worked, waited: self.waited.saturating_sub(before.waited) }
+    }
+}
 
 /// Reads the machine between measured calls.
 pub(super) trait Watch {
     /// What the sensors say.
     fn reading(&mut self) -> Reading;
 
-    /// Processor time that the measured calls, and all else of their thread, took so far; `None` if other threads compute too.
-    fn processor_time(&mut self) -> Option<Duration>;
+    /// What the thread of the measured calls did so far.
+    fn work(&mut self) -> Option<Work>;
 
     /// Multiply-adds a second that the core reaches now.
     fn core(&mut self) -> Option<f64>;
@@ -46,8 +63,9 @@ impl Watch for Instruments {
         self.sensors.read()
     }
 
-    fn processor_time(&mut self) -> Option<Duration> {
-        if self.alone { thread_time() } else { None }
+    fn work(&mut self) -> Option<Work> {
+        let [worked, waited] = thread_times()?;
+        Some(Work { worked: self.alone.then_some(worked), waited })
     }
 
     fn core(&mut self) -> Option<f64> {

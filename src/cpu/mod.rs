@@ -17,7 +17,7 @@ pub use features::{Feature, features};
 pub use machine::{Machine, Memory, temperature};
 pub use memory::resident;
 pub use sensors::{Reading, Sensors};
-pub use threads::{lower_priority, most_threads, process_time, thread_time};
+pub use threads::{lower_priority, most_threads, process_time, thread_time, thread_times};
 pub use throttle::Throttle;
 
 /// The trimmed text of a small file of `/proc` or `/sys`; `None` where it is missing, empty or cannot be read.

@@ -16,10 +16,16 @@ pub fn most_threads() -> usize {
 /// Processor time that the calling thread has used: unlike a clock's, it does not grow while others have the processor. `None` where the
 /// system does not tell.
 pub fn thread_time() -> Option<Duration> {
+    thread_times().map(|[worked, _]| worked)
+}
+
+/// [`thread_time`], and the time in which the calling thread could have worked, but others had the processor.
+pub fn thread_times() -> Option<[Duration; 2]> {
     // The kernel adds up when a thread leaves the processor, and else only now and then.
     std::thread::yield_now();
     let text = super::text("/proc/thread-self/schedstat")?;
-    text.split(' ').next()?.parse().ok().map(Duration::from_nanos)
+    let mut numbers = text.split(' ').map(|number| number.parse().ok().map(Duration::from_nanos));
+    Some([numbers.next()??, numbers.next()??])
 }
 
 /// Processor time that all threads of the process `id` have used, as far as they are still there; `None` where the system does not tell. It is

@@ -39,6 +39,7 @@
 #![allow(clippy::needless_range_loop)]
 
 mod affine;
+mod clock;
 mod convolve;
 pub mod cuda;
 mod dispatch;
@@ -56,6 +57,7 @@ mod vector;
 mod weights;
 
 pub use affine::{AffineChain, ChainInput};
+pub use clock::thread_clock;
 pub use convolve::{Convolve, Packed, PackedWinogradInt8, Requantize, WINOGRAD_INT8_ROWS, WinogradInt8Input};
 pub use dispatch::{Kernels, Winograd};
 pub use fp32::{

@@ -21,6 +21,7 @@ pub use executed::{ComputeType, Executed, Execution, Kernel, Left, Operation};
 pub use labels::parse_labels;
 pub use load::Model;
 pub(crate) use network::Network;
+pub use network::StepClock;
 pub use options::SessionOptions;
 pub use preprocess::Preprocessor;
 pub use session::{FellBack, Session};

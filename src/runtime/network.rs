@@ -2,6 +2,7 @@
 
 mod timed;
 
+pub use timed::StepClock;
 use tract_core::internal::*;
 use tract_core::runtime::{Runnable, Runtime};
 use tract_linalg::multithread::Executor;

@@ -33,7 +33,7 @@ fn blocks(ms: f64, noise: f64, seed: u64) -> Vec<Block> {
                 spell = if next() < 0.5 { noise * next() } else { 0.0 };
             }
             let time = ms * (1.0 + spell + 0.1 * noise * next());
-            Block { runs: 10, least_ms: time, processor_ms: Some(time), core_gmacs: Some(100.0) }
+            Block { runs: 10, least_ms: time, processor_ms: Some(time), waited: Some(0.02), core_gmacs: Some(100.0) }
         })
         .collect()
 }
@@ -73,6 +73,14 @@ fn a_core_that_was_slower_itself_excuses() {
     assert_eq!(base.compare(&slower).unwrap().verdict, Verdict::Slower);
     slower.iter_mut().for_each(|block| block.core_gmacs = Some(88.0));
     assert_eq!(base.compare(&slower).unwrap().verdict, Verdict::Same);
+}
+
+#[test]
+fn other_programs_excuse() {
+    let (base, mut slower) = (base(blocks(6.0, 0.01, 1)), blocks(6.6, 0.01, 2));
+    slower.iter_mut().for_each(|block| block.waited = Some(0.6));
+    let compared = base.compare(&slower).unwrap();
+    assert!(compared.verdict == Verdict::Same && (compared.allowance - 0.15).abs() < 1e-9, "{compared}");
 }
 
 #[test]
@@ -118,7 +126,7 @@ fn what_cannot_be_compared_is_refused() {
     let json = |void: bool, ms: &str| {
         let setting = serde_json::to_string(&setting()).unwrap();
         format!(
-            r#"{{"setting":{setting},"void":{void},"blocks":[{{"runs":1,"least_ms":{ms},"processor_ms":null,"core_gmacs":null}}]}}"#
+            r#"{{"setting":{setting},"void":{void},"blocks":[{{"runs":1,"least_ms":{ms},"processor_ms":null,"waited":null,"core_gmacs":null}}]}}"#
         )
     };
     let refusal = |json: &str| Base::parse(json).unwrap_err();

@@ -8,23 +8,44 @@ use tract_core::internal::*;
 use super::{Network, Runner, failed};
 use crate::error::{Error, ErrorKind, Result};
 use crate::isolate::caught;
+use crate::kernels::thread_clock;
 use crate::optimize::FusedOp;
 use crate::runtime::steps::{self, Step};
 
+/// By which clock steps are timed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StepClock {
+    /// One on the wall.
+    Wall,
+    /// The calling thread's processor time, where the system tells it: for networks that compute in one thread.
+    Processor,
+}
+
+impl StepClock {
+    /// Time since some time.
+    fn now(self, start: Instant) -> Duration {
+        let processor = if self == Self::Processor { thread_clock() } else { None };
+        processor.unwrap_or_else(|| start.elapsed())
+    }
+}
+
 /// Takes the time from lap to lap.
 struct Laps<'a> {
-    begun: Instant,
+    clock: StepClock,
+    start: Instant,
+    begun: Duration,
     times: &'a mut Vec<Duration>,
 }
 
 impl<'a> Laps<'a> {
-    fn new(times: &'a mut Vec<Duration>) -> Self {
-        Self { begun: Instant::now(), times }
+    fn new(clock: StepClock, times: &'a mut Vec<Duration>) -> Self {
+        let start = Instant::now();
+        Self { clock, start, begun: clock.now(start), times }
     }
 
     fn end(&mut self) {
-        let now = Instant::now();
-        self.times.push(now - self.begun);
+        let now = self.clock.now(self.start);
+        self.times.push(now.saturating_sub(self.begun));
         self.begun = now;
     }
 }
@@ -54,12 +75,13 @@ impl Network {
         input: &[f32],
         out: &mut [f32],
         features: &mut [f32],
+        clock: StepClock,
         times: &mut Vec<Duration>,
     ) -> Result<()> {
         times.clear();
         match &self.runner {
             Runner::Fused(op) => caught(|| {
-                let mut laps = Laps::new(times);
+                let mut laps = Laps::new(clock, times);
                 match features {
                     [] => op.run_observed(&[input], &mut [out], || laps.end()),
                     features => op.run_observed(&[input], &mut [out, features], || laps.end()),
@@ -67,7 +89,7 @@ impl Network {
                 Ok(())
             }),
             Runner::Graph { plan, .. } => {
-                let outputs = caught(|| run_plan(plan, &self.input, input, times).map_err(failed))?;
+                let outputs = caught(|| run_plan(plan, &self.input, input, clock, times).map_err(failed))?;
                 super::write(&outputs, [out, features]).map_err(failed)
             }
             Runner::Gpu(_) | Runner::Device(_) => Err(on_device()),
@@ -84,13 +106,14 @@ fn run_plan(
     plan: &Arc<TypedSimplePlan>,
     shape: &[usize],
     input: &[f32],
+    clock: StepClock,
     times: &mut Vec<Duration>,
 ) -> TractResult<TVec<TValue>> {
     let mut of_nodes: HashMap<usize, Vec<Duration>> = HashMap::new();
     let input = Tensor::from_shape(shape, input)?.into_tvalue();
     let outputs = plan.spawn()?.run_plan_with_eval(tvec!(input), |ctx, state, node, inputs| {
         let times = of_nodes.entry(node.id).or_default();
-        let mut laps = Laps::new(times);
+        let mut laps = Laps::new(clock, times);
         match (node.op_as::<FusedOp>(), state) {
             (Some(fused), _) => fused.eval_observed(inputs, || laps.end()),
             (None, state) => {

@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::device::Device;
 use super::heat::HeatMapper;
 use super::load::{Model, read_rest};
-use super::network::Network;
+use super::network::{Network, StepClock};
 use super::options::SessionOptions;
 use super::prepared::{self, Prepared, Source};
 use super::{Execution, Preprocessor, Step, labels};
@@ -387,18 +387,24 @@ impl Session {
         self.network.steps()
     }
 
-    /// As [`run_into`](Self::run_into), of one picture, and writes to `times` what each of [`steps`](Self::steps) took.
+    /// As [`run_into`](Self::run_into), of one picture, and writes to `times` what each of [`steps`](Self::steps) took by `clock`.
     ///
     /// # Errors
     /// As [`run_into`](Self::run_into) and [`steps`](Self::steps).
-    pub fn run_timed(&mut self, input: &[f32], scores: &mut [f32], times: &mut Vec<Duration>) -> Result<()> {
+    pub fn run_timed(
+        &mut self,
+        input: &[f32],
+        scores: &mut [f32],
+        clock: StepClock,
+        times: &mut Vec<Duration>,
+    ) -> Result<()> {
         let (values, classes) = (self.values(), self.classes());
         if [input.len(), scores.len()] != [values, classes] {
             let message = format!("one picture of {values} values is timed, and {classes} scores, not {}", input.len());
             return Err(Error::new(ErrorKind::Shape, message));
         }
         let features = self.network.features();
-        self.network.run_timed(input, scores, &mut self.features[..features], times)
+        self.network.run_timed(input, scores, &mut self.features[..features], clock, times)
     }
 
     /// Why the network runs on the processor where a GPU would have been taken ([`Device::Auto`]), or is tract's on a GPU.

@@ -143,11 +143,11 @@ fn what_the_model_says_of_its_scores_wins_over_its_graph() {
 #[test]
 fn timed_runs_give_the_same_scores_and_a_time_for_each_step() {
     let input: Vec<f32> = (0..192).map(|i| i as f32 / 192.0).collect();
-    for stock in [false, true] {
+    for (stock, clock) in [(false, StepClock::Wall), (true, StepClock::Wall), (false, StepClock::Processor)] {
         let mut session = Session::from_onnx(&bytes(None), &SessionOptions { stock, ..Default::default() }).unwrap();
         let steps = session.steps().unwrap();
         let (mut scores, mut times) = (vec![0.0; 3], vec![Duration::MAX; 7]);
-        session.run_timed(&input, &mut scores, &mut times).unwrap();
+        session.run_timed(&input, &mut scores, clock, &mut times).unwrap();
         assert_eq!(scores, session.run(&input).unwrap());
         assert_eq!(times.len(), steps.len());
         assert!(times.iter().any(|time| !time.is_zero()));
@@ -160,6 +160,6 @@ fn timed_runs_give_the_same_scores_and_a_time_for_each_step() {
         assert!(weights > 500, "{weights} bytes");
     }
     let mut session = Session::from_onnx(&bytes(None), &SessionOptions::default()).unwrap();
-    let error = session.run_timed(&input[1..], &mut [0.0; 3], &mut Vec::new()).unwrap_err();
+    let error = session.run_timed(&input[1..], &mut [0.0; 3], StepClock::Wall, &mut Vec::new()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Shape);
 }
