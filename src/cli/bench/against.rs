@@ -57,8 +57,8 @@ fn passed_on(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
         let begins = |name: &&str| argument.to_string_lossy().starts_with(&format!("{name}="));
         match std::mem::take(&mut skip) {
             true => {}
-            false if OWN.0.iter().any(|name| is(name)) => skip = true,
-            false if OWN.0.iter().any(|name| begins(name)) || OWN.1.iter().any(|name| is(name)) => {}
+            false if OWN.0.iter().any(&is) => skip = true,
+            false if OWN.0.iter().any(begins) || OWN.1.iter().any(is) => {}
             false => passed.push(argument),
         }
     }
