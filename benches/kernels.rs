@@ -7,11 +7,9 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use densight::kernels::{
-    AffineChain, ChainInput, Convolve, Isa, Kernels, PIXEL_BLOCK, PlanesMut, QuantType, Requantize,
+    AffineChain, ChainInput, Convolve, Factors, Isa, Kernels, PIXEL_BLOCK, Peak, PlanesMut, QuantType, Requantize,
 };
 use densight::quant::{Affine, Function};
-
-mod peak;
 
 /// Time for each turn.
 const TURN: Duration = Duration::from_millis(4);
@@ -120,9 +118,9 @@ fn shape(kernels: Kernels, taps: usize, channels: usize, outputs: usize, side: u
     let what = Convolve { input, weights: &weights, pixels };
     let read = ChainInput { input, plane_stride: plane, planes: 0..planes, pixels };
     let macs = (outputs * offsets.len() * 4 * pixels) as f64;
-    let mut best = (0f64, 0f64, 0f64);
+    let (mut best, peak) = ((0f64, 0f64, 0f64), Peak::new(kernels.isa(), Factors::Int8));
     for _ in 0..TURNS {
-        best.1 = best.1.max(rate(peak::MACS, || peak::run(kernels.isa())));
+        best.1 = best.1.max(peak.map_or(0.0, |peak| rate(Peak::MACS, || peak.run())));
         best.0 = best.0.max(rate(macs, || {
             let mut out = PlanesMut::new(&mut out, outputs / 4, 4 * pixels, 4 * pixels);
             kernels.convolve(black_box(&what), &requantize, &mut out);
@@ -130,9 +128,6 @@ fn shape(kernels: Kernels, taps: usize, channels: usize, outputs: usize, side: u
         best.2 = best.2.max(rate((4 * planes * pixels) as f64, || {
             kernels.affine(&chain, black_box(&read), &mut PlanesMut::new(&mut activations, planes, plane, 4 * pixels));
         }));
-    }
-    if !peak::known(kernels.isa()) {
-        best.1 = 0.0;
     }
     best
 }

@@ -2,17 +2,39 @@
 
 use std::time::{Duration, Instant};
 
-use crate::cpu::Throttle;
+use crate::cpu::Sensors;
 use crate::error::{Error, ErrorKind, Result};
 
+mod blocks;
+mod compare;
+mod course;
+mod layers;
+mod page;
+mod plot;
 mod report;
+#[cfg(feature = "camera")]
+mod soak;
 mod timings;
+mod watch;
 
-pub use report::Report;
+pub use blocks::Block;
+use blocks::Blocks;
+pub use compare::{Base, Comparison, Quantity, Setting, Turns, Verdict};
+pub use course::{Course, Energy, Span};
+pub use layers::{LayerRow, Layers};
+pub use page::{csv, html};
+pub use report::{Cold, Described, Report};
+#[cfg(feature = "camera")]
+pub use soak::{Bounds, Drift, Minute, Soak, Summary};
 pub use timings::Timings;
+pub use watch::Instruments;
+use watch::Watch;
 
-/// Time between two looks for throttling, in which nothing is measured: reading it may ask the firmware.
+/// Time between two readings of the sensors, in which nothing is measured: reading them may ask the firmware.
 const WATCH_EVERY: Duration = Duration::from_millis(250);
+
+/// Time of a block, at least: processor time is known to a few microseconds only.
+const BLOCK: Duration = Duration::from_millis(100);
 
 /// When a measurement ends: at the first of its limits that is reached, but not before one iteration.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -23,52 +45,81 @@ pub struct Limit {
     pub duration: Option<Duration>,
 }
 
+impl Limit {
+    fn check(self) -> Result<()> {
+        let message = match self {
+            Self { iterations: None, duration: None } => {
+                "a benchmark without a number of iterations or a duration never ends"
+            }
+            Self { iterations: Some(0), .. } => "a benchmark needs at least one iteration",
+            _ => return Ok(()),
+        };
+        Err(Error::new(ErrorKind::Usage, message))
+    }
+
+    fn is_reached(self, iterations: usize, time: Duration) -> bool {
+        self.iterations.is_some_and(|n| iterations as u64 >= n) || self.duration.is_some_and(|d| time >= d)
+    }
+}
+
 /// Calls `f` `warmup` times, then measures each call until `limit` is reached. Throttling during the warm-up counts too.
 ///
 /// # Errors
 /// [`ErrorKind::Usage`] for a limit that allows no iteration or is never reached; the first error of `f`.
 pub fn measure(warmup: u64, limit: Limit, f: impl FnMut() -> Result<()>) -> Result<Timings> {
-    let mut throttle = Throttle::watch();
-    measure_watched(warmup, limit, f, || throttle.check())
+    measure_with(&mut Instruments::new(Sensors::find(), false, None), warmup, limit, f)
 }
 
-/// [`measure`] with `throttled` to ask whether the processor is slowed down, or was since it was asked last.
+/// [`measure`], with these instruments read meanwhile.
+///
+/// # Errors
+/// As [`measure`].
+pub fn measure_with(
+    instruments: &mut Instruments,
+    warmup: u64,
+    limit: Limit,
+    f: impl FnMut() -> Result<()>,
+) -> Result<Timings> {
+    measure_watched(warmup, limit, f, instruments)
+}
+
+/// Duration of one call.
+fn timed(f: &mut impl FnMut() -> Result<()>) -> Result<Duration> {
+    let begin = Instant::now();
+    f()?;
+    Ok(begin.elapsed())
+}
+
 fn measure_watched(
     warmup: u64,
     limit: Limit,
     mut f: impl FnMut() -> Result<()>,
-    mut throttled: impl FnMut() -> Option<bool>,
+    watch: &mut impl Watch,
 ) -> Result<Timings> {
-    if limit.iterations.is_none() && limit.duration.is_none() {
-        return Err(Error::new(
-            ErrorKind::Usage,
-            "a benchmark without a number of iterations or a duration never ends",
-        ));
-    }
-    if limit.iterations == Some(0) {
-        return Err(Error::new(ErrorKind::Usage, "a benchmark needs at least one iteration"));
-    }
-    for _ in 0..warmup {
-        f()?;
-    }
-    let mut signs = vec![throttled()];
-    let mut samples = Vec::new();
+    limit.check()?;
+    let warm_up = (0..warmup).map(|_| timed(&mut f)).collect::<Result<Vec<_>>>()?;
+    let mut readings = vec![(Duration::ZERO, watch.reading())];
+    let (mut samples, mut blocks, mut first) = (Vec::new(), Blocks::new(BLOCK), 0);
+    let mut work = watch.work();
     let start = Instant::now();
-    let mut watched = start;
+    let (mut read, mut begun) = (Duration::ZERO, Duration::ZERO);
     loop {
-        let begin = Instant::now();
-        f()?;
-        let end = Instant::now();
-        samples.push(end - begin);
-        let enough = limit.iterations.is_some_and(|n| samples.len() as u64 >= n);
-        let done = enough || limit.duration.is_some_and(|d| end - start >= d);
-        if done || end - watched >= WATCH_EVERY {
-            signs.push(throttled());
-            watched = end;
+        samples.push(timed(&mut f)?);
+        let now = start.elapsed();
+        let done = limit.is_reached(samples.len(), now);
+        if done || now - begun >= blocks.length {
+            let done_since = watch.work().zip(work).map(|(now, before)| now.since(before));
+            blocks.push(Block::of(&samples[first..], done_since, watch.core()));
+            first = samples.len();
+            if done || now - read >= WATCH_EVERY {
+                readings.push((now, watch.reading()));
+                read = now;
+            }
+            begun = start.elapsed();
+            work = watch.work();
         }
         if done {
-            let throttled = signs.into_iter().flatten().reduce(|a, b| a || b);
-            return Ok(Timings::new(samples, throttled));
+            return Ok(Timings::new(samples, readings).with(warm_up, blocks.all));
         }
     }
 }
@@ -78,6 +129,7 @@ mod tests {
     use std::cell::Cell;
 
     use super::*;
+    use crate::cpu::Reading;
 
     fn times(n: u64) -> Limit {
         Limit { iterations: Some(n), duration: None }
@@ -118,12 +170,29 @@ mod tests {
         assert_eq!(measure(1, times(3), fail).unwrap_err().kind(), ErrorKind::Model);
     }
 
+    /// Instruments that say what they are told to.
+    struct Fake<T: FnMut() -> Option<bool>>(T);
+
+    impl<T: FnMut() -> Option<bool>> Watch for Fake<T> {
+        fn reading(&mut self) -> Reading {
+            Reading { throttled: (self.0)(), ..Reading::default() }
+        }
+
+        fn work(&mut self) -> Option<watch::Work> {
+            None
+        }
+
+        fn core(&mut self) -> Option<f64> {
+            Some(3e9)
+        }
+    }
+
     #[test]
     fn one_sign_of_throttling_voids_it() {
         let watched = |signs: [Option<bool>; 2]| {
             let mut signs = signs.into_iter();
-            let timings = measure_watched(0, times(1), || Ok(()), move || signs.next().expect("asked twice"));
-            timings.unwrap().throttled()
+            let mut watch = Fake(move || signs.next().expect("asked twice"));
+            measure_watched(0, times(1), || Ok(()), &mut watch).unwrap().throttled()
         };
         assert_eq!(watched([None, None]), None);
         assert_eq!(watched([Some(false), None]), Some(false));
@@ -134,15 +203,32 @@ mod tests {
     #[test]
     fn long_measurements_are_watched_throughout() {
         let asked = Cell::new(0);
-        let watch = || {
+        let mut watch = Fake(|| {
             asked.set(asked.get() + 1);
             Some(asked.get() == 2)
-        };
+        });
         let nap = || {
             std::thread::sleep(WATCH_EVERY);
             Ok(())
         };
-        assert_eq!(measure_watched(0, times(3), nap, watch).unwrap().throttled(), Some(true));
+        let timings = measure_watched(0, times(3), nap, &mut watch).unwrap();
+        assert_eq!((timings.throttled(), timings.blocks().len()), (Some(true), 3));
+        assert_eq!(timings.blocks()[0].core_gmacs, Some(3.0));
         assert_eq!(asked.get(), 4);
+    }
+
+    #[test]
+    fn processor_time_leaves_out_what_others_took() {
+        let mut instruments = Instruments::new(Sensors::find(), true, None);
+        let nap = || {
+            std::thread::sleep(Duration::from_millis(20));
+            Ok(())
+        };
+        let timings = measure_with(&mut instruments, 0, times(5), nap).unwrap();
+        match timings.blocks()[0].processor_ms {
+            Some(worked) => assert!(worked < 10.0, "{worked} ms of work in a nap of 20"),
+            None => println!("SKIPPED: this system does not tell processor time"),
+        }
+        assert_eq!(timings.blocks().iter().map(|block| block.runs).sum::<u64>(), 5);
     }
 }

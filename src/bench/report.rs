@@ -1,19 +1,26 @@
 //! A benchmark's result as JSON and as text.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::Timings;
+use super::timings::milliseconds;
+use super::{Block, Comparison, Course, Layers, Setting, Timings};
+use crate::cpu::Machine;
 use crate::text;
 
 /// Percentiles that are always reported.
 const PERCENTILES: [f64; 3] = [50.0, 90.0, 99.0];
+/// A run is warm that takes no more than so many times the median.
+const WARM: f64 = 1.1;
+/// The most of the first runs that are listed.
+const LISTED: usize = 20;
 
 /// What a benchmark found. As JSON: `min_ms`, `mean_ms`, one `pN_ms` for each percentile (50, 90 and 99 always),
-/// `iterations`, `threads`, `model`, `throttled` (true, false or null for unknown), `void`, and `stages` where stages
-/// were measured.
+/// `iterations`, `threads`, `model`, `throttled` (true, false or null for unknown), `void`, `cold`, `stages` where stages
+/// were measured, and what [`Described`], [`Layers`] and [`Comparison`] hold.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
     #[serde(flatten)]
@@ -23,8 +30,82 @@ pub struct Report {
     model: String,
     throttled: Option<bool>,
     void: bool,
+    /// The first runs.
+    pub cold: Cold,
     #[serde(skip_serializing_if = "Map::is_empty")]
     stages: Map<String, Value>,
+    /// What was measured, and where.
+    #[serde(flatten)]
+    pub described: Option<Described>,
+    /// What each layer takes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub layers: Option<Layers>,
+    /// The same beside another measurement.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub comparison: Option<Comparison>,
+    blocks: Vec<Block>,
+}
+
+/// What was measured, and where.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Described {
+    /// Version of the program.
+    pub version: &'static str,
+    /// What is the same in a measurement that can be compared.
+    pub setting: Setting,
+    /// The board's name.
+    pub board: Option<String>,
+    /// What chooses the processor's clock.
+    pub governor: Option<String>,
+    /// What the sensors said.
+    #[serde(flatten)]
+    pub course: Course,
+}
+
+impl Described {
+    /// The description of a measurement on `machine`.
+    pub fn new(setting: Setting, machine: Machine, course: Course) -> Self {
+        let (board, governor) = (machine.board, machine.governor);
+        Self { version: env!("CARGO_PKG_VERSION"), setting, board, governor, course }
+    }
+}
+
+/// The first runs after a model was loaded: memory is touched for the first time, caches are empty, the clock may still rise.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Cold {
+    /// Time to load the model, in milliseconds, if that was measured.
+    pub load_ms: Option<f64>,
+    /// The first run.
+    pub first_ms: f64,
+    /// The first runs, 20 at most.
+    pub runs_ms: Vec<f64>,
+    /// How many runs there were before one took no more than 1.1 times the median; `None` if none did among those listed.
+    pub runs_to_warm: Option<usize>,
+}
+
+impl Cold {
+    fn of(timings: &Timings) -> Self {
+        let runs = timings.warm_up().iter().chain(timings.samples()).take(LISTED);
+        let runs_ms: Vec<f64> = runs.map(|run| milliseconds(*run)).collect();
+        let warm = WARM * timings.percentile_ms(50.0);
+        let runs_to_warm = runs_ms.iter().position(|ms| *ms <= warm);
+        Self { load_ms: None, first_ms: runs_ms[0], runs_to_warm, runs_ms }
+    }
+}
+
+impl fmt::Display for Cold {
+    /// One line, with a line break.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(load) = self.load_ms {
+            write!(f, "loaded in {load:.1} ms, ")?;
+        }
+        write!(f, "first run {:.3} ms, ", self.first_ms)?;
+        match self.runs_to_warm {
+            Some(0) => writeln!(f, "as the median"),
+            Some(runs) => writeln!(f, "near the median after {runs}"),
+            None => writeln!(f, "not near the median within {} runs", self.runs_ms.len()),
+        }
+    }
 }
 
 impl Report {
@@ -37,7 +118,12 @@ impl Report {
             model: model.to_owned(),
             throttled: timings.throttled(),
             void: timings.throttled() == Some(true),
+            cold: Cold::of(timings),
             stages: Map::new(),
+            described: None,
+            layers: None,
+            comparison: None,
+            blocks: timings.blocks().to_vec(),
         }
     }
 
@@ -48,9 +134,31 @@ impl Report {
         self
     }
 
+    /// Adds the time that it took to load the model.
+    #[must_use]
+    pub fn loaded_in(mut self, time: Duration) -> Self {
+        self.cold.load_ms = Some(milliseconds(time));
+        self
+    }
+
     /// Whether the processor was slowed down during the measurement, so that it says nothing.
     pub fn is_void(&self) -> bool {
         self.void
+    }
+
+    /// The model's name.
+    pub fn model(&self) -> &str {
+        &self.model
+    }
+
+    /// Number of compute threads.
+    pub fn threads(&self) -> usize {
+        self.threads
+    }
+
+    /// Names of times and their values in milliseconds, in the order in which they are shown.
+    pub(super) fn times(&self) -> impl Iterator<Item = (&str, f64)> {
+        self.times.iter().filter_map(|(name, ms)| Some((name.trim_end_matches("_ms"), ms.as_f64()?)))
     }
 }
 
@@ -82,6 +190,16 @@ impl fmt::Display for Report {
             }
             writeln!(f)?;
         }
+        write!(f, "{}", self.cold)?;
+        if let Some(described) = &self.described {
+            write!(f, "{}", described.course)?;
+        }
+        if let Some(layers) = &self.layers {
+            write!(f, "\n{layers}")?;
+        }
+        if let Some(comparison) = &self.comparison {
+            writeln!(f, "{comparison}")?;
+        }
         match self.throttled {
             Some(true) => {
                 writeln!(f, "VOID: the processor was slowed down by heat or low voltage during the measurement")
@@ -94,12 +212,12 @@ impl fmt::Display for Report {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
+    use crate::cpu::Reading;
 
     fn timings(throttled: Option<bool>) -> Timings {
-        Timings::new((1..=10).map(Duration::from_millis).collect(), throttled)
+        let reading = (Duration::ZERO, Reading { throttled, ..Reading::default() });
+        Timings::new((1..=10).map(Duration::from_millis).collect(), vec![reading])
     }
 
     #[test]
@@ -107,7 +225,9 @@ mod tests {
         let json = serde_json::to_string(&Report::new("tiny", 1, &timings(None), &[])).unwrap();
         let expected = concat!(
             r#"{"min_ms":1.0,"mean_ms":5.5,"p50_ms":5.0,"p90_ms":9.0,"p99_ms":10.0,"#,
-            r#""iterations":10,"threads":1,"model":"tiny","throttled":null,"void":false}"#
+            r#""iterations":10,"threads":1,"model":"tiny","throttled":null,"void":false,"#,
+            r#""cold":{"load_ms":null,"first_ms":1.0,"runs_ms":[1.0,2.0,3.0,4.0,5.0,6.0,7.0,8.0,9.0,10.0],"#,
+            r#""runs_to_warm":0},"blocks":[]}"#
         );
         assert_eq!(json, expected);
     }
@@ -129,17 +249,31 @@ mod tests {
 
     #[test]
     fn stages_are_rows_and_objects() {
-        let stage = Timings::new(vec![Duration::from_micros(1500)], None);
+        let stage = Timings::new(vec![Duration::from_micros(1500)], Vec::new());
         let report = Report::new("tiny", 1, &timings(Some(false)), &[]).with_stage("inference", &stage, &[]);
         let expected = "\
 tiny, 1 thread, 10 iterations, milliseconds
                    min      mean       p50       p90       p99
 inference        1.500     1.500     1.500     1.500     1.500
 total            1.000     5.500     5.000     9.000    10.000
+first run 1.000 ms, as the median
 the processor was not slowed down
 ";
         assert_eq!(report.to_string(), expected);
         let json = serde_json::to_value(&report).unwrap();
         assert_eq!(json["stages"]["inference"]["p99_ms"], 1.5);
+    }
+
+    #[test]
+    fn cold_runs_are_counted_from_the_first() {
+        let of = |first: &[u64]| {
+            let first = first.iter().copied().map(Duration::from_millis).collect();
+            let timings = timings(None).with(first, Vec::new());
+            Report::new("tiny", 1, &timings, &[]).loaded_in(Duration::from_millis(80)).cold
+        };
+        let cold = of(&[40, 9, 6, 5]);
+        assert_eq!((cold.first_ms, cold.runs_to_warm, cold.runs_ms.len()), (40.0, Some(3), 14));
+        assert_eq!(cold.to_string(), "loaded in 80.0 ms, first run 40.000 ms, near the median after 3\n");
+        assert_eq!(of(&[40; 30]).runs_to_warm, None);
     }
 }

@@ -2,23 +2,57 @@
 
 use std::time::Duration;
 
-/// The durations of the measured calls; at least one.
-#[derive(Debug, Clone, PartialEq, Eq)]
+use super::Block;
+use crate::cpu::Reading;
+
+/// The durations of the measured calls, at least one, and what was read meanwhile.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Timings {
+    samples: Vec<Duration>,
     /// Shortest first.
     sorted: Vec<Duration>,
-    throttled: Option<bool>,
+    /// Of the calls before them, in order.
+    warm_up: Vec<Duration>,
+    blocks: Vec<Block>,
+    /// With the time since the first measured call.
+    readings: Vec<(Duration, Reading)>,
 }
 
 impl Timings {
-    /// Timings of measured calls; `throttled` says whether the processor was slowed down meanwhile, if that is known.
+    /// Timings of measured calls in order; `readings` are those of the machine's sensors, with the time since the first call.
     ///
     /// # Panics
     /// If there is no sample.
-    pub fn new(mut samples: Vec<Duration>, throttled: Option<bool>) -> Self {
+    pub fn new(samples: Vec<Duration>, readings: Vec<(Duration, Reading)>) -> Self {
         assert!(!samples.is_empty(), "timings of nothing");
-        samples.sort_unstable();
-        Self { sorted: samples, throttled }
+        let mut sorted = samples.clone();
+        sorted.sort_unstable();
+        Self { samples, sorted, warm_up: Vec::new(), blocks: Vec::new(), readings }
+    }
+
+    /// The same with the calls before them, and with the measured ones by the piece.
+    pub(super) fn with(self, warm_up: Vec<Duration>, blocks: Vec<Block>) -> Self {
+        Self { warm_up, blocks, ..self }
+    }
+
+    /// The measured calls, in order.
+    pub fn samples(&self) -> &[Duration] {
+        &self.samples
+    }
+
+    /// The calls before them, in order.
+    pub fn warm_up(&self) -> &[Duration] {
+        &self.warm_up
+    }
+
+    /// The same calls by the piece; empty for timings that were not measured here.
+    pub fn blocks(&self) -> &[Block] {
+        &self.blocks
+    }
+
+    /// What the sensors said, with the time since the first measured call.
+    pub fn readings(&self) -> &[(Duration, Reading)] {
+        &self.readings
     }
 
     /// Number of measured calls.
@@ -51,11 +85,12 @@ impl Timings {
     /// Whether the processor was slowed down at any time of the measurement, which makes it void; `None` where that
     /// cannot be told.
     pub fn throttled(&self) -> Option<bool> {
-        self.throttled
+        self.readings.iter().filter_map(|(_, reading)| reading.throttled).reduce(|a, b| a || b)
     }
 }
 
-fn milliseconds(duration: Duration) -> f64 {
+/// A duration in milliseconds.
+pub(super) fn milliseconds(duration: Duration) -> f64 {
     duration.as_nanos() as f64 / 1e6
 }
 
@@ -64,7 +99,7 @@ mod tests {
     use super::*;
 
     fn of(milliseconds: impl IntoIterator<Item = u64>) -> Timings {
-        Timings::new(milliseconds.into_iter().map(Duration::from_millis).collect(), None)
+        Timings::new(milliseconds.into_iter().map(Duration::from_millis).collect(), Vec::new())
     }
 
     #[test]

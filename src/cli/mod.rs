@@ -1,7 +1,7 @@
 //! The programs: `densight` (commands) and `densight-camera` (the camera loop).
 //!
 //! Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a check that failed (a benchmark that says nothing because the processor
-//! was slowed down, less int8 than required, other scores than tract's), 4 a live input that ended by itself, 130 interrupted (Ctrl-C).
+//! was slowed down, or that is slower than its base, a soak that drifts, less int8 than required, other scores than tract's), 4 a live input that ended by itself, 130 interrupted (Ctrl-C).
 
 mod bench;
 pub(crate) mod camera;
@@ -19,6 +19,7 @@ mod prepare;
 mod quantize;
 mod reuse;
 mod run;
+mod soak;
 mod teach;
 mod threads;
 mod unknown;
@@ -46,7 +47,7 @@ struct Densight {
     command: Command,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 check failed (benchmark void, less int8 than required, other scores than tract), 130 interrupted";
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 check failed (benchmark void or slower, soak drifts, less int8 than required, other scores than tract), 130 interrupted";
 
 #[derive(Subcommand)]
 enum Command {
@@ -60,6 +61,7 @@ enum Command {
     Prepare(prepare::Args),
     Eval(eval::Args),
     Bench(bench::Args),
+    Soak(soak::Args),
     Devices(devices::Args),
     Doctor(doctor::Args),
     #[command(hide = true)]
@@ -79,6 +81,7 @@ pub fn densight() -> ExitCode {
         Command::Prepare(args) => prepare::run(&args),
         Command::Eval(args) => eval::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Soak(args) => soak::run(&args),
         Command::Devices(args) => devices::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Pages(args) => pages::run(&args),

@@ -122,7 +122,7 @@ pub fn temperature() -> Option<f64> {
 }
 
 /// The hottest sensor that names the processor, or else the first sensor: boards have other, hotter or constant ones.
-fn temperature_under(root: &Path) -> Option<f64> {
+pub(super) fn temperature_under(root: &Path) -> Option<f64> {
     let zones = entries(root.join("sys/class/thermal"), |name| name.starts_with("thermal_zone"));
     let degrees = zones.iter().filter_map(|zone| {
         let name = text(zone.join("type")).unwrap_or_default().to_ascii_lowercase();

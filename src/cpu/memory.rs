@@ -38,6 +38,13 @@ fn free_below(root: &Path) -> Option<u64> {
     left.chain(meminfo(root, "MemAvailable:")).min()
 }
 
+/// Bytes of main memory that this process takes; `None` where that cannot be told.
+pub fn resident() -> Option<u64> {
+    let status = text(Path::new("/"), "proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
+}
+
 fn text(root: &Path, path: &str) -> Option<String> {
     fs::read_to_string(root.join(path.trim_start_matches('/'))).ok()
 }

@@ -1,4 +1,4 @@
-//! The machine a program runs on: instruction sets, cores, memory, clock governor, temperature, throttling.
+//! The machine a program runs on: instruction sets, cores, memory, clock, temperature, throttling, power.
 //!
 //! All of it is told, none of it required: what a system does not reveal is `None`.
 
@@ -9,13 +9,17 @@ mod features;
 mod in_order;
 mod machine;
 pub(crate) mod memory;
+mod meter;
+mod sensors;
 mod threads;
 mod throttle;
 
 pub use features::{Feature, features};
 pub use in_order::has_in_order_core;
 pub use machine::{Machine, Memory, temperature};
-pub use threads::{lower_priority, most_threads, thread_time};
+pub use memory::resident;
+pub use sensors::{Reading, Sensors};
+pub use threads::{lower_priority, most_threads, process_time, thread_time, thread_times};
 pub use throttle::Throttle;
 
 /// The trimmed text of a small file of `/proc` or `/sys`; `None` where it is missing, empty or cannot be read.

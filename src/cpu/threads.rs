@@ -16,10 +16,25 @@ pub fn most_threads() -> usize {
 /// Processor time that the calling thread has used: unlike a clock's, it does not grow while others have the processor. `None` where the
 /// system does not tell.
 pub fn thread_time() -> Option<Duration> {
+    thread_times().map(|[worked, _]| worked)
+}
+
+/// [`thread_time`], and the time in which the calling thread could have worked, but others had the processor.
+pub fn thread_times() -> Option<[Duration; 2]> {
     // The kernel adds up when a thread leaves the processor, and else only now and then.
     std::thread::yield_now();
     let text = super::text("/proc/thread-self/schedstat")?;
-    text.split(' ').next()?.parse().ok().map(Duration::from_nanos)
+    let mut numbers = text.split(' ').map(|number| number.parse().ok().map(Duration::from_nanos));
+    Some([numbers.next()??, numbers.next()??])
+}
+
+/// Processor time that all threads of the process `id` have used, as far as they are still there; `None` where the system does not tell. It is
+/// exact for threads that wait, and lags up to a few milliseconds behind for one that runs.
+pub fn process_time(id: u32) -> Option<Duration> {
+    let threads = super::entries(format!("/proc/{id}/task"), |_| true);
+    let time = |thread: &std::path::PathBuf| super::text(thread.join("schedstat"))?.split(' ').next()?.parse().ok();
+    let nanoseconds: Vec<u64> = threads.iter().filter_map(time).collect();
+    (!nanoseconds.is_empty()).then(|| Duration::from_nanos(nanoseconds.iter().sum()))
 }
 
 /// Lowers the scheduling priority of the calling thread, and of threads that it starts (nice 10). Only root could raise it again.

@@ -39,6 +39,7 @@
 #![allow(clippy::needless_range_loop)]
 
 mod affine;
+mod clock;
 mod convolve;
 pub mod cuda;
 mod dispatch;
@@ -46,6 +47,7 @@ mod fp32;
 mod heap;
 mod isa;
 mod mapping;
+mod peak;
 mod pipeline;
 mod planes;
 mod quant_type;
@@ -56,6 +58,7 @@ mod vector;
 mod weights;
 
 pub use affine::{AffineChain, ChainInput};
+pub use clock::thread_clock;
 pub use convolve::{Convolve, Packed, PackedWinogradInt8, Requantize, WINOGRAD_INT8_ROWS, WinogradInt8Input};
 pub use dispatch::{Kernels, Winograd};
 pub use fp32::{
@@ -65,6 +68,7 @@ pub use fp32::{
 pub use heap::give_back_memory;
 pub use isa::Isa;
 pub use mapping::Mapping;
+pub use peak::{Factors, Peak};
 pub use pipeline::Pipeline;
 pub use planes::{PlanesMut, TileQueue};
 pub use quant_type::QuantType;

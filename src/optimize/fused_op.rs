@@ -59,6 +59,28 @@ impl FusedOp {
         self.with_memory(|engine, memory| engine.run_into(inputs, memory, outputs));
     }
 
+    /// As [`run_into`](Self::run_into), with a call of `done` after each of [`Engine::steps`].
+    ///
+    /// # Panics
+    /// As [`Engine::run_into`].
+    pub fn run_observed(&self, inputs: &[&[f32]], outputs: &mut [&mut [f32]], done: impl FnMut()) {
+        self.with_memory(|engine, memory| engine.run_observed(inputs, memory, outputs, done));
+    }
+
+    /// The outputs for one image as tract's tensors, with a call of `done` after each of [`Engine::steps`].
+    ///
+    /// # Errors
+    /// For tensors that are not of f32 values in memory.
+    pub fn eval_observed(&self, inputs: TVec<TValue>, done: impl FnMut()) -> TractResult<TVec<TValue>> {
+        let plain = inputs.iter().map(|input| input.try_as_plain_ram()).collect::<TractResult<TVec<_>>>()?;
+        let values = plain.iter().map(|input| input.as_slice::<f32>()).collect::<TractResult<TVec<_>>>()?;
+        let dims = self.engine().outputs();
+        let mut results: Vec<Vec<f32>> = dims.iter().map(|dims| vec![0.0; dims.iter().product()]).collect();
+        let mut places: Vec<&mut [f32]> = results.iter_mut().map(Vec::as_mut_slice).collect();
+        self.run_observed(&values, &mut places, done);
+        results.iter().zip(dims).map(|(values, dims)| Ok(Tensor::from_shape(dims, values)?.into_tvalue())).collect()
+    }
+
     /// Bytes of all activations and scratch.
     pub fn memory_size(&self) -> usize {
         self.with_memory(|_, memory| memory.size())
@@ -94,11 +116,7 @@ impl EvalOp for FusedOp {
     op_out_of_plan!();
 
     fn eval(&self, _ctx: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
-        let plain = inputs.iter().map(|input| input.try_as_plain_ram()).collect::<TractResult<TVec<_>>>()?;
-        let values = plain.iter().map(|input| input.as_slice::<f32>()).collect::<TractResult<TVec<_>>>()?;
-        let results = self.with_memory(|engine, memory| engine.run(&values, memory));
-        let results = results.into_iter().zip(self.engine().outputs());
-        results.map(|(values, dims)| Ok(Tensor::from_shape(dims, &values)?.into_tvalue())).collect()
+        self.eval_observed(inputs, || ())
     }
 }
 

@@ -14,7 +14,7 @@ pub mod rewrite;
 #[cfg(test)]
 mod tests;
 
-pub use engine::{Engine, Memory};
+pub use engine::{Engine, Memory, Step, Traffic};
 pub use fused_op::FusedOp;
 pub use guards::named;
 

@@ -30,8 +30,10 @@ pub struct Executed {
 pub enum Operation {
     /// A layer of a fused network: `conv`, `max_pool`, `sum_pool`, `add`, `multiply` or `normalize`.
     Layer(OpKind),
-    /// An input comes into a GPU's memory: `load`.
+    /// An input comes into a GPU's memory, or into an engine's form: `load`.
     Load,
+    /// An output leaves an engine: `store`.
+    Store,
     /// What tract calls by this name.
     Tract(String),
 }
@@ -65,6 +67,7 @@ impl fmt::Display for Operation {
         f.write_str(match self {
             Self::Layer(kind) => kind.name(),
             Self::Load => "load",
+            Self::Store => "store",
             Self::Tract(name) => name,
         })
     }
@@ -187,7 +190,8 @@ fn layers(engine: &Engine) -> impl Iterator<Item = Executed> {
     })
 }
 
-fn by_tract(model: &TypedModel, node: &TypedNode) -> TractResult<Executed> {
+/// What tract computes at a node.
+pub(super) fn by_tract(model: &TypedModel, node: &TypedNode) -> TractResult<Executed> {
     let inputs = model.node_input_facts(node.id)?;
     // Only what multiplies matrices: elementwise operators too say how often they multiply.
     const PRODUCTS: [&str; 5] = ["Conv", "EinSum", "MatMul", "DepthWise", "DirectSpatial"];

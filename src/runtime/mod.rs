@@ -12,16 +12,20 @@ mod prepared;
 mod preprocess;
 mod session;
 pub(crate) mod sidecar;
+mod steps;
 mod tensors;
 
+pub use crate::optimize::Traffic;
 pub use device::{Device, check_cuda};
 pub use executed::{ComputeType, Executed, Execution, Kernel, Left, Operation};
 pub use labels::parse_labels;
 pub use load::Model;
 pub(crate) use network::Network;
+pub use network::StepClock;
 pub use options::SessionOptions;
 pub use preprocess::Preprocessor;
 pub use session::{FellBack, Session};
+pub use steps::Step;
 pub(crate) use tensors::Tensors;
 
 use std::sync::Arc;

@@ -1,5 +1,8 @@
 //! What runs a model: an engine where the graph is one fused network, else tract.
 
+mod timed;
+
+pub use timed::StepClock;
 use tract_core::internal::*;
 use tract_core::runtime::{Runnable, Runtime};
 use tract_linalg::multithread::Executor;
@@ -193,19 +196,7 @@ impl Network {
             Runner::Graph { plan, .. } => tensor().and_then(|tensor| plan.run(tvec!(tensor))),
             Runner::Device(runnable) => tensor().and_then(|tensor| runnable.run(tvec!(tensor))),
         };
-        let write = |outputs: TVec<TValue>| {
-            for (output, out) in outputs.iter().zip([out, features]) {
-                let values = output.to_plain_array_view::<f32>()?;
-                ensure!(values.len() == out.len(), "it gave {} values for {}", values.len(), out.len());
-                out.iter_mut().zip(values.iter()).for_each(|(out, value)| *out = *value);
-            }
-            Ok(())
-        };
-        outputs.and_then(write).map_err(|e| {
-            let e = named(e);
-            let reason = e.root_cause().to_string().replace('\n', " ");
-            Error::new(ErrorKind::Model, format!("the network failed on this input: {reason}")).caused_by(e)
-        })
+        outputs.and_then(|outputs| write(&outputs, [out, features])).map_err(failed)
     }
 
     /// Bytes that the fused network works in, if it is all of the graph.
@@ -216,6 +207,23 @@ impl Network {
             Runner::Graph { .. } | Runner::Device(_) => None,
         }
     }
+}
+
+/// Writes the values of each output.
+fn write(outputs: &[TValue], to: [&mut [f32]; 2]) -> TractResult<()> {
+    for (output, out) in outputs.iter().zip(to) {
+        let values = output.to_plain_array_view::<f32>()?;
+        ensure!(values.len() == out.len(), "it gave {} values for {}", values.len(), out.len());
+        out.iter_mut().zip(values.iter()).for_each(|(out, value)| *out = *value);
+    }
+    Ok(())
+}
+
+/// A run that tract could not finish.
+fn failed(e: TractError) -> Error {
+    let e = named(e);
+    let reason = e.root_cause().to_string().replace('\n', " ");
+    Error::new(ErrorKind::Model, format!("the network failed on this input: {reason}")).caused_by(e)
 }
 
 fn shape(file: &OnnxFile) -> [usize; 4] {

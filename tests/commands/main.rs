@@ -1,6 +1,7 @@
 //! The programs as their users meet them: help, messages, exit codes, files.
 
 mod bad_input;
+mod bench;
 mod camera;
 mod chest;
 mod eval;

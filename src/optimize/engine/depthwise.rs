@@ -91,6 +91,10 @@ impl Operator for Depthwise {
         Ok(work(&[4, weights.len(), blocks(tiling.shape)]).saturating_add(read))
     }
 
+    fn algorithm(&self) -> &'static str {
+        "depthwise"
+    }
+
     fn planes(&self) -> usize {
         self.gather.planes()
     }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::check::{self, Checked, Readable, blocks, ensure, product, work};
 use super::gather::Gather;
+use super::layer_info::Traffic;
 use super::lowering::Lowering;
 use super::memory::{Memory, ScratchSize, Sources, SplitBorrow, own};
 use super::memory_plan::Placement;
@@ -58,6 +59,14 @@ impl LoadInput {
             }
         };
         Ok(work(&[shape.channels, blocks(*shape), 1 + affines]))
+    }
+
+    /// The f32 values of the input, and what they become.
+    pub(super) fn traffic(&self) -> Traffic {
+        let value = if self.qvalues.is_some() { 1 } else { size_of::<f32>() };
+        let bytes = |values: usize, value: usize| (values as u64).saturating_mul(value as u64);
+        let written = bytes(self.planes.saturating_mul(self.shape.area()), 4 * value);
+        Traffic { weights: 0, read: bytes(self.shape.len(), size_of::<f32>()), written }
     }
 
     /// Scratch that it needs.
@@ -153,6 +162,12 @@ impl StoreOutput {
     /// Number of values.
     pub(super) fn len(&self) -> usize {
         self.parts.iter().map(|(_, shape, _)| shape.len()).sum()
+    }
+
+    /// Its values, which are counted as f32 where they are read, too.
+    pub(super) fn traffic(&self) -> Traffic {
+        let bytes = (self.len() as u64).saturating_mul(size_of::<f32>() as u64);
+        Traffic { weights: 0, read: bytes, written: bytes }
     }
 
     /// Scratch that it needs.

@@ -43,6 +43,7 @@ use crate::model::fused::{FusedNetwork, Input};
 use check::ensure;
 use io::{LoadInput, StoreOutput};
 use layer_info::LayerInfo;
+pub use layer_info::{Step, Traffic};
 use lowering::Lowering;
 pub use memory::Memory;
 use memory::ScratchSize;
@@ -79,16 +80,20 @@ impl Engine {
         let inputs = network.inputs.len();
         let loads: Vec<LoadInput> =
             (0..inputs).map(|input| LoadInput::new(&segments[input], plan.places[input])).collect();
-        let layers = network.layers.iter().enumerate();
-        let tasks =
-            layers.map(|(number, layer)| lower::lower(lowering, layer, inputs + number)).collect::<Result<Vec<_>>>()?;
+        let (mut tasks, mut layers) = (Vec::new(), Vec::new());
+        for (layer, written) in network.layers.iter().zip(inputs..) {
+            let mut task = lower::lower(lowering, layer, written)?;
+            let weights = task.blobs().iter().filter_map(Blob::bytes).sum::<usize>() as u64;
+            layers.push(LayerInfo::of(lowering, layer, written, weights));
+            tasks.push(task);
+        }
         let stores: Vec<StoreOutput> =
             network.outputs.iter().map(|output| StoreOutput::new(lowering, output)).collect();
         let scratch = Self::scratch(&loads, &tasks, &stores);
         Ok(Self {
             isa: kernels.isa(),
             inputs: network.inputs.clone(),
-            layers: network.layers.iter().map(|layer| LayerInfo::of(network, layer)).collect(),
+            layers,
             outputs: network.outputs.iter().map(|output| output.dims.clone()).collect(),
             loads,
             tasks,
@@ -171,8 +176,8 @@ impl Engine {
     /// As [`Engine::run_into`].
     pub fn run(&self, inputs: &[&[f32]], memory: &mut Memory) -> Vec<Vec<f32>> {
         let mut outputs: Vec<Vec<f32>> = self.stores.iter().map(|store| vec![0.0; store.len()]).collect();
-        self.run_layers(inputs, memory);
-        self.stores.iter().zip(&mut outputs).for_each(|(store, out)| store.run(memory, out));
+        let mut places: Vec<&mut [f32]> = outputs.iter_mut().map(Vec::as_mut_slice).collect();
+        self.run_into(inputs, memory, &mut places);
         outputs
     }
 
@@ -182,21 +187,44 @@ impl Engine {
     /// If the number of inputs or of an input's values is not the network's, if that of the outputs or of an output's values is not, or if
     /// `memory` belongs to another engine.
     pub fn run_into(&self, inputs: &[&[f32]], memory: &mut Memory, outputs: &mut [&mut [f32]]) {
-        assert_eq!(outputs.len(), self.stores.len(), "outputs");
-        self.run_layers(inputs, memory);
-        for (store, out) in self.stores.iter().zip(outputs) {
-            assert_eq!(out.len(), store.len(), "values of the output");
-            store.run(memory, out);
-        }
+        self.run_observed(inputs, memory, outputs, || ());
     }
 
-    fn run_layers(&self, inputs: &[&[f32]], memory: &mut Memory) {
+    /// As [`Engine::run_into`], with a call of `done` after each of [`Engine::steps`].
+    ///
+    /// # Panics
+    /// As [`Engine::run_into`].
+    pub fn run_observed(
+        &self,
+        inputs: &[&[f32]],
+        memory: &mut Memory,
+        outputs: &mut [&mut [f32]],
+        mut done: impl FnMut(),
+    ) {
         assert_eq!(inputs.len(), self.loads.len(), "one value list for each input");
+        assert_eq!(outputs.len(), self.stores.len(), "outputs");
         for ((values, input), load) in inputs.iter().zip(&self.inputs).zip(&self.loads) {
             assert_eq!(values.len(), input.shape.len(), "values of input {}", input.name);
             load.run(values, memory);
+            done();
         }
-        self.tasks.iter().for_each(|task| task.run(memory));
+        for task in &self.tasks {
+            task.run(memory);
+            done();
+        }
+        for (store, out) in self.stores.iter().zip(outputs) {
+            assert_eq!(out.len(), store.len(), "values of the output");
+            store.run(memory, out);
+            done();
+        }
+    }
+
+    /// What a run does, in order: inputs are loaded, layers are computed, outputs are stored.
+    pub fn steps(&self) -> impl Iterator<Item = Step<'_>> {
+        let loads = self.inputs.iter().zip(&self.loads).map(|(input, load)| Step::Load(&input.name, load.traffic()));
+        let layers = self.layers.iter().zip(&self.tasks).map(|(layer, task)| Step::Layer(layer, task.algorithm()));
+        let stores = self.stores.iter().map(|store| Step::Store(store.traffic()));
+        loads.chain(layers).chain(stores)
     }
 }
 

@@ -75,6 +75,11 @@ pub(super) trait Operator {
         None
     }
 
+    /// How it computes, in one word, where there is another way.
+    fn algorithm(&self) -> &'static str {
+        "direct"
+    }
+
     /// Its weights, which are stored apart from the engine.
     fn blobs(&mut self) -> Vec<Blob<'_>> {
         Vec::new()

@@ -58,6 +58,12 @@ impl Halo {
 }
 
 impl Segment {
+    /// Bytes of so many of its planes, without the padding around the image.
+    pub(super) fn bytes(&self, planes: usize) -> u64 {
+        let value = if self.kind == Storage::F32 { size_of::<f32>() } else { 1 };
+        (planes as u64).saturating_mul(4 * value as u64).saturating_mul(self.shape.area() as u64)
+    }
+
     /// Whether its values are signed quantized values.
     pub(super) fn signed(&self) -> bool {
         matches!(self.kind, Storage::Quantized(qvalues) if qvalues.is_signed())

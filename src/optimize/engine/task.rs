@@ -60,6 +60,11 @@ impl Task {
         self.results.operator_mut().blobs()
     }
 
+    /// How it is computed.
+    pub(super) fn algorithm(&self) -> &'static str {
+        self.results.operator().algorithm()
+    }
+
     /// Runs it.
     pub(super) fn run(&self, memory: &mut Memory) {
         let Memory { kernels, bytes, floats, scratches, thread_pool, .. } = memory;

@@ -184,6 +184,10 @@ impl Operator for WinogradF32 {
         Ok(work(&[weights.len() / 4, blocks(to)]).saturating_add(gather.work(from.area())))
     }
 
+    fn algorithm(&self) -> &'static str {
+        "winograd"
+    }
+
     fn planes(&self) -> usize {
         self.weights.outputs() / 4
     }

@@ -166,6 +166,10 @@ impl Operator for WinogradInt8 {
         Ok(work(&[weights.len() / 4, blocks(to)]).saturating_add(gathering))
     }
 
+    fn algorithm(&self) -> &'static str {
+        "winograd"
+    }
+
     fn planes(&self) -> usize {
         self.weights.outputs() / 4
     }
@@ -210,6 +214,10 @@ impl Operator for WinogradRequantized {
         let channels = self.requantize.iter().map(Requantize::channels);
         ensure(channels.eq([self.convolution.outputs()]), "affines of other outputs")?;
         self.convolution.check(kernels, memory, tiling)
+    }
+
+    fn algorithm(&self) -> &'static str {
+        "winograd"
     }
 
     fn planes(&self) -> usize {

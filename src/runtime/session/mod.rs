@@ -7,14 +7,15 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::device::Device;
 use super::heat::HeatMapper;
 use super::load::{Model, read_rest};
-use super::network::Network;
+use super::network::{Network, StepClock};
 use super::options::SessionOptions;
 use super::prepared::{self, Prepared, Source};
-use super::{Execution, Preprocessor, labels};
+use super::{Execution, Preprocessor, Step, labels};
 use crate::cpu::most_threads;
 use crate::error::{Error, ErrorKind, Result};
 use crate::isolate::isolated;
@@ -376,6 +377,34 @@ impl Session {
         }
         let Self { network, features, .. } = self;
         network.run(input, scores, features)
+    }
+
+    /// What [`run_timed`](Self::run_timed) times, in order.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Usage`] for a network that a device runs, [`ErrorKind::Model`] if tract cannot list its own graph.
+    pub fn steps(&self) -> Result<Vec<Step>> {
+        self.network.steps()
+    }
+
+    /// As [`run_into`](Self::run_into), of one picture, and writes to `times` what each of [`steps`](Self::steps) took by `clock`.
+    ///
+    /// # Errors
+    /// As [`run_into`](Self::run_into) and [`steps`](Self::steps).
+    pub fn run_timed(
+        &mut self,
+        input: &[f32],
+        scores: &mut [f32],
+        clock: StepClock,
+        times: &mut Vec<Duration>,
+    ) -> Result<()> {
+        let (values, classes) = (self.values(), self.classes());
+        if [input.len(), scores.len()] != [values, classes] {
+            let message = format!("one picture of {values} values is timed, and {classes} scores, not {}", input.len());
+            return Err(Error::new(ErrorKind::Shape, message));
+        }
+        let features = self.network.features();
+        self.network.run_timed(input, scores, &mut self.features[..features], clock, times)
     }
 
     /// Why the network runs on the processor where a GPU would have been taken ([`Device::Auto`]), or is tract's on a GPU.

@@ -139,3 +139,27 @@ fn what_the_model_says_of_its_scores_wins_over_its_graph() {
     let session = |scores| Session::from_onnx(&bytes, &SessionOptions { scores, ..Default::default() }).unwrap();
     assert_eq!((session(None).scores(), session(Some(Scores::None)).scores()), (Scores::Sigmoid, Scores::None));
 }
+
+#[test]
+fn timed_runs_give_the_same_scores_and_a_time_for_each_step() {
+    let input: Vec<f32> = (0..192).map(|i| i as f32 / 192.0).collect();
+    for (stock, clock) in [(false, StepClock::Wall), (true, StepClock::Wall), (false, StepClock::Processor)] {
+        let mut session = Session::from_onnx(&bytes(None), &SessionOptions { stock, ..Default::default() }).unwrap();
+        let steps = session.steps().unwrap();
+        let (mut scores, mut times) = (vec![0.0; 3], vec![Duration::MAX; 7]);
+        session.run_timed(&input, &mut scores, clock, &mut times).unwrap();
+        assert_eq!(scores, session.run(&input).unwrap());
+        assert_eq!(times.len(), steps.len());
+        assert!(times.iter().any(|time| !time.is_zero()));
+        let (listed, macs) = (session.execution().unwrap(), |nodes: &[u64]| nodes.iter().sum::<u64>());
+        let listed: Vec<u64> = listed.nodes.iter().map(|node| node.macs).collect();
+        let timed: Vec<u64> = steps.iter().map(|step| step.executed.macs).collect();
+        // Steps are what is listed, with loading and storing.
+        assert_eq!((steps.len(), macs(&timed)), (listed.len() + if stock { 0 } else { 2 }, macs(&listed)));
+        let weights: u64 = steps.iter().filter_map(|step| step.traffic).map(|traffic| traffic.weights).sum();
+        assert!(weights > 500, "{weights} bytes");
+    }
+    let mut session = Session::from_onnx(&bytes(None), &SessionOptions::default()).unwrap();
+    let error = session.run_timed(&input[1..], &mut [0.0; 3], StepClock::Wall, &mut Vec::new()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Shape);
+}
