@@ -1,7 +1,10 @@
 use sha2::Digest as _;
 
+use super::super::options::SessionOptions;
+use super::open::hash;
 use super::*;
 use crate::frame::RgbImage;
+use crate::model::Metadata;
 use crate::model::{Architecture, DenseNetConfig, Weights, onnx};
 use crate::runtime::Classifier;
 
