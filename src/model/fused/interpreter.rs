@@ -57,13 +57,15 @@ impl FusedNetwork {
     fn gather(&self, reads: &[Read], segments: &[Planes]) -> Planes {
         let mut all = Planes::new();
         for read in reads {
-            let area = self.shape(read.segment).area();
-            let mut values = segments[read.segment].clone();
-            apply(&read.prologue, &mut values, area);
-            if read.channels.is_empty() {
-                all.extend(values);
-            } else {
-                read.channels.iter().for_each(|channel| all.extend(&values[channel * area..][..area]));
+            let shape = self.shape(read.segment);
+            let (area, values) = (shape.area(), &segments[read.segment]);
+            let every: Vec<usize> = (0..shape.channels).collect();
+            for &channel in if read.channels.is_empty() { &every } else { &read.channels } {
+                let start = all.len();
+                all.extend(&values[channel * area..][..area]);
+                for affine in &read.prologue {
+                    all[start..].iter_mut().for_each(|value| *value = affine.apply(channel, *value));
+                }
             }
         }
         all
