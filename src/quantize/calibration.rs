@@ -1,6 +1,6 @@
 //! Runs a float network over pictures and keeps what its values are like.
 
-use super::histogram::Histogram;
+use super::histogram::{Extremes, Histogram};
 use super::whole::Inputs;
 use crate::error::Result;
 use crate::model::fused::{FusedNetwork, Op, Trace};
@@ -21,6 +21,26 @@ pub(super) struct Seen {
 }
 
 impl Seen {
+    /// Counts `values` that it reads.
+    fn see(&mut self, values: &[f32], all: Extremes) {
+        self.input.add(values, all.greatest);
+        self.least = self.least.min(all.least);
+    }
+
+    /// As [`see`](Self::see), for planes of channels.
+    fn see_planes(&mut self, values: &[f32]) {
+        let area = values.len() / self.sums.len();
+        let mut all = Extremes::default();
+        for ((plane, sum), most) in values.chunks_exact(area).zip(&mut self.sums).zip(&mut self.greatest) {
+            let plane = Extremes::of(plane);
+            *sum += plane.sum;
+            *most = most.max(plane.greatest);
+            all = all.and(plane);
+        }
+        self.count += area as u64;
+        self.see(values, all);
+    }
+
     /// Mean of each channel it reads.
     pub(super) fn means(&self) -> Vec<f64> {
         self.sums.iter().map(|sum| sum / self.count.max(1) as f64).collect()
@@ -55,27 +75,15 @@ pub(super) fn calibrate(
         let values: Vec<&[f32]> = values.iter().map(Vec::as_slice).collect();
         network.run_observed(&values, &mut |number, trace, values| {
             let seen = &mut seen[number];
-            let least = |least: f32| values.iter().copied().fold(least, f32::min);
             match trace {
-                Trace::Result => return,
+                Trace::Result => {}
                 Trace::Written => {
-                    seen.result.add(values);
-                    seen.least_result = least(seen.least_result);
-                    return;
+                    let all = Extremes::of(values);
+                    seen.result.add(values, all.greatest);
+                    seen.least_result = seen.least_result.min(all.least);
                 }
-                Trace::Input => {
-                    seen.input.add(values);
-                    seen.least = least(seen.least);
-                }
-            }
-            if !matches!(network.layers[number].op, Op::Convolution { .. }) {
-                return;
-            }
-            let area = values.len() / seen.sums.len();
-            seen.count += area as u64;
-            for (channel, plane) in values.chunks_exact(area).enumerate() {
-                seen.sums[channel] += plane.iter().map(|&v| f64::from(v)).sum::<f64>();
-                seen.greatest[channel] = plane.iter().fold(seen.greatest[channel], |most, v| most.max(v.abs()));
+                Trace::Input if matches!(network.layers[number].op, Op::Convolution { .. }) => seen.see_planes(values),
+                Trace::Input => seen.see(values, Extremes::of(values)),
             }
         });
         progress();
