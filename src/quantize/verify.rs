@@ -14,13 +14,20 @@ const FLOAT: f32 = 1e-2;
 /// Least signal-to-quantization-noise ratio in decibels: beyond, there is more noise than signal.
 const LEAST: f64 = 0.0;
 
-/// Looks whether the graph, written without any encoding and read back, gives the `logits` of the graph that was read.
+/// Looks whether the graph, written without any encoding and read back, gives the `logits` of the graph that was read, and the same kind of scores.
 ///
 /// # Errors
 /// [`ErrorKind::Model`] where it does not.
 pub(super) fn float(whole: &Whole, network: &FusedNetwork, picture: &[f32], logits: &[f32]) -> Result<()> {
     let encodings = vec![LayerEncodings::default(); network.layers.len()];
     let written = isolated(|| trial::written(whole, network, &encodings))?;
+    let (now, before) = (written.whole.file.ending, whole.file.ending);
+    if now != before {
+        let message = format!(
+            "its graph cannot be written: its scores are of kind {before:?}, and would be read back as {now:?}; please report it with the file"
+        );
+        return Err(Error::new(ErrorKind::Model, message));
+    }
     let found = trial::logits(&written.whole.file, &[picture.to_vec()], 1)?.remove(0);
     let greatest = logits.iter().fold(0.0_f32, |most, v| most.max(v.abs()));
     let apart = logits.iter().zip(&found).fold(0.0_f32, |most, (a, b)| most.max((a - b).abs()));

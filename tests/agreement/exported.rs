@@ -108,15 +108,19 @@ fn every_form_is_quantized() {
     }
 }
 
-/// torchxrayvision's network: one channel, and a sigmoid for each of 18 findings.
+/// torchxrayvision's network: one channel, and a sigmoid for each of 18 findings; with operating points these are scaled, but for one
+/// without.
 #[test]
 fn a_chest_network_is_run_as_onnx_runtime_does() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/networks/chest-x-ray");
-    let mut session = Session::open(&folder.join("model.onnx"), &SessionOptions::default()).unwrap();
-    let (x, _) = npy::<f32>(&folder.join("x.npy"));
-    let (truth, _) = npy::<f32>(&folder.join("y.npy"));
-    assert_eq!((session.input_shape(), session.classes()), ([1, 48, 48], 18));
-    assert_eq!(session.scores(), densight::model::Scores::Sigmoid);
-    assert_eq!(session.execution().unwrap().kernel_share(), 1.0);
-    assert!(error(&session.run(&x).unwrap(), &truth) <= 1e-5);
+    for name in ["chest-x-ray", "chest-x-ray-points", "chest-x-ray-points-dynamo"] {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/networks").join(name);
+        let mut session = Session::open(&folder.join("model.onnx"), &SessionOptions::default()).unwrap();
+        let (x, _) = npy::<f32>(&folder.join("x.npy"));
+        let (truth, _) = npy::<f32>(&folder.join("y.npy"));
+        assert_eq!((session.input_shape(), session.classes()), ([1, 48, 48], 18));
+        assert_eq!(session.scores(), densight::model::Scores::Sigmoid, "{name}");
+        assert_eq!(session.execution().unwrap().kernel_share(), 1.0, "{name}");
+        assert!(error(&session.run(&x).unwrap(), &truth) <= 1e-5, "{name}");
+        assert_eq!(truth[3] == 0.5, name != "chest-x-ray", "the one without an operating point");
+    }
 }

@@ -8,12 +8,12 @@ use serde_json::Value;
 
 use super::*;
 
-/// A folder with the exported model and the clip's photographs in gray.
-fn workshop() -> tempfile::TempDir {
+/// A folder with an exported model and the clip's photographs in gray.
+fn workshop(model: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     for name in ["model.onnx", "model.toml"] {
-        std::fs::copy(root.join("tests/fixtures/networks/chest-x-ray").join(name), folder.path().join(name)).unwrap();
+        std::fs::copy(root.join("tests/fixtures/networks").join(model).join(name), folder.path().join(name)).unwrap();
     }
     std::fs::create_dir(folder.path().join("gray")).unwrap();
     for name in ["chelsea", "coffee", "rocket"] {
@@ -37,7 +37,11 @@ fn scores(record: &Value) -> HashMap<String, f64> {
 
 #[test]
 fn several_findings_at_a_time_reach_the_camera_loop() {
-    let folder = workshop();
+    ["chest-x-ray", "chest-x-ray-points"].into_iter().for_each(reach_the_camera_loop);
+}
+
+fn reach_the_camera_loop(model: &str) {
+    let folder = workshop(model);
     let quantized = densight(folder.path(), &["quantize", "model.onnx", "--images", "gray", "-o", "int8.onnx"]);
     assert_eq!(quantized.status.code(), Some(0), "{}", stderr(&quantized));
     let args = ["gray", "json://-", "file://p_%d.png", "--model", "int8.onnx", "--topk", "18", "-q"];
@@ -62,7 +66,7 @@ fn several_findings_at_a_time_reach_the_camera_loop() {
 
 #[test]
 fn a_table_of_findings_is_evaluated_label_by_label() {
-    let folder = workshop();
+    let folder = workshop("chest-x-ray");
     let table = "picture,Edema,Mass\nchelsea.png,1,0\ncoffee.png,0,1\nrocket.png,1,\n";
     std::fs::write(folder.path().join("gray/findings.csv"), table).unwrap();
     let eval = |more: &[&str]| {

@@ -5,7 +5,7 @@
 Each is a folder `FOLDER/NAME/` with `model.onnx`, the input `x.npy`, ONNX Runtime's answer without optimizations `y.npy`, and a `model.toml`
 where the input is not scaled as usual. `FOLDER/pictures/` has pictures to calibrate with. A NAME is a network's and its exporter's,
 `densenet121.torchscript`. Weights are what the package draws; the statistics of batch norms come from the pictures, so that values stay as
-large as in a trained network. `chest-x-ray` is the one of tests/fixtures/networks. Needs what `requirements-networks.txt` lists.
+large as in a trained network. `chest-x-ray` and `chest-x-ray-points` are those of tests/fixtures/networks. Needs what `requirements-networks.txt` lists.
 """
 
 import torch
@@ -53,6 +53,16 @@ def torchxrayvision(**options):
     return torchxrayvision.models.DenseNet(apply_sigmoid=True, **options)
 
 
+def operating_points(**options):
+    """Each finding scaled so that 0.5 is its operating point, as torchxrayvision's trained networks do; one has none."""
+    import torchxrayvision
+
+    model = torchxrayvision.models.DenseNet(**options)
+    model.op_threshs = torch.linspace(0.02, 0.9, len(FINDINGS))
+    model.op_threshs[3] = float("nan")
+    return model
+
+
 BOTH = ("torchscript", "dynamo")
 FINDINGS = [
     "Atelectasis", "Consolidation", "Infiltration", "Pneumothorax", "Edema", "Emphysema", "Fibrosis", "Effusion", "Pneumonia",
@@ -65,6 +75,7 @@ NETWORKS = {
     "timm-densenet121-silu": Network(timm, "densenet121", act_layer="silu"),
     "timm-rdnet-tiny": Network(timm, "rdnet_tiny"),
     "torchxrayvision": Network(torchxrayvision, channels=1, scaled=(0.5, 1 / 2048), labels=FINDINGS),
+    "torchxrayvision-points": Network(operating_points, channels=1, scaled=(0.5, 1 / 2048), labels=FINDINGS),
     "monai-densenet121": Network(monai, 3),
     "monai-densenet121-gray": Network(monai, 1, channels=1),
     "se-densenet121": Network(own_networks.se_densenet121),
@@ -81,6 +92,8 @@ NETWORKS = {
 SMALL = {
     "chest-x-ray": Network(torchxrayvision, channels=1, scaled=(0.5, 1 / 2048), labels=FINDINGS, side=48, growth_rate=8,
                            block_config=(2, 2), num_init_features=8, bn_size=2),
+    "chest-x-ray-points": Network(operating_points, exporters=BOTH, channels=1, scaled=(0.5, 1 / 2048), labels=FINDINGS, side=48,
+                                  growth_rate=8, block_config=(2, 2), num_init_features=8, bn_size=2),
 }
 
 

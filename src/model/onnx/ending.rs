@@ -36,7 +36,8 @@ const STORES: [&str; 11] = [
 
 /// Operators that combine values one by one: where all that they combine are sigmoids and constants, thresholds and scales were
 /// applied to each class.
-const COMBINES: [&str; 10] = ["Add", "Clip", "Concat", "Div", "Max", "Min", "Mul", "ScatterND", "Sub", "Where"];
+const COMBINES: [&str; 11] =
+    ["Add", "BatchNormalization", "Clip", "Concat", "Div", "Max", "Min", "Mul", "Relu", "Sub", "Where"];
 
 /// What gives the output `output` of `graph`, whose nodes are in order.
 pub(super) fn ending(graph: &GraphProto, output: &str) -> Ending {
@@ -83,7 +84,7 @@ fn all_sigmoids(makers: &HashMap<&str, &NodeProto>, node: &NodeProto) -> bool {
                 op if STORES.contains(&op)
                     || COMBINES.contains(&op)
                     || CONDITIONS.contains(&op)
-                    || ["Expand", "Gather", "NonZero", "Tile"].contains(&op) =>
+                    || ["Expand", "Gather", "Tile"].contains(&op) =>
                 {
                     open.push(maker);
                 }
@@ -139,6 +140,9 @@ mod tests {
             ("Where", &["low", "c", "d"], "y"),
         ];
         assert_eq!(of(&scaled), Ending::Sigmoid);
+        // As such scales are written when a network is quantized.
+        let norm = ("BatchNormalization", &["b", "scale", "offset", "mean", "variance"][..], "y");
+        assert_eq!(of(&[scaled[0], scaled[1], norm]), Ending::Sigmoid);
         assert_eq!(of(&[("Gemm", &["x"], "a"), ("Add", &["a", "bias"], "y")]), Ending::Logits);
     }
 }

@@ -12,7 +12,7 @@ use super::tensors::value_count;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Operators that give no more values than their inputs have together.
-const NOT_GROWING: [&str; 42] = [
+const NOT_GROWING: [&str; 43] = [
     "Abs",
     "BatchNormalization",
     "Cast",
@@ -29,6 +29,8 @@ const NOT_GROWING: [&str; 42] = [
     "HardSigmoid",
     "HardSwish",
     "Identity",
+    "IsInf",
+    "IsNaN",
     "LeakyRelu",
     "Log",
     "Neg",
@@ -44,7 +46,6 @@ const NOT_GROWING: [&str; 42] = [
     "Relu",
     "Reshape",
     "Round",
-    "ScatterND",
     "Sigmoid",
     "Sign",
     "Slice",

@@ -10,6 +10,7 @@ mod growth;
 mod halves;
 mod input;
 mod layout;
+mod masked;
 mod nodes;
 mod operators;
 mod pads;

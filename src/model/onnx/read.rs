@@ -9,8 +9,8 @@ use super::super::{Limit, Limits, Metadata};
 use super::operators::{self, Opsets};
 use super::tensors::{first_nan, is_whole, value_count};
 use super::{
-    Ending, Fusion, GraphInput, Outside, Unknown, ending, external, fold, fuse, growth, halves, input, layout, pads,
-    properties, refuse, six, unknown, wide_quantizers,
+    Ending, Fusion, GraphInput, Outside, Unknown, ending, external, fold, fuse, growth, halves, input, layout, masked,
+    pads, properties, refuse, six, unknown, wide_quantizers,
 };
 use crate::error::Result;
 
@@ -118,6 +118,7 @@ impl OnnxFile {
         fuse::expand(graph, limits)?;
         // What was put in has names of its own.
         operators::sort(graph).map_err(refuse)?;
+        masked::fold(graph, &input, limits).map_err(refuse)?;
         fuse::check_constants(graph, limits).map_err(refuse)?;
         operators::distinguish(graph);
         fuse::decode_blocks(graph, limits);
@@ -256,14 +257,16 @@ fn nodes(graph: &GraphProto) -> u64 {
 
 /// Refuses constants that are NaN or not whole.
 fn check_values(graph: &GraphProto) -> Result<()> {
-    let constants =
-        graph.node.iter().flat_map(|node| node.attribute.iter().filter_map(move |a| Some((&node.name, a.t.as_ref()?))));
-    for (name, tensor) in graph.initializer.iter().map(|t| (&t.name, t)).chain(constants) {
+    let constants = graph.node.iter().flat_map(|node| {
+        let given = node.output.first().unwrap_or(&node.name);
+        node.attribute.iter().filter_map(move |a| Some((&node.name, given, a.t.as_ref()?)))
+    });
+    for (name, given, tensor) in graph.initializer.iter().map(|t| (&t.name, &t.name, t)).chain(constants) {
         if !is_whole(tensor) {
             let message = format!("tensor {name} does not hold as many values as its extents {:?} say", tensor.dims);
             return Err(refuse(message));
         }
-        if let Some(at) = first_nan(tensor) {
+        if let Some(at) = first_nan(tensor).filter(|_| !is_chosen_from(graph, given)) {
             let message = format!("tensor {name} holds NaN at position {at}: the training or conversion failed");
             return Err(refuse(message));
         }
@@ -271,11 +274,37 @@ fn check_values(graph: &GraphProto) -> Result<()> {
     Ok(())
 }
 
+/// Whether NaN in the tensor `name` means that something is not given: nothing reads it, or what is computed of it value by value, but
+/// comparisons and what chooses by a mask.
+fn is_chosen_from(graph: &GraphProto, name: &str) -> bool {
+    const CHOOSES: [&str; 7] = ["GatherND", "Greater", "GreaterOrEqual", "IsNaN", "Less", "LessOrEqual", "Where"];
+    const COMPUTES: [&str; 6] = ["Add", "Div", "Expand", "Identity", "Mul", "Sub"];
+    let mut open = vec![name];
+    let (mut at, mut chosen) = (0, false);
+    while let Some(&name) = open.get(at) {
+        if graph.output.iter().any(|output| output.name == name) {
+            return false;
+        }
+        for node in graph.node.iter().filter(|node| node.input.iter().any(|input| input == name)) {
+            if COMPUTES.contains(&node.op_type.as_str()) {
+                let outputs = node.output.iter().map(String::as_str);
+                open.extend(outputs.filter(|output| !open.contains(output)).collect::<Vec<_>>());
+            } else if CHOOSES.contains(&node.op_type.as_str()) {
+                chosen = true;
+            } else {
+                return false;
+            }
+        }
+        at += 1;
+    }
+    chosen
+}
+
 #[cfg(test)]
 mod tests {
     use tract_onnx::pb::{ValueInfoProto, tensor_shape_proto::dimension, type_proto};
 
-    use super::super::super::{Architecture, DenseNetConfig, Weights};
+    use super::super::super::{Architecture, DenseNetConfig, Tensor, Weights};
     use super::super::nodes::{initializer, value};
     use super::*;
     use crate::error::ErrorKind;
@@ -319,6 +348,16 @@ mod tests {
         assert!(refused(|g| g.input.clear()).contains("no input"));
         assert!(refused(|g| g.output.clear()).contains("no output"));
         assert!(refused(|g| g.input.push(value("y", &[1]))).contains("more than one input"));
+        let unread = |g: &mut GraphProto| {
+            g.initializer.push(initializer("points", &Tensor { shape: vec![1], data: vec![f32::NAN] }))
+        };
+        assert!(
+            refused(|g| {
+                unread(g);
+                g.output[0].name = "points".into()
+            })
+            .contains("points holds NaN")
+        );
         assert!(refused(|g| g.initializer[0].raw_data[..4].copy_from_slice(&f32::NAN.to_le_bytes())).contains("conv0"));
         let mut proto = ModelProto::decode(good().as_slice()).unwrap();
         proto.graph.as_mut().unwrap().input[0] = symbolic("input", &["n", "3", "h", "w"]);

@@ -45,7 +45,7 @@ impl<'a> Constants<'a> {
     }
 
     /// Makes whole numbers known, such as the extents of a tensor.
-    pub(super) fn insert(&mut self, name: &str, values: Vec<i64>) {
+    pub(in super::super) fn insert(&mut self, name: &str, values: Vec<i64>) {
         let (dims, kind) = (vec![values.len()], DataType::Int64);
         let constant = Constant { dims, values: Values::Whole(values), kind };
         self.computed.get_mut().insert(name.into(), Some(constant));
@@ -58,7 +58,7 @@ impl<'a> Constants<'a> {
     }
 
     /// Extents and type of the tensor `name`, if it does not depend on the graph's input.
-    pub(super) fn extents(&self, name: &str) -> Option<(Vec<usize>, DataType)> {
+    pub(in super::super) fn extents(&self, name: &str) -> Option<(Vec<usize>, DataType)> {
         if let Some(tensor) = self.initializers.get(name) {
             let dims = tensor.dims.iter().map(|&dim| usize::try_from(dim).ok()).collect::<Option<_>>()?;
             return Some((dims, DataType::try_from(tensor.data_type).ok()?));
@@ -218,7 +218,7 @@ fn transpose<T: Copy>(values: &[T], rows: usize, columns: usize) -> Vec<T> {
 
 /// Whether [`Constants`] computes what such a node gives, so that it is worth to know its inputs.
 fn evaluates(node: &NodeProto) -> bool {
-    const OPERATORS: [&str; 29] = [
+    const OPERATORS: [&str; 31] = [
         "Abs",
         "Add",
         "Cast",
@@ -229,6 +229,7 @@ fn evaluates(node: &NodeProto) -> bool {
         "DequantizeLinear",
         "Div",
         "Dropout",
+        "Equal",
         "Exp",
         "Expand",
         "Flatten",
@@ -248,6 +249,7 @@ fn evaluates(node: &NodeProto) -> bool {
         "Sub",
         "Transpose",
         "Unsqueeze",
+        "Where",
     ];
     OPERATORS.contains(&node.op_type.as_str())
 }

@@ -72,6 +72,10 @@ fn function(node: &NodeProto) -> Option<Function> {
 /// One number for each channel, from a constant of one number or one for each.
 pub(super) fn per_channel(constant: &Constant, value: &Value) -> Result<Vec<f64>, NotFused> {
     let numbers = constant.real();
+    // What it gives there is not chosen, or the file would have been refused.
+    if numbers.iter().any(|number| number.is_nan()) {
+        return Err(NotFused::Form("its constant holds NaN"));
+    }
     let channels = value.shape.channels;
     let rank = value.dims().len();
     let expected: Vec<usize> = (0..rank).map(|axis| if axis == 1 { channels } else { 1 }).collect();

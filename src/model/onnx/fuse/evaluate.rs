@@ -7,11 +7,13 @@ use super::constant::{Constant, Values, decode};
 use crate::model::onnx::operators;
 use crate::quant::round;
 
+mod meeting;
 mod select;
 #[cfg(test)]
 mod tests;
 
-use select::{Slices, broadcast, expanded, filled, gathered, joined, sliced};
+use meeting::{binary, chosen, equal};
+use select::{Slices, expanded, filled, gathered, joined, sliced};
 
 /// The first output of `node`, whose `inputs` are known or not; `None` for what is not known, and for what an operator
 /// is not evaluated for here: an attribute or a type that would make it something else.
@@ -50,6 +52,8 @@ fn computed(node: &NodeProto, inputs: &[Option<&Constant>]) -> Option<Constant> 
             joined(&parts?, node.int("axis")?)
         }
         "Add" | "Sub" | "Mul" | "Div" => binary(input(0)?, input(1)?, &node.op_type),
+        "Equal" => equal(input(0)?, input(1)?),
+        "Where" => chosen(input(0)?, input(1)?, input(2)?),
         "Slice" => sliced(input(0)?, &Slices::of(node, inputs)?),
         "Sqrt" => map(input(0)?, f32::sqrt),
         "Abs" => map(input(0)?, f32::abs),
@@ -76,7 +80,7 @@ fn extents(node: &NodeProto, constant: &Constant) -> Constant {
 }
 
 /// The extents that `Shape` gives: from `start` on, to `end`, both counted from the end where negative.
-pub(super) fn some_of(dims: Vec<i64>, start: Option<i64>, end: Option<i64>) -> Vec<i64> {
+pub(in super::super) fn some_of(dims: Vec<i64>, start: Option<i64>, end: Option<i64>) -> Vec<i64> {
     let rank = dims.len() as i64;
     let within = |axis: i64| (if axis < 0 { axis.saturating_add(rank) } else { axis }).clamp(0, rank) as usize;
     let (start, end) = (within(start.unwrap_or(0)), within(end.unwrap_or(rank)));
@@ -348,36 +352,4 @@ fn map(constant: &Constant, f: impl Fn(f32) -> f32) -> Option<Constant> {
         }
         _ => None,
     }
-}
-
-/// A binary operator, with extents of 1 repeated.
-fn binary(a: &Constant, b: &Constant, op: &str) -> Option<Constant> {
-    if a.kind != b.kind {
-        return None;
-    }
-    let (dims, places) = broadcast(&a.dims, &b.dims)?;
-    let values = match (&a.values, &b.values, a.kind) {
-        (Values::F32(x), Values::F32(y), DataType::Float) => {
-            let value = |[i, j]: [usize; 2]| match op {
-                "Add" => Some(x[i] + y[j]),
-                "Sub" => Some(x[i] - y[j]),
-                "Mul" => Some(x[i] * y[j]),
-                "Div" => Some(x[i] / y[j]),
-                _ => None,
-            };
-            Values::F32(places.into_iter().map(value).collect::<Option<_>>()?)
-        }
-        (Values::Whole(x), Values::Whole(y), DataType::Int64) => {
-            let value = |[i, j]: [usize; 2]| match op {
-                "Add" => x[i].checked_add(y[j]),
-                "Sub" => x[i].checked_sub(y[j]),
-                "Mul" => x[i].checked_mul(y[j]),
-                "Div" => x[i].checked_div(y[j]),
-                _ => None,
-            };
-            Values::Whole(places.into_iter().map(value).collect::<Option<_>>()?)
-        }
-        _ => return None,
-    };
-    Some(Constant { dims, values, kind: a.kind })
 }

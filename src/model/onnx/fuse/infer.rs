@@ -12,7 +12,7 @@ use super::evaluate::quantized_kind;
 use super::shapes::pooled;
 
 /// Extents and type of a tensor.
-pub(super) type Extents = (Vec<usize>, DataType);
+pub(in super::super) type Extents = (Vec<usize>, DataType);
 
 /// Operators that give as many values as they read, of the same type.
 const ALIKE: [&str; 47] = [
@@ -69,7 +69,7 @@ const MEETING: [&str; 11] = ["Add", "BiasGelu", "Div", "Max", "Mean", "Min", "Mo
 const COMPARING: [&str; 8] = ["And", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Or", "Xor"];
 
 /// Extents of each output of `node`, whose `inputs` have these, as far as they are known; `None` where they cannot be told.
-pub(super) fn inferred(
+pub(in super::super) fn inferred(
     node: &NodeProto,
     inputs: &[Option<Extents>],
     constants: &Constants<'_>,
@@ -96,6 +96,7 @@ impl Inference<'_> {
             op if ALIKE.contains(&op) => one(Some(dims.clone()), kind),
             op if MEETING.contains(&op) => one(self.met(), kind),
             op if COMPARING.contains(&op) => one(self.met(), DataType::Bool),
+            "IsInf" | "IsNaN" => one(Some(dims.clone()), DataType::Bool),
             "Where" => one(self.met(), self.input(1)?.1),
             "Cast" => one(Some(dims.clone()), type_of(self.node.int("to")?)?),
             "CastLike" => one(Some(dims.clone()), self.input(1)?.1),

@@ -163,3 +163,18 @@ fn what_is_not_understood_is_not_known() {
     let training = node("Dropout", 3, vec![]);
     assert_eq!(given(&training, &[&real(&[1], &[4.0]), &real(&[], &[0.5]), &list(&[1])]), None);
 }
+
+#[test]
+fn extents_that_an_exporter_asks_about_are_known() {
+    // Torch: -1 in the extents to expand to means those that there are.
+    let (asked, ones) = (list(&[-1, 18]), list(&[1, 1]));
+    let minus = given(&node("Mul", 2, vec![]), &[&ones, &list(&[-1])]).unwrap();
+    let same = given(&node("Equal", 2, vec![]), &[&asked, &minus]).unwrap();
+    assert_eq!(same, whole(&[2], &[1, 0], DataType::Bool));
+    assert_eq!(given(&node("Where", 3, vec![]), &[&same, &ones, &asked]), Some(list(&[1, 18])));
+    let rows = whole(&[2, 1], &[1, 0], DataType::Bool);
+    let picked = given(&node("Where", 3, vec![]), &[&rows, &real(&[2], &[1.0, 2.0]), &real(&[], &[3.0])]);
+    assert_eq!(picked, Some(real(&[2, 2], &[1.0, 2.0, 3.0, 3.0])));
+    assert_eq!(given(&node("Where", 3, vec![]), &[&list(&[1]), &ones, &ones]), None, "no condition");
+    assert_eq!(given(&node("Where", 3, vec![]), &[&same, &ones, &real(&[2], &[0.0; 2])]), None, "types differ");
+}
