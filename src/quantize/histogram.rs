@@ -13,7 +13,7 @@ pub enum Method {
     Percentile,
     /// The quantized values' distribution is closest to that of the values (Kullback-Leibler divergence, as TensorRT calibrates).
     Entropy,
-    /// The mean squared error of the quantized values is least, with what is cut off counted [`CUT`] times: errors of rounding are as
+    /// The mean squared error of the quantized values is least, with what is cut off counted 16 times: errors of rounding are as
     /// often above as below and mostly cancel in a convolution's sums, what is cut off lacks in all of them.
     Mse,
 }

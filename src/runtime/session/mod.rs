@@ -189,7 +189,7 @@ impl Session {
         self.network.run_timed(input, scores, &mut self.features[..features], clock, times)
     }
 
-    /// Why the network runs on the processor where a GPU would have been taken ([`Device::Auto`]), or is tract's on a GPU.
+    /// Why the network runs on the processor where a GPU would have been taken ([`Device::Auto`](super::Device::Auto)), or is tract's on a GPU.
     pub fn fell_back(&self) -> Option<&FellBack> {
         self.fell_back.as_ref()
     }
