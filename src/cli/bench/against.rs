@@ -188,8 +188,7 @@ mod tests {
             assert!(error.to_string().contains(reason) && !error.to_string().contains('\n'), "{error}");
         }
         assert!(refusal("exit 7").is_err());
-        assert!(
-            Server::start(Path::new("/nowhere/densight"), &[]).err().unwrap().to_string().contains("cannot be started")
-        );
+        // Under QEMU it is noticed only when it is asked.
+        assert!(Server::start(Path::new("/nowhere/densight"), &[]).and_then(|mut server| server.run(1)).is_err());
     }
 }
