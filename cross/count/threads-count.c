@@ -3,7 +3,7 @@
  *
  * Each thread has a clock of executed instructions. None gets further ahead than STEP of the slowest one that is not inside a system call; a
  * thread that comes back from a call has waited for as long as the others have worked, and one that wakes others goes on when they are awake.
- * Few instructions between two that waiting loops are made of (`isb`, Rust's `spin_loop`) are waiting, all others work. Declarations as in count.c.
+ * Few instructions between two that waiting loops are made of (`isb`, Rust's `spin_loop`) are waiting, all others work.
  */
 #define _DEFAULT_SOURCE
 #include <inttypes.h>
@@ -15,6 +15,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "plugin.h"
+
 #define STEP 2000
 #define MOST 64
 #define PATIENCE 10000
@@ -23,20 +25,6 @@
 #define FUTEX 98
 #define FUTEX_WAKE 1
 
-typedef uint64_t plugin;
-struct qemu_plugin_tb;
-struct qemu_plugin_insn;
-
-extern size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *block);
-extern struct qemu_plugin_insn *qemu_plugin_tb_get_insn(const struct qemu_plugin_tb *block, size_t index);
-#ifndef COPIES
-extern const void *qemu_plugin_insn_data(const struct qemu_plugin_insn *instruction);
-#else
-extern size_t qemu_plugin_insn_data(const struct qemu_plugin_insn *instruction, void *bytes, size_t len);
-#endif
-extern void qemu_plugin_register_vcpu_tb_trans_cb(plugin, void (*translated)(plugin, struct qemu_plugin_tb *));
-extern void qemu_plugin_register_vcpu_tb_exec_cb(struct qemu_plugin_tb *, void (*executed)(unsigned core, void *data),
-                                                 int registers, void *data);
 extern void qemu_plugin_register_vcpu_init_cb(plugin, void (*started)(plugin, unsigned core));
 extern void qemu_plugin_register_vcpu_exit_cb(plugin, void (*left)(plugin, unsigned core));
 extern void qemu_plugin_register_vcpu_syscall_cb(plugin, void (*called)(plugin, unsigned core, int64_t number, uint64_t,
@@ -44,10 +32,6 @@ extern void qemu_plugin_register_vcpu_syscall_cb(plugin, void (*called)(plugin, 
                                                                         uint64_t, uint64_t));
 extern void qemu_plugin_register_vcpu_syscall_ret_cb(plugin, void (*returned)(plugin, unsigned core, int64_t number,
                                                                               int64_t result));
-extern void qemu_plugin_register_atexit_cb(plugin, void (*ended)(plugin, void *data), void *data);
-extern void qemu_plugin_outs(const char *line);
-
-#define EXPORT __attribute__((visibility("default")))
 
 EXPORT int qemu_plugin_version = VERSION;
 
