@@ -60,11 +60,12 @@ interface=$(qemu-aarch64 --version | sed -n 's/.*version \([0-9]*\)\.\([0-9]*\).
 cc -std=c11 -O2 -Wall -Wextra -Werror -shared -fPIC -fvisibility=hidden $interface \
     -o "$scratch/count.so" "cross/count/${threads:+threads-}count.c"
 
-# instructions MODEL RUNS: those of the whole program, in which the model runs so often.
+# instructions MODEL RUNS: those of the whole program, in which the model runs so often. A server of runs does nothing between them: a benchmark
+# measures the core meanwhile.
 instructions() {
-    # Exit code 3 speaks of times, which mean nothing here.
-    TRACT_CPU_AARCH64_KIND=$core qemu-aarch64 -cpu "$core" -plugin "$scratch/count.so" -d plugin -D "$scratch/counted" \
-        "$out/densight" bench "$1" $stock ${threads:+--threads "$threads"} --warmup 0 --iterations "$2" >"$scratch/said" 2>&1 || [ $? -eq 3 ] ||
+    # shellcheck disable=SC2086
+    echo "$2" | TRACT_CPU_AARCH64_KIND=$core qemu-aarch64 -cpu "$core" -plugin "$scratch/count.so" -d plugin -D "$scratch/counted" \
+        "$out/densight" bench "$1" $stock ${threads:+--threads "$threads"} --warmup 0 --serve >"$scratch/said" 2>&1 ||
         fail "$1 on $core: $(cat "$scratch/said")"
     sed -n 's/^instructions //p' "$scratch/counted"
 }
