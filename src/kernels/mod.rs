@@ -39,6 +39,7 @@
 #![allow(clippy::needless_range_loop)]
 
 mod affine;
+mod aligned;
 mod clock;
 mod convolve;
 pub mod cuda;
@@ -50,6 +51,7 @@ mod mapping;
 mod peak;
 mod pipeline;
 mod planes;
+mod prefetch;
 mod quant_type;
 #[cfg(test)]
 mod tests;
@@ -58,6 +60,7 @@ mod vector;
 mod weights;
 
 pub use affine::{AffineChain, ChainInput};
+pub use aligned::Aligned;
 pub use clock::thread_clock;
 pub use convolve::{Convolve, Packed, PackedWinogradInt8, Requantize, WINOGRAD_INT8_ROWS, WinogradInt8Input};
 pub use dispatch::{Kernels, Winograd};

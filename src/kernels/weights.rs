@@ -8,18 +8,18 @@ use std::sync::Arc;
 
 use bytemuck::Pod;
 
-use super::Mapping;
+use super::{Aligned, Mapping};
 
 /// Each layer's weights begin at a multiple of this many bytes of a prepared model.
 pub const ALIGNMENT: usize = 64;
 
 /// The packed weights of a layer.
 #[derive(Clone)]
-pub struct Weights<T>(Place<T>);
+pub struct Weights<T: Pod + Default>(Place<T>);
 
 #[derive(Clone)]
-enum Place<T> {
-    Owned(Vec<T>),
+enum Place<T: Pod + Default> {
+    Owned(Aligned<T>),
     /// `len` values from byte `at` of a file; they are aligned, and inside it.
     Mapped {
         file: Arc<Mapping>,
@@ -28,7 +28,7 @@ enum Place<T> {
     },
 }
 
-impl<T: Pod> Weights<T> {
+impl<T: Pod + Default> Weights<T> {
     /// `len` values from byte `at` of the file; `None` if they are not inside it, or not aligned.
     fn mapped(file: &Arc<Mapping>, at: usize, len: usize) -> Option<Self> {
         let bytes = file.get(at..at.checked_add(len.checked_mul(size_of::<T>())?)?)?;
@@ -45,19 +45,19 @@ impl<T: Pod> Weights<T> {
     }
 }
 
-impl<T> From<Vec<T>> for Weights<T> {
+impl<T: Pod + Default> From<Vec<T>> for Weights<T> {
     fn from(values: Vec<T>) -> Self {
-        Self(Place::Owned(values))
+        Self(Place::Owned(Aligned::from(values.as_slice())))
     }
 }
 
-impl<T> Default for Weights<T> {
+impl<T: Pod + Default> Default for Weights<T> {
     fn default() -> Self {
         Vec::new().into()
     }
 }
 
-impl<T: Pod> Deref for Weights<T> {
+impl<T: Pod + Default> Deref for Weights<T> {
     type Target = [T];
 
     fn deref(&self) -> &[T] {
@@ -68,15 +68,15 @@ impl<T: Pod> Deref for Weights<T> {
     }
 }
 
-impl<T: Pod + PartialEq> PartialEq for Weights<T> {
+impl<T: Pod + Default + PartialEq> PartialEq for Weights<T> {
     fn eq(&self, other: &Self) -> bool {
         **self == **other
     }
 }
 
-impl<T: Pod + Eq> Eq for Weights<T> {}
+impl<T: Pod + Default + Eq> Eq for Weights<T> {}
 
-impl<T: Pod> fmt::Debug for Weights<T> {
+impl<T: Pod + Default> fmt::Debug for Weights<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} weights", self.len())
     }

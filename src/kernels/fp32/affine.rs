@@ -7,6 +7,7 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use super::super::affine::ClampRound;
+use super::super::prefetch::prefetch;
 use super::super::{CHANNEL_BLOCK, Kernels, PIXEL_BLOCK, PlanesMut, QuantType};
 use crate::quant::{Affine, Function, round};
 
@@ -117,6 +118,11 @@ impl AffineChainF32 {
         matches!(self.affines.as_slice(), [ChainStep { function, bounds }] if function.is_identity() && !bounds.round)
     }
 
+    /// Whether one of the affines has a function.
+    fn has_function(&self) -> bool {
+        self.affines.iter().any(|step| !step.function.is_identity())
+    }
+
     /// Applies the affines to values of a plane.
     #[inline(always)]
     fn apply(&self, plane: usize, values: &mut [f32; LANES]) {
@@ -212,6 +218,14 @@ fn read<T: Copy + Default>(
     for plane in 0..operand.planes.len() {
         let range = plane * operand.plane_stride..plane * operand.plane_stride + CHANNEL_BLOCK * operand.pixels;
         let of = operand.planes.start + plane;
+        if chain.has_function() && plane + 1 < operand.planes.len() {
+            // A function takes about as long as a value from afar.
+            let next = range.start + operand.plane_stride..range.end + operand.plane_stride;
+            match operand.input {
+                Operand::F32(values) => prefetch(&values[next]),
+                Operand::Quantized(qvalues, _) => prefetch(&qvalues[next]),
+            }
+        }
         let out = &mut out.plane(plane)[..CHANNEL_BLOCK * operand.pixels];
         match operand.input {
             Operand::F32(values) if chain.is_bounded_sum() => {

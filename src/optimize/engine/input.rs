@@ -59,6 +59,10 @@ const CACHED_BYTES: usize = 48 * 1024;
 /// Bytes of some tiles' input, such that it stays in the second cache.
 const SECOND_CACHE: usize = 256 * 1024;
 
+/// The most output channels for which f32 values are read in place. With more of them it takes less time to copy the values of a tile next to one
+/// another first: in place they lie in as many pages as there are planes.
+const MOST_IN_PLACE: usize = 32;
+
 /// The same as [`CACHED_BYTES`], in values.
 const fn cached_values<T>() -> usize {
     CACHED_BYTES / size_of::<T>()
@@ -105,6 +109,7 @@ impl<T: Element> ConvolutionInput<T> {
                 _ => None,
             };
             if T::F32
+                && layer.output.channels <= MOST_IN_PLACE
                 && pick.is_none()
                 && let Some((start, plane_stride)) = gather.in_place()
             {
@@ -236,7 +241,8 @@ impl<T: Element> ConvolutionInput<T> {
 /// whole block.
 pub(super) fn tile_len<T>(layer: &Layer, values: usize) -> usize {
     let blocks = layer.output.area().div_ceil(PIXEL_BLOCK);
-    let most = (CACHED_BYTES / (values * size_of::<T>() * PIXEL_BLOCK).max(1)).clamp(2, 16);
+    let least = if size_of::<T>() == 1 { 2 } else { 4 };
+    let most = (CACHED_BYTES / (values * size_of::<T>() * PIXEL_BLOCK).max(1)).clamp(least, 16);
     let tiles = blocks.div_ceil(most);
     blocks.div_ceil(tiles) * PIXEL_BLOCK
 }

@@ -5,27 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use crate::kernels::{Kernels, ThreadPool};
-
-/// A buffer aligned to a cache line.
-#[derive(Debug)]
-pub(super) struct Aligned<T> {
-    values: Vec<T>,
-    start: usize,
-}
-
-impl<T: Copy + Default> Aligned<T> {
-    pub(super) fn new(len: usize) -> Self {
-        let spare = 64 / size_of::<T>();
-        let values = vec![T::default(); len + spare];
-        let start = values.as_ptr().align_offset(64).min(spare);
-        Self { values, start }
-    }
-
-    pub(super) fn values(&mut self) -> &mut [T] {
-        &mut self.values[self.start..]
-    }
-}
+use crate::kernels::{Aligned, Kernels, ThreadPool};
 
 /// Memory that is used within one tile; every thread has its own. Each buffer is as long as its largest user needs.
 #[derive(Debug)]

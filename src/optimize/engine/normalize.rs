@@ -25,9 +25,11 @@ pub(super) struct Normalize {
     epsilon: f32,
 }
 
-/// Values of the pixels that are normalized at once.
-const VALUES: usize = 16;
-const PIXELS: usize = VALUES / 4;
+/// Values of a plane that are normalized at once.
+const VALUES: usize = 128;
+
+/// A number for each of these values.
+type Block = [f64; VALUES];
 
 impl Normalize {
     /// The operator for a layer, and the pixels of a tile.
@@ -39,43 +41,46 @@ impl Normalize {
         (Self { gather, held, epsilon }, tile_len)
     }
 
-    /// The values in one place of each plane, with 0 in lanes without a channel.
+    /// Normalizes values of each plane, whose first parts of `len` values are `stride` apart from `values` on, and writes each plane's.
     #[inline(always)]
-    fn column<'a>(&'a self, values: &'a [f32], stride: usize) -> impl Iterator<Item = [f64; VALUES]> + 'a {
-        self.held
-            .iter()
-            .zip(values.chunks(stride))
-            .map(|(held, plane)| std::array::from_fn(|at| if held[at % 4] { f64::from(plane[at]) } else { 0.0 }))
-    }
-
-    /// Normalizes `VALUES` values of each plane of `values`, which are `stride` apart, into the same place of `out`.
-    #[inline(always)]
-    fn block(&self, values: &[f32], stride: usize, channels: f64, mut write: impl FnMut(usize, [f32; VALUES])) {
-        let mean = self.average(values, stride, channels, [0.0; PIXELS], |value| value);
-        let variance = self.average(values, stride, channels, mean, |value| value * value);
+    fn block(&self, values: &[f32], stride: usize, len: usize, mut write: impl FnMut(usize, &[f32])) {
+        let mean = self.average(values, stride, &[0.0; VALUES][..len], |value| value);
+        let variance = self.average(values, stride, &mean[..len], |value| value * value);
         let factor = variance.map(|variance| 1.0 / (variance + f64::from(self.epsilon)).sqrt());
-        for (number, column) in self.column(values, stride).enumerate() {
-            write(number, std::array::from_fn(|at| ((column[at] - mean[at / 4]) * factor[at / 4]) as f32));
+        let mut results = [0.0; VALUES];
+        for (plane, (held, values)) in self.held.iter().zip(values.chunks(stride)).enumerate() {
+            let each = results.iter_mut().zip(&values[..len]).zip(mean.iter().zip(&factor));
+            each.for_each(|((result, &x), (mean, factor))| *result = ((f64::from(x) - mean) * factor) as f32);
+            if *held != [true; 4] {
+                results.iter_mut().enumerate().filter(|(at, _)| !held[at % 4]).for_each(|(_, result)| *result = 0.0);
+            }
+            write(plane, &results[..len]);
         }
     }
 
-    /// The average over each pixel's channels of a function of the value less `minus`.
+    /// The average over each pixel's channels of a function of the value less `minus`, for all four lanes of the pixel.
     #[inline(always)]
-    fn average(
-        &self,
-        values: &[f32],
-        stride: usize,
-        channels: f64,
-        minus: [f64; PIXELS],
-        of: impl Fn(f64) -> f64,
-    ) -> [f64; PIXELS] {
+    fn average(&self, values: &[f32], stride: usize, minus: &[f64], of: impl Fn(f64) -> f64) -> Block {
         let mut sums = [0.0; VALUES];
-        for (held, column) in self.held.iter().zip(self.column(values, stride)) {
-            for (at, sum) in sums.iter_mut().enumerate() {
-                *sum += if held[at % 4] { of(column[at] - minus[at / 4]) } else { 0.0 };
+        for (held, values) in self.held.iter().zip(values.chunks(stride)) {
+            let each = sums.iter_mut().zip(values).zip(minus);
+            if *held == [true; 4] {
+                each.for_each(|((sum, &x), minus)| *sum += of(f64::from(x) - minus));
+            } else {
+                let each = each.enumerate().filter(|(at, _)| held[at % 4]);
+                each.for_each(|(_, ((sum, &x), minus))| *sum += of(f64::from(x) - minus));
             }
         }
-        std::array::from_fn(|pixel| sums[4 * pixel..][..4].iter().sum::<f64>() / channels)
+        let channels = self.channels() as f64;
+        for pixel in sums.as_chunks_mut::<4>().0 {
+            *pixel = [pixel.iter().sum::<f64>() / channels; 4];
+        }
+        sums
+    }
+
+    /// Number of channels.
+    fn channels(&self) -> usize {
+        self.held.iter().flatten().filter(|held| **held).count()
     }
 }
 
@@ -88,8 +93,7 @@ impl Operator for Normalize {
         let Tiling { shape, tile_len } = *tiling;
         check::parts(shape, tile_len)?;
         let planes = self.gather.check(memory, blocks(shape))?;
-        let held = self.held.iter().flatten().filter(|held| **held).count();
-        ensure(self.held.len() == planes && held == shape.channels, "planes of other results")?;
+        ensure(self.held.len() == planes && self.channels() == shape.channels, "planes of other results")?;
         Ok(self.gather.work(blocks(shape)).saturating_mul(4))
     }
 
@@ -110,16 +114,15 @@ impl Compute<f32> for Normalize {
     fn run(&self, tile: Tile<'_>, planes: Range<usize>, scratch: &mut TileScratch, out: &mut PlanesMut<'_, f32>) {
         let Tile { kernels, sources, first, pixels, .. } = tile;
         let (values, _) = f32::scratch(scratch);
-        let (stride, channels) = (4 * pixels, self.held.iter().flatten().filter(|held| **held).count() as f64);
+        let stride = 4 * pixels;
         self.gather.read(kernels, sources, (first, pixels), planes, values, stride);
         kernels.vectorize(
             #[inline(always)]
             || {
                 for at in (0..stride).step_by(VALUES) {
-                    let write = |plane: usize, results: [f32; VALUES]| {
-                        out.plane(plane)[at..][..VALUES].copy_from_slice(&results);
-                    };
-                    self.block(&values[at..], stride, channels, write);
+                    let len = VALUES.min(stride - at);
+                    let write = |plane: usize, results: &[f32]| out.plane(plane)[at..][..len].copy_from_slice(results);
+                    self.block(&values[at..], stride, len, write);
                 }
             },
         );
