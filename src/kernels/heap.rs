@@ -1,4 +1,4 @@
-//! Memory that the C library's allocator holds back.
+//! What is asked of the system's memory: to take back what the C library's allocator holds, and for huge pages.
 
 /// Gives memory that is no longer used back to the system. glibc keeps freed memory for as long as something above it is in use, for each
 /// thread that ever allocated apart: a model that comes and goes on threads of its own leaves as much as it took, in one place after the
