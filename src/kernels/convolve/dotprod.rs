@@ -90,7 +90,7 @@ unsafe fn tiles<S: Sum<V>, const V: usize>(
             for eight in 0..outputs / 8 {
                 store(&S::eight(input, steps, &mut cursor), destination, 8 * eight, pixel);
             }
-            if outputs % 8 != 0 {
+            if !outputs.is_multiple_of(8) {
                 store(&S::four(input, steps, &mut cursor), destination, outputs - 4, pixel);
             }
         }
@@ -212,15 +212,24 @@ macro_rules! sum {
                     single!($one, $vectors, $channels),
                     "subs {count}, {count}, #1",
                     "b.eq 4f",
-                    // Two or four steps at a time.
+                    // Eight steps at a time, at first those that are left over.
                     "5:",
-                    "tbnz {count}, #1, 3f",
+                    "tbnz {count}, #1, 6f",
+                    "tbnz {count}, #2, 8f",
                     "2:",
+                    pair!($two, $vectors, $channels),
+                    "7:",
+                    pair!($two, $vectors, $channels),
+                    "8:",
                     pair!($two, $vectors, $channels),
                     "3:",
                     pair!($two, $vectors, $channels),
-                    "subs {count}, {count}, #4",
+                    "subs {count}, {count}, #8",
                     "b.gt 2b",
+                    "b 4f",
+                    "6:",
+                    "tbnz {count}, #2, 7b",
+                    "b 3b",
                     "4:",
                     x = inout(reg) input => _,
                     init = inout(reg) cursor.init,

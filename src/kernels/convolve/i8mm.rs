@@ -181,6 +181,17 @@ macro_rules! pair {
     };
 }
 
+/// Four steps.
+macro_rules! four {
+    ($distances:expr) => {
+        concat!(
+            "ld1 {{v8.16b, v9.16b, v10.16b, v11.16b}}, [{weights}], #64\n",
+            pair!($distances, "8", "9"),
+            pair!($distances, "10", "11"),
+        )
+    };
+}
+
 /// Declares a function that sums up 4 channels of 16 pixels.
 macro_rules! sum {
     ($name:ident($steps:ident, $stride:ident), $distances:expr, {$($operands:tt)*}) => {
@@ -208,17 +219,20 @@ macro_rules! sum {
                     "ld2r {{v28.2d, v29.2d}}, [{init}]",
                     "ld2r {{v30.2d, v31.2d}}, [{init}]",
                     "cbz {count}, 4f",
-                    "tbz {count}, #1, 2f",
+                    "tbz {count}, #1, 5f",
                     "ld1 {{v8.16b, v9.16b}}, [{weights}], #32",
                     pair!($distances, "8", "9"),
                     "subs {count}, {count}, #2",
                     "b.eq 4f",
+                    // Eight steps at a time, at first four if these are left over.
+                    "5:",
+                    "tbnz {count}, #2, 3f",
                     "2:",
-                    "ld1 {{v8.16b, v9.16b, v10.16b, v11.16b}}, [{weights}], #64",
-                    pair!($distances, "8", "9"),
-                    pair!($distances, "10", "11"),
-                    "subs {count}, {count}, #4",
-                    "b.ne 2b",
+                    four!($distances),
+                    "3:",
+                    four!($distances),
+                    "subs {count}, {count}, #8",
+                    "b.gt 2b",
                     "4:",
                     init = in(reg) init.as_ptr(),
                     x = inout(reg) input => _,

@@ -116,7 +116,8 @@ impl Packed {
     /// Computes the distances, if they are needed, of offsets below 2^31.
     fn measure(&mut self) {
         if matches!(self.isa, Isa::Dotprod | Isa::I8mm) {
-            let distances = self.offsets.array_windows().map(|&[from, to]| to.wrapping_sub(from) as i32);
+            let pairs = self.offsets.iter().zip(self.offsets.iter().skip(1));
+            let distances = pairs.map(|(from, to)| to.wrapping_sub(*from) as i32);
             self.distances = distances.chain(self.offsets.last().map(|_| 0)).collect();
             let (_, distances) = self.distances.split_last().unwrap_or((&0, &[]));
             let stride = distances.first().copied().unwrap_or(0);

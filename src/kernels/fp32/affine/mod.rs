@@ -197,6 +197,10 @@ impl Kernels {
     ) {
         operand.check(chain, self.pixel_multiple(), out);
         let flip = qvalues.flip(self.shifted());
+        #[cfg(target_arch = "aarch64")]
+        if self.isa() != super::super::Isa::Scalar && neon::rounded_sums(chain, operand, flip, out) {
+            return;
+        }
         self.vectorize(
             #[inline(always)]
             || {

@@ -1,4 +1,4 @@
-//! One affine without function or rounding, from quantized values to f32, with NEON: values stay in registers.
+//! One affine without function with NEON, from quantized values to f32 or, rounded, the other way: values stay in registers.
 
 use core::arch::aarch64::*;
 
@@ -50,7 +50,7 @@ fn of_plane<const SIGNED: bool>(
     unsafe {
         let (mul, add) = (vld1q_f32(mul.as_ptr()), vld1q_f32(add.as_ptr()));
         let (flip, low, high) = (vdupq_n_u8(flip), vdupq_n_f32(*low), vdupq_n_f32(*high));
-        let places = [0, 1, 2, 3].map(|pixel| places::<SIGNED>(pixel));
+        let places = [0, 1, 2, 3].map(places::<SIGNED>);
         for (qvalues, out) in qvalues.as_chunks::<VECTOR>().0.iter().zip(out.as_chunks_mut::<VECTOR>().0) {
             let bytes = veorq_u8(vld1q_u8(qvalues.as_ptr()), flip);
             let value = |places| {
@@ -64,6 +64,53 @@ fn of_plane<const SIGNED: bool>(
             };
             let [a, b, c, d] = places;
             vst1q_f32_x4(out.as_mut_ptr(), float32x4x4_t(value(a), value(b), value(c), value(d)));
+        }
+    }
+}
+
+/// As [`bounded_sums`], from f32 values to whole numbers, whose low bytes are xored with `flip`.
+pub(super) fn rounded_sums(
+    chain: &AffineChainF32,
+    operand: &ChainInputF32<'_>,
+    flip: u8,
+    out: &mut PlanesMut<'_, u8>,
+) -> bool {
+    let Operand::F32(values) = operand.input else { return false };
+    let [ChainStep { function, bounds }] = chain.affines.as_slice() else { return false };
+    if !function.is_identity() || !bounds.round {
+        return false;
+    }
+    let len = CHANNEL_BLOCK * operand.pixels;
+    for plane in 0..operand.planes.len() {
+        let factors = &chain.factors[operand.planes.start + plane];
+        let values = &values[plane * operand.plane_stride..][..len];
+        to_bytes(values, factors, bounds, flip, &mut out.plane(plane)[..len]);
+    }
+    true
+}
+
+/// Applies the affine to a plane's values, of which there are whole vectors, and rounds them.
+fn to_bytes(
+    values: &[f32],
+    [mul, add]: &[[f32; LANES]; 2],
+    ClampRound { low, high, .. }: &ClampRound,
+    flip: u8,
+    out: &mut [u8],
+) {
+    let low_bytes: [u8; VECTOR] = std::array::from_fn(|i| 4 * i as u8);
+    // SAFETY: every 64-bit ARM processor has NEON; there are as many values as are loaded and stored.
+    unsafe {
+        let (mul, add) = (vld1q_f32(mul.as_ptr()), vld1q_f32(add.as_ptr()));
+        let (flip, low, high) = (vdupq_n_u8(flip), vdupq_n_f32(*low), vdupq_n_f32(*high));
+        let low_bytes = vld1q_u8(low_bytes.as_ptr());
+        for (values, out) in values.as_chunks::<VECTOR>().0.iter().zip(out.as_chunks_mut::<VECTOR>().0) {
+            let whole = |value| {
+                let sum = vminnmq_f32(vmaxnmq_f32(vfmaq_f32(add, value, mul), low), high);
+                vreinterpretq_u8_s32(vcvtnq_s32_f32(sum))
+            };
+            let float32x4x4_t(a, b, c, d) = vld1q_f32_x4(values.as_ptr());
+            let whole = uint8x16x4_t(whole(a), whole(b), whole(c), whole(d));
+            vst1q_u8(out.as_mut_ptr(), veorq_u8(vqtbl4q_u8(whole, low_bytes), flip));
         }
     }
 }
