@@ -110,7 +110,14 @@ fn case(outputs: usize, steps: usize, pixels: usize, x: Pattern, w: Pattern, sto
     let plane_stride = 4 * (pixels + slack);
     let input: Vec<u8> = (0..planes * plane_stride).map(|i| x.pick(&mut numbers, i, 0, 255) as u8).collect();
     let last = (input.len() - 4 * pixels) / 4;
-    let offsets = (0..steps).map(|_| 4 * numbers.below(last + 1) as u32).collect();
+    // Anywhere, or the same distance apart.
+    let (order, apart) = (numbers.below(4), last / steps.max(1));
+    let place = |numbers: &mut Numbers, step| match order {
+        0 => apart * step,
+        1 => apart * (steps - 1 - step),
+        _ => numbers.below(last + 1),
+    };
+    let offsets = (0..steps).map(|step| 4 * place(&mut numbers, step) as u32).collect();
     let padded = outputs.next_multiple_of(4);
     let real = |o: usize| o < outputs;
     let weights = (0..padded * steps * 4)

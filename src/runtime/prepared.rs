@@ -29,7 +29,7 @@ use crate::model::{Limit, Limits, UnknownDetector};
 use crate::optimize::Engine;
 
 const MAGIC: &[u8; 8] = b"DENSIGHT";
-const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "/7");
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "/8");
 
 /// Bytes of all in front of the contents that are hashed.
 const HEADER: usize = 72;

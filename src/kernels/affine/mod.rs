@@ -11,6 +11,8 @@ use crate::error::{Error, Result};
 use crate::quant::Affine;
 
 mod fixed;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod scalar;
 mod vector;
 

@@ -48,6 +48,11 @@ unsafe fn affine<V: Vector>(args: &AffineArgs) {
     // One affine to u8 over the full range: the saturating conversions are its bounds.
     let simple = args.bounds.len() == 1 && !args.clamp && !args.to_signed && args.flip_in == 0;
     for (plane, (factors, fixed)) in args.factors.chunks_exact(args.bounds.len()).zip(args.fixed).enumerate() {
+        // SAFETY: there is this plane, and the integers are its own.
+        #[cfg(target_arch = "aarch64")]
+        if unsafe { super::neon::shift(args, plane, fixed) } {
+            continue;
+        }
         for pass in args.passes(plane) {
             // SAFETY: a pass reads and writes all pixels of one plane, which `args` says can be.
             unsafe {

@@ -1,19 +1,21 @@
 //! ARMv8.2 dot products: `sdot` multiplies s8 by s8 and adds four products to i32, exactly. Activations are shifted.
 //!
 //! A vector is a k-step of 4 pixels; the weights of a k-step for 4 output channels are one vector with an element of four
-//! weights for each channel. A tile keeps accumulators for 12 output channels of 2 vectors, which leaves just enough registers
-//! for the loads of two k-steps; the last channels come in blocks of eight or four.
+//! weights for each channel. A tile keeps accumulators for 8 output channels of 3 vectors (2 at the end of a range), which leaves just enough
+//! registers for the loads of a k-step; the last four channels come in a block of their own.
 //!
-//! The loops are written in assembly: the instruction has no stable intrinsic, and no accumulator may leave its register.
+//! The loops are written in assembly: the instruction has no stable intrinsic, and no accumulator may leave its register. A pointer walks from
+//! one k-step's input to the next: by distances that are read, or, for planes that are the same distance apart, by that.
 
 use core::arch::aarch64::*;
 use core::arch::asm;
 
-use super::neon_store::store;
-use super::{Block, ConvolveArgs, Destination};
+use super::dot_store::store;
+use super::packed::Steps;
+use super::{ConvolveArgs, Destination};
 
-/// Accumulators of 2 vectors, of 4 output channels each.
-type VectorSums = [[int32x4_t; 4]; 2];
+/// Accumulators of `N` times 4 output channels and `V` vectors of 4 pixels.
+type Sums<const N: usize, const V: usize> = [[[int32x4_t; 4]; V]; N];
 
 /// Convolves.
 ///
@@ -21,170 +23,289 @@ type VectorSums = [[int32x4_t; 4]; 2];
 /// What the fields of `args` and `destination` promise must hold, and the processor must have dot products.
 #[target_feature(enable = "neon,dotprod")]
 pub(super) unsafe fn convolve(args: &ConvolveArgs, destination: &Destination) {
-    for half in 0..args.pixels / 8 {
-        for block in args.packed.blocks() {
-            // SAFETY: `args` and `destination` were checked, the half of a block is inside the range of pixels and the planes, and `add` is for
-            // the width of the block.
-            unsafe {
-                match block.width {
-                    12 => tile(args, destination, half, &block, add_twelve),
-                    8 => tile(args, destination, half, &block, add_eight),
-                    _ => tile(args, destination, half, &block, add_four),
-                }
-            }
+    let steps = args.packed.steps();
+    // Tiles of 12 pixels leave 0, 8 or 4; with 4 left, the last 16 are two tiles of 8.
+    let eights = [0, 2, 1][args.pixels % 12 / 4];
+    let twelves = (args.pixels - 8 * eights) / 12;
+    // SAFETY: `args` and `destination` were checked, and tiles are inside the range of pixels, of which there are none or 8 and more.
+    unsafe {
+        if steps.stride.is_some() {
+            tiles::<Strided, 3>(args, steps, destination, 0, twelves);
+            tiles::<Strided, 2>(args, steps, destination, 12 * twelves, eights);
+        } else {
+            tiles::<Scattered, 3>(args, steps, destination, 0, twelves);
+            tiles::<Scattered, 2>(args, steps, destination, 12 * twelves, eights);
         }
     }
 }
 
-/// Adds pairs of k-steps, with input at these offsets and consecutive weights, to `N` times 4 channels.
-type Add<const N: usize> = unsafe fn(&mut [VectorSums; N], *const u8, &[[u32; 2]], &[i8]);
+/// K-steps whose input begins at the same distance from one another.
+struct Strided;
 
-/// Computes a block of `N` times 4 output channels for 8 pixels.
+/// K-steps whose input begins anywhere.
+struct Scattered;
+
+/// What a kernel reads from one block of output channels to the next.
+struct Cursor {
+    init: *const i32,
+    weights: *const i8,
+}
+
+/// Sums of tiles of `V` vectors.
+trait Sum<const V: usize> {
+    /// The sums of 8 output channels; the cursor advances to the next ones.
+    ///
+    /// # Safety
+    /// Bytes of all vectors must be readable at each step's offset from `input`, which is the first step's own place, and there must be initial
+    /// values and weights of these channels at the cursor. The processor must have dot products.
+    unsafe fn eight(input: *const u8, steps: Steps<'_>, cursor: &mut Cursor) -> Sums<2, V>;
+
+    /// The sums of 4 output channels.
+    ///
+    /// # Safety
+    /// As [`Sum::eight`].
+    unsafe fn four(input: *const u8, steps: Steps<'_>, cursor: &mut Cursor) -> Sums<1, V>;
+}
+
+/// Computes `count` tiles of `V` vectors, from `pixel` on.
 ///
 /// # Safety
-/// What the fields of `args` and `destination` promise must hold, the pixels must be among theirs, the block must have as many channels, and the
-/// processor must have dot products.
+/// As [`convolve`]; tiles must be inside the range of pixels, and the steps must be those of `args`, strided if `S` is.
 #[inline]
 #[target_feature(enable = "neon,dotprod")]
-unsafe fn tile<const N: usize>(
+unsafe fn tiles<S: Sum<V>, const V: usize>(
     args: &ConvolveArgs,
+    steps: Steps<'_>,
     destination: &Destination,
-    half: usize,
-    &Block { first, width, offsets, weights, .. }: &Block<'_>,
-    add: Add<N>,
+    pixel: usize,
+    count: usize,
 ) {
-    let init = args.packed.init()[first..first + width].as_chunks::<4>().0;
-    // Loops: closures that the library calls are not inlined into it.
-    let mut sums: [VectorSums; N] = [[[vdupq_n_s32(0); 4]; 2]; N];
-    for (sums, init) in sums.iter_mut().zip(init) {
-        for (channel, &init) in init.iter().enumerate() {
-            sums[0][channel] = vdupq_n_s32(init);
-            sums[1][channel] = sums[0][channel];
+    let outputs = args.packed.outputs();
+    for pixel in (pixel..).step_by(4 * V).take(count) {
+        // Where there is no step, nothing is read.
+        let input = args.input.wrapping_add(4 * pixel + steps.first);
+        let mut cursor = Cursor { init: args.packed.init().as_ptr(), weights: steps.weights.as_ptr() };
+        // SAFETY: the tile can be read at each offset, and is inside the planes; the cursor is at each block in turn.
+        unsafe {
+            for eight in 0..outputs / 8 {
+                store(&S::eight(input, steps, &mut cursor), destination, 8 * eight, pixel);
+            }
+            if !outputs.is_multiple_of(8) {
+                store(&S::four(input, steps, &mut cursor), destination, outputs - 4, pixel);
+            }
         }
     }
-    // SAFETY: the half of a block can be read at each offset, there are weights for each of those, and it is inside the planes.
-    unsafe {
-        add(&mut sums, args.input.add(32 * half), offsets.as_chunks().0, weights);
-        for (four, sums) in sums.iter().enumerate() {
-            store(sums, destination, first + 4 * four, 8 * half);
-        }
-    }
 }
 
-/// Four channels' products of a k-step: `$w` is the register of their weights, `$x` and `$y` hold the quantized values.
-macro_rules! four {
-    ($w:literal, $x:literal, $y:literal, $($a:literal, $b:literal, $lane:literal),*) => {
-        concat!($(
-            "sdot v", $a, ".4s, v", $x, ".16b, v", $w, ".4b[", $lane, "]\n",
-            "sdot v", $b, ".4s, v", $y, ".16b, v", $w, ".4b[", $lane, "]\n",
-        )*)
+/// Four channels' products of a k-step for 4 pixels: `$x` is the register of the quantized values, `$w` that of the weights.
+macro_rules! products {
+    ($x:literal, $w:literal, $a:literal, $b:literal, $c:literal, $d:literal) => {
+        concat!(
+            products!(@$a, $x, $w, "0"),
+            products!(@$b, $x, $w, "1"),
+            products!(@$c, $x, $w, "2"),
+            products!(@$d, $x, $w, "3"),
+        )
+    };
+    (@$a:literal, $x:literal, $w:literal, $lane:literal) => {
+        concat!("sdot v", $a, ".4s, v", $x, ".16b, v", $w, ".4b[", $lane, "]\n")
     };
 }
 
-macro_rules! first {
-    ($w:literal, $x:literal, $y:literal) => {
-        four!($w, $x, $y, "8", "9", "0", "10", "11", "1", "12", "13", "2", "14", "15", "3")
+/// Instructions for tiles of 3 vectors, or blocks of 8 channels, only.
+macro_rules! only {
+    (3 of 3, $($line:expr),+) => { concat!($($line, "\n"),+) };
+    (3 of 2, $($line:expr),+) => { "" };
+    (8 of 8, $($line:expr),+) => { concat!($($line, "\n"),+) };
+    (8 of 4, $($line:expr),+) => { "" };
+}
+
+/// Reads the vectors of a step, and advances by `{$next}`.
+macro_rules! read {
+    (3, $next:literal) => {
+        concat!("ld1 {{v0.16b, v1.16b, v2.16b}}, [{x}], {", $next, "}\n")
+    };
+    (2, $next:literal) => {
+        concat!("ld1 {{v0.16b, v1.16b}}, [{x}], {", $next, "}\n")
     };
 }
 
-macro_rules! second {
-    ($w:literal, $x:literal, $y:literal) => {
-        four!($w, $x, $y, "16", "17", "0", "18", "19", "1", "20", "21", "2", "22", "23", "3")
+/// A step: `$w` and `$more` are the registers of its weights for channels 0 to 3 and 4 to 7.
+macro_rules! step {
+    ($vectors:tt, $channels:tt, $next:literal, $w:literal, $more:literal) => {
+        concat!(
+            read!($vectors, $next),
+            products!("0", $w, "8", "9", "10", "11"),
+            only!(8 of $channels, products!("0", $more, "20", "21", "22", "23")),
+            products!("1", $w, "12", "13", "14", "15"),
+            only!(8 of $channels, products!("1", $more, "24", "25", "26", "27")),
+            only!(3 of $vectors, products!("2", $w, "16", "17", "18", "19")),
+            only!(3 of $vectors, only!(8 of $channels, products!("2", $more, "28", "29", "30", "31"))),
+        )
     };
 }
 
-macro_rules! third {
-    ($w:literal, $x:literal, $y:literal) => {
-        four!($w, $x, $y, "24", "25", "0", "26", "27", "1", "28", "29", "2", "30", "31", "3")
+/// Two steps.
+macro_rules! pair {
+    ($distances:expr, $vectors:tt, 8) => {
+        concat!(
+            $distances,
+            "ld1 {{v4.16b, v5.16b, v6.16b, v7.16b}}, [{weights}], #64\n",
+            step!($vectors, 8, "i", "4", "5"),
+            step!($vectors, 8, "j", "6", "7"),
+        )
+    };
+    ($distances:expr, $vectors:tt, 4) => {
+        concat!(
+            $distances,
+            "ld1 {{v4.16b, v5.16b}}, [{weights}], #32\n",
+            step!($vectors, 4, "i", "4", "4"),
+            step!($vectors, 4, "j", "5", "5"),
+        )
     };
 }
 
-/// Declares a function that adds pairs of k-steps to `$n` times 4 channels: `$line`s load weights and multiply, `$operand`s are
-/// the accumulators' registers.
-macro_rules! add {
-    ($name:ident($sums:ident: $n:literal), [$($line:expr),+ $(,)?], {$($operand:tt)*}) => {
-        /// # Safety
-        /// 32 bytes must be readable from `input` plus each offset on, and there must be `32 * $n` weights for each pair of them. The
-        /// processor must have dot products.
+/// A step alone.
+macro_rules! single {
+    ($distance:expr, $vectors:tt, 8) => {
+        concat!($distance, "ld1 {{v4.16b, v5.16b}}, [{weights}], #32\n", step!($vectors, 8, "i", "4", "5"))
+    };
+    ($distance:expr, $vectors:tt, 4) => {
+        concat!($distance, "ld1 {{v4.16b}}, [{weights}], #16\n", step!($vectors, 4, "i", "4", "4"))
+    };
+}
+
+/// Sets the accumulators of four channels, which are in these registers, to their initial values.
+macro_rules! start {
+    ($vectors:tt, [$($a:literal),+], [$($b:literal),+], [$($c:literal),+]) => {
+        concat!(
+            only!(3 of $vectors, concat!("ld4r {{", start!($($c),+), "}}, [{init}]")),
+            "ld4r {{", start!($($b),+), "}}, [{init}]\n",
+            "ld4r {{", start!($($a),+), "}}, [{init}], #16\n",
+        )
+    };
+    ($a:literal, $b:literal, $c:literal, $d:literal) => {
+        concat!("v", $a, ".4s, v", $b, ".4s, v", $c, ".4s, v", $d, ".4s")
+    };
+}
+
+/// Declares the function `$name` of [`Sum`]: its accumulators are in `$registers`. `$one` and `$two` read the distance to the next step, or to the
+/// next two, from operands `$operands`.
+macro_rules! sum {
+    (
+        $name:ident($vectors:tt, $channels:tt, $steps:ident), [$one:expr, $two:expr], {$($operands:tt)*},
+        $sums:ident = {$($registers:tt)*}
+    ) => {
         #[inline]
         #[target_feature(enable = "neon,dotprod")]
-        unsafe fn $name($sums: &mut [VectorSums; $n], input: *const u8, offsets: &[[u32; 2]], weights: &[i8]) {
-            if offsets.is_empty() {
-                return;
-            }
+        unsafe fn $name(input: *const u8, $steps: Steps<'_>, cursor: &mut Cursor) -> Sums<{ $channels / 4 }, $vectors> {
+            let mut $sums = [[[vdupq_n_s32(0); 4]; $vectors]; $channels / 4];
             // SAFETY: it reads what the caller promises and writes registers only.
             unsafe {
                 asm!(
-                    "2:",
-                    "ldp {i:w}, {j:w}, [{offsets}], #8",
-                    concat!("ldp q4, q5, [{weights}], #32*", $n),
-                    "add {i}, {input}, {i:w}, uxtw",
-                    "add {j}, {input}, {j:w}, uxtw",
-                    "ldp q0, q1, [{i}]",
-                    "ldp q2, q3, [{j}]",
+                    start!($vectors, ["8", "9", "10", "11"], ["12", "13", "14", "15"], ["16", "17", "18", "19"]),
+                    only!(8 of $channels, start!(
+                        $vectors, ["20", "21", "22", "23"], ["24", "25", "26", "27"], ["28", "29", "30", "31"]
+                    )),
+                    "cbz {count}, 4f",
+                    "tbz {count}, #0, 5f",
+                    single!($one, $vectors, $channels),
                     "subs {count}, {count}, #1",
-                    $($line,)+
-                    "b.ne 2b",
-                    input = in(reg) input,
-                    offsets = inout(reg) offsets.as_ptr() => _,
-                    weights = inout(reg) weights.as_ptr() => _,
-                    count = inout(reg) offsets.len() => _,
-                    i = out(reg) _,
-                    j = out(reg) _,
-                    out("v0") _, out("v1") _, out("v2") _, out("v3") _,
+                    "b.eq 4f",
+                    // Eight steps at a time, at first those that are left over.
+                    "5:",
+                    "tbnz {count}, #1, 6f",
+                    "tbnz {count}, #2, 8f",
+                    "2:",
+                    pair!($two, $vectors, $channels),
+                    "7:",
+                    pair!($two, $vectors, $channels),
+                    "8:",
+                    pair!($two, $vectors, $channels),
+                    "3:",
+                    pair!($two, $vectors, $channels),
+                    "subs {count}, {count}, #8",
+                    "b.gt 2b",
+                    "b 4f",
+                    "6:",
+                    "tbnz {count}, #2, 7b",
+                    "b 3b",
+                    "4:",
+                    x = inout(reg) input => _,
+                    init = inout(reg) cursor.init,
+                    weights = inout(reg) cursor.weights,
+                    count = inout(reg) $steps.distances.len() => _,
+                    $($operands)*
+                    out("v0") _, out("v1") _, out("v2") _,
                     out("v4") _, out("v5") _, out("v6") _, out("v7") _,
-                    $($operand)*
+                    $($registers)*
                     options(readonly, nostack),
                 );
             }
+            $sums
         }
     };
 }
 
-add!(
-    add_twelve(sums: 3),
-    [
-        "ldp q6, q7, [{weights}, #-64]",
-        first!("4", "0", "1"),
-        second!("5", "0", "1"),
-        third!("6", "0", "1"),
-        "ldp q4, q5, [{weights}, #-32]",
-        first!("7", "2", "3"),
-        second!("4", "2", "3"),
-        third!("5", "2", "3"),
-    ],
+/// [`sum`] for each kind of steps.
+macro_rules! sums {
+    ($vectors:tt, $sums:ident, $four:tt, $eight:tt) => {
+        impl Sum<$vectors> for Strided {
+            sums!(@strided eight($vectors, 8), $sums = $eight);
+            sums!(@strided four($vectors, 4), $sums = $four);
+        }
+
+        impl Sum<$vectors> for Scattered {
+            sums!(@scattered eight($vectors, 8), $sums = $eight);
+            sums!(@scattered four($vectors, 4), $sums = $four);
+        }
+    };
+    (@strided $name:ident($vectors:tt, $channels:tt), $sums:ident = $registers:tt) => {
+        sum!(
+            $name($vectors, $channels, steps), ["", ""],
+            { i = in(reg) steps.stride.unwrap_or(0), j = in(reg) steps.stride.unwrap_or(0), },
+            $sums = $registers
+        );
+    };
+    (@scattered $name:ident($vectors:tt, $channels:tt), $sums:ident = $registers:tt) => {
+        sum!(
+            $name($vectors, $channels, steps),
+            ["ldrsw {i}, [{distances}], #4\n", "ldpsw {i}, {j}, [{distances}], #8\n"],
+            { distances = inout(reg) steps.distances.as_ptr() => _, i = out(reg) _, j = out(reg) _, },
+            $sums = $registers
+        );
+    };
+}
+
+sums!(
+    3,
+    sums,
     {
-        inout("v8") sums[0][0][0], inout("v9") sums[0][1][0], inout("v10") sums[0][0][1], inout("v11") sums[0][1][1],
-        inout("v12") sums[0][0][2], inout("v13") sums[0][1][2], inout("v14") sums[0][0][3], inout("v15") sums[0][1][3],
-        inout("v16") sums[1][0][0], inout("v17") sums[1][1][0], inout("v18") sums[1][0][1], inout("v19") sums[1][1][1],
-        inout("v20") sums[1][0][2], inout("v21") sums[1][1][2], inout("v22") sums[1][0][3], inout("v23") sums[1][1][3],
-        inout("v24") sums[2][0][0], inout("v25") sums[2][1][0], inout("v26") sums[2][0][1], inout("v27") sums[2][1][1],
-        inout("v28") sums[2][0][2], inout("v29") sums[2][1][2], inout("v30") sums[2][0][3], inout("v31") sums[2][1][3],
+        out("v8") sums[0][0][0], out("v9") sums[0][0][1], out("v10") sums[0][0][2], out("v11") sums[0][0][3],
+        out("v12") sums[0][1][0], out("v13") sums[0][1][1], out("v14") sums[0][1][2], out("v15") sums[0][1][3],
+        out("v16") sums[0][2][0], out("v17") sums[0][2][1], out("v18") sums[0][2][2], out("v19") sums[0][2][3],
+    },
+    {
+        out("v8") sums[0][0][0], out("v9") sums[0][0][1], out("v10") sums[0][0][2], out("v11") sums[0][0][3],
+        out("v12") sums[0][1][0], out("v13") sums[0][1][1], out("v14") sums[0][1][2], out("v15") sums[0][1][3],
+        out("v16") sums[0][2][0], out("v17") sums[0][2][1], out("v18") sums[0][2][2], out("v19") sums[0][2][3],
+        out("v20") sums[1][0][0], out("v21") sums[1][0][1], out("v22") sums[1][0][2], out("v23") sums[1][0][3],
+        out("v24") sums[1][1][0], out("v25") sums[1][1][1], out("v26") sums[1][1][2], out("v27") sums[1][1][3],
+        out("v28") sums[1][2][0], out("v29") sums[1][2][1], out("v30") sums[1][2][2], out("v31") sums[1][2][3],
     }
 );
 
-add!(
-    add_eight(sums: 2),
-    [
-        "ldp q6, q7, [{weights}, #-32]",
-        first!("4", "0", "1"),
-        second!("5", "0", "1"),
-        first!("6", "2", "3"),
-        second!("7", "2", "3"),
-    ],
+sums!(
+    2,
+    sums,
     {
-        inout("v8") sums[0][0][0], inout("v9") sums[0][1][0], inout("v10") sums[0][0][1], inout("v11") sums[0][1][1],
-        inout("v12") sums[0][0][2], inout("v13") sums[0][1][2], inout("v14") sums[0][0][3], inout("v15") sums[0][1][3],
-        inout("v16") sums[1][0][0], inout("v17") sums[1][1][0], inout("v18") sums[1][0][1], inout("v19") sums[1][1][1],
-        inout("v20") sums[1][0][2], inout("v21") sums[1][1][2], inout("v22") sums[1][0][3], inout("v23") sums[1][1][3],
-    }
-);
-
-add!(
-    add_four(sums: 1),
-    [first!("4", "0", "1"), first!("5", "2", "3")],
+        out("v8") sums[0][0][0], out("v9") sums[0][0][1], out("v10") sums[0][0][2], out("v11") sums[0][0][3],
+        out("v12") sums[0][1][0], out("v13") sums[0][1][1], out("v14") sums[0][1][2], out("v15") sums[0][1][3],
+    },
     {
-        inout("v8") sums[0][0][0], inout("v9") sums[0][1][0], inout("v10") sums[0][0][1], inout("v11") sums[0][1][1],
-        inout("v12") sums[0][0][2], inout("v13") sums[0][1][2], inout("v14") sums[0][0][3], inout("v15") sums[0][1][3],
+        out("v8") sums[0][0][0], out("v9") sums[0][0][1], out("v10") sums[0][0][2], out("v11") sums[0][0][3],
+        out("v12") sums[0][1][0], out("v13") sums[0][1][1], out("v14") sums[0][1][2], out("v15") sums[0][1][3],
+        out("v20") sums[1][0][0], out("v21") sums[1][0][1], out("v22") sums[1][0][2], out("v23") sums[1][0][3],
+        out("v24") sums[1][1][0], out("v25") sums[1][1][1], out("v26") sums[1][1][2], out("v27") sums[1][1][3],
     }
 );

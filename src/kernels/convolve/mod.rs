@@ -14,6 +14,8 @@ mod avx2;
 mod avx512vnni;
 mod chains;
 #[cfg(target_arch = "aarch64")]
+mod dot_store;
+#[cfg(target_arch = "aarch64")]
 mod dotprod;
 #[cfg(target_arch = "aarch64")]
 mod i8mm;
@@ -28,6 +30,7 @@ mod winograd;
 
 #[cfg(target_arch = "aarch64")]
 pub(super) use neon_store::narrow;
+#[cfg(target_arch = "x86_64")]
 use packed::Block;
 pub use packed::Packed;
 pub use requantize::Requantize;

@@ -17,14 +17,8 @@ pub(super) unsafe fn store<const V: usize>(
     pixel: usize,
 ) {
     match *destination {
-        Destination::Raw { start, plane_stride } => {
-            for (v, acc) in acc.iter().enumerate() {
-                for (o, acc) in acc.iter().enumerate() {
-                    // SAFETY: the 4 pixels of vector `v` are inside the channel's plane.
-                    unsafe { vst1q_s32(start.add((first + o) * plane_stride + pixel + 4 * v), *acc) };
-                }
-            }
-        }
+        // SAFETY: the caller's promise.
+        Destination::Raw { start, plane_stride } => unsafe { raw(acc, start, plane_stride, first, pixel) },
         Destination::Quantized { requantize, flip, start, plane_stride } => {
             // SAFETY: the tile is inside the plane of these four channels, 16 bytes for each vector, and `requantize` has the channels.
             unsafe {
@@ -36,6 +30,26 @@ pub(super) unsafe fn store<const V: usize>(
                     (true, true) => qvalues::<V, true, true>(acc, requantize, first, flip, place),
                 }
             }
+        }
+    }
+}
+
+/// Writes accumulators as they are, those of each channel to its plane.
+///
+/// # Safety
+/// The 4 pixels of each vector must be inside the planes, which begin at `start`.
+#[inline(always)]
+pub(super) unsafe fn raw<const V: usize>(
+    acc: &[[int32x4_t; 4]; V],
+    start: *mut i32,
+    plane_stride: usize,
+    first: usize,
+    pixel: usize,
+) {
+    for (v, acc) in acc.iter().enumerate() {
+        for (o, acc) in acc.iter().enumerate() {
+            // SAFETY: the 4 pixels of vector `v` are inside the channel's plane.
+            unsafe { vst1q_s32(start.add((first + o) * plane_stride + pixel + 4 * v), *acc) };
         }
     }
 }

@@ -7,8 +7,8 @@
 //! |---|---|---|
 //! | scalar | 4 | |
 //! | neon | 2 | an order of steps for each block, see [`chains`](super::chains); offsets lead from each step to the next |
-//! | dotprod | 12, the last ones 8 or 4 | after an odd number of steps, one of zeros |
-//! | i8mm | 4 | the same; weights of two steps beside each other |
+//! | dotprod | 8, the last 8 or 4 | |
+//! | i8mm | 4 | weights of two steps beside each other; after an odd number of steps, one of zeros |
 //! | avx2 | 4 | some steps twice, see [`split`]: each block has offsets of its own |
 //! | avx512vnni | 8, the last 8 or 4 | |
 
@@ -41,6 +41,12 @@ pub struct Packed {
     /// The greatest offset.
     #[serde(skip)]
     furthest: Option<u32>,
+    /// Dot products: the distance from each offset to the next, and 0 behind the last.
+    #[serde(skip)]
+    distances: Vec<i32>,
+    /// The distance from each offset to the next, if it is the same for all.
+    #[serde(skip)]
+    stride: Option<i32>,
     /// Stored apart, see [`Blob`].
     #[serde(skip)]
     weights: Weights<i8>,
@@ -65,14 +71,60 @@ impl TryFrom<PackedFields> for Packed {
     /// Kernels rely on these checks: they read offsets and weights through pointers.
     fn try_from(stored: PackedFields) -> std::result::Result<Self, Self::Error> {
         let PackedFields { isa, outputs, init, offsets, ends, chains, len } = stored;
-        let mut packed =
-            Self { isa, outputs, init, offsets, ends, chains, furthest: None, weights: Weights::default(), len };
+        let mut packed = Self { init, offsets, ends, chains, len, ..Self::empty(isa, outputs) };
         packed.furthest = packed.absolute().max();
-        if packed.is_consistent() { Ok(packed) } else { Err("packed weights that contradict themselves") }
+        if !packed.is_consistent() {
+            return Err("packed weights that contradict themselves");
+        }
+        packed.measure();
+        Ok(packed)
     }
 }
 
+/// What kernels with dot products read: the steps are the same for all blocks.
+#[derive(Debug, Clone, Copy)]
+#[cfg(target_arch = "aarch64")]
+pub(super) struct Steps<'a> {
+    /// The first step's offset.
+    pub(super) first: usize,
+    /// The distance from each step's offset to the next, if it is the same for all.
+    pub(super) stride: Option<isize>,
+    /// For each step the distance to the next; 0 for the last.
+    pub(super) distances: &'a [i32],
+    /// Of all blocks.
+    pub(super) weights: &'a [i8],
+}
+
 impl Packed {
+    /// Without steps.
+    fn empty(isa: Isa, outputs: usize) -> Self {
+        Self {
+            isa,
+            outputs,
+            init: Vec::new(),
+            offsets: Vec::new(),
+            ends: Vec::new(),
+            chains: Vec::new(),
+            furthest: None,
+            distances: Vec::new(),
+            stride: None,
+            weights: Weights::default(),
+            len: 0,
+        }
+    }
+
+    /// Computes the distances, if they are needed, of offsets below 2^31.
+    fn measure(&mut self) {
+        if matches!(self.isa, Isa::Dotprod | Isa::I8mm) {
+            let pairs = self.offsets.iter().zip(self.offsets.iter().skip(1));
+            let distances = pairs.map(|(from, to)| to.wrapping_sub(*from) as i32);
+            self.distances = distances.chain(self.offsets.last().map(|_| 0)).collect();
+            let (_, distances) = self.distances.split_last().unwrap_or((&0, &[]));
+            let stride = distances.first().copied().unwrap_or(0);
+            self.stride = distances.iter().all(|&distance| distance == stride).then_some(stride);
+        }
+    }
+
     /// Whether all lengths are those that the kernels of its instruction set read.
     fn is_consistent(&self) -> bool {
         let Self { isa, outputs, init, offsets, ends, chains, len, furthest, .. } = self;
@@ -95,8 +147,7 @@ impl Packed {
             }
             Isa::Avx2 => chains.is_empty() && ascending && end == offsets.len() && each(offsets.len(), CHANNEL_BLOCK),
             _ => {
-                let pairs = matches!(isa, Isa::Dotprod | Isa::I8mm);
-                let whole = !pairs || offsets.len().is_multiple_of(2);
+                let whole = *isa != Isa::I8mm || offsets.len().is_multiple_of(2);
                 chains.is_empty() && ends.is_empty() && whole && each(offsets.len(), *outputs)
             }
         };
@@ -139,17 +190,7 @@ impl Kernels {
         let correction =
             |o: usize| if isa.shifted() { shift_correction(&weights[o * channel..][..channel]) } else { 0 };
         let init = init.iter().enumerate().map(|(o, init)| init.wrapping_add(correction(o))).collect();
-        let mut packed = Packed {
-            isa,
-            outputs,
-            init,
-            offsets: Vec::new(),
-            ends: Vec::new(),
-            chains: Vec::new(),
-            furthest: offsets.iter().copied().max(),
-            weights: Weights::default(),
-            len: 0,
-        };
+        let mut packed = Packed { init, furthest: offsets.iter().copied().max(), ..Packed::empty(isa, outputs) };
         let four = |o: usize, step: usize| -> [i8; 4] {
             weights[o * channel + step * CHANNEL_BLOCK..][..CHANNEL_BLOCK].try_into().expect("four")
         };
@@ -160,6 +201,7 @@ impl Kernels {
         };
         packed.len = weights.len();
         packed.weights = weights.into();
+        packed.measure();
         Ok(packed)
     }
 }
@@ -174,7 +216,7 @@ impl Packed {
     fn keep_steps(&mut self, four: impl FourBytes, offsets: &[u32]) -> Vec<i8> {
         let steps = offsets.len();
         self.offsets = offsets.to_vec();
-        if matches!(self.isa, Isa::Dotprod | Isa::I8mm) && !steps.is_multiple_of(2) {
+        if self.isa == Isa::I8mm && !steps.is_multiple_of(2) {
             self.offsets.push(offsets[steps - 1]);
         }
         let size = CHANNEL_BLOCK * self.offsets.len();
@@ -271,6 +313,18 @@ impl Packed {
         (self.offsets[0], &self.offsets[1..], &self.weights, &self.chains)
     }
 
+    /// The data that kernels with dot products read.
+    #[cfg(target_arch = "aarch64")]
+    pub(super) fn steps(&self) -> Steps<'_> {
+        let Self { isa, offsets, distances, stride, weights, len, .. } = self;
+        assert!(
+            matches!(isa, Isa::Dotprod | Isa::I8mm) && weights.len() == *len,
+            "weights are complete, for dot products"
+        );
+        let first = offsets.first().map_or(0, |&first| first as usize);
+        Steps { first, stride: stride.map(|stride| stride as isize), distances, weights }
+    }
+
     /// The blocks, in order.
     pub(super) fn blocks(&self) -> impl Iterator<Item = Block<'_>> {
         let size = CHANNEL_BLOCK * self.offsets.len();
@@ -334,9 +388,7 @@ fn blocks(isa: Isa, outputs: usize) -> impl Iterator<Item = (usize, usize)> {
             (_, 0) => return None,
             (Isa::Avx512Vnni, left) => left.min(8),
             (Isa::Neon, _) => 2,
-            // 16 are 8 and 8, not 12 and 4.
-            (Isa::Dotprod, 8..12 | 16) => 8,
-            (Isa::Dotprod, 12..) => 12,
+            (Isa::Dotprod, 8..) => 8,
             _ => 4,
         };
         next += width;

@@ -1,11 +1,13 @@
 //! The halo that a convolution writes around its results so that the next one can read them in place.
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 
 use super::check::{Checked, ensure, work};
 use super::memory_plan::Placement;
 use super::segments::{Halo, Segment};
-use crate::kernels::{Kernels, PlanesMut};
+use crate::kernels::PlanesMut;
 use crate::model::fused::Shape;
 
 /// How to write copies and padding.
@@ -13,45 +15,46 @@ use crate::model::fused::Shape;
 pub(super) struct HaloWriter {
     /// What padding is filled with.
     zero: u8,
+    width: usize,
     area: usize,
     planes: usize,
     lead: usize,
     fresh: bool,
-    /// For each copy a mask over the four bytes of each pixel: those that are kept.
-    masks: Vec<Vec<u8>>,
+    /// The column shift of each copy.
+    shifts: Vec<isize>,
 }
 
 impl HaloWriter {
     /// The writer for a segment at its place; quantized values are xored with `flip` to be stored.
     pub(super) fn new(segment: &Segment, halo: &Halo, place: &Placement, flip: u8) -> Self {
-        let Shape { width, .. } = segment.shape;
-        let stays = |shift: isize, column: usize| {
-            if shift < 0 { column < width.saturating_sub(shift.unsigned_abs()) } else { column >= shift.unsigned_abs() }
-        };
-        let byte = |shift: isize, i: usize| if stays(shift, i / 4 % width) { 0xff } else { 0 };
-        let area = segment.shape.area();
-        let mask = |&shift: &isize| (0..4 * area).map(|i| byte(shift, i)).collect();
         Self {
             zero: halo.zero ^ flip,
-            area,
+            width: segment.shape.width,
+            area: segment.shape.area(),
             planes: segment.planes,
             lead: place.lead,
             fresh: place.fresh,
-            masks: halo.shifts.iter().map(mask).collect(),
+            shifts: halo.shifts.clone(),
         }
     }
 
     /// Checks that it fits a segment of this shape, with `planes` planes at this place.
     pub(super) fn check(&self, place: &Placement, planes: usize, shape: Shape) -> Checked {
-        let Self { area, masks, lead, .. } = self;
-        ensure(*area == shape.area() && *lead == place.lead && self.planes == planes, "a halo for another segment")?;
-        ensure((masks.len() + 1).checked_mul(planes) == Some(place.planes), "a halo with another number of planes")?;
-        ensure(masks.iter().all(|mask| mask.len() == 4 * area), "masks that do not cover the image")
+        let Self { width, area, shifts, lead, .. } = self;
+        let same = (*width, *area) == (shape.width, shape.area());
+        ensure(same && *lead == place.lead && self.planes == planes, "a halo for another segment")?;
+        ensure((shifts.len() + 1).checked_mul(planes) == Some(place.planes), "a halo with another number of planes")
+    }
+
+    /// The columns that hold padding in the copy of this shift, as their pixels wrapped.
+    fn wrapped(&self, shift: isize) -> Range<usize> {
+        let columns = shift.unsigned_abs().min(self.width);
+        if shift < 0 { self.width - columns..self.width } else { 0..columns }
     }
 
     /// Approximate number of values written for one image.
     pub(super) fn work(&self) -> u64 {
-        work(&[4, self.area, self.planes, 1 + self.masks.len()])
+        work(&[4, self.area, self.planes, 1 + self.shifts.len()])
     }
 
     /// Writes the padding before and behind the images of all planes, copies included; `bytes` is all of the segment's memory.
@@ -67,20 +70,21 @@ impl HaloWriter {
 
     /// Writes the copies of the tile of results that begins at byte `begin` of each plane, and restores padding that was
     /// overwritten behind the image.
-    pub(super) fn write_beside(&self, kernels: Kernels, begin: usize, part: &mut PlanesMut<'_, u8>) {
+    pub(super) fn write_beside(&self, begin: usize, part: &mut PlanesMut<'_, u8>) {
         let inside = part.len().min((4 * self.area).saturating_sub(begin));
-        kernels.vectorize(
-            #[inline(always)]
-            || {
-                for plane in 0..self.planes {
-                    part.plane(plane)[inside..].fill(self.zero);
-                    for (copy, mask) in self.masks.iter().enumerate() {
-                        let (from, to) = part.two(plane, (copy + 1) * self.planes + plane);
-                        let places = to[..inside].iter_mut().zip(&from[..inside]).zip(&mask[begin..begin + inside]);
-                        places.for_each(|((to, from), mask)| *to = (from ^ self.zero) & mask ^ self.zero);
-                    }
+        // The column of the tile's first pixel.
+        let column = begin / 4 % self.width.max(1);
+        for plane in 0..self.planes {
+            part.plane(plane)[inside..].fill(self.zero);
+            for (copy, &shift) in self.shifts.iter().enumerate() {
+                let (from, to) = part.two(plane, (copy + 1) * self.planes + plane);
+                to[..inside].copy_from_slice(&from[..inside]);
+                let pixels = to[..inside].as_chunks_mut::<4>().0;
+                for wrapped in self.wrapped(shift) {
+                    let first = if wrapped < column { wrapped + self.width } else { wrapped } - column;
+                    pixels.iter_mut().skip(first).step_by(self.width).for_each(|pixel| *pixel = [self.zero; 4]);
                 }
-            },
-        );
+            }
+        }
     }
 }

@@ -108,31 +108,43 @@ impl PoolWindow {
         let (row, starts) = buffer.split_at_mut(width);
         // Windows that begin at each pixel and are inside the row.
         let starts = &mut starts[..(width + 4).saturating_sub(4 * kernel[1])];
+        // Results whose windows are inside the row.
+        let begin = left.div_ceil(right).min(self.to.width);
+        let whole = begin..(starts.len() / 4 + left).div_ceil(right).clamp(begin, self.to.width);
         for (y, out) in wanted.zip(out.chunks_exact_mut(4 * self.to.width)) {
             let mut rows = window.inside(0, y, self.from.height).map(|y| &values[(y - above) * width..][..width]);
-            match rows.next() {
-                Some(first) => row.iter_mut().zip(first).for_each(|(sum, value)| *sum = start(*value)),
-                None => row.fill(T::default()),
+            match (rows.next(), rows.next()) {
+                (Some(first), Some(second)) => {
+                    let both = first.iter().zip(second);
+                    row.iter_mut().zip(both).for_each(|(sum, (a, b))| *sum = reduce(start(*a), start(*b)));
+                }
+                (Some(first), None) => row.iter_mut().zip(first).for_each(|(sum, value)| *sum = start(*value)),
+                (None, _) => row.fill(T::default()),
             }
             for other in rows {
                 row.iter_mut().zip(other).for_each(|(sum, value)| *sum = reduce(*sum, start(*value)));
             }
-            starts.iter_mut().zip(&*row).for_each(|(sum, value)| *sum = *value);
-            for column in 1..kernel[1] {
+            match row.get(4..) {
+                Some(second) if kernel[1] > 1 => {
+                    let both = row.iter().zip(second);
+                    starts.iter_mut().zip(both).for_each(|(sum, (a, b))| *sum = reduce(*a, *b));
+                }
+                _ => starts.iter_mut().zip(&*row).for_each(|(sum, value)| *sum = *value),
+            }
+            for column in 2..kernel[1] {
                 let others = row.get(4 * column..).unwrap_or_default();
                 starts.iter_mut().zip(others).for_each(|(sum, value)| *sum = reduce(*sum, *value));
             }
             let (row, starts) = (row.as_chunks::<4>().0, starts.as_chunks::<4>().0);
-            for (column, out) in out.as_chunks_mut::<4>().0.iter_mut().enumerate() {
-                let inside = (column * right).checked_sub(left).and_then(|start| starts.get(start));
-                *out = match inside {
-                    Some(sum) => *sum,
-                    None => {
-                        let mut columns = row[window.inside(1, column, self.from.width)].iter();
-                        let first = columns.next().copied().unwrap_or_default();
-                        columns.fold(first, |a, b| std::array::from_fn(|i| reduce(a[i], b[i])))
-                    }
-                };
+            let out = out.as_chunks_mut::<4>().0;
+            for column in (0..whole.start).chain(whole.end..out.len()) {
+                let mut columns = row[window.inside(1, column, self.from.width)].iter();
+                let first = columns.next().copied().unwrap_or_default();
+                out[column] = columns.fold(first, |a, b| std::array::from_fn(|i| reduce(a[i], b[i])));
+            }
+            if !whole.is_empty() {
+                let starts = starts[whole.start * right - left..].iter().step_by(right);
+                out[whole.clone()].iter_mut().zip(starts).for_each(|(out, sum)| *out = *sum);
             }
         }
     }

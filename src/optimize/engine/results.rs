@@ -136,7 +136,7 @@ impl QuantizedResults {
                 let planes = 0..operator.planes();
                 operator.run(tile, planes.clone(), scratch, &mut out.range(planes));
                 if let Some(halo) = halo {
-                    halo.write_beside(tile.kernels, 4 * tile.first, out);
+                    halo.write_beside(4 * tile.first, out);
                 }
             }
             Self::Affine(operator, chain) => {

@@ -1,6 +1,7 @@
 //! Affines from or to f32 values, for the few places where values are not quantized on both sides.
 //!
-//! There is one body for all instruction sets, which the compiler vectorizes ([`Kernels::vectorize`]).
+//! There is one body for all instruction sets, which the compiler vectorizes ([`Kernels::vectorize`]), and one for ARM where that takes many more
+//! instructions.
 
 use std::ops::Range;
 
@@ -10,6 +11,9 @@ use super::super::affine::ClampRound;
 use super::super::prefetch::prefetch;
 use super::super::{CHANNEL_BLOCK, Kernels, PIXEL_BLOCK, PlanesMut, QuantType};
 use crate::quant::{Affine, Function, round};
+
+#[cfg(target_arch = "aarch64")]
+mod neon;
 
 /// A sequence of any number of [`Affine`]s.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -174,6 +178,10 @@ impl Kernels {
     /// if `pixels` is not a multiple of [`Kernels::pixel_multiple`] or exceeds a plane of the input.
     pub fn affine_to_f32(self, chain: &AffineChainF32, operand: &ChainInputF32<'_>, out: &mut PlanesMut<'_, f32>) {
         operand.check(chain, self.pixel_multiple(), out);
+        #[cfg(target_arch = "aarch64")]
+        if self.isa() != super::super::Isa::Scalar && neon::bounded_sums(chain, operand, self.shifted(), out) {
+            return;
+        }
         self.vectorize(
             #[inline(always)]
             || {
@@ -195,6 +203,10 @@ impl Kernels {
     ) {
         operand.check(chain, self.pixel_multiple(), out);
         let flip = qvalues.flip(self.shifted());
+        #[cfg(target_arch = "aarch64")]
+        if self.isa() != super::super::Isa::Scalar && neon::rounded_sums(chain, operand, flip, out) {
+            return;
+        }
         self.vectorize(
             #[inline(always)]
             || {
