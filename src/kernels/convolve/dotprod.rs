@@ -22,7 +22,7 @@ type VectorSums = [[int32x4_t; 4]; 2];
 #[target_feature(enable = "neon,dotprod")]
 pub(super) unsafe fn convolve(args: &ConvolveArgs, destination: &Destination) {
     for half in 0..args.pixels / 8 {
-        for block in args.packed.blocks() {
+        for block in args.blocks() {
             // SAFETY: `args` and `destination` were checked, the half of a block is inside the range of pixels and the planes, and `add` is for
             // the width of the block.
             unsafe {

@@ -23,7 +23,7 @@ pub(super) unsafe fn convolve(args: &ConvolveArgs, destination: &Destination) {
     for block in 0..args.pixels / 16 {
         // SAFETY: the block is inside the range of pixels.
         let input = unsafe { args.input.add(64 * block) };
-        for Block { first, offsets, weights, .. } in args.packed.blocks() {
+        for Block { first, offsets, weights, .. } in args.blocks() {
             let twos = offsets.as_chunks::<2>().0;
             let init = &args.packed.init()[first..first + 4];
             let mut sums = [[vdupq_n_s32(0); 8]; 2];

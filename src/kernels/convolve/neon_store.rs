@@ -21,14 +21,14 @@ pub(super) unsafe fn store<const V: usize>(
             for (v, acc) in acc.iter().enumerate() {
                 for (o, acc) in acc.iter().enumerate() {
                     // SAFETY: the 4 pixels of vector `v` are inside the channel's plane.
-                    unsafe { vst1q_s32(start.add((first + o) * plane_stride + pixel + 4 * v), *acc) };
+                    unsafe { vst1q_s32(start.wrapping_add((first + o) * plane_stride + pixel + 4 * v), *acc) };
                 }
             }
         }
         Destination::Quantized { requantize, flip, start, plane_stride } => {
             // SAFETY: the tile is inside the plane of these four channels, 16 bytes for each vector, and `requantize` has the channels.
             unsafe {
-                let place = start.add(first / 4 * plane_stride + 4 * pixel);
+                let place = start.wrapping_add(first / 4 * plane_stride + 4 * pixel);
                 match (requantize.qvalues().is_signed(), requantize.clamp) {
                     (false, false) => qvalues::<V, false, false>(acc, requantize, first, flip, place),
                     (false, true) => qvalues::<V, false, true>(acc, requantize, first, flip, place),

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::check::{Checked, ensure, work};
 use super::memory_plan::Placement;
 use super::segments::{Halo, Segment};
-use crate::kernels::{Kernels, PlanesMut};
+use crate::kernels::{Kernels, TileMut};
 use crate::model::fused::Shape;
 
 /// How to write copies and padding.
@@ -65,17 +65,17 @@ impl HaloWriter {
         }
     }
 
-    /// Writes the copies of the tile of results that begins at byte `begin` of each plane, and restores padding that was
+    /// Writes the copies of the tile of results that begins at byte `begin` of its planes, and restores padding that was
     /// overwritten behind the image.
-    pub(super) fn write_beside(&self, kernels: Kernels, begin: usize, part: &mut PlanesMut<'_, u8>) {
-        let inside = part.len().min((4 * self.area).saturating_sub(begin));
+    pub(super) fn write_beside(&self, kernels: Kernels, begin: usize, tile: &mut TileMut<'_, u8>) {
+        let inside = tile.results().len().min((4 * self.area).saturating_sub(begin));
         kernels.vectorize(
             #[inline(always)]
             || {
-                for plane in 0..self.planes {
-                    part.plane(plane)[inside..].fill(self.zero);
+                for plane in 0..tile.results().planes() {
+                    tile.results().plane(plane)[inside..].fill(self.zero);
                     for (copy, mask) in self.masks.iter().enumerate() {
-                        let (from, to) = part.two(plane, (copy + 1) * self.planes + plane);
+                        let (from, to) = tile.copy(plane, copy);
                         let places = to[..inside].iter_mut().zip(&from[..inside]).zip(&mask[begin..begin + inside]);
                         places.for_each(|((to, from), mask)| *to = (from ^ self.zero) & mask ^ self.zero);
                     }
