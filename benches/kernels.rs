@@ -115,7 +115,7 @@ fn shape(kernels: Kernels, taps: usize, channels: usize, outputs: usize, side: u
     let chain = AffineChain::new(&[norm], QuantType::Signed, QuantType::Activation).expect("it fits");
     let mut out = vec![0; outputs / 4 * 4 * pixels];
     let mut activations = vec![0; planes * plane];
-    let what = Convolve { input, weights: &weights, pixels };
+    let what = Convolve { input, weights: &weights, pixels, first: 0 };
     let read = ChainInput { input, plane_stride: plane, planes: 0..planes, pixels };
     let macs = (outputs * offsets.len() * 4 * pixels) as f64;
     let (mut best, peak) = ((0f64, 0f64, 0f64), Peak::new(kernels.isa(), Factors::Int8));

@@ -15,7 +15,7 @@ boards='cortex-a53 1.0 1.0 1 2.0 Raspberry Pi Zero 2 W
 cortex-a53 1.4 1.0 1 2.2 Raspberry Pi 3 B+
 cortex-a72 1.8 1.26 1 4.0 Raspberry Pi 4
 cortex-a57 1.43 1.26 1 6.0 Jetson Nano
-cortex-a76 2.4 2.2 2 10.0 Raspberry Pi 5'
+cortex-a76 2.4 2.1 2 10.0 Raspberry Pi 5'
 
 for model in "$@"; do
     for core in cortex-a53 cortex-a57 cortex-a72 cortex-a76; do

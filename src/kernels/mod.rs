@@ -56,6 +56,7 @@ mod quant_type;
 #[cfg(test)]
 mod tests;
 mod thread_pool;
+mod tiles;
 mod vector;
 mod weights;
 
@@ -73,9 +74,10 @@ pub use isa::Isa;
 pub use mapping::Mapping;
 pub use peak::{Factors, Peak};
 pub use pipeline::Pipeline;
-pub use planes::{PlanesMut, TileQueue};
+pub use planes::PlanesMut;
 pub use quant_type::QuantType;
 pub use thread_pool::ThreadPool;
+pub use tiles::{TileMut, TilePlace, TileQueue, Tiles};
 pub use weights::{ALIGNMENT, Blob, Weights};
 
 /// Ranges of pixels that are multiples of this suit every instruction set; some also take half of it ([`Kernels::pixel_multiple`]).

@@ -2,7 +2,6 @@
 
 use std::marker::PhantomData;
 use std::ops::Range;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The same range of each of several planes of one buffer, to be written.
 ///
@@ -103,73 +102,33 @@ impl<'a, T> PlanesMut<'a, T> {
         }
     }
 
+    /// Elements from one plane to the next.
+    pub(super) fn plane_stride(&self) -> usize {
+        self.plane_stride
+    }
+
+    /// Planes from `start` on, where `raw` says that this one's begin.
+    ///
+    /// # Safety
+    /// They must be among the elements that this one was made of, and as long as the result is used nothing else may read or write them.
+    pub(super) unsafe fn part(&self, start: *mut T, planes: usize, len: usize) -> PlanesMut<'_, T> {
+        PlanesMut { start, planes, len, plane_stride: self.plane_stride, buffer: PhantomData }
+    }
+
+    /// The first element, without a borrow.
+    pub(super) fn start(&self) -> *mut T {
+        self.start
+    }
+
     /// The first element and the distance of planes in elements, for kernels.
     pub(super) fn raw(&mut self) -> (*mut T, usize) {
         (self.start, self.plane_stride)
     }
 }
 
-/// A queue of tiles: ranges of the same planes, which threads take one at a time.
-#[derive(Debug)]
-pub struct TileQueue<'a, T> {
-    planes: PlanesMut<'a, T>,
-    tile_len: usize,
-    next: AtomicUsize,
-}
-
-// SAFETY: what threads get from a shared one are ranges that do not overlap, as `take` gives each number once.
-unsafe impl<T: Send> Sync for TileQueue<'_, T> {}
-
-impl<'a, T> TileQueue<'a, T> {
-    /// Divides planes into tiles of `tile_len` elements of each plane; the last may be shorter.
-    ///
-    /// # Panics
-    /// If `tile_len` is 0.
-    pub fn new(planes: PlanesMut<'a, T>, tile_len: usize) -> Self {
-        assert!(tile_len > 0, "tiles of nothing");
-        Self { planes, tile_len, next: AtomicUsize::new(0) }
-    }
-
-    /// The next tile: its start in each plane, and its elements. `None` when all are taken.
-    pub fn take(&self) -> Option<(usize, PlanesMut<'_, T>)> {
-        let begin = self.next.fetch_add(1, Ordering::Relaxed).checked_mul(self.tile_len)?;
-        let len = self.planes.len.checked_sub(begin).filter(|rest| *rest > 0)?.min(self.tile_len);
-        // No element is given twice: every `begin` is given once, and ranges are at most `tile_len` long.
-        let start = self.planes.start.wrapping_add(begin);
-        Some((
-            begin,
-            PlanesMut {
-                start,
-                planes: self.planes.planes,
-                plane_stride: self.planes.plane_stride,
-                len,
-                buffer: PhantomData,
-            },
-        ))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn tiles_are_taken_once() {
-        let mut buffer = [0; 23];
-        let tiles = TileQueue::new(PlanesMut::new(&mut buffer, 2, 12, 11), 4);
-        std::thread::scope(|scope| {
-            for _ in 0..3 {
-                scope.spawn(|| {
-                    while let Some((begin, mut part)) = tiles.take() {
-                        assert_eq!(part.len(), if begin == 8 { 3 } else { 4 });
-                        (0..2).for_each(|plane| part.plane(plane).iter_mut().for_each(|x| *x += 1));
-                    }
-                });
-            }
-        });
-        assert!(tiles.take().is_none());
-        assert_eq!(buffer.iter().sum::<i32>(), 22);
-    }
 
     #[test]
     fn halves_are_written_by_two_threads() {

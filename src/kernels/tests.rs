@@ -155,6 +155,31 @@ impl Case {
         (input, kernels.pack(&self.weights, &self.init, &self.offsets).unwrap())
     }
 
+    /// Any range of planes between two cuts gives the results that all planes have there.
+    fn check_parts(
+        &self,
+        kernels: Kernels,
+        (operand, requantize): (&Convolve, &Requantize),
+        (raw, qvalues): (&[i32], &[u8]),
+        plane_stride: usize,
+    ) {
+        let cuts: Vec<usize> = [0].into_iter().chain(operand.weights.cuts()).collect();
+        for (begin, end) in cuts.iter().flat_map(|begin| cuts.iter().map(move |end| (*begin, *end))) {
+            if begin >= end {
+                continue;
+            }
+            let (operand, planes) = (Convolve { first: begin, ..*operand }, end - begin);
+            let len = 4 * planes * plane_stride;
+            let mut part = vec![7; len];
+            kernels.convolve_raw(&operand, &mut PlanesMut::new(&mut part, 4 * planes, plane_stride, self.pixels));
+            assert!(part == raw[4 * begin * plane_stride..][..len], "{kernels:?} planes {begin} to {end}");
+            let mut part = vec![7; len];
+            let out = &mut PlanesMut::new(&mut part, planes, 4 * plane_stride, 4 * self.pixels);
+            kernels.convolve(&operand, requantize, out);
+            assert!(part == qvalues[4 * begin * plane_stride..][..len], "{kernels:?} planes {begin} to {end}");
+        }
+    }
+
     fn check(&self) {
         let accumulators = self.accumulators();
         let (outputs, pixels) = (self.init.len(), self.pixels);
@@ -163,7 +188,7 @@ impl Case {
         let plane_stride = pixels + 5;
         for kernels in all().into_iter().filter(|kernels| pixels.is_multiple_of(kernels.pixel_multiple())) {
             let (input, weights) = self.packed(kernels);
-            let operand = Convolve { input: &input, weights: &weights, pixels };
+            let operand = Convolve { input: &input, weights: &weights, pixels, first: 0 };
             let mut raw = vec![7; outputs * plane_stride];
             kernels.convolve_raw(&operand, &mut PlanesMut::new(&mut raw, outputs, plane_stride, pixels));
             let mut qvalues = vec![7; outputs * plane_stride];
@@ -172,6 +197,7 @@ impl Case {
                 &requantize,
                 &mut PlanesMut::new(&mut qvalues, outputs / 4, 4 * plane_stride, 4 * pixels),
             );
+            self.check_parts(kernels, (&operand, &requantize), (&raw, &qvalues), plane_stride);
             for o in 0..outputs {
                 for p in 0..plane_stride {
                     let (acc, byte) = (raw[o * plane_stride + p], qvalues[o / 4 * 4 * plane_stride + 4 * p + o % 4]);
@@ -360,7 +386,7 @@ fn stored_weights_come_back_and_damaged_ones_do_no_harm() {
 fn input_must_reach_far_enough() {
     let kernels = Kernels::best();
     let weights = kernels.pack(&[1; 16], &[0; 4], &[4]).unwrap();
-    let operand = Convolve { input: &[0; 67], weights: &weights, pixels: 16 };
+    let operand = Convolve { input: &[0; 67], weights: &weights, pixels: 16, first: 0 };
     kernels.convolve_raw(&operand, &mut PlanesMut::new(&mut [0; 64], 4, 16, 16));
 }
 
@@ -377,7 +403,7 @@ fn sizes_do_not_wrap() {
         function: Function::Identity,
         round: true,
     };
-    let operand = Convolve { input: &[], weights: &weights, pixels: 1 << (usize::BITS - 2) };
+    let operand = Convolve { input: &[], weights: &weights, pixels: 1 << (usize::BITS - 2), first: 0 };
     let requantize = Requantize::new(&step, QuantType::Activation).unwrap();
     kernels.convolve(&operand, &requantize, &mut PlanesMut::new(&mut [0; 64], 1, 64, 64));
 }

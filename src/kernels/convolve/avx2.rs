@@ -15,7 +15,7 @@ use super::{Block, ConvolveArgs, Destination};
 #[target_feature(enable = "avx2,fma")]
 pub(super) unsafe fn convolve(args: &ConvolveArgs, destination: &Destination) {
     for pixel in (0..args.pixels).step_by(16) {
-        for block in args.packed.blocks() {
+        for block in args.blocks() {
             // SAFETY: `args` and `destination` were checked, and the pixels are inside the range.
             unsafe {
                 let input = args.input.add(4 * pixel);
@@ -72,7 +72,9 @@ unsafe fn store<const V: usize>(acc: [[__m256i; V]; 4], destination: &Destinatio
             for (o, acc) in acc.iter().enumerate() {
                 for (v, acc) in acc.iter().enumerate() {
                     // SAFETY: the 8 pixels of vector `v` are inside the channel's plane.
-                    unsafe { _mm256_storeu_si256(start.add((first + o) * plane_stride + pixel + 8 * v).cast(), *acc) };
+                    unsafe {
+                        _mm256_storeu_si256(start.wrapping_add((first + o) * plane_stride + pixel + 8 * v).cast(), *acc)
+                    };
                 }
             }
         }
@@ -98,7 +100,10 @@ unsafe fn store<const V: usize>(acc: [[__m256i; V]; 4], destination: &Destinatio
                 let qvalues = _mm256_xor_si256(_mm256_shuffle_epi8(packed, transpose), _mm256_set1_epi8(flip as i8));
                 // SAFETY: the 8 pixels of vector `v` are inside the plane of these four channels.
                 unsafe {
-                    _mm256_storeu_si256(start.add(first / 4 * plane_stride + 4 * (pixel + 8 * v)).cast(), qvalues)
+                    _mm256_storeu_si256(
+                        start.wrapping_add(first / 4 * plane_stride + 4 * (pixel + 8 * v)).cast(),
+                        qvalues,
+                    )
                 };
             }
         }

@@ -22,7 +22,7 @@ pub(super) unsafe fn convolve(args: &ConvolveArgs, destination: &Destination) {
     for tile in 0..tiles {
         // Tiles of nearly equal sizes: a short one would keep too few accumulators busy.
         let (begin, end) = (vectors * tile / tiles, vectors * (tile + 1) / tiles);
-        for block in args.packed.blocks() {
+        for block in args.blocks() {
             let at = TileAt { block, vector: begin };
             // SAFETY: `args` and `destination` were checked, the tile is inside the range, and the block inside the packed weights.
             unsafe {
@@ -91,7 +91,7 @@ impl TileAt<'_> {
                     for (v, acc) in acc.iter().enumerate() {
                         let place = (self.block.first + o) * plane_stride + PIXELS * (self.vector + v);
                         // SAFETY: the 16 pixels of vector `v` are inside the channel's plane.
-                        unsafe { _mm512_storeu_si512(start.add(place).cast(), *acc) };
+                        unsafe { _mm512_storeu_si512(start.wrapping_add(place).cast(), *acc) };
                     }
                 }
             }
@@ -121,7 +121,7 @@ impl TileAt<'_> {
                         let qvalues = _mm512_xor_si512(qvalues, _mm512_set1_epi8(flip as i8));
                         let place = channel / 4 * plane_stride + 4 * PIXELS * (self.vector + v);
                         // SAFETY: the 16 pixels of vector `v` are inside the plane of these four channels.
-                        unsafe { _mm512_storeu_si512(start.add(place).cast(), qvalues) };
+                        unsafe { _mm512_storeu_si512(start.wrapping_add(place).cast(), qvalues) };
                     }
                 }
             }

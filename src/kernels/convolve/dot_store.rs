@@ -30,7 +30,7 @@ pub(super) unsafe fn store<const V: usize, const N: usize>(
                 }
             }
             Destination::Quantized { requantize, flip, start, plane_stride } => {
-                let place = start.add(first / 4 * plane_stride + 4 * pixel);
+                let place = start.wrapping_add(first / 4 * plane_stride + 4 * pixel);
                 if Bounds::is_from_zero(requantize) {
                     quantized::<V, N, true>(sums, requantize, first, flip, place, plane_stride);
                 } else {

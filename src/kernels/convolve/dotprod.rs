@@ -9,6 +9,7 @@
 
 use core::arch::aarch64::*;
 use core::arch::asm;
+use std::ops::Range;
 
 use super::dot_store::store;
 use super::packed::Steps;
@@ -80,18 +81,20 @@ unsafe fn tiles<S: Sum<V>, const V: usize>(
     pixel: usize,
     count: usize,
 ) {
-    let outputs = args.packed.outputs();
+    let Range { start, end } = args.outputs;
+    // A range of output channels begins with a block of 8, if it is not empty.
+    let (eights, init) = (end - end % 8, &args.packed.init()[start..end]);
     for pixel in (pixel..).step_by(4 * V).take(count) {
         // Where there is no step, nothing is read.
         let input = args.input.wrapping_add(4 * pixel + steps.first);
-        let mut cursor = Cursor { init: args.packed.init().as_ptr(), weights: steps.weights.as_ptr() };
+        let mut cursor = Cursor { init: init.as_ptr(), weights: steps.of(start).as_ptr() };
         // SAFETY: the tile can be read at each offset, and is inside the planes; the cursor is at each block in turn.
         unsafe {
-            for eight in 0..outputs / 8 {
-                store(&S::eight(input, steps, &mut cursor), destination, 8 * eight, pixel);
+            for first in (start..eights).step_by(8) {
+                store(&S::eight(input, steps, &mut cursor), destination, first, pixel);
             }
-            if !outputs.is_multiple_of(8) {
-                store(&S::four(input, steps, &mut cursor), destination, outputs - 4, pixel);
+            if eights < end {
+                store(&S::four(input, steps, &mut cursor), destination, eights, pixel);
             }
         }
     }

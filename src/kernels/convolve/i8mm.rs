@@ -26,8 +26,9 @@ pub(super) unsafe fn convolve(args: &ConvolveArgs, destination: &Destination) {
     for pixel in (0..args.pixels).step_by(16) {
         // Where there is no step, nothing is read.
         let input = args.input.wrapping_add(4 * pixel + steps.first);
-        let mut weights = steps.weights.as_ptr();
-        for (plane, init) in args.packed.init().as_chunks::<4>().0.iter().enumerate() {
+        let mut weights = steps.of(args.outputs.start).as_ptr();
+        let init = args.packed.init()[args.outputs.clone()].as_chunks::<4>().0;
+        for (init, first) in init.iter().zip(args.outputs.clone().step_by(4)) {
             // SAFETY: the 64 bytes of 16 pixels can be read at each offset, as `args` was checked, a block has 32 weights for each pair of steps,
             // and the 16 pixels are inside the planes.
             unsafe {
@@ -35,7 +36,7 @@ pub(super) unsafe fn convolve(args: &ConvolveArgs, destination: &Destination) {
                     Some(stride) => strided(init, input, (steps, stride), &mut weights),
                     None => scattered(init, input, (steps, 0), &mut weights),
                 };
-                store(&sums, destination, 4 * plane, pixel);
+                store(&sums, destination, first, pixel);
             }
         }
     }
@@ -61,7 +62,7 @@ unsafe fn store(sums: &PairSums, destination: &Destination, first: usize, pixel:
                 raw(&acc, start, plane_stride, first, pixel);
             }
             Destination::Quantized { requantize, flip, start, plane_stride } => {
-                let place = start.add(first / 4 * plane_stride + 4 * pixel);
+                let place = start.wrapping_add(first / 4 * plane_stride + 4 * pixel);
                 if Bounds::is_from_zero(requantize) {
                     quantized::<true>(sums, requantize, first, flip, place);
                 } else {

@@ -65,14 +65,16 @@ unsafe fn tiles<const V: usize>(
     count: usize,
     sum: Sum<V>,
 ) {
-    let (offset, deltas, weights, chains) = args.packed.stream();
+    let planes = args.outputs.start / 4..args.outputs.end / 4;
+    let (offset, deltas, weights, chains) = args.packed.stream(planes.start);
+    let inits = &args.packed.init().as_chunks::<4>().0[planes.clone()];
     let (deltas, weights, chains) = (deltas.as_ptr(), weights.as_ptr(), chains.as_ptr());
     for near in (0..count).step_by(TILES) {
         let pixels = pixel + 4 * V * near..pixel + 4 * V * count.min(near + TILES);
         // The first tile's; the others' are their pixels' distance apart.
         let x = args.input.wrapping_add(4 * pixels.start + offset as usize);
         let mut cursor = Cursor { x, deltas, weights, chains };
-        for (plane, init) in args.packed.init().as_chunks::<4>().0.iter().enumerate() {
+        for (plane, init) in planes.clone().zip(inits) {
             let init = init.map(|init| u64::from(init as u32));
             let mut next = cursor;
             for pixel in pixels.clone().step_by(4 * V) {

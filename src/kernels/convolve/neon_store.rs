@@ -22,7 +22,7 @@ pub(super) unsafe fn store<const V: usize>(
         Destination::Quantized { requantize, flip, start, plane_stride } => {
             // SAFETY: the tile is inside the plane of these four channels, 16 bytes for each vector, and `requantize` has the channels.
             unsafe {
-                let place = start.add(first / 4 * plane_stride + 4 * pixel);
+                let place = start.wrapping_add(first / 4 * plane_stride + 4 * pixel);
                 match (requantize.qvalues().is_signed(), requantize.clamp) {
                     (false, false) => qvalues::<V, false, false>(acc, requantize, first, flip, place),
                     (false, true) => qvalues::<V, false, true>(acc, requantize, first, flip, place),
@@ -37,7 +37,7 @@ pub(super) unsafe fn store<const V: usize>(
 /// Writes accumulators as they are, those of each channel to its plane.
 ///
 /// # Safety
-/// The 4 pixels of each vector must be inside the planes, which begin at `start`.
+/// The 4 pixels of each vector must be inside the planes, the first of all of which would begin at `start`.
 #[inline(always)]
 pub(super) unsafe fn raw<const V: usize>(
     acc: &[[int32x4_t; 4]; V],
@@ -49,7 +49,7 @@ pub(super) unsafe fn raw<const V: usize>(
     for (v, acc) in acc.iter().enumerate() {
         for (o, acc) in acc.iter().enumerate() {
             // SAFETY: the 4 pixels of vector `v` are inside the channel's plane.
-            unsafe { vst1q_s32(start.add((first + o) * plane_stride + pixel + 4 * v), *acc) };
+            unsafe { vst1q_s32(start.wrapping_add((first + o) * plane_stride + pixel + 4 * v), *acc) };
         }
     }
 }

@@ -12,6 +12,8 @@
 //! | avx2 | 4 | some steps twice, see [`split`]: each block has offsets of its own |
 //! | avx512vnni | 8, the last 8 or 4 | |
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 
 use super::super::{Blob, CHANNEL_BLOCK, Isa, Kernels, Weights};
@@ -38,6 +40,9 @@ pub struct Packed {
     ends: Vec<u32>,
     /// NEON: the number of pairs of steps of each chain; a 0 after each block's.
     chains: Vec<u8>,
+    /// NEON: where each plane's blocks begin, and the end of the last.
+    #[serde(skip)]
+    starts: Vec<Start>,
     /// The greatest offset.
     #[serde(skip)]
     furthest: Option<u32>,
@@ -51,6 +56,14 @@ pub struct Packed {
     #[serde(skip)]
     weights: Weights<i8>,
     len: usize,
+}
+
+/// Where a plane's blocks begin for NEON: its first step, the offset of that, and the first chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Start {
+    step: usize,
+    offset: u32,
+    chain: usize,
 }
 
 /// The serialized fields, in this order.
@@ -77,6 +90,7 @@ impl TryFrom<PackedFields> for Packed {
             return Err("packed weights that contradict themselves");
         }
         packed.measure();
+        packed.find_starts();
         Ok(packed)
     }
 }
@@ -92,7 +106,15 @@ pub(super) struct Steps<'a> {
     /// For each step the distance to the next; 0 for the last.
     pub(super) distances: &'a [i32],
     /// Of all blocks.
-    pub(super) weights: &'a [i8],
+    weights: &'a [i8],
+}
+
+#[cfg(target_arch = "aarch64")]
+impl<'a> Steps<'a> {
+    /// The weights from the block of output channel `first` on.
+    pub(super) fn of(&self, first: usize) -> &'a [i8] {
+        &self.weights[CHANNEL_BLOCK * first * self.distances.len()..]
+    }
 }
 
 impl Packed {
@@ -105,6 +127,7 @@ impl Packed {
             offsets: Vec::new(),
             ends: Vec::new(),
             chains: Vec::new(),
+            starts: Vec::new(),
             furthest: None,
             distances: Vec::new(),
             stride: None,
@@ -132,7 +155,7 @@ impl Packed {
         if !outputs.is_multiple_of(CHANNEL_BLOCK) || init.len() != *outputs {
             return false;
         }
-        let blocks = || blocks(*isa, *outputs).count();
+        let blocks = || blocks(*isa, 0..*outputs).count();
         let ascending = ends.is_sorted() && ends.len() == blocks();
         let end = ends.last().map_or(0, |&end| end as usize);
         // Weights for each of the offsets, of `width` channels.
@@ -202,6 +225,7 @@ impl Kernels {
         packed.len = weights.len();
         packed.weights = weights.into();
         packed.measure();
+        packed.find_starts();
         Ok(packed)
     }
 }
@@ -221,7 +245,7 @@ impl Packed {
         }
         let size = CHANNEL_BLOCK * self.offsets.len();
         let mut weights = vec![0; self.outputs * size];
-        for (first, width) in blocks(self.isa, self.outputs) {
+        for (first, width) in blocks(self.isa, 0..self.outputs) {
             let block = &mut weights[first * size..][..width * size];
             for (step, o) in (0..steps).flat_map(|step| (0..width).map(move |o| (step, o))) {
                 block[place(self.isa, width, step, o)..][..CHANNEL_BLOCK].copy_from_slice(&four(first + o, step));
@@ -248,7 +272,7 @@ impl Packed {
     /// For NEON.
     fn order_steps(&mut self, four: impl FourBytes, offsets: &[u32]) -> Vec<i8> {
         let (mut weights, mut last) = (Vec::new(), 0);
-        for (first, _) in blocks(Isa::Neon, self.outputs) {
+        for (first, _) in blocks(Isa::Neon, 0..self.outputs) {
             let fours: Vec<[[i8; CHANNEL_BLOCK]; 2]> =
                 (0..offsets.len()).map(|step| [four(first, step), four(first + 1, step)]).collect();
             let chains = chains::chains(&fours);
@@ -305,12 +329,49 @@ impl Packed {
         absolute(&self.offsets[..steps], relative.then_some(0))
     }
 
-    /// The data that NEON reads from the first block's first step to the last block's last: the first offset, distances,
+    /// Finds where planes begin; all other fields must be consistent.
+    fn find_starts(&mut self) {
+        if self.isa != Isa::Neon {
+            return;
+        }
+        let mut chains = self.chains.iter().enumerate().filter(|(_, steps)| **steps == 0).map(|(end, _)| end + 1);
+        let mut start = Start { step: 0, offset: self.offsets[0], chain: 0 };
+        self.starts = vec![start];
+        // A plane has two blocks.
+        for end in self.ends.iter().skip(1).step_by(2) {
+            let end = *end as usize;
+            let passed = self.offsets[start.step + 1..=end].iter();
+            start.offset = passed.fold(start.offset, |offset, &distance| offset.wrapping_add(distance));
+            (start.step, start.chain) = (end, chains.nth(1).unwrap_or(start.chain));
+            self.starts.push(start);
+        }
+    }
+
+    /// Planes behind which output channels can be divided, in order, the last one too.
+    pub fn cuts(&self) -> impl Iterator<Item = usize> {
+        blocks(self.isa, 0..self.outputs)
+            .map(|(first, width)| first + width)
+            .filter(|end| end.is_multiple_of(CHANNEL_BLOCK))
+            .map(|end| end / CHANNEL_BLOCK)
+    }
+
+    /// Whether a range of planes can begin or end here.
+    pub(super) fn has_cut(&self, plane: usize) -> bool {
+        let planes = self.outputs / CHANNEL_BLOCK;
+        let inside = || match self.isa {
+            Isa::Avx512Vnni | Isa::Dotprod => plane < planes && plane.is_multiple_of(2),
+            _ => plane < planes,
+        };
+        plane == 0 || plane == planes || inside()
+    }
+
+    /// The data that NEON reads from a plane's first step to the last block's last: the first offset, distances,
     /// weights and chains. Behind them are [`AHEAD`] zeros for distances, and for weights a step's.
     #[cfg(target_arch = "aarch64")]
-    pub(super) fn stream(&self) -> (u32, &[u32], &[i8], &[u8]) {
+    pub(super) fn stream(&self, plane: usize) -> (u32, &[u32], &[i8], &[u8]) {
         assert!(self.isa == Isa::Neon && self.weights.len() == self.len, "weights are packed for NEON, and complete");
-        (self.offsets[0], &self.offsets[1..], &self.weights, &self.chains)
+        let Start { step, offset, chain } = self.starts[plane];
+        (offset, &self.offsets[step + 1..], &self.weights[2 * CHANNEL_BLOCK * step..], &self.chains[chain..])
     }
 
     /// The data that kernels with dot products read.
@@ -325,12 +386,22 @@ impl Packed {
         Steps { first, stride: stride.map(|stride| stride as isize), distances, weights }
     }
 
-    /// The blocks, in order.
-    pub(super) fn blocks(&self) -> impl Iterator<Item = Block<'_>> {
+    /// The blocks of some output channels, in order.
+    pub(super) fn blocks(&self, outputs: Range<usize>) -> impl Iterator<Item = Block<'_>> + use<'_> {
         let size = CHANNEL_BLOCK * self.offsets.len();
         let weights: &[i8] = &self.weights;
-        let (mut begin, mut last) = (0, 0u32);
-        blocks(self.isa, self.outputs).enumerate().map(move |(block, (first, width))| {
+        let before = match self.isa {
+            Isa::Avx2 => outputs.start / CHANNEL_BLOCK,
+            Isa::Neon => outputs.start / 2,
+            _ => 0,
+        };
+        let mut begin = before.checked_sub(1).map_or(0, |last| self.ends[last] as usize);
+        // The offset before the first; NEON's are relative to it.
+        let mut last = match self.starts.get(outputs.start / CHANNEL_BLOCK) {
+            Some(start) => start.offset.wrapping_sub(self.offsets[start.step]),
+            None => 0,
+        };
+        blocks(self.isa, outputs).zip(before..).map(move |((first, width), block)| {
             if !matches!(self.isa, Isa::Avx2 | Isa::Neon) {
                 let weights = &weights[first * size..][..width * size];
                 return Block { first, width, offsets: &self.offsets, base: None, weights };
@@ -380,11 +451,11 @@ fn place(isa: Isa, width: usize, step: usize, o: usize) -> usize {
     }
 }
 
-/// First channel and number of channels of each block.
-fn blocks(isa: Isa, outputs: usize) -> impl Iterator<Item = (usize, usize)> {
-    let mut next = 0;
+/// First channel and number of channels of each block of some output channels. A range that begins or ends between two blocks has the same.
+fn blocks(isa: Isa, outputs: Range<usize>) -> impl Iterator<Item = (usize, usize)> {
+    let mut next = outputs.start;
     std::iter::from_fn(move || {
-        let width = match (isa, outputs - next) {
+        let width = match (isa, outputs.end - next) {
             (_, 0) => return None,
             (Isa::Avx512Vnni, left) => left.min(8),
             (Isa::Neon, _) => 2,

@@ -11,7 +11,7 @@ const PART: usize = 8;
 /// What the fields of `args` and `destination` promise must hold.
 pub(super) unsafe fn convolve(args: &ConvolveArgs, destination: &Destination) {
     let zero = if args.packed.isa().shifted() { 0x80 } else { 0 };
-    for block in args.packed.blocks() {
+    for block in args.blocks() {
         for o in 0..block.width {
             let (channel, start) = (block.first + o, args.packed.start(block, o));
             for first in (0..args.pixels).step_by(PART) {
@@ -30,10 +30,11 @@ pub(super) unsafe fn convolve(args: &ConvolveArgs, destination: &Destination) {
                         match *destination {
                             Destination::Quantized { requantize, flip, start, plane_stride } => {
                                 let qvalue = requantize.apply(channel, acc) as u8;
-                                *start.add(channel / 4 * plane_stride + 4 * pixel + channel % 4) = qvalue ^ flip;
+                                let place = channel / 4 * plane_stride + 4 * pixel + channel % 4;
+                                *start.wrapping_add(place) = qvalue ^ flip;
                             }
                             Destination::Raw { start, plane_stride } => {
-                                *start.add(channel * plane_stride + pixel) = acc
+                                *start.wrapping_add(channel * plane_stride + pixel) = acc
                             }
                         }
                     }

@@ -33,6 +33,31 @@ impl Accumulated {
     pub(super) fn new(weights: Vec<Packed>, input: ConvolutionInput<u8>) -> Self {
         Self { weights, input }
     }
+
+    /// The parts of the weights that some planes are computed with.
+    fn parts(&self, wanted: Range<usize>) -> impl Iterator<Item = Part<'_>> {
+        let mut end = 0;
+        self.weights.iter().enumerate().filter_map(move |(number, weights)| {
+            let begin = end;
+            end = begin + weights.outputs() / 4;
+            let (from, to) = (wanted.start.max(begin), wanted.end.min(end));
+            let planes = from.wrapping_sub(wanted.start)..to.wrapping_sub(wanted.start);
+            (from < to).then(|| Part { number, weights, begin, first: from - begin, planes })
+        })
+    }
+}
+
+/// Weights of some output channels.
+struct Part<'a> {
+    /// Which of the parts it is.
+    number: usize,
+    weights: &'a Packed,
+    /// The first plane of its channels.
+    begin: usize,
+    /// The first of its planes that is wanted.
+    first: usize,
+    /// The places of those among all that are wanted.
+    planes: Range<usize>,
 }
 
 impl Requantized {
@@ -72,27 +97,35 @@ impl Operator for Accumulated {
         (!matches!(self.input, ConvolutionInput::Window { .. })).then(|| kernels.pixel_multiple())
     }
 
+    fn cuts(&self) -> Vec<usize> {
+        self.parts(0..self.planes()).flat_map(|part| part.weights.cuts().map(move |cut| part.begin + cut)).collect()
+    }
+
+    fn cost(&self, _: Kernels, tiling: &Tiling, pixels: usize, planes: Range<usize>) -> u64 {
+        let products =
+            self.parts(planes).map(|part| part.weights.cost(pixels, part.first..part.first + part.planes.len()));
+        products.fold(self.input.cost(tiling, pixels), u64::saturating_add)
+    }
+
     fn blobs(&mut self) -> Vec<Blob<'_>> {
         self.weights.iter_mut().map(Packed::blob).collect()
     }
 }
 
 impl Compute<f32> for Accumulated {
-    fn run(&self, tile: Tile<'_>, _: Range<usize>, scratch: &mut TileScratch, out: &mut PlanesMut<'_, f32>) {
+    fn run(&self, tile: Tile<'_>, planes: Range<usize>, scratch: &mut TileScratch, out: &mut PlanesMut<'_, f32>) {
         let Tile { kernels, pixels, .. } = tile;
         let TileScratch { qvalues, raw_qvalues, accumulators, .. } = scratch;
         let input = self.input.read(tile, (qvalues.values(), raw_qvalues.values()));
         let accumulators = accumulators.values();
-        let mut plane = 0;
-        for weights in &self.weights {
-            let outputs = weights.outputs();
-            let operand = Convolve { input, weights, pixels };
+        for Part { weights, first, planes, .. } in self.parts(planes) {
+            let outputs = 4 * planes.len();
+            let operand = Convolve { input, weights, pixels, first };
             kernels.convolve_raw(&operand, &mut PlanesMut::new(accumulators, outputs, pixels, pixels));
             for (output, accumulators) in accumulators.chunks_exact(pixels).take(outputs).enumerate() {
-                let plane = out.plane(plane + output / 4)[..4 * pixels].as_chunks_mut::<4>().0;
+                let plane = out.plane(planes.start + output / 4)[..4 * pixels].as_chunks_mut::<4>().0;
                 plane.iter_mut().zip(accumulators).for_each(|(four, &sum)| four[output % 4] = sum as f32);
             }
-            plane += outputs / 4;
         }
     }
 }
@@ -124,21 +157,25 @@ impl Operator for Requantized {
         self.convolution.tile_unit(kernels)
     }
 
+    fn cuts(&self) -> Vec<usize> {
+        self.convolution.cuts()
+    }
+
+    fn cost(&self, kernels: Kernels, tiling: &Tiling, pixels: usize, planes: Range<usize>) -> u64 {
+        self.convolution.cost(kernels, tiling, pixels, planes)
+    }
+
     fn blobs(&mut self) -> Vec<Blob<'_>> {
         self.convolution.blobs()
     }
 }
 
 impl Compute<u8> for Requantized {
-    fn run(&self, tile: Tile<'_>, _: Range<usize>, scratch: &mut TileScratch, out: &mut PlanesMut<'_, u8>) {
-        let Accumulated { weights, input } = &self.convolution;
-        let input = input.read(tile, u8::scratch(scratch));
-        let mut plane = 0;
-        for (weights, requantize) in weights.iter().zip(&self.requantize) {
-            let planes = plane..plane + weights.outputs() / 4;
-            plane = planes.end;
-            let operand = Convolve { input, weights, pixels: tile.pixels };
-            tile.kernels.convolve(&operand, requantize, &mut out.range(planes));
+    fn run(&self, tile: Tile<'_>, planes: Range<usize>, scratch: &mut TileScratch, out: &mut PlanesMut<'_, u8>) {
+        let input = self.convolution.input.read(tile, u8::scratch(scratch));
+        for Part { number, weights, first, planes, .. } in self.convolution.parts(planes) {
+            let operand = Convolve { input, weights, pixels: tile.pixels, first };
+            tile.kernels.convolve(&operand, &self.requantize[number], &mut out.range(planes));
         }
     }
 }

@@ -10,7 +10,7 @@ use super::layer_info::LayerInfo;
 use super::memory::{ScratchSize, TileScratch};
 use super::operator::{Compute, Operator, Tile, Tiling};
 use super::prologue::Element;
-use crate::kernels::{BiasClamp, Blob, ConvolveF32, F32_PIXELS, Kernels, PackedF32, PlanesMut};
+use crate::kernels::{BiasClamp, Blob, ConvolveF32, F32_PIXELS, Kernels, PIXEL_BLOCK, PackedF32, PlanesMut};
 use crate::model::fused::OpKind;
 
 /// A float convolution, ready to run.
@@ -54,6 +54,15 @@ impl Operator for ConvolutionF32 {
 
     fn scratch(&self, _: &Tiling) -> ScratchSize {
         self.input.scratch()
+    }
+
+    fn tile_unit(&self, _: Kernels) -> Option<usize> {
+        (!matches!(self.input, ConvolutionInput::Window { .. })).then_some(PIXEL_BLOCK)
+    }
+
+    fn cost(&self, _: Kernels, tiling: &Tiling, pixels: usize, _: Range<usize>) -> u64 {
+        let products = self.weights.iter().map(|weights| work(&[weights.len(), pixels]) / 4);
+        products.fold(self.input.cost(tiling, pixels), u64::saturating_add)
     }
 
     fn tiles_together(&self, tiling: &Tiling) -> usize {

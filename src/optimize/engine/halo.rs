@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::check::{Checked, ensure, work};
 use super::memory_plan::Placement;
 use super::segments::{Halo, Segment};
-use crate::kernels::PlanesMut;
+use crate::kernels::TileMut;
 use crate::model::fused::Shape;
 
 /// How to write copies and padding.
@@ -68,16 +68,16 @@ impl HaloWriter {
         }
     }
 
-    /// Writes the copies of the tile of results that begins at byte `begin` of each plane, and restores padding that was
+    /// Writes the copies of the tile of results that begins at byte `begin` of its planes, and restores padding that was
     /// overwritten behind the image.
-    pub(super) fn write_beside(&self, begin: usize, part: &mut PlanesMut<'_, u8>) {
-        let inside = part.len().min((4 * self.area).saturating_sub(begin));
+    pub(super) fn write_beside(&self, begin: usize, tile: &mut TileMut<'_, u8>) {
+        let inside = tile.results().len().min((4 * self.area).saturating_sub(begin));
         // The column of the tile's first pixel.
         let column = begin / 4 % self.width.max(1);
-        for plane in 0..self.planes {
-            part.plane(plane)[inside..].fill(self.zero);
+        for plane in 0..tile.results().planes() {
+            tile.results().plane(plane)[inside..].fill(self.zero);
             for (copy, &shift) in self.shifts.iter().enumerate() {
-                let (from, to) = part.two(plane, (copy + 1) * self.planes + plane);
+                let (from, to) = tile.copy(plane, copy);
                 to[..inside].copy_from_slice(&from[..inside]);
                 let pixels = to[..inside].as_chunks_mut::<4>().0;
                 for wrapped in self.wrapped(shift) {

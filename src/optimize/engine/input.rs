@@ -199,6 +199,18 @@ impl<T: Element> ConvolutionInput<T> {
         })
     }
 
+    /// About how many instructions it takes to read the input of so many pixels of results.
+    pub(super) fn cost(&self, tiling: &Tiling, pixels: usize) -> u64 {
+        match self {
+            Self::InPlace { .. } => 0,
+            Self::Points { gather, .. } => gather.work(pixels).saturating_mul(5) / 4,
+            Self::Window { gather, im2row, .. } => {
+                let all = gather.work(im2row.pixels_read()).saturating_add(im2row.work() / 4);
+                all.saturating_mul(pixels as u64) / blocks(tiling.shape) as u64
+            }
+        }
+    }
+
     /// Tiles that are read in place and stay in the second cache together, next to the weights; 1 for those that are gathered.
     pub(super) fn tiles_together(&self, tiling: &Tiling) -> usize {
         match self {

@@ -105,6 +105,23 @@ impl Int8Tiles {
         (rows * self.from.width).next_multiple_of(PIXEL_BLOCK)
     }
 
+    /// About how many instructions a chunk with so many pixels of results takes for some output channels.
+    pub(super) fn cost(&self, isa: Isa, pixels: usize, outputs: usize) -> u64 {
+        let costs = Costs::of(isa).filter(|_| isa != Isa::Neon).unwrap_or(Costs::COUNTED);
+        let tiles = pixels.div_ceil(WINOGRAD_INT8_ROWS * self.to.width) * self.columns();
+        let vectors = tiles.div_ceil(self.lanes);
+        // Products of the last vector may be half as many.
+        let least = PackedWinogradInt8::least_lanes(isa);
+        let multiplied = tiles.div_ceil(least) * least;
+        // Of nine instructions one loads.
+        let product = costs.product * vectors / 9 + 8 * costs.product * multiplied / (9 * self.lanes);
+        let products = work(&[2 * POSITIONS, self.planes, outputs, product]);
+        let transforms = work(&[vectors, self.planes * costs.input + outputs * costs.output]);
+        // A plane's rows are divided first, whatever their length.
+        let division = work(&[self.planes, costs.input / 3]);
+        products.saturating_add(transforms).saturating_add(division) / 8
+    }
+
     /// Whether it takes less time than a convolution over k-steps.
     fn is_faster(&self, isa: Isa) -> bool {
         let Some(costs) = Costs::of(isa) else { return false };
@@ -151,13 +168,18 @@ struct Costs {
 }
 
 impl Costs {
+    const NEON: Self = Self { step: 36, product: 36, input: 4_800, output: 2_300, weights: 21 };
+
+    /// Eighths of an instruction of ARM's, as counted: how threads share the work is counted in instructions.
+    const COUNTED: Self = Self { input: 17_600, output: 12_800, ..Self::NEON };
+
     /// `None` where the direct convolution is taken always: with dot products of bytes it has as few multiplications.
     fn of(isa: Isa) -> Option<Self> {
         match isa {
             Isa::Scalar | Isa::Dotprod | Isa::I8mm => None,
             Isa::Avx512Vnni => Some(Self { step: 12, product: 12, input: 12_000, output: 2_700, weights: 17 }),
             Isa::Avx2 => Some(Self { step: 19, product: 12, input: 6_000, output: 2_600, weights: 17 }),
-            Isa::Neon => Some(Self { step: 36, product: 36, input: 4_800, output: 2_300, weights: 21 }),
+            Isa::Neon => Some(Self::NEON),
         }
     }
 }

@@ -1,15 +1,18 @@
 //! Loads inputs and stores outputs: f32 values in planes of one channel.
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 
 use super::check::{self, Checked, Readable, blocks, ensure, product, work};
 use super::gather::Gather;
 use super::layer_info::Traffic;
 use super::lowering::Lowering;
-use super::memory::{Memory, ScratchSize, Sources, SplitBorrow, own};
+use super::memory::{Memory, ScratchSize, Sources, SplitBorrow, TileScratch, own};
 use super::memory_plan::Placement;
 use super::segments::{Segment, Storage, read_lanes};
-use crate::kernels::{AffineChainF32, ChainInputF32, Operand, PIXEL_BLOCK, PlanesMut, QuantType};
+use super::sharing::Sharing;
+use crate::kernels::{AffineChainF32, ChainInputF32, Kernels, Operand, PIXEL_BLOCK, PlanesMut, QuantType, TileQueue};
 use crate::model::fused::{Output, Read, Shape};
 use crate::quant::Affine;
 
@@ -74,53 +77,79 @@ impl LoadInput {
         ScratchSize { raw_qvalues: PART, floats: PART, ..ScratchSize::default() }
     }
 
-    /// Writes the segment.
-    pub(super) fn run(&self, values: &[f32], memory: &mut Memory) {
-        let Memory { kernels, bytes, floats, scratches, .. } = memory;
-        let scratch = &mut own(scratches, 0).tile;
-        let (area, Placement { start, plane_stride, .. }) = (self.shape.area(), self.to);
-        let spare = self.shape.channels.next_multiple_of(4) > self.shape.channels;
-        let last = start + (self.planes - 1) * plane_stride;
+    /// How so many threads share it: each has a range of pixels.
+    pub(super) fn sharing(&self, threads: usize) -> Sharing {
+        let area = self.shape.area();
+        Sharing::of_pixels(threads, self.planes, area, 8 * self.shape.len() as u64, PIXEL_BLOCK)
+    }
+
+    /// Writes the segment. `number` is its own among the engine's inputs, whose memory it is.
+    pub(super) fn run(&self, number: usize, values: &[f32], memory: &mut Memory) {
+        let Memory { kernels, bytes, floats, scratches, thread_pool, loadings, .. } = memory;
+        let (sharing, Placement { start, plane_stride, .. }) = (&loadings[number], self.to);
+        let (area, planes) = (self.shape.area(), self.planes);
         match &self.qvalues {
             None => {
-                let floats = floats.values();
-                if spare {
-                    // Lanes without a channel are multiplied by weights of 0: they must be finite.
-                    floats[last..last + 4 * area].fill(0.0);
-                }
-                for (channel, values) in values.chunks_exact(area).enumerate() {
-                    let plane = &mut floats[start + channel / 4 * plane_stride..][..4 * area];
-                    plane.as_chunks_mut::<4>().0.iter_mut().zip(values).for_each(|(four, v)| four[channel % 4] = *v);
-                }
+                let segment = PlanesMut::new(&mut floats.values()[start..], planes, plane_stride, 4 * area);
+                let queue = TileQueue::new(segment, sharing.tiles());
+                sharing.run(thread_pool, &|_| {
+                    while let Some((place, mut tile)) = queue.take() {
+                        self.write_floats(values, &place.pixels, tile.results());
+                    }
+                });
             }
             Some((chains, qvalues)) => {
-                let bytes = bytes.values();
-                let (buffer, input) = (scratch.raw_qvalues.values(), scratch.floats.values());
-                for ((channel, values), chain) in values.chunks_exact(area).enumerate().zip(chains) {
-                    let plane = &mut bytes[start + channel / 4 * plane_stride..][..4 * area];
-                    for (values, out) in values.chunks(PART).zip(plane.chunks_mut(4 * PART)) {
-                        // Four values take the place of a pixel; whole blocks of those.
-                        let pixels = values.len().div_ceil(4).next_multiple_of(PIXEL_BLOCK);
-                        let input = if values.len() == 4 * pixels {
-                            values
-                        } else {
-                            input[..values.len()].copy_from_slice(values);
-                            &*input
-                        };
-                        let operand = ChainInputF32 {
-                            input: Operand::F32(input),
-                            plane_stride: 4 * pixels,
-                            planes: 0..1,
-                            pixels,
-                        };
-                        let mut quantized = PlanesMut::new(buffer, 1, 4 * pixels, 4 * pixels);
-                        kernels.affine_to_quantized(chain, &operand, *qvalues, &mut quantized);
-                        let out = out.as_chunks_mut::<4>().0;
-                        out.iter_mut().zip(&*buffer).for_each(|(four, qvalue)| four[channel % 4] = *qvalue);
+                let segment = PlanesMut::new(&mut bytes.values()[start..], planes, plane_stride, 4 * area);
+                let queue = TileQueue::new(segment, sharing.tiles());
+                sharing.run(thread_pool, &|index| {
+                    let mut scratch = own(scratches, index);
+                    while let Some((place, mut tile)) = queue.take() {
+                        let out = tile.results();
+                        for ((channel, values), chain) in values.chunks_exact(area).enumerate().zip(chains) {
+                            let (values, plane) = (&values[place.pixels.clone()], out.plane(channel / 4));
+                            quantize(*kernels, (chain, *qvalues), values, &mut scratch.tile, (plane, channel % 4));
+                        }
                     }
-                }
+                });
             }
         }
+    }
+
+    /// Writes some pixels as they are.
+    fn write_floats(&self, values: &[f32], pixels: &Range<usize>, out: &mut PlanesMut<'_, f32>) {
+        if !self.shape.channels.is_multiple_of(4) {
+            // Lanes without a channel are multiplied by weights of 0: they must be finite.
+            out.plane(self.planes - 1).fill(0.0);
+        }
+        for (channel, values) in values.chunks_exact(self.shape.area()).enumerate() {
+            let plane = out.plane(channel / 4).as_chunks_mut::<4>().0;
+            plane.iter_mut().zip(&values[pixels.clone()]).for_each(|(four, v)| four[channel % 4] = *v);
+        }
+    }
+}
+
+/// Quantizes values of a channel into a lane of a plane.
+fn quantize(
+    kernels: Kernels,
+    (chain, qvalues): (&AffineChainF32, QuantType),
+    values: &[f32],
+    scratch: &mut TileScratch,
+    (plane, lane): (&mut [u8], usize),
+) {
+    let (buffer, input) = (scratch.raw_qvalues.values(), scratch.floats.values());
+    for (values, out) in values.chunks(PART).zip(plane.chunks_mut(4 * PART)) {
+        // Four values take the place of a pixel; whole blocks of those.
+        let pixels = values.len().div_ceil(4).next_multiple_of(PIXEL_BLOCK);
+        let input = if values.len() == 4 * pixels {
+            values
+        } else {
+            input[..values.len()].copy_from_slice(values);
+            &*input
+        };
+        let operand = ChainInputF32 { input: Operand::F32(input), plane_stride: 4 * pixels, planes: 0..1, pixels };
+        let mut quantized = PlanesMut::new(buffer, 1, 4 * pixels, 4 * pixels);
+        kernels.affine_to_quantized(chain, &operand, qvalues, &mut quantized);
+        out.as_chunks_mut::<4>().0.iter_mut().zip(&*buffer).for_each(|(four, qvalue)| four[lane] = *qvalue);
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
+use super::sharing::Sharing;
 use crate::kernels::{Aligned, Kernels, ThreadPool};
 
 /// Memory that is used within one tile; every thread has its own. Each buffer is as long as its largest user needs.
@@ -107,6 +108,9 @@ pub struct Memory {
     pub(super) floats: Aligned<f32>,
     pub(super) scratches: Vec<Mutex<Scratch>>,
     pub(super) thread_pool: ThreadPool,
+    /// How threads share the loading of each input, and each task.
+    pub(super) loadings: Vec<Sharing>,
+    pub(super) sharings: Vec<Sharing>,
     size: usize,
 }
 
@@ -119,6 +123,8 @@ impl Memory {
             floats: Aligned::new(floats),
             scratches: (0..threads).map(|_| Mutex::new(Scratch::new(scratch))).collect(),
             thread_pool: ThreadPool::new(threads),
+            loadings: Vec::new(),
+            sharings: Vec::new(),
             size: Self::size_of((bytes, floats), scratch, threads).map_or(usize::MAX, |size| size as usize),
         }
     }

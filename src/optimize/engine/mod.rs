@@ -31,6 +31,7 @@ mod pool_window;
 mod prologue;
 mod results;
 mod segments;
+mod sharing;
 mod task;
 mod winograd;
 mod winograd_int8;
@@ -162,7 +163,10 @@ impl Engine {
     /// If `threads` is 0, a thread cannot be started, or the processor lacks [`Engine::isa`].
     pub fn memory(&self, threads: usize) -> Memory {
         let kernels = Kernels::new(self.isa).expect("who reads an engine looks whether the processor can run it");
-        Memory::new(kernels, self.arena, self.scratch, threads)
+        let mut memory = Memory::new(kernels, self.arena, self.scratch, threads);
+        memory.loadings = self.loads.iter().map(|load| load.sharing(threads)).collect();
+        memory.sharings = self.tasks.iter().map(|task| task.sharing(kernels, threads)).collect();
+        memory
     }
 
     /// Bytes of [`Engine::memory`] for `threads` threads; `None` on overflow.
@@ -203,13 +207,13 @@ impl Engine {
     ) {
         assert_eq!(inputs.len(), self.loads.len(), "one value list for each input");
         assert_eq!(outputs.len(), self.stores.len(), "outputs");
-        for ((values, input), load) in inputs.iter().zip(&self.inputs).zip(&self.loads) {
+        for (number, ((values, input), load)) in inputs.iter().zip(&self.inputs).zip(&self.loads).enumerate() {
             assert_eq!(values.len(), input.shape.len(), "values of input {}", input.name);
-            load.run(values, memory);
+            load.run(number, values, memory);
             done();
         }
-        for task in &self.tasks {
-            task.run(memory);
+        for (number, task) in self.tasks.iter().enumerate() {
+            task.run(number, memory);
             done();
         }
         for (store, out) in self.stores.iter().zip(outputs) {

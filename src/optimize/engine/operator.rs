@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use super::check::{Checked, Readable};
+use super::check::{Checked, Readable, work};
 use super::layer_info::LayerInfo;
 use super::memory::{ScratchSize, Sources, TileScratch};
 use crate::kernels::{Blob, Kernels, PlanesMut};
@@ -30,7 +30,7 @@ pub(super) struct Tile<'a> {
     pub(super) row: usize,
 }
 
-/// The shape of a layer's results, and their division into tiles.
+/// The shape of a layer's results, and the length of tiles. How threads divide them is in [`sharing`](super::sharing).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Tiling {
     /// The shape.
@@ -39,14 +39,8 @@ pub(super) struct Tiling {
     pub(super) tile_len: usize,
 }
 
-impl Tiling {
-    /// Pixels of a tile, a multiple of `unit`: there are as many tiles for each of the threads, about equally long and no longer than these.
-    pub(super) fn shared(&self, threads: usize, unit: usize) -> usize {
-        let area = self.shape.area();
-        let tiles = area.div_ceil(self.tile_len).next_multiple_of(threads);
-        area.div_ceil(unit).div_ceil(tiles) * unit
-    }
-}
+/// The instructions that a pixel of a plane takes where nothing else is known.
+const PIXEL_COST: usize = 8;
 
 /// An operator of a layer. Its results are planes of four channels.
 pub(super) trait Operator {
@@ -75,6 +69,17 @@ pub(super) trait Operator {
         None
     }
 
+    /// Planes behind which a tile may end, in order, the last one too.
+    fn cuts(&self) -> Vec<usize> {
+        let planes = self.planes();
+        if self.planes_at_once() == 1 { (1..=planes).collect() } else { vec![planes] }
+    }
+
+    /// About how many instructions these planes of a tile of so many pixels take.
+    fn cost(&self, _: Kernels, _: &Tiling, pixels: usize, planes: Range<usize>) -> u64 {
+        work(&[PIXEL_COST, pixels, planes.len()])
+    }
+
     /// How it computes, in one word, where there is another way.
     fn algorithm(&self) -> &'static str {
         "direct"
@@ -90,24 +95,4 @@ pub(super) trait Operator {
 pub(super) trait Compute<T>: Operator {
     /// Computes the planes `planes` of a tile.
     fn run(&self, tile: Tile<'_>, planes: Range<usize>, scratch: &mut TileScratch, out: &mut PlanesMut<'_, T>);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn threads_share_tiles_evenly() {
-        let shared = |width: usize, tile_len: usize, threads: usize, unit: usize| {
-            Tiling { shape: Shape { channels: 8, height: width, width }, tile_len }.shared(threads, unit)
-        };
-        assert_eq!([1, 2, 4].map(|threads| shared(16, 256, threads, 8)), [256, 128, 64]);
-        assert_eq!([2, 3, 4].map(|threads| shared(14, 112, threads, 8)), [104, 72, 56]);
-        // More threads than tiles can be made for.
-        assert_eq!([4, 16].map(|threads| shared(7, 64, threads, 16)), [16, 16]);
-        for (width, tile_len, threads, unit) in [(56, 256, 4, 8), (28, 160, 4, 16), (33, 48, 3, 8), (5, 16, 64, 16)] {
-            let len = shared(width, tile_len, threads, unit);
-            assert!(len <= tile_len && len.is_multiple_of(unit) && len > 0, "{width}, {tile_len}, {threads}, {unit}");
-        }
-    }
 }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use super::check::{Checked, Readable, ensure};
+use super::check::{Checked, Readable, ensure, work};
 use super::gather::Gather;
 use super::layer_info::LayerInfo;
 use super::lowering::Lowering;
@@ -22,6 +22,9 @@ pub(super) struct Pool<T: Element> {
     gather: Gather<T>,
     window: PoolWindow,
 }
+
+/// The instructions that reading a pixel of a plane takes, about.
+const PIXEL_COST: usize = 8;
 
 /// A max pool of quantized values.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -104,6 +107,13 @@ impl<T: Element> Pool<T> {
         Ok(work.saturating_add(gather.work(read)))
     }
 
+    /// About how many instructions it takes for so many planes of a tile.
+    fn cost(&self, tiling: &Tiling, pixels: usize, planes: usize) -> u64 {
+        let (reduced, read) = self.window.work(planes);
+        let all = reduced.saturating_add(work(&[PIXEL_COST, planes, read]));
+        all.saturating_mul(pixels as u64) / tiling.shape.area().max(pixels) as u64
+    }
+
     /// Reads the part of the planes that is under the windows of a tile.
     fn read(&self, tile: Tile<'_>, seen: (usize, usize), planes: Range<usize>, out: &mut [T]) {
         self.gather.read(tile.kernels, tile.sources, seen, planes, out, 4 * seen.1);
@@ -125,6 +135,10 @@ impl Operator for MaxPool {
 
     fn planes_at_once(&self) -> usize {
         1
+    }
+
+    fn cost(&self, _: Kernels, tiling: &Tiling, pixels: usize, planes: Range<usize>) -> u64 {
+        self.0.cost(tiling, pixels, planes.len())
     }
 
     fn scratch(&self, _: &Tiling) -> ScratchSize {
@@ -174,6 +188,10 @@ impl Operator for SumPool {
         1
     }
 
+    fn cost(&self, _: Kernels, tiling: &Tiling, pixels: usize, planes: Range<usize>) -> u64 {
+        self.pool.cost(tiling, pixels, planes.len())
+    }
+
     fn scratch(&self, _: &Tiling) -> ScratchSize {
         let [qvalues, raw_shorts, shorts] = self.pool.window.scratch();
         ScratchSize { qvalues, raw_shorts, shorts, ..ScratchSize::default() }
@@ -217,6 +235,10 @@ impl Operator for PoolF32 {
 
     fn planes_at_once(&self) -> usize {
         1
+    }
+
+    fn cost(&self, _: Kernels, tiling: &Tiling, pixels: usize, planes: Range<usize>) -> u64 {
+        self.pool.cost(tiling, pixels, planes.len())
     }
 
     fn scratch(&self, _: &Tiling) -> ScratchSize {

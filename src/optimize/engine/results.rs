@@ -9,7 +9,7 @@ use super::halo::HaloWriter;
 use super::memory::{Scratch, ScratchSize, TileScratch};
 use super::operator::{Compute, Operator, Tile, Tiling};
 use super::operators::{F32Operator, QuantizedOperator};
-use crate::kernels::{AffineChain, AffineChainF32, ChainInput, ChainInputF32, Operand, PlanesMut, QuantType};
+use crate::kernels::{AffineChain, AffineChainF32, ChainInput, ChainInputF32, Operand, PlanesMut, QuantType, TileMut};
 
 /// The results of a layer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -127,30 +127,28 @@ impl QuantizedResults {
         }
     }
 
-    /// Computes a tile.
-    pub(super) fn run(&self, tile: Tile<'_>, scratch: &mut Scratch, out: &mut PlanesMut<'_, u8>) {
+    /// Computes these planes of a tile.
+    pub(super) fn run(&self, tile: Tile<'_>, planes: Range<usize>, scratch: &mut Scratch, out: &mut TileMut<'_, u8>) {
         let Scratch { tile: scratch, quantized_results, f32_results } = scratch;
         match self {
             Self::AsIs(operator, halo) => {
-                let operator = operator.get();
-                let planes = 0..operator.planes();
-                operator.run(tile, planes.clone(), scratch, &mut out.range(planes));
+                operator.get().run(tile, planes, scratch, out.results());
                 if let Some(halo) = halo {
                     halo.write_beside(4 * tile.first, out);
                 }
             }
             Self::Affine(operator, chain) => {
                 let results = quantized_results.values();
-                for_planes(operator.get(), tile, scratch, results, |planes, input| {
-                    let (plane_stride, pixels) = (4 * tile.pixels, tile.pixels);
-                    let operand = ChainInput { input, plane_stride, planes: planes.clone(), pixels };
-                    tile.kernels.affine(chain, &operand, &mut out.range(planes));
+                for_planes(operator.get(), (tile, planes), scratch, (results, out), |planes, input, mut out| {
+                    let operand = ChainInput { input, plane_stride: 4 * tile.pixels, planes, pixels: tile.pixels };
+                    tile.kernels.affine(chain, &operand, &mut out);
                 });
             }
             Self::Rounded(operator, chain, qvalues) => {
-                for_planes(operator.get(), tile, scratch, f32_results.values(), |planes, input| {
-                    let operand = f32_operand(tile, planes.clone(), input);
-                    tile.kernels.affine_to_quantized(chain, &operand, *qvalues, &mut out.range(planes));
+                let results = f32_results.values();
+                for_planes(operator.get(), (tile, planes), scratch, (results, out), |planes, input, mut out| {
+                    let operand = f32_operand(tile, planes, input);
+                    tile.kernels.affine_to_quantized(chain, &operand, *qvalues, &mut out);
                 });
             }
         }
@@ -187,17 +185,17 @@ impl F32Results {
     }
 
     /// As [`QuantizedResults::run`].
-    pub(super) fn run(&self, tile: Tile<'_>, scratch: &mut Scratch, out: &mut PlanesMut<'_, f32>) {
+    pub(super) fn run(&self, tile: Tile<'_>, planes: Range<usize>, scratch: &mut Scratch, out: &mut TileMut<'_, f32>) {
         let Scratch { tile: scratch, f32_results, .. } = scratch;
         match self {
             Self::AsIs(operator) => {
-                let operator = operator.get();
-                operator.run(tile, 0..operator.planes(), scratch, out);
+                operator.get().run(tile, planes, scratch, out.results());
             }
             Self::Affine(operator, chain) => {
-                for_planes(operator.get(), tile, scratch, f32_results.values(), |planes, input| {
-                    let operand = f32_operand(tile, planes.clone(), input);
-                    tile.kernels.affine_to_f32(chain, &operand, &mut out.range(planes));
+                let results = f32_results.values();
+                for_planes(operator.get(), (tile, planes), scratch, (results, out), |planes, input, mut out| {
+                    let operand = f32_operand(tile, planes, input);
+                    tile.kernels.affine_to_f32(chain, &operand, &mut out);
                 });
             }
         }
@@ -209,19 +207,20 @@ fn affines(wanted: usize, planes: usize, affines: usize) -> Checked<usize> {
     ensure(planes == wanted, "affines of other results").map(|()| affines)
 }
 
-/// Computes a tile into `results`, as many planes at a time as the operator does, and passes them on.
-fn for_planes<T>(
+/// Computes planes of a tile into `results`, as many at a time as the operator does, and passes them on with the planes of `out` where they belong.
+fn for_planes<T, U>(
     operator: &dyn Compute<T>,
-    tile: Tile<'_>,
+    (tile, all): (Tile<'_>, Range<usize>),
     scratch: &mut TileScratch,
-    results: &mut [T],
-    mut then: impl FnMut(Range<usize>, &[T]),
+    (results, out): (&mut [T], &mut TileMut<'_, U>),
+    mut then: impl FnMut(Range<usize>, &[T], PlanesMut<'_, U>),
 ) {
-    let (all, len) = (operator.planes(), 4 * tile.pixels);
-    for first in (0..all).step_by(operator.planes_at_once()) {
-        let planes = first..all.min(first + operator.planes_at_once());
+    let len = 4 * tile.pixels;
+    for first in all.clone().step_by(operator.planes_at_once()) {
+        let planes = first..all.end.min(first + operator.planes_at_once());
         operator.run(tile, planes.clone(), scratch, &mut PlanesMut::new(results, planes.len(), len, len));
-        then(planes, results);
+        let out = out.results().range(first - all.start..planes.end - all.start);
+        then(planes, results, out);
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! A tile's input stays in the cache until it is used; threads take the tiles from a queue.
 
+use std::ops::Range;
 use std::sync::Mutex;
 
 use serde::{Deserialize, Serialize};
@@ -12,7 +13,8 @@ use super::memory::{Memory, Scratch, ScratchSize, Sources, SplitBorrow, own};
 use super::memory_plan::Placement;
 use super::operator::{Tile, Tiling};
 use super::results::Results;
-use crate::kernels::{Blob, Kernels, PlanesMut, ThreadPool, TileQueue};
+use super::sharing::{Sharing, results_len};
+use crate::kernels::{Blob, Kernels, PlanesMut, ThreadPool, TileMut, TileQueue};
 
 /// A lowered layer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -65,11 +67,20 @@ impl Task {
         self.results.operator().algorithm()
     }
 
-    /// Runs it.
-    pub(super) fn run(&self, memory: &mut Memory) {
-        let Memory { kernels, bytes, floats, scratches, thread_pool, .. } = memory;
-        let (bytes, floats, threads) =
-            (bytes.values(), floats.values(), Threads { kernels: *kernels, thread_pool, scratches });
+    /// How so many threads share it.
+    pub(super) fn sharing(&self, kernels: Kernels, threads: usize) -> Sharing {
+        let (operator, tiling) = (self.results.operator(), &self.tiling);
+        match threads {
+            1 => Sharing::alone(operator, tiling, kernels, self.results.tiles_together(tiling)),
+            threads => Sharing::among(threads, operator, tiling, kernels),
+        }
+    }
+
+    /// Runs it. `number` is its own among the engine's tasks, whose memory it is.
+    pub(super) fn run(&self, number: usize, memory: &mut Memory) {
+        let Memory { kernels, bytes, floats, scratches, thread_pool, sharings, .. } = memory;
+        let threads = Threads { kernels: *kernels, thread_pool, scratches, sharing: &sharings[number] };
+        let (bytes, floats) = (bytes.values(), floats.values());
         match &self.results {
             Results::Quantized(results) => {
                 let (out, rest) = SplitBorrow::split(bytes, self.to.range());
@@ -77,12 +88,16 @@ impl Task {
                     halo.write_around(out, self.to.plane_stride);
                 }
                 let sources = Sources { bytes: rest, floats: SplitBorrow::whole(floats) };
-                self.run_tiles(threads, sources, out, |tile, scratch, part| results.run(tile, scratch, part));
+                self.run_tiles(threads, sources, out, |tile, planes, scratch, part| {
+                    results.run(tile, planes, scratch, part)
+                });
             }
             Results::F32(results) => {
                 let (out, rest) = SplitBorrow::split(floats, self.to.range());
                 let sources = Sources { bytes: SplitBorrow::whole(bytes), floats: rest };
-                self.run_tiles(threads, sources, out, |tile, scratch, part| results.run(tile, scratch, part));
+                self.run_tiles(threads, sources, out, |tile, planes, scratch, part| {
+                    results.run(tile, planes, scratch, part)
+                });
             }
         }
     }
@@ -93,28 +108,19 @@ impl Task {
         threads: Threads<'_>,
         sources: Sources<'_>,
         out: &mut [T],
-        compute: impl Fn(Tile<'_>, &mut Scratch, &mut PlanesMut<'_, T>) + Sync,
+        compute: impl Fn(Tile<'_>, Range<usize>, &mut Scratch, &mut TileMut<'_, T>) + Sync,
     ) {
-        let Self { results, to: Placement { plane_stride, planes, lead, .. }, tiling } = self;
-        let Tiling { shape, tile_len } = *tiling;
-        let kernels = threads.kernels;
-        let tile_len = match threads.scratches.len() {
-            1 => tile_len.saturating_mul(results.tiles_together(tiling)),
-            threads => match results.operator().tile_unit(kernels) {
-                Some(unit) => tiling.shared(threads, unit),
-                None => tile_len,
-            },
-        };
-        let end = 4 * shape.area().next_multiple_of(kernels.pixel_multiple());
-        let tiles =
-            TileQueue::new(PlanesMut::new(&mut out[*lead..], *planes, *plane_stride, end), tile_len.saturating_mul(4));
-        threads.thread_pool.run(&|index| {
-            let mut scratch = own(threads.scratches, index);
-            while let Some((begin, mut part)) = tiles.take() {
-                let (first, pixels) = (begin / 4, part.len() / 4);
+        let Self { to: Placement { plane_stride, planes, lead, .. }, tiling: Tiling { shape, .. }, .. } = self;
+        let Threads { kernels, thread_pool, scratches, sharing } = threads;
+        let end = 4 * results_len(*shape, kernels);
+        let queue = TileQueue::new(PlanesMut::new(&mut out[*lead..], *planes, *plane_stride, end), sharing.tiles());
+        sharing.run(thread_pool, &|index| {
+            let mut scratch = own(scratches, index);
+            while let Some((place, mut part)) = queue.take() {
+                let (first, pixels) = (place.pixels.start, place.pixels.len());
                 let inside = pixels.min(shape.area() - first);
                 let tile = Tile { kernels, sources, first, pixels, inside, row: first / shape.width };
-                compute(tile, &mut scratch, &mut part);
+                compute(tile, place.planes.clone(), &mut scratch, &mut part);
             }
         });
     }
@@ -125,4 +131,5 @@ struct Threads<'a> {
     kernels: Kernels,
     thread_pool: &'a mut ThreadPool,
     scratches: &'a [Mutex<Scratch>],
+    sharing: &'a Sharing,
 }

@@ -36,7 +36,7 @@ fn random_int8_networks_give_the_interpreters_bits() {
         let expected = network.run(&inputs.iter().map(Vec::as_slice).collect::<Vec<_>>());
         for kernels in Isa::ALL.into_iter().filter_map(Kernels::new) {
             for winograd in [Winograd::Never, Winograd::WhereFaster, Winograd::Always] {
-                let found = run(&network, &inputs, kernels.with_winograd(winograd), 1 + seed as usize % 4);
+                let found = run(&network, &inputs, kernels.with_winograd(winograd), 1 + seed as usize % 5);
                 let isa = kernels.isa();
                 assert!(
                     found == expected,
@@ -63,7 +63,7 @@ fn random_float_networks_give_the_interpreters_values() {
         }
         for kernels in Isa::ALL.into_iter().filter_map(Kernels::new) {
             assert!(
-                run(&network, &inputs, kernels.with_winograd(winograd), 1 + seed as usize % 2) == first,
+                run(&network, &inputs, kernels.with_winograd(winograd), 1 + seed as usize % 5) == first,
                 "seed {seed} on {}, {winograd:?}",
                 kernels.isa()
             );
@@ -126,7 +126,9 @@ fn winograd_gives_the_interpreters_values() {
         assert!(worst <= 1e-5 * largest, "{channels:?} at {side:?}: off by {worst} of {largest}");
         // It is another algorithm.
         assert!(found != run(Kernels::scalar(), Winograd::Never, 1), "{channels:?} at {side:?}");
-        for (kernels, threads) in Isa::ALL.into_iter().filter_map(Kernels::new).flat_map(|k| [(k, 1), (k, 3)]) {
+        for (kernels, threads) in
+            Isa::ALL.into_iter().filter_map(Kernels::new).flat_map(|k| (1..=5).map(move |threads| (k, threads)))
+        {
             assert!(run(kernels, Winograd::Always, threads) == found, "{channels:?} at {side:?} on {kernels:?}");
         }
     }
@@ -206,9 +208,73 @@ fn winograd_gives_the_interpreters_bits_in_int8() {
             let always = engine(Winograd::Always);
             assert!(always != engine(Winograd::Never), "{channels:?} at {side:?} on {kernels:?}: no other algorithm");
             always.check(kernels).unwrap();
-            for threads in [1, 3] {
+            for threads in 1..=5 {
                 let found = always.run(&[&input], &mut always.memory(threads)).remove(0);
                 assert!(found == expected, "{channels:?} at {side:?} on {kernels:?}");
+            }
+        }
+    }
+}
+
+/// A dense layer in int8: a 1x1 behind a norm, and the 3x3 that reads its results where they lie, or by Winograd's algorithm; then a pool.
+fn dense_layer(channels: [usize; 3], side: [usize; 2], seed: usize) -> FusedNetwork {
+    let [inputs, between, outputs] = channels;
+    let mut network =
+        int8_convolution([inputs, between], side, [1; 4], |i| (((i * 7919 + seed) % 255) as i32 - 127) as i8);
+    let quantized = |channels: usize, mul: f32| {
+        let affine = Affine::linear(vec![mul / channels as f32; channels], vec![100.0; channels]);
+        Affine { low: 0.0, high: 255.0, round: true, ..affine }
+    };
+    let first = &mut network.layers[0];
+    let Op::Convolution { window, weights, .. } = &mut first.op else { panic!("a convolution") };
+    *window = Window::ONE;
+    let ConvolutionWeights::Int8 { values, .. } = weights else { panic!("int8 weights") };
+    values.truncate(inputs * between);
+    first.output = Shape { channels: between, ..network.inputs[0].shape };
+    first.epilogue = vec![quantized(between, 0.05)];
+    let mut second = int8_convolution([between, outputs], side, [1; 4], |i| ((i * 104_729 + seed) % 31) as i8 - 15);
+    let mut second = second.layers.remove(0);
+    second.reads = vec![Read::all(1, vec![])];
+    second.epilogue = vec![quantized(outputs, 0.01)];
+    let pooled = Shape { channels: outputs, height: side[0].div_ceil(2), width: side[1].div_ceil(2) };
+    let halves = Window { kernel: [2, 2], stride: [2, 2], padding: [0, 0, side[0] % 2, side[1] % 2], ..Window::ONE };
+    let pool = Layer {
+        name: "pool".into(),
+        op: Op::SumPool(halves),
+        reads: vec![Read::all(2, vec![])],
+        epilogue: vec![Affine::linear(vec![0.25; outputs], vec![0.0; outputs])],
+        output: pooled,
+    };
+    network.layers.extend([second, pool]);
+    network.outputs[0].reads = vec![Read::all(3, vec![])];
+    network.outputs[0].dims = vec![1, outputs, pooled.height, pooled.width];
+    network
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(cases().min(100) as u32))]
+
+    /// However many threads divide them, by pixels and by planes.
+    #[test]
+    fn results_are_the_same_bits_for_any_number_of_threads(
+        channels in [1_usize..70, 1_usize..150, 1_usize..70],
+        side in [1_usize..20, 1_usize..20],
+        seed in 0_usize..1000,
+    ) {
+        let float = convolution([channels[0], channels[2]], side, [1; 4]);
+        for network in [dense_layer(channels, side, seed), float] {
+            network.check().unwrap();
+            let input = inputs(&network, seed);
+            for kernels in Isa::ALL.into_iter().filter_map(Kernels::new).filter(|kernels| kernels.isa() != Isa::Scalar) {
+                for winograd in [Winograd::Never, Winograd::Always] {
+                    let engine = Engine::new(&network, kernels.with_winograd(winograd)).unwrap();
+                    let run = |threads| engine.run(&[&input], &mut engine.memory(threads));
+                    let alone = run(1);
+                    for threads in 2..=5 {
+                        let found = run(threads);
+                        proptest::prop_assert!(found == alone, "{threads} threads on {:?}, {winograd:?}", kernels.isa());
+                    }
+                }
             }
         }
     }
@@ -278,7 +344,7 @@ fn check(name: &str, network: &FusedNetwork) {
         };
         let engine = Engine::new(network, kernels).unwrap();
         engine.check(kernels).unwrap();
-        for threads in [1, 3] {
+        for threads in [1, 3, 4] {
             let mut memory = engine.memory(threads);
             for (seed, expected) in expected.iter().enumerate() {
                 let found = engine.run(&[&inputs(network, seed)], &mut memory);

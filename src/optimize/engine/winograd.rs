@@ -71,11 +71,16 @@ impl Geometry {
     /// Rows of tiles of a chunk. Chunks are about equally long, and end with a whole block of pixels.
     fn rows(&self) -> usize {
         let all = self.to.height.div_ceil(WINOGRAD_ROWS);
-        let whole = |rows: &usize| (rows * WINOGRAD_ROWS * self.to.width).is_multiple_of(PIXEL_BLOCK);
-        let unit = (1..=WINOGRAD_ROWS).find(whole).unwrap_or(WINOGRAD_ROWS);
+        let unit = self.unit();
         let tiles = (CACHED_VALUES / (WINOGRAD_POSITIONS * 4 * self.planes)).max(least_tiles(self.to.channels));
         let most = (tiles / self.columns()).max(1);
         all.div_ceil(all.div_ceil(most)).next_multiple_of(unit).min(all)
+    }
+
+    /// The fewest rows of tiles whose results are whole blocks of pixels.
+    fn unit(&self) -> usize {
+        let whole = |rows: &usize| (rows * WINOGRAD_ROWS * self.to.width).is_multiple_of(PIXEL_BLOCK);
+        (1..=WINOGRAD_ROWS).find(whole).unwrap_or(WINOGRAD_ROWS)
     }
 
     /// Pixels of a chunk of results.
@@ -84,11 +89,11 @@ impl Geometry {
         (rows * self.to.width).next_multiple_of(PIXEL_BLOCK)
     }
 
-    /// The first row of the input of the results from row `first` on, and the number of rows.
-    fn rows_read(&self, first: usize) -> (usize, usize) {
+    /// The first row of the input of `results` rows from row `first` on, and the number of rows.
+    fn rows_read(&self, first: usize, results: usize) -> (usize, usize) {
         let [top, _, bottom, _] = self.window.padding;
         let begin = first.saturating_sub(top);
-        let end = (first + WINOGRAD_ROWS * self.rows()).min(self.to.height) + 2 - top;
+        let end = first + results + 2 - top;
         debug_assert!(end <= self.from.height + bottom, "rows beyond the padding");
         (begin, end.min(self.from.height) - begin)
     }
@@ -105,10 +110,15 @@ impl Geometry {
         let tiles = self.to.height.div_ceil(WINOGRAD_ROWS) * self.columns();
         let direct = work(&[9, inputs, outputs, self.to.area().next_multiple_of(F32_PIXELS) + WEIGHT_COST]);
         let chunks = self.to.height.div_ceil(WINOGRAD_ROWS * self.rows());
-        let products = tiles.next_multiple_of(4) + chunks * WEIGHT_COST;
-        let products = work(&[WINOGRAD_POSITIONS, inputs, outputs, products]);
-        let transforms = work(&[tiles, inputs * INPUT_COST + outputs * OUTPUT_COST]);
-        products.saturating_add(transforms) < direct
+        let weights = work(&[WINOGRAD_POSITIONS, inputs, outputs, chunks * WEIGHT_COST]);
+        self.cost(tiles).saturating_add(weights) < direct
+    }
+
+    /// What so many tiles take, without reading weights: about, in multiply-adds.
+    fn cost(&self, tiles: usize) -> u64 {
+        let (inputs, outputs) = (4 * self.planes, self.to.channels.next_multiple_of(4));
+        let products = work(&[WINOGRAD_POSITIONS, inputs, outputs, tiles.next_multiple_of(4)]);
+        products.saturating_add(work(&[tiles, inputs * INPUT_COST + outputs * OUTPUT_COST]))
     }
 }
 
@@ -201,6 +211,16 @@ impl Operator for WinogradF32 {
         f32::scratch_size((self.weights.scratch(), 4 * (TOGETHER * self.geometry.raw_pixels() + PIXEL_BLOCK)))
     }
 
+    fn tile_unit(&self, _: Kernels) -> Option<usize> {
+        Some(self.geometry.unit() * WINOGRAD_ROWS * self.geometry.to.width)
+    }
+
+    fn cost(&self, _: Kernels, _: &Tiling, pixels: usize, _: Range<usize>) -> u64 {
+        let rows = pixels.div_ceil(WINOGRAD_ROWS * self.geometry.to.width);
+        // Four multiply-adds in an instruction.
+        self.geometry.cost(rows * self.geometry.columns()) / 4
+    }
+
     fn blobs(&mut self) -> Vec<Blob<'_>> {
         vec![self.weights.blob()]
     }
@@ -209,12 +229,12 @@ impl Operator for WinogradF32 {
 impl Compute<f32> for WinogradF32 {
     fn run(&self, tile: Tile<'_>, _: Range<usize>, scratch: &mut TileScratch, out: &mut PlanesMut<'_, f32>) {
         let Self { gather, geometry, weights, bias_clamp } = self;
-        let Tile { kernels, sources, row: first, .. } = tile;
+        let Tile { kernels, sources, row: first, inside, .. } = tile;
         let (transformed, raw) = f32::scratch(scratch);
         let [top, left, ..] = geometry.window.padding;
         let width = geometry.from.width;
-        let (begin, height) = geometry.rows_read(first);
-        let results = (WINOGRAD_ROWS * geometry.rows()).min(geometry.to.height - first);
+        let results = inside / geometry.to.width;
+        let (begin, height) = geometry.rows_read(first, results);
         let pixels = (height * width).next_multiple_of(PIXEL_BLOCK);
         for start in (0..geometry.planes).step_by(TOGETHER) {
             let planes = start..geometry.planes.min(start + TOGETHER);

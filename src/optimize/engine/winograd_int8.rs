@@ -191,17 +191,25 @@ impl Operator for WinogradInt8 {
         Some(self.tiles.least_len(kernels))
     }
 
+    fn cuts(&self) -> Vec<usize> {
+        self.weights.cuts().collect()
+    }
+
+    fn cost(&self, kernels: Kernels, _: &Tiling, pixels: usize, planes: Range<usize>) -> u64 {
+        self.tiles.cost(kernels.isa(), pixels, 4 * planes.len())
+    }
+
     fn blobs(&mut self) -> Vec<Blob<'_>> {
         vec![self.weights.blob()]
     }
 }
 
 impl Compute<f32> for WinogradInt8 {
-    fn run(&self, tile: Tile<'_>, _: Range<usize>, scratch: &mut TileScratch, out: &mut PlanesMut<'_, f32>) {
+    fn run(&self, tile: Tile<'_>, planes: Range<usize>, scratch: &mut TileScratch, out: &mut PlanesMut<'_, f32>) {
         let TileScratch { raw_qvalues, accumulators, .. } = scratch;
         let accumulators = accumulators.values();
         let results = self.transform(tile, raw_qvalues.values(), accumulators);
-        tile.kernels.winograd_int8_accumulators(&self.weights, results, accumulators, out);
+        tile.kernels.winograd_int8_accumulators(&self.weights, results, accumulators, (planes.start, out));
     }
 }
 
@@ -236,18 +244,27 @@ impl Operator for WinogradRequantized {
         self.convolution.tile_unit(kernels)
     }
 
+    fn cuts(&self) -> Vec<usize> {
+        self.convolution.cuts()
+    }
+
+    fn cost(&self, kernels: Kernels, tiling: &Tiling, pixels: usize, planes: Range<usize>) -> u64 {
+        self.convolution.cost(kernels, tiling, pixels, planes)
+    }
+
     fn blobs(&mut self) -> Vec<Blob<'_>> {
         self.convolution.blobs()
     }
 }
 
 impl Compute<u8> for WinogradRequantized {
-    fn run(&self, tile: Tile<'_>, _: Range<usize>, scratch: &mut TileScratch, out: &mut PlanesMut<'_, u8>) {
+    fn run(&self, tile: Tile<'_>, planes: Range<usize>, scratch: &mut TileScratch, out: &mut PlanesMut<'_, u8>) {
         let Self { convolution, requantize } = self;
         let TileScratch { raw_qvalues, accumulators, .. } = scratch;
         let accumulators = accumulators.values();
         let results = convolution.transform(tile, raw_qvalues.values(), accumulators);
         for requantize in requantize {
+            let out = (planes.start, &mut *out);
             tile.kernels.winograd_int8_output(&convolution.weights, requantize, results, accumulators, out);
         }
     }

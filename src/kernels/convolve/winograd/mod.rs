@@ -93,16 +93,20 @@ struct InputArgs<'a> {
 }
 
 /// An output transform's arguments, checked: `scratch` has the length and division of `packed`, which has tiles for `height` rows of `width`
-/// results, all of which can be written to each plane of `results`.
+/// results, all of which can be written to each of the planes of `results` that
+/// are those of `outputs`.
 struct OutputArgs<'a> {
     packed: &'a PackedWinogradInt8,
     height: usize,
     width: usize,
+    /// The output channels that are computed: whole blocks of the weights.
+    outputs: Range<usize>,
     scratch: *mut i32,
     results: Results<'a>,
 }
 
-/// Where results are written: planes of four channels, `plane_stride` values apart.
+/// Where results are written: planes of four channels, `plane_stride` values apart. They begin where the first plane of all would, which need not
+/// exist.
 #[derive(Clone, Copy)]
 enum Results<'a> {
     /// Quantized values, for as many channels as `requantize` has, their low bytes xored with `flip`.
@@ -161,10 +165,11 @@ impl Kernels {
     }
 
     /// Multiplies what [`Kernels::winograd_int8_input`] left in `scratch` for all planes, and writes `height` rows of `width` results, requantized:
-    /// `out[o / 4][p][o % 4]` is the result for output channel `o` and pixel `p`, counted row by row.
+    /// `out[o / 4 - first][p][o % 4]` is the result for output channel `o` and pixel `p`, counted row by row. As many planes of output channels
+    /// are computed as `out` has, from plane `first` on.
     ///
     /// # Panics
-    /// If numbers of output channels or planes do not match, if results exceed the weights' tiles or a plane of `out`, or `scratch` is shorter
+    /// If numbers of output channels do not match, if weights cannot be cut at these planes ([`PackedWinogradInt8::cuts`]), if results exceed the weights' tiles or a plane of `out`, or `scratch` is shorter
     /// than [`PackedWinogradInt8::scratch`].
     pub fn winograd_int8_output(
         self,
@@ -172,23 +177,25 @@ impl Kernels {
         requantize: &Requantize,
         [height, width]: [usize; 2],
         scratch: &mut [i32],
-        out: &mut PlanesMut<'_, u8>,
+        (first, out): (usize, &mut PlanesMut<'_, u8>),
     ) {
         assert_eq!(requantize.channels(), packed.outputs(), "channels to requantize");
-        self.check_winograd_int8(packed, [height, width], scratch, (out.planes(), out.len()));
+        let outputs = self.check_winograd_int8(packed, [height, width], scratch, (first, out.planes(), out.len()));
         let flip = requantize.qvalues().flip(self.shifted());
         let (start, plane_stride) = out.raw();
+        let start = start.wrapping_sub(first * plane_stride);
         let results = Results::Quantized { requantize, flip, start, plane_stride };
-        let args = OutputArgs { packed, height, width, scratch: scratch.as_mut_ptr(), results };
+        let args = OutputArgs { packed, height, width, outputs, scratch: scratch.as_mut_ptr(), results };
         // SAFETY: what `args` promises was checked above.
         unsafe { self.run_winograd_int8_output(&args) };
         #[cfg(feature = "check-kernels")]
         {
             let plane_stride = CHANNEL_BLOCK * height * width;
-            let mut expected = vec![0; plane_stride * packed.outputs() / CHANNEL_BLOCK];
-            let results = Results::Quantized { requantize, flip, start: expected.as_mut_ptr(), plane_stride };
+            let mut expected = vec![0; plane_stride * out.planes()];
+            let start = expected.as_mut_ptr().wrapping_sub(first * plane_stride);
+            let results = Results::Quantized { requantize, flip, start, plane_stride };
             // SAFETY: as above, with an output that was made to fit.
-            unsafe { scalar::output(&OutputArgs { results, ..args }) };
+            unsafe { scalar::output(&OutputArgs { results, outputs: args.outputs.clone(), ..args }) };
             super::checked::same(&expected, out, plane_stride, self);
         }
     }
@@ -202,40 +209,48 @@ impl Kernels {
         packed: &PackedWinogradInt8,
         [height, width]: [usize; 2],
         scratch: &mut [i32],
-        out: &mut PlanesMut<'_, f32>,
+        (first, out): (usize, &mut PlanesMut<'_, f32>),
     ) {
-        self.check_winograd_int8(packed, [height, width], scratch, (out.planes(), out.len()));
+        let outputs = self.check_winograd_int8(packed, [height, width], scratch, (first, out.planes(), out.len()));
         let (start, plane_stride) = out.raw();
+        let start = start.wrapping_sub(first * plane_stride);
         let results = Results::F32 { start, plane_stride };
-        let args = OutputArgs { packed, height, width, scratch: scratch.as_mut_ptr(), results };
+        let args = OutputArgs { packed, height, width, outputs, scratch: scratch.as_mut_ptr(), results };
         // SAFETY: what `args` promises was checked above.
         unsafe { self.run_winograd_int8_output(&args) };
         #[cfg(feature = "check-kernels")]
         {
             let plane_stride = CHANNEL_BLOCK * height * width;
-            let mut expected = vec![0.0; plane_stride * packed.outputs() / CHANNEL_BLOCK];
-            let results = Results::F32 { start: expected.as_mut_ptr(), plane_stride };
+            let mut expected = vec![0.0; plane_stride * out.planes()];
+            let start = expected.as_mut_ptr().wrapping_sub(first * plane_stride);
+            let results = Results::F32 { start, plane_stride };
             // SAFETY: as above, with an output that was made to fit.
-            unsafe { scalar::output(&OutputArgs { results, ..args }) };
+            unsafe { scalar::output(&OutputArgs { results, outputs: args.outputs.clone(), ..args }) };
             super::checked::same(&expected, out, plane_stride, self);
         }
     }
 
-    /// Panics unless an output's arguments fit together.
+    /// Panics unless an output's arguments fit together; returns the output channels.
     fn check_winograd_int8(
         self,
         packed: &PackedWinogradInt8,
         [height, width]: [usize; 2],
         scratch: &[i32],
-        (planes, len): (usize, usize),
-    ) {
+        (first, planes, len): (usize, usize, usize),
+    ) -> Range<usize> {
         assert_eq!(packed.isa(), self.isa(), "weights are packed for other kernels");
         packed.assert_complete();
-        assert_eq!(planes * CHANNEL_BLOCK, packed.outputs(), "channels of the output's planes");
+        let end = first.checked_add(planes).expect("planes that can be counted");
+        assert!(
+            packed.has_cut(first) && packed.has_cut(end),
+            "planes {first} to {end} of {} channels",
+            packed.outputs()
+        );
         assert!(height.div_ceil(SIDE) <= packed.rows(), "{height} rows exceed {} of tiles", packed.rows());
         assert_eq!(width.div_ceil(SIDE), packed.columns(), "tiles for {width} columns");
         assert!(CHANNEL_BLOCK * height * width <= len, "{height} rows of {width} pixels exceed planes of {len} values");
         assert!(scratch.len() >= packed.scratch(), "scratch of {} values", scratch.len());
+        CHANNEL_BLOCK * first..CHANNEL_BLOCK * end
     }
 
     /// Calls the instruction set's transform of the input.

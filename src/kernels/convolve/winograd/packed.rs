@@ -176,6 +176,18 @@ impl PackedWinogradInt8 {
         is_exact(windows) && windows.iter().all(fits)
     }
 
+    /// Planes behind which output channels can be divided, in order, the last one too.
+    pub fn cuts(&self) -> impl Iterator<Item = usize> {
+        let (planes, unit) = (self.outputs() / CHANNEL_BLOCK, block(self.isa) / CHANNEL_BLOCK);
+        (1..=planes).filter(move |&plane| plane == planes || plane.is_multiple_of(unit))
+    }
+
+    /// Whether a range of planes can begin or end here.
+    pub(super) fn has_cut(&self, plane: usize) -> bool {
+        let planes = self.outputs() / CHANNEL_BLOCK;
+        plane == planes || plane < planes && plane.is_multiple_of(block(self.isa) / CHANNEL_BLOCK)
+    }
+
     /// Its weights, which are stored apart.
     pub fn blob(&mut self) -> Blob<'_> {
         Blob::Shorts(&mut self.weights, self.len)

@@ -65,7 +65,9 @@ pub(super) unsafe fn input(args: &InputArgs<'_>) {
 pub(super) unsafe fn output(args: &OutputArgs<'_>) {
     let packed = args.packed;
     let channels = CHANNEL_BLOCK * packed.planes();
-    for (output, tile) in (0..packed.outputs())
+    for (output, tile) in args
+        .outputs
+        .clone()
         .flat_map(|output| (0..args.height.div_ceil(SIDE) * packed.columns()).map(move |tile| (output, tile)))
     {
         let sum = |position: usize| {
@@ -107,9 +109,9 @@ impl Results<'_> {
         unsafe {
             match *self {
                 Self::Quantized { requantize, flip, start, plane_stride } => {
-                    *start.add(place(plane_stride)) = requantize.apply(output, acc) as u8 ^ flip;
+                    *start.wrapping_add(place(plane_stride)) = requantize.apply(output, acc) as u8 ^ flip;
                 }
-                Self::F32 { start, plane_stride } => *start.add(place(plane_stride)) = acc as f32,
+                Self::F32 { start, plane_stride } => *start.wrapping_add(place(plane_stride)) = acc as f32,
             }
         }
     }

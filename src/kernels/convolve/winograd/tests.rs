@@ -104,7 +104,7 @@ impl Case {
         &self,
         kernels: Kernels,
         values: &Values,
-        output: impl Fn(&PackedWinogradInt8, [usize; 2], &mut [i32], &mut PlanesMut<'_, T>),
+        output: impl Fn(&PackedWinogradInt8, [usize; 2], &mut [i32], (usize, &mut PlanesMut<'_, T>)),
     ) -> Vec<T> {
         let &Self { planes, outputs, height, width, padding: [top, left, ..], rows, together } = self;
         let [out_height, out_width] = self.results();
@@ -137,7 +137,12 @@ impl Case {
             }
             let all = PlanesMut::new(&mut out, outputs / 4, 4 * (pixels + 1), 4 * pixels);
             let mut part = all.split_at(4 * first * out_width).1;
-            output(&packed, [results, out_width], &mut scratch, &mut part);
+            // Planes between two cuts by themselves.
+            let mut first = 0;
+            for end in packed.cuts() {
+                output(&packed, [results, out_width], &mut scratch, (first, &mut part.range(first..end)));
+                first = end;
+            }
         }
         assert!(out.chunks(4 * (pixels + 1)).all(|plane| plane[4 * pixels..] == [T::default(); 4]), "behind a plane");
         out.chunks(4 * (pixels + 1)).flat_map(|plane| plane[..4 * pixels].to_vec()).collect()

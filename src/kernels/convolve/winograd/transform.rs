@@ -203,7 +203,7 @@ unsafe fn output<L: Lanes>(args: &OutputArgs<'_>) {
     let rows = args.height.div_ceil(SIDE);
     // SAFETY: this is a part of the scratch.
     let results = unsafe { args.scratch.add(layout.results) };
-    for plane in 0..packed.outputs() / CHANNEL_BLOCK {
+    for plane in args.outputs.start / CHANNEL_BLOCK..args.outputs.end / CHANNEL_BLOCK {
         for first in (0..rows * packed.columns()).step_by(L::LANES) {
             // SAFETY: the plane and its sums exist, and results have room for all blocks. The caller enables the instructions.
             unsafe {
@@ -228,11 +228,11 @@ unsafe fn output<L: Lanes>(args: &OutputArgs<'_>) {
             unsafe {
                 match args.results {
                     Results::Quantized { start, plane_stride, .. } => {
-                        let to = start.add(plane * plane_stride + at);
+                        let to = start.wrapping_add(plane * plane_stride + at);
                         std::ptr::copy_nonoverlapping(results.add(from).cast::<u8>(), to, len);
                     }
                     Results::F32 { start, plane_stride } => {
-                        let to = start.add(plane * plane_stride + at);
+                        let to = start.wrapping_add(plane * plane_stride + at);
                         std::ptr::copy_nonoverlapping(results.add(CHANNEL_BLOCK * from).cast::<f32>(), to, len);
                     }
                 }

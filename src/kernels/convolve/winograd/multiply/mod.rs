@@ -1,5 +1,7 @@
 //! Products of the vector kernels: at each position by itself, transformed activations times weights, summed over channels.
 
+use std::ops::Range;
+
 use super::packed::block;
 use super::{OutputArgs, POSITIONS, SIDE};
 
@@ -41,9 +43,9 @@ unsafe fn for_operands(args: &OutputArgs<'_>, most: usize, kernel: impl Fn(Opera
     let (packed, layout) = (args.packed, args.packed.layout());
     let (outputs, pairs) = (packed.outputs(), 2 * packed.planes());
     for position in 0..POSITIONS {
-        let mut first = 0;
-        while first < outputs {
-            let left = outputs - first;
+        let Range { start: mut first, end } = args.outputs;
+        while first < end {
+            let left = end - first;
             let width = if left >= most { most } else { left.min(block(packed.isa())) };
             // SAFETY: these are parts of the scratch, and of the weights.
             let operands = unsafe {
