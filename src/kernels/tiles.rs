@@ -14,19 +14,24 @@ pub struct TilePlace {
     pub planes: Range<usize>,
 }
 
-/// A division of planes into tiles, in the order in which they are taken. Each pixel of each plane is in one of them.
+/// A division of planes into tiles, and of those among threads. Each pixel of each plane is in one of them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Tiles {
     /// No two of them overlap: the queue relies on it.
     places: Vec<TilePlace>,
     pixels: usize,
     planes: usize,
+    /// The end of each thread's share in `places`.
+    ends: Vec<usize>,
 }
+
+/// The most shares; further threads have one together with others.
+const SHARES: usize = 32;
 
 impl Tiles {
     /// No tiles yet, of planes of no pixels.
     pub fn new(planes: usize) -> Self {
-        Self { places: Vec::new(), pixels: 0, planes }
+        Self { places: Vec::new(), pixels: 0, planes, ends: Vec::new() }
     }
 
     /// Appends `pixels` pixels, whose planes are divided at `cuts`.
@@ -43,20 +48,48 @@ impl Tiles {
             self.places.push(TilePlace { pixels: begin..self.pixels, planes: first..end });
             first = end;
         }
+        self.ends = vec![self.places.len()];
     }
 
-    /// Those that take longest first: whoever is free early takes the short ones at the end.
-    pub fn longest_first(&mut self, cost: impl Fn(&TilePlace) -> u64) {
-        self.places.sort_by_cached_key(|place| std::cmp::Reverse(cost(place)));
+    /// Gives each thread a share: tiles that follow one another, and take about as long as those of others.
+    pub fn share(&mut self, threads: usize, cost: impl Fn(&TilePlace) -> u64) {
+        let shares = threads.clamp(1, SHARES);
+        let costs: Vec<u128> = self.places.iter().map(|place| u128::from(cost(place))).collect();
+        let all = costs.iter().sum::<u128>().max(1);
+        let mut ends = vec![0; shares];
+        let mut before = 0;
+        for (place, cost) in costs.into_iter().enumerate() {
+            // Where its middle is.
+            let share = ((2 * before + cost) * shares as u128 / (2 * all)) as usize;
+            ends[share.min(shares - 1)] = place + 1;
+            before += cost;
+        }
+        // An empty share ends where the one before does.
+        ends.iter_mut().fold(0, |last, end| {
+            *end = last.max(*end);
+            *end
+        });
+        self.ends = ends;
     }
 
     /// The tiles, in order.
     pub fn places(&self) -> &[TilePlace] {
         &self.places
     }
+
+    /// The tiles of each share.
+    pub fn shares(&self) -> impl Iterator<Item = &[TilePlace]> {
+        (0..self.ends.len()).map(|share| self.of(share))
+    }
+
+    fn of(&self, share: usize) -> &[TilePlace] {
+        let begin = share.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.places[begin..self.ends[share]]
+    }
 }
 
-/// A queue of tiles, which threads take one at a time.
+/// A queue of tiles, which threads take one at a time: at first those of their own share, the same pixels in each layer, so that much of what they
+/// read is in their core's cache; then what others have left.
 #[derive(Debug)]
 pub struct TileQueue<'a, T> {
     results: PlanesMut<'a, T>,
@@ -64,7 +97,8 @@ pub struct TileQueue<'a, T> {
     /// The planes of the results and of each of their copies, and elements from one copy to the next.
     copies: usize,
     copy_stride: usize,
-    next: AtomicUsize,
+    /// How many tiles of each share are taken.
+    taken: [AtomicUsize; SHARES],
 }
 
 // SAFETY: what threads get from a shared one does not overlap, as `take` gives each tile once.
@@ -88,18 +122,24 @@ impl<'a, T> TileQueue<'a, T> {
         assert!(planes > 0 && results.planes().is_multiple_of(planes), "tiles of {planes} planes");
         assert_eq!(Some(results.len()), tiles.pixels.checked_mul(CHANNEL_BLOCK), "tiles of other pixels");
         let (copies, copy_stride) = (results.planes() / planes - 1, planes * results.plane_stride());
-        Self { results, tiles, copies, copy_stride, next: AtomicUsize::new(0) }
+        Self { results, tiles, copies, copy_stride, taken: [const { AtomicUsize::new(0) }; SHARES] }
     }
 
-    /// The next tile, and its place. `None` when all are taken.
-    pub fn take(&self) -> Option<(&'a TilePlace, TileMut<'_, T>)> {
-        let place = self.tiles.places.get(self.next.fetch_add(1, Ordering::Relaxed))?;
+    /// The next tile for the thread of that number, and its place. `None` when all are taken.
+    pub fn take(&self, thread: usize) -> Option<(&'a TilePlace, TileMut<'_, T>)> {
+        let shares = self.tiles.ends.len();
+        let place = (0..shares).find_map(|further| self.take_of((thread + further) % shares))?;
         let TilePlace { pixels, planes } = place;
         let begin = planes.start * self.results.plane_stride() + CHANNEL_BLOCK * pixels.start;
         let start = self.results.start().wrapping_add(begin);
         // SAFETY: a tile is inside the planes and pixels of `tiles`, which are those of the results; it is taken once and overlaps no other.
         let results = unsafe { self.results.part(start, planes.len(), CHANNEL_BLOCK * pixels.len()) };
         Some((place, TileMut { results, copies: self.copies, copy_stride: self.copy_stride }))
+    }
+
+    /// The next place of a share. No place is given twice: each share's are counted, and shares do not overlap.
+    fn take_of(&self, share: usize) -> Option<&'a TilePlace> {
+        self.tiles.of(share).get(self.taken[share].fetch_add(1, Ordering::Relaxed))
     }
 }
 
@@ -139,14 +179,16 @@ mod tests {
         tiles.push(2, &[]);
         tiles.push(4, &[1, 2]);
         tiles.push(1, &[2]);
-        tiles.longest_first(|place| (place.pixels.len() * place.planes.len()) as u64);
-        assert_eq!(tiles.places()[0], TilePlace { pixels: 0..2, planes: 0..3 });
+        tiles.share(2, |place| (place.pixels.len() * place.planes.len()) as u64);
+        // 6 and 4 of 21, then 4, 4, 2 and 1.
+        assert_eq!(tiles.ends, [2, 6]);
         let mut buffer = vec![0; 6 * 30];
         let queue = TileQueue::new(PlanesMut::new(&mut buffer, 6, 30, 28), &tiles);
         std::thread::scope(|scope| {
-            for _ in 0..3 {
-                scope.spawn(|| {
-                    while let Some((place, mut tile)) = queue.take() {
+            for thread in 0..3 {
+                let queue = &queue;
+                scope.spawn(move || {
+                    while let Some((place, mut tile)) = queue.take(thread) {
                         assert_eq!((tile.results().planes(), tile.copies()), (place.planes.len(), 1));
                         for plane in 0..place.planes.len() {
                             tile.results().plane(plane).iter_mut().for_each(|x| *x += 1);
@@ -157,7 +199,7 @@ mod tests {
                 });
             }
         });
-        assert!(queue.take().is_none());
+        assert!((0..3).all(|thread| queue.take(thread).is_none()));
         for (plane, values) in buffer.chunks(30).enumerate() {
             assert!(
                 values[..28].iter().all(|&x| x == if plane < 3 { 1 } else { 2 }) && values[28..] == [0; 2],

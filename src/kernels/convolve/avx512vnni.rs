@@ -19,22 +19,46 @@ const PIXELS: usize = 16;
 pub(super) unsafe fn convolve(args: &ConvolveArgs, destination: &Destination) {
     let vectors = args.pixels / PIXELS;
     let tiles = vectors.div_ceil(3);
-    for tile in 0..tiles {
-        // Tiles of nearly equal sizes: a short one would keep too few accumulators busy.
-        let (begin, end) = (vectors * tile / tiles, vectors * (tile + 1) / tiles);
-        for block in args.blocks() {
-            let at = TileAt { block, vector: begin };
-            // SAFETY: `args` and `destination` were checked, the tile is inside the range, and the block inside the packed weights.
-            unsafe {
-                match (block.width, end - begin) {
-                    (4, 1) => at.run::<4, 1>(args, destination),
-                    (4, 2) => at.run::<4, 2>(args, destination),
-                    (4, _) => at.run::<4, 3>(args, destination),
-                    (_, 1) => at.run::<8, 1>(args, destination),
-                    (_, 2) => at.run::<8, 2>(args, destination),
-                    (_, _) => at.run::<8, 3>(args, destination),
+    // Tiles of nearly equal sizes: a short one would keep too few accumulators busy.
+    let range = |tile: usize| (vectors * tile / tiles, vectors * (tile + 1) / tiles);
+    // SAFETY: `args` and `destination` were checked, tiles are inside the range, and blocks inside the packed weights.
+    unsafe {
+        if args.packed.bytes() > NEAR_BYTES {
+            for block in args.blocks() {
+                for vectors in (0..tiles).map(range) {
+                    tile(block, vectors, args, destination);
                 }
             }
+        } else {
+            for vectors in (0..tiles).map(range) {
+                for block in args.blocks() {
+                    tile(block, vectors, args, destination);
+                }
+            }
+        }
+    }
+}
+
+/// Bytes of weights that stay in the second cache from tile to tile. Of more, each block is read once, and all tiles go past it.
+const NEAR_BYTES: usize = 768 * 1024;
+
+/// Computes a block of output channels for the vectors from `begin` to `end`.
+///
+/// # Safety
+/// As [`convolve`]; the tile must be inside the range of pixels, and the block one of the weights.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+unsafe fn tile(block: Block<'_>, (begin, end): (usize, usize), args: &ConvolveArgs, destination: &Destination) {
+    let at = TileAt { block, vector: begin };
+    // SAFETY: the caller's promise; each is for the block's width and the tile's length.
+    unsafe {
+        match (block.width, end - begin) {
+            (4, 1) => at.run::<4, 1>(args, destination),
+            (4, 2) => at.run::<4, 2>(args, destination),
+            (4, _) => at.run::<4, 3>(args, destination),
+            (_, 1) => at.run::<8, 1>(args, destination),
+            (_, 2) => at.run::<8, 2>(args, destination),
+            (_, _) => at.run::<8, 3>(args, destination),
         }
     }
 }

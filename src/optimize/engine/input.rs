@@ -59,9 +59,10 @@ const CACHED_BYTES: usize = 48 * 1024;
 /// Bytes of some tiles' input, such that it stays in the second cache.
 const SECOND_CACHE: usize = 256 * 1024;
 
-/// The most output channels for which f32 values are read in place. With more of them it takes less time to copy the values of a tile next to one
-/// another first: in place they lie in as many pages as there are planes.
-const MOST_IN_PLACE: usize = 32;
+/// The most planes of f32 that are read in place. Of more it takes less time to copy the values of a tile next to one another first, as each plane
+/// is in a page of its own, unless there are only a few output channels.
+const PLANES_IN_PLACE: usize = 12;
+const FEW_OUTPUTS: usize = 32;
 
 /// The same as [`CACHED_BYTES`], in values.
 const fn cached_values<T>() -> usize {
@@ -109,7 +110,7 @@ impl<T: Element> ConvolutionInput<T> {
                 _ => None,
             };
             if T::F32
-                && layer.output.channels <= MOST_IN_PLACE
+                && (planes <= PLANES_IN_PLACE || layer.output.channels <= FEW_OUTPUTS)
                 && pick.is_none()
                 && let Some((start, plane_stride)) = gather.in_place()
             {

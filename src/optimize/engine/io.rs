@@ -92,8 +92,8 @@ impl LoadInput {
             None => {
                 let segment = PlanesMut::new(&mut floats.values()[start..], planes, plane_stride, 4 * area);
                 let queue = TileQueue::new(segment, sharing.tiles());
-                sharing.run(thread_pool, &|_| {
-                    while let Some((place, mut tile)) = queue.take() {
+                sharing.run(thread_pool, &|index| {
+                    while let Some((place, mut tile)) = queue.take(index) {
                         self.write_floats(values, &place.pixels, tile.results());
                     }
                 });
@@ -103,7 +103,7 @@ impl LoadInput {
                 let queue = TileQueue::new(segment, sharing.tiles());
                 sharing.run(thread_pool, &|index| {
                     let mut scratch = own(scratches, index);
-                    while let Some((place, mut tile)) = queue.take() {
+                    while let Some((place, mut tile)) = queue.take(index) {
                         let out = tile.results();
                         for ((channel, values), chain) in values.chunks_exact(area).enumerate().zip(chains) {
                             let (values, plane) = (&values[place.pixels.clone()], out.plane(channel / 4));

@@ -2,8 +2,8 @@
 //!
 //! A layer's results are a line of blocks of pixels, each with all its planes. The line is cut into as many pieces as there are threads, which take
 //! about equally long. A cut inside a block divides its planes; the input of that block is read on both sides, so there are no more such blocks
-//! than cuts. Pieces are tiles: those of whole blocks, and those that have some planes of a block. Threads take the tiles from a queue, which take
-//! longest first, so that each ends up with a piece if all are equally fast, and a slow core with less.
+//! than cuts. Pieces are tiles: those of whole blocks, and those that have some planes of a block. Each thread takes the tiles of its piece, then those
+//! that others have not begun: a slow core ends up with less.
 
 use std::ops::Range;
 
@@ -58,8 +58,8 @@ impl Sharing {
         let (least, mut best) = (all / threads as u64, None);
         let shorter = BLOCKS.into_iter().map(|units| units * unit).filter(|&block| block < tiling.tile_len);
         for block in shorter.chain([tiling.tile_len]) {
-            let tiles = line.tiles(&line.pieces(threads, block, least));
-            let busiest = busiest(threads, tiles.places().iter().map(|place| line.cost(place)));
+            let tiles = line.tiles(&line.pieces(threads, block, least), threads);
+            let busiest = busiest(&tiles, |place| line.cost(place));
             if best.as_ref().is_none_or(|(most, _)| busiest < *most) {
                 best = Some((busiest, tiles));
             }
@@ -74,10 +74,12 @@ impl Sharing {
     pub(super) fn of_pixels(threads: usize, planes: usize, pixels: usize, cost: u64, unit: usize) -> Self {
         let alone = threads == 1 || is_short(cost);
         let len = if alone { pixels } else { pixels.div_ceil(threads).next_multiple_of(unit) };
-        Self { tiles: in_tiles(planes, pixels, len), alone }
+        let mut tiles = in_tiles(planes, pixels, len);
+        tiles.share(threads, |place| place.pixels.len() as u64);
+        Self { tiles, alone }
     }
 
-    /// The tiles, in the order in which they are taken.
+    /// The tiles.
     pub(super) fn tiles(&self) -> &Tiles {
         &self.tiles
     }
@@ -95,15 +97,9 @@ fn in_tiles(planes: usize, pixels: usize, len: usize) -> Tiles {
     tiles
 }
 
-/// What the busiest of some threads does, if tiles of these costs are taken in order by whoever is free.
-fn busiest(threads: usize, costs: impl Iterator<Item = u64>) -> u64 {
-    let mut loads = vec![0; threads];
-    for cost in costs {
-        if let Some(free) = loads.iter_mut().min() {
-            *free += cost;
-        }
-    }
-    loads.into_iter().max().unwrap_or(0)
+/// What the busiest thread does.
+fn busiest(tiles: &Tiles, cost: impl Fn(&TilePlace) -> u64) -> u64 {
+    tiles.shares().map(|share| share.iter().map(&cost).sum()).max().unwrap_or(0)
 }
 
 /// Pixels, and the planes behind which they are divided.
@@ -213,11 +209,11 @@ impl Line<'_> {
         fitting.checked_sub(1).map_or(begun, |last| cuts[last])
     }
 
-    /// The tiles of pieces, in the order in which they are to be taken.
-    fn tiles(&self, columns: &[Column]) -> Tiles {
+    /// The tiles of pieces, of which each thread has one.
+    fn tiles(&self, columns: &[Column], threads: usize) -> Tiles {
         let mut tiles = Tiles::new(self.operator.planes());
         columns.iter().for_each(|column| tiles.push(column.pixels, &column.cuts));
-        tiles.longest_first(|place| self.cost(place));
+        tiles.share(threads, |place| self.cost(place));
         tiles
     }
 }
@@ -280,9 +276,8 @@ mod tests {
     fn excess(threads: usize, fake: &Fake, side: usize, tile_len: usize) -> u64 {
         let sharing = among(threads, fake, side, tile_len);
         let cost = |pixels: usize, planes: usize| pixels as u64 * (fake.read + 100 * planes as u64);
-        let costs = sharing.tiles().places().iter().map(|place| cost(place.pixels.len(), place.planes.len()));
-        let equal = cost(side * side, fake.planes);
-        (busiest(threads, costs) * threads as u64 * 100 / equal).saturating_sub(100)
+        let busiest = busiest(sharing.tiles(), |place| cost(place.pixels.len(), place.planes.len()));
+        (busiest * threads as u64 * 100 / cost(side * side, fake.planes)).saturating_sub(100)
     }
 
     #[test]

@@ -116,7 +116,7 @@ impl Task {
         let queue = TileQueue::new(PlanesMut::new(&mut out[*lead..], *planes, *plane_stride, end), sharing.tiles());
         sharing.run(thread_pool, &|index| {
             let mut scratch = own(scratches, index);
-            while let Some((place, mut part)) = queue.take() {
+            while let Some((place, mut part)) = queue.take(index) {
                 let (first, pixels) = (place.pixels.start, place.pixels.len());
                 let inside = pixels.min(shape.area() - first);
                 let tile = Tile { kernels, sources, first, pixels, inside, row: first / shape.width };
