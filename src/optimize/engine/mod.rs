@@ -9,6 +9,7 @@ mod combine;
 mod convolve;
 mod convolve_f32;
 mod depthwise;
+mod divide;
 mod gather;
 mod halo;
 mod im2row;

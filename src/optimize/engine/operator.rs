@@ -30,7 +30,7 @@ pub(super) struct Tile<'a> {
     pub(super) row: usize,
 }
 
-/// The shape of a layer's results, and the length of tiles. How threads divide them is in [`sharing`](super::sharing).
+/// The shape of a layer's results, and the length of tiles. How threads share them is in [`divide`](super::divide).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Tiling {
     /// The shape.

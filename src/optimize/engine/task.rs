@@ -8,12 +8,13 @@ use std::sync::Mutex;
 use serde::{Deserialize, Serialize};
 
 use super::check::{self, Checked, Readable, blocks, ensure, product, work};
+use super::divide::{self, results_len};
 use super::layer_info::LayerInfo;
 use super::memory::{Memory, Scratch, ScratchSize, Sources, SplitBorrow, own};
 use super::memory_plan::Placement;
 use super::operator::{Tile, Tiling};
 use super::results::Results;
-use super::sharing::{Sharing, results_len};
+use super::sharing::Sharing;
 use crate::kernels::{Blob, Kernels, PlanesMut, ThreadPool, TileMut, TileQueue};
 
 /// A lowered layer.
@@ -71,8 +72,8 @@ impl Task {
     pub(super) fn sharing(&self, kernels: Kernels, threads: usize) -> Sharing {
         let (operator, tiling) = (self.results.operator(), &self.tiling);
         match threads {
-            1 => Sharing::alone(operator, tiling, kernels, self.results.tiles_together(tiling)),
-            threads => Sharing::among(threads, operator, tiling, kernels),
+            1 => divide::alone(operator, tiling, kernels, self.results.tiles_together(tiling)),
+            threads => divide::among(threads, operator, tiling, kernels),
         }
     }
 
