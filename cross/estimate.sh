@@ -7,8 +7,15 @@
 # all caches, read and written, at the pace of one core (cross/count.sh --mix, --caches). The one waits for the other: both are added up.
 # docs/devices.md says how far that is from what was measured elsewhere.
 set -eu
-cd "$(dirname "$0")/.."
-[ $# -gt 0 ] || { echo "estimate.sh: which models? estimate.sh MODEL..." >&2 && exit 1; }
+. "$(dirname "$0")/common.sh"
+[ $# -gt 0 ] || fail "which models? estimate.sh MODEL..."
+said=$(mktemp)
+trap 'rm -f "$said"' EXIT
+
+# What count.sh prints; if it fails, why.
+count() {
+    sh cross/count.sh "$@" 2>"$said" || fail "$(tail -n 1 "$said")"
+}
 
 # Core, GHz, instructions and multiplications a cycle (cross/mca.sh), billions of bytes a second between memory and one core, board.
 boards='cortex-a53 1.0 1.0 1 2.0 Raspberry Pi Zero 2 W
@@ -18,9 +25,11 @@ cortex-a57 1.43 1.26 1 6.0 Jetson Nano
 cortex-a76 2.4 2.1 2 10.0 Raspberry Pi 5'
 
 for model in "$@"; do
+    model=$(absolute "$model")
+    [ -f "$model" ] || fail "there is no $model"
     for core in cortex-a53 cortex-a57 cortex-a72 cortex-a76; do
-        mix=$(sh cross/count.sh --mix "$core" "$model" 2>/dev/null)
-        lines=$(sh cross/count.sh --caches "$core" "$model" 2>/dev/null)
+        mix=$(count --mix "$core" "$model")
+        lines=$(count --caches "$core" "$model")
         echo "$boards" | awk -v mix="$mix" -v lines="$lines" -v core="$core" '
             # The number behind the last of these words.
             function behind(text, words,    parts, n, i, found) {
